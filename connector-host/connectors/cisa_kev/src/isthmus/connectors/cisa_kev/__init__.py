@@ -1,0 +1,1 @@
+"""The Known Exploited Vulnerabilities catalogue of CISA."""

@@ -1,0 +1,1 @@
+"""JSON, JSON Lines and CSV files below an allowed folder."""

@@ -1,0 +1,1 @@
+"""Any JSON over HTTP API, described by configuration."""

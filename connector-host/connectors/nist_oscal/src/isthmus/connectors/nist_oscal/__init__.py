@@ -1,0 +1,1 @@
+"""Controls out of an OSCAL catalogue."""

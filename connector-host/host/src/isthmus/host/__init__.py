@@ -1,0 +1,1 @@
+"""Runs or fronts exactly one connector: serves the contract, pulls jobs, moves records."""

@@ -1,0 +1,1 @@
+"""Typed caller of the mesh and the `isthmus` command line."""

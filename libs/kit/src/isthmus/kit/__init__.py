@@ -1,0 +1,1 @@
+"""The chassis of every Isthmus service: serve, faults, bus, outbox, database, identity, telemetry."""

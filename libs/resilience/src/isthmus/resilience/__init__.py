@@ -1,0 +1,1 @@
+"""Faults, retry, circuit breaker, token bucket, deadline and bulkhead; pure Python without I/O."""

@@ -1,0 +1,1 @@
+"""Real NATS, PostgreSQL and OpenBao fixtures, service harness and fault tools for tests."""

@@ -1,0 +1,1 @@
+"""Authentication configurations and short-lived leases on secrets kept in the vault."""

@@ -1,0 +1,1 @@
+"""Durable events and live subscriptions to them."""

@@ -1,0 +1,1 @@
+"""Tenants, service accounts, API keys, roles and permissions; verifies callers."""

@@ -1,0 +1,1 @@
+"""Mappings and their versions; validates, tests and compiles them."""

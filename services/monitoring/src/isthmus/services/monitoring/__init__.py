@@ -1,0 +1,1 @@
+"""Integration logs, counters and health."""

@@ -1,0 +1,1 @@
+"""The hub: canonical records, their history, and quarantine."""

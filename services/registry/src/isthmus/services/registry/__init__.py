@@ -1,0 +1,1 @@
+"""Connectors, instances, configuration history, and where hosts are."""

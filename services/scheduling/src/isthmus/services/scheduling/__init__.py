@@ -1,0 +1,1 @@
+"""Flows, schedules, executions, attempts and checkpoints; dispatches jobs."""
