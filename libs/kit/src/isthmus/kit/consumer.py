@@ -1,0 +1,36 @@
+"""Durable consumers: each event has its effect once, or is set aside after a bounded number of tries."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from isthmus.kit.event import ReceivedEvent
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Handler = Callable[[AsyncConnection, ReceivedEvent], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Interest of a service in events.
+
+    Attributes:
+        durable: Name of the consumer, shared by all replicas, for example `monitoring-executions`.
+        subjects: Subjects wanted, with NATS wildcards.
+        handle: Called in one tenant transaction per event; its writes and the memory of the event's id
+            commit together, so an event that comes twice has its effect once.
+        max_deliver: Tries before the event goes to `isthmus.dead.<durable>`.
+        ack_wait: Seconds one try may take before another replica gets the event.
+        backoff: First pause between tries in seconds; doubles up to 60.
+        system: Run the handler with access to all tenants instead of the event's own.
+    """
+
+    durable: str
+    subjects: Sequence[str]
+    handle: Handler
+    max_deliver: int = 8
+    ack_wait: float = 30.0
+    backoff: float = 0.5
+    system: bool = False
+
+
+__all__ = ["Consumer", "Handler"]

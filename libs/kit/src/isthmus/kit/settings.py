@@ -1,0 +1,40 @@
+"""What every service reads from its environment; services add their own fields."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings common to all services, read from variables that start with `ISTHMUS_`.
+
+    Peers are found by `ISTHMUS_<PEER>_ADDRESS`, whether or not a subclass declares the field.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ISTHMUS_", extra="ignore", hide_input_in_errors=True)
+
+    listen: str = Field("127.0.0.1:0", description="Address to serve on; port 0 takes a free one.")
+    database_url: SecretStr = Field(
+        SecretStr(""), description="PostgreSQL as the run-time role; empty: none."
+    )
+    database_owner_url: SecretStr = Field(
+        SecretStr(""), description="PostgreSQL as the schema's owner, for migrations."
+    )
+    nats_url: str = Field("", description="NATS with JetStream, for example nats://127.0.0.1:4222.")
+    vault_addr: str = Field("", description="OpenBao or Vault, for example http://127.0.0.1:8200.")
+    vault_token_file: Path | None = Field(None, description="File that holds the vault token.")
+    trust_file: Path | None = Field(None, description="JWKS of the mesh's public keys.")
+    service_key_file: Path | None = Field(None, description="This process's own private JWK.")
+    identity_address: str = Field("", description="Where the identity service listens.")
+    reflection: bool = Field(False, description="Serve gRPC reflection; for development.")
+    otlp_endpoint: str = Field("", description="OTLP collector for traces and metrics; empty: off.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    launcher_socket: Path | None = Field(None, description="Unix socket of the local launcher.")
+    drain_seconds: float = Field(10.0, description="How long calls in flight may finish after SIGTERM.")
+    database_pool: int = Field(4, ge=1, description="Connections kept open to PostgreSQL.")
+    database_pool_burst: int = Field(6, ge=0, description="Connections opened above the pool when busy.")
+    statement_timeout: float = Field(30.0, gt=0, description="Longest single SQL statement, in seconds.")
+
+
+__all__ = ["ServiceSettings"]
