@@ -1,1 +1,20 @@
 """Compiles mappings into straight-line Python and runs them; pure Python without I/O."""
+
+from isthmus.mapper.compiler import compile_mapping, mapping_schema
+from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Violation
+from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rejection, identity_plan
+
+__all__ = [
+    "FieldError",
+    "Lineage",
+    "Mapped",
+    "MappingInvalid",
+    "Plan",
+    "Record",
+    "RecordRejected",
+    "Rejection",
+    "Violation",
+    "compile_mapping",
+    "identity_plan",
+    "mapping_schema",
+]

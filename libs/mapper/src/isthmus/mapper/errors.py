@@ -1,0 +1,62 @@
+"""What can be wrong with a definition, and what can be wrong with a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One mistake in a mapping definition, with the place that has to change."""
+
+    path: str
+    reason: str
+    message: str
+
+
+class MappingInvalid(Exception):  # noqa: N818 - says what is so, like the faults of the mesh
+    """A definition cannot be compiled; `violations` lists every mistake found, in reading order."""
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        count = len(self.violations)
+        first = (
+            self.violations[0] if self.violations else Violation("", "INVALID", "The definition is invalid.")
+        )
+        more = f" ({count - 1} more)" if count > 1 else ""
+        super().__init__(f"{first.path or 'definition'}: {first.message}{more}")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """Why one target field could not be made from one record.
+
+    `value` is a short, scrubbed rendering of what was met, fit for logs and quarantine;
+    it never holds more than a few dozen characters.
+    """
+
+    target: str
+    source: str
+    reason: str
+    message: str
+    value: str = ""
+
+
+class RecordRejected(Exception):  # noqa: N818 - says what is so, like the faults of the mesh
+    """A record cannot be mapped; `errors` names every field that failed."""
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(
+            "; ".join(f"{e.target or e.source or 'record'}: {e.message}" for e in self.errors[:5])
+        )
+
+
+class Refusal(Exception):  # noqa: N818 - internal: becomes a FieldError
+    """Raised by functions and casts: this value cannot be used here, for this reason."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
