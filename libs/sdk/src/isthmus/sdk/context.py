@@ -1,0 +1,111 @@
+"""What a session lends to everything that a connector makes while it is open."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from isthmus.sdk.egress import Egress, OpenEgress
+from isthmus.sdk.limits import Limits
+from isthmus.sdk.model import Credential
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass
+class Stats:
+    """Counts what was asked of the system."""
+
+    api_calls: int = 0
+    retries: int = 0
+    throttled: int = 0
+    not_modified: bool = False
+    bytes_read: int = 0
+
+    def copy(self) -> "Stats":
+        """The counts as they stand now."""
+        return Stats(self.api_calls, self.retries, self.throttled, self.not_modified, self.bytes_read)
+
+    def since(self, earlier: "Stats") -> "Stats":
+        """What was added after `earlier` was taken."""
+        return Stats(
+            self.api_calls - earlier.api_calls,
+            self.retries - earlier.retries,
+            self.throttled - earlier.throttled,
+            self.not_modified,
+            self.bytes_read - earlier.bytes_read,
+        )
+
+
+class Place:
+    """Where the paging of the reading in progress stands.
+
+    A paging component tells here how the page in hand is asked for (`enter`)
+    and that its taker wants the next one (`leave`). Only then is everything
+    of the page in hand known to have been given, so only then may a position
+    point behind it. Nested paging does not count: the outermost one leads.
+    """
+
+    def __init__(self, saved: dict[str, Any] | None, on_leave: Callable[[], Awaitable[None]]) -> None:
+        self.saved = saved
+        self.at: dict[str, Any] | None = saved
+        self.open = False
+        self._leader = ""
+        self._on_leave = on_leave
+
+    def lead(self, request: str) -> tuple[bool, dict[str, Any] | None]:
+        """Asks to lead; gives whether it may, and the saved state when it is about this request."""
+        if self._leader:
+            return False, None
+        self._leader = request
+        saved = self.saved if self.saved and self.saved.get("request") == request else None
+        return True, saved.get("after") if saved else None
+
+    def enter(self, state: dict[str, Any] | None) -> None:
+        """A page is in hand; asking for it again takes `state`."""
+        self.at = {"request": self._leader, "after": state} if state is not None else None
+        self.open = True
+
+    async def leave(self, state: dict[str, Any] | None) -> None:
+        """The page in hand is used up; the one after it takes `state`, None when there is none."""
+        self.at = {"request": self._leader, "after": state} if state is not None else None
+        self.open = False
+        await self._on_leave()
+
+    def release(self) -> None:
+        """The leader has no more pages; another may lead."""
+        self._leader = ""
+        self.open = False
+
+
+@dataclass
+class Context:
+    """Limits, counts and guards of one session; `Api` finds the present one by itself."""
+
+    limits: Limits = field(default_factory=Limits)
+    egress: Egress = field(default_factory=OpenEgress)
+    credential: Credential = field(default_factory=Credential)
+    stats: Stats = field(default_factory=Stats)
+    transport: "httpx.AsyncBaseTransport | None" = None
+    secrets: set[str] = field(default_factory=set)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @contextmanager
+    def active(self) -> Iterator["Context"]:
+        """Makes this the context that code called from here on finds."""
+        token = _CURRENT.set(self)
+        try:
+            yield self
+        finally:
+            _CURRENT.reset(token)
+
+
+_CURRENT: ContextVar[Context | None] = ContextVar("isthmus_sdk_context", default=None)
+PLACE: ContextVar[Place | None] = ContextVar("isthmus_sdk_place", default=None)
+
+
+def current_context() -> Context:
+    """The context of the session in progress, or a fresh one outside of any."""
+    return _CURRENT.get() or Context()

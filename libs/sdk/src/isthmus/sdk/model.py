@@ -1,0 +1,281 @@
+"""Values that describe a connector, its streams and where a reading stands."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from isthmus.sdk.failures import ConfigurationFailure
+
+POSITION_SCHEMA_VERSION = 1
+CONTRACT_VERSION = 1
+
+
+class Capability(StrEnum):
+    """Something optional that a connector offers."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    ACTIONS = "actions"
+    WEBHOOKS = "webhooks"
+    INCREMENTAL = "incremental"
+    DELETES = "deletes"
+    PARTITIONS = "partitions"
+    LIFECYCLE = "lifecycle"
+    DISCOVERY = "discovery"
+
+
+class AuthMethod(StrEnum):
+    """How an instance proves to the system who it is."""
+
+    NONE = "none"
+    API_KEY = "api_key"
+    BASIC = "basic"
+    BEARER = "bearer"
+    OAUTH2_CLIENT_CREDENTIALS = "oauth2_client_credentials"
+    OAUTH2_AUTHORIZATION_CODE = "oauth2_authorization_code"
+    OAUTH2_DEVICE_CODE = "oauth2_device_code"
+    JWT_BEARER = "jwt_bearer"
+    MUTUAL_TLS = "mutual_tls"
+    HMAC = "hmac"
+
+
+class ReadMode(StrEnum):
+    """How a stream can be read."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    DELTA = "delta"
+
+
+class WriteMode(StrEnum):
+    """How a stream can be written."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+class Guarantee(StrEnum):
+    """What a batch that comes twice does at a destination."""
+
+    TRANSACTIONAL = "transactional"
+    IDEMPOTENT = "idempotent"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class Operation(StrEnum):
+    """What is to happen to one record."""
+
+    UPSERT = "upsert"
+    PATCH = "patch"
+    DELETE = "delete"
+
+
+class StepResult(StrEnum):
+    """How one step of a check ended."""
+
+    PASSED = "passed"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How often the system may be called; zero requests means that no limit is known."""
+
+    requests: int = 0
+    per: timedelta = timedelta(seconds=1)
+    concurrent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """An ability outside reading and writing streams."""
+
+    action: str
+    description: str
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any]
+    is_idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSpec:
+    """A kind of webhook that the connector understands."""
+
+    kind: str
+    description: str
+    feeds_stream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSpec:
+    """Identity and abilities of a connector, as `Describe` tells them."""
+
+    connector_id: str
+    name: str
+    description: str
+    version: str
+    configuration_schema: Mapping[str, Any]
+    capabilities: tuple[Capability, ...]
+    auth_methods: tuple[AuthMethod, ...]
+    contract_version: int = CONTRACT_VERSION
+    contract_version_min: int = CONTRACT_VERSION
+    system_type: str = ""
+    vendor: str = ""
+    actions: tuple[ActionSpec, ...] = ()
+    webhooks: tuple[WebhookSpec, ...] = ()
+    rate_limit: RateLimit = RateLimit()
+    allowed_hosts: tuple[str, ...] = ()
+    is_built_in: bool = False
+    author: str = ""
+    documentation_url: str = ""
+    icon_url: str = ""
+    build_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One kind of record that an instance can read or write.
+
+    `reader` and `writer` are what the SDK calls; they take the same parameters
+    as functions under `@source` and `@destination`, without `self`. Code outside
+    a connector that overrides `streams()` has no use for them.
+
+    Attributes:
+        primary_key: Dotted paths of the fields that identify a record.
+        cursor_field: Dotted path of the field that grows with every change.
+        ordered: The source gives the oldest change first, so the cursor may move with every page.
+    """
+
+    stream: str
+    description: str = ""
+    json_schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    primary_key: tuple[str, ...] = ()
+    cursor_field: str = ""
+    read_modes: tuple[ReadMode, ...] = ()
+    write_modes: tuple[WriteMode, ...] = ()
+    guarantee: Guarantee | None = None
+    longest_silence: timedelta = timedelta(minutes=5)
+    ordered: bool = True
+    reader: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    writer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def schema_fingerprint(self) -> str:
+        """SHA-256 of the JSON Schema in its canonical form; equal means equal schemas."""
+        return hashlib.sha256(msgspec.json.encode(self.json_schema, order="sorted")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """The outcome of one step of a check: what was found and what to do about it."""
+
+    step: str
+    result: StepResult = StepResult.PASSED
+    reason: str = ""
+    message: str = ""
+    remedy: str = ""
+    took: timedelta = timedelta()
+    granted_permissions: tuple[str, ...] = ()
+    needed_permissions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a source from which reading can go on; opaque to everybody but the SDK."""
+
+    state: Mapping[str, Any] = field(default_factory=dict)
+    schema_version: int = POSITION_SCHEMA_VERSION
+    summary: str = ""
+
+    def encode(self) -> bytes:
+        """The state as it travels; `decode` reads it back."""
+        return msgspec.json.encode(self.state)
+
+    @classmethod
+    def decode(
+        cls, state: bytes, schema_version: int = POSITION_SCHEMA_VERSION, summary: str = ""
+    ) -> "Position":
+        """Reads what `encode` wrote; no bytes mean the beginning.
+
+        Raises:
+            ConfigurationFailure: `POSITION_UNREADABLE`, when it is of another layout.
+        """
+        if not state:
+            return cls()
+        try:
+            return cls(msgspec.json.decode(state, type=dict[str, Any]), schema_version, summary)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            message = (
+                "The saved position cannot be read; reset the flow's checkpoint to start from the beginning."
+            )
+            raise ConfigurationFailure("POSITION_UNREADABLE", message) from error
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What an instance authenticates with, as leased; shows stars for everything secret.
+
+    Attributes:
+        method: Which of the other fields count.
+        secret: The key or token of `api_key` and `bearer` and of token methods.
+        header: Header that carries an API key; `X-API-Key` when empty and no `query_param` is given.
+        prefix: Words before the key in its header, for example `Token `.
+        query_param: Query parameter that carries an API key instead of a header.
+        username: User name of `basic`.
+        password: Password of `basic`.
+        fields: Further named secrets; each fills the settings field of its name.
+    """
+
+    method: AuthMethod = AuthMethod.NONE
+    secret: str = field(default="", repr=False)
+    header: str = ""
+    prefix: str = ""
+    query_param: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_material(cls, material: Mapping[str, Any]) -> "Credential":
+        """Builds a credential from a JSON object; `token`, `key` and `api_key` are read as `secret`."""
+        known = {name: str(value) for name, value in material.items() if isinstance(value, str | int)}
+        secret = next(
+            (known[name] for name in ("secret", "token", "access_token", "api_key", "key") if name in known),
+            "",
+        )
+        inner = material.get("fields")
+        extra = {str(name): str(value) for name, value in inner.items()} if isinstance(inner, Mapping) else {}
+        try:
+            method = AuthMethod(known.get("method", "none").removeprefix("AUTH_METHOD_").lower())
+        except ValueError as error:
+            message = (
+                f"Credential method {known['method']!r} is not known; use one of {', '.join(AuthMethod)}."
+            )
+            raise ConfigurationFailure("CREDENTIAL_METHOD_UNKNOWN", message, path="method") from error
+        plain = {
+            name: known.get(name, "") for name in ("header", "prefix", "query_param", "username", "password")
+        }
+        return cls(method=method, secret=secret, fields=extra, **plain)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must not show anywhere."""
+        return tuple(text for text in (self.secret, self.password, *self.fields.values()) if text)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchId:
+    """What a destination remembers of a batch, to recognise it when it comes again."""
+
+    flow_id: str = ""
+    partition: str = ""
+    fencing_token: int = 0
+    sequence: int = 0

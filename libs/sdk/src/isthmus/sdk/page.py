@@ -1,0 +1,174 @@
+"""What connectors give and take: pages, batches and events."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.model import BatchId, Operation, WriteMode
+from pydantic import BaseModel, ValidationError
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReject:
+    """A record that the source gave and that cannot travel on; it belongs in quarantine."""
+
+    record: Any
+    reason: str
+    message: str
+    path: str = ""
+
+
+class Page(Generic[T]):
+    """Records that become one checkpoint.
+
+    Args:
+        records: Models or dictionaries, in the order in which they take effect.
+        deleted: Records, or dictionaries with the key fields, that the system no longer has.
+        rejected: Records that could not be read, with the reason.
+        resume: How to go on after this page; injected as `resume` when a reading goes on.
+            Leave it out with `Api.pages`, which keeps its own place.
+    """
+
+    __slots__ = ("deleted", "records", "rejected", "resume")
+
+    def __init__(
+        self,
+        records: Iterable[T] = (),
+        *,
+        deleted: Iterable[Any] = (),
+        rejected: Iterable[ReadReject] = (),
+        resume: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.records: list[T] = list(records)
+        self.deleted = list(deleted)
+        self.rejected = list(rejected)
+        self.resume = resume
+
+    @classmethod
+    def parse(cls, model: type[M], items: Iterable[Any], **more: Any) -> "Page[M]":
+        """Builds models one by one; an item that does not fit is rejected and the rest goes on."""
+        good: list[M] = []
+        bad: list[ReadReject] = list(more.pop("rejected", ()))
+        for item in items:
+            try:
+                good.append(model.model_validate(item))
+            except ValidationError as error:
+                bad.append(reject_of(item, error))
+        return Page(good, rejected=bad, **more)
+
+
+def reject_of(record: Any, error: ValidationError) -> ReadReject:
+    """Turns a validation error into a reject that names the first field, without its value."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    return ReadReject(record, "RECORD_INVALID", f"{path or 'record'}: {first['msg']}.", path)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that a destination refused; `index` counts from 0 in the batch."""
+
+    index: int
+    reason: str
+    message: str
+    path: str = ""
+
+
+@dataclass
+class Batch(Generic[T]):
+    """Records for one stream, to be written together.
+
+    Iterating gives the records that are to be created, replaced or changed;
+    `deletions` gives those to be removed. Count with `created`, `updated`,
+    `unchanged` and `deleted` where the system tells; what is not counted is
+    taken as updated.
+    """
+
+    records: Sequence[T]
+    keys: Sequence[str] = ()
+    operations: Sequence[Operation] = ()
+    mode: WriteMode = WriteMode.UPSERT
+    id: BatchId = field(default_factory=BatchId)
+    primary_key: tuple[str, ...] = ()
+    json_schema: Mapping[str, Any] | None = None
+    indexes: Sequence[int] = ()
+    rejected: list[Rejected] = field(default_factory=list)
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    repeated: bool = False
+    _places: dict[int, int] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        """The records to write, in order."""
+        if not self.operations:
+            return iter(self.records)
+        return (r for r, o in zip(self.records, self.operations, strict=True) if o is not Operation.DELETE)
+
+    def __len__(self) -> int:
+        """How many records the batch holds, deletions included."""
+        return len(self.records)
+
+    @property
+    def deletions(self) -> list[T]:
+        """The records to remove; only their key fields are certain to be there."""
+        if self.mode is WriteMode.DELETE:
+            return list(self.records)
+        return [r for r, o in zip(self.records, self.operations, strict=False) if o is Operation.DELETE]
+
+    def reject(self, record: T, message: str, *, reason: str = "REJECTED_BY_SYSTEM", path: str = "") -> None:
+        """Sends one record to quarantine; the others of the batch stay good.
+
+        Raises:
+            DataFailure: When the record is not one of this batch.
+        """
+        self.reject_at(self.place_of(record), message, reason=reason, path=path)
+
+    def reject_at(
+        self, place: int, message: str, *, reason: str = "REJECTED_BY_SYSTEM", path: str = ""
+    ) -> None:
+        """Like `reject`, for the record at a place in `records`."""
+        index = self.indexes[place] if self.indexes else place
+        self.rejected.append(Rejected(index, reason, message.strip()[:2000] or reason, path))
+
+    def place_of(self, record: T) -> int:
+        """Where in `records` this very object stands."""
+        if self._places is None:
+            self._places = {id(candidate): place for place, candidate in enumerate(self.records)}
+        try:
+            return self._places[id(record)]
+        except KeyError:
+            raise DataFailure(
+                "RECORD_UNKNOWN", "The record is not part of this batch; reject what it gave."
+            ) from None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One inbound webhook, as received."""
+
+    kind: str
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    raw: bytes = field(repr=False)
+
+    @property
+    def body(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            DataFailure: `BODY_INVALID`, when it is none.
+        """
+        try:
+            return msgspec.json.decode(self.raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DataFailure(
+                "BODY_INVALID", "The webhook's body is not JSON; keep it for a person."
+            ) from error

@@ -1,0 +1,98 @@
+"""Records as dictionaries, their keys and the order of their cursors."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+KEY_SEPARATOR = "\u001f"
+_MISSING = object()
+
+
+def as_dict(record: Any) -> dict[str, Any]:
+    """A record as the dictionary that travels.
+
+    Raises:
+        TypeError: When it is neither a model nor a mapping.
+    """
+    if isinstance(record, BaseModel):
+        return record.model_dump(mode="json", by_alias=True)
+    if isinstance(record, dict):
+        return record
+    if isinstance(record, Mapping):
+        return dict(record)
+    raise TypeError(f"a record is a model or a dictionary, not {type(record).__name__}")
+
+
+def at_path(record: Any, path: str, default: Any = None) -> Any:
+    """What stands at a dotted path; a field whose own name has dots is found too."""
+    if isinstance(record, Mapping) and path in record:
+        return record[path]
+    here = record
+    for part in path.split("."):
+        if isinstance(here, Mapping):
+            here = here.get(part, _MISSING)
+        elif (
+            isinstance(here, Sequence)
+            and not isinstance(here, str)
+            and part.isdecimal()
+            and int(part) < len(here)
+        ):
+            here = here[int(part)]
+        else:
+            return default
+        if here is _MISSING:
+            return default
+    return here
+
+
+def key_of(record: Mapping[str, Any], primary_key: Sequence[str]) -> str:
+    """The record's key, parts joined by the unit separator; empty for streams without one.
+
+    Raises:
+        LookupError: Its argument is the path of the part that is missing.
+    """
+    parts = []
+    for path in primary_key:
+        value = at_path(record, path)
+        if value is None or value == "" or isinstance(value, Mapping | list):
+            raise LookupError(path)
+        parts.append(_key_text(value))
+    return KEY_SEPARATOR.join(parts)
+
+
+def _key_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).replace(KEY_SEPARATOR, "\ufffd")
+
+
+def cursor_order(value: Any) -> tuple[int, Any]:
+    """Makes cursor values comparable: numbers as numbers, ISO dates as moments, the rest as text."""
+    if isinstance(value, bool):
+        return (2, str(value))
+    if isinstance(value, int | float):
+        return (0, value)
+    if isinstance(value, datetime):
+        return (1, _moment(value))
+    text = str(value)
+    if text.isdecimal():
+        return (0, int(text))
+    try:
+        return (1, _moment(datetime.fromisoformat(text)))
+    except ValueError:
+        return (2, text)
+
+
+def later(one: Any, other: Any) -> Any:
+    """The greater of two cursor values; None counts as least."""
+    if one is None or other is None:
+        return other if one is None else one
+    return other if cursor_order(other) > cursor_order(one) else one
+
+
+def _moment(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -1,0 +1,72 @@
+"""What a host needs to run a connector; authors have no use for it.
+
+```python
+async with Session(Acme, configuration, credential) as session:
+    async with aclosing(await session.read("incidents", position=saved)) as reading:
+        async for page in reading:
+            ...  # deliver page.records, then commit page.position
+        print(reading.stats.api_calls, reading.position.summary)
+    result = await session.write("follow_ups", records, mode=WriteMode.UPSERT)
+```
+"""
+
+from isthmus.sdk.context import Stats
+from isthmus.sdk.declared import spec_of
+from isthmus.sdk.egress import AllowedHosts, Egress, OpenEgress
+from isthmus.sdk.limits import BreakerLimits, Limits, RetryLimits
+from isthmus.sdk.model import (
+    ActionSpec,
+    AuthMethod,
+    BatchId,
+    Capability,
+    CheckStep,
+    ConnectorSpec,
+    Credential,
+    Guarantee,
+    Operation,
+    Position,
+    RateLimit,
+    ReadMode,
+    StepResult,
+    Stream,
+    WebhookSpec,
+    WriteMode,
+)
+from isthmus.sdk.page import ReadReject, Rejected
+from isthmus.sdk.runtime.reading import PageRead, Reading
+from isthmus.sdk.runtime.session import Received, Session
+from isthmus.sdk.runtime.writing import WriteResult
+
+__all__ = [
+    "ActionSpec",
+    "AllowedHosts",
+    "AuthMethod",
+    "BatchId",
+    "BreakerLimits",
+    "Capability",
+    "CheckStep",
+    "ConnectorSpec",
+    "Credential",
+    "Egress",
+    "Guarantee",
+    "Limits",
+    "OpenEgress",
+    "Operation",
+    "PageRead",
+    "Position",
+    "RateLimit",
+    "ReadMode",
+    "ReadReject",
+    "Reading",
+    "Received",
+    "Rejected",
+    "RetryLimits",
+    "Session",
+    "Stats",
+    "StepResult",
+    "Stream",
+    "WebhookSpec",
+    "WriteMode",
+    "WriteResult",
+    "spec_of",
+]

@@ -1,0 +1,309 @@
+"""One open connector: settings validated, clients made, streams at hand."""
+
+import inspect
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from isthmus.sdk.connector import Connector
+from isthmus.sdk.context import Context
+from isthmus.sdk.declared import actions_of, allowed_hosts, input_model, settings_model, webhooks_of
+from isthmus.sdk.egress import AllowedHosts, Egress, hosts_of
+from isthmus.sdk.failures import ConfigurationFailure, NotFound, Violation
+from isthmus.sdk.limits import Limits
+from isthmus.sdk.model import BatchId, CheckStep, Credential, Operation, Position, ReadMode, Stream, WriteMode
+from isthmus.sdk.page import Event
+from isthmus.sdk.records import as_dict
+from isthmus.sdk.runtime.checking import check
+from isthmus.sdk.runtime.reading import Reading
+from isthmus.sdk.runtime.writing import WriteResult, write_batch
+from isthmus.sdk.settings import load_settings
+from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass(frozen=True)
+class Received:
+    """What a webhook said."""
+
+    kind: str
+    stream: str = ""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    delivery_id: str = ""
+    reply_status: int = 202
+    reply_body: bytes = b""
+
+
+class Session:
+    """A connector with one instance's settings and credential.
+
+    Entering connects and authenticates, leaving disconnects. `check` works on a
+    session that was not entered, because connecting is one of its steps.
+
+    Args:
+        cls: The connector.
+        configuration: The instance's configuration; secrets come from the credential.
+        credential: As leased; None where the system asks for nothing.
+        limits: Bounds for everything the session does.
+        egress: Decides about connections; by default only configured hosts are open.
+        transport: Stands in for the network in tests.
+
+    Raises:
+        ConfigurationFailure: The configuration does not fit; violations name the fields.
+    """
+
+    def __init__(
+        self,
+        cls: type[Connector[Any]],
+        configuration: Mapping[str, Any],
+        credential: Credential | None = None,
+        *,
+        limits: Limits | None = None,
+        egress: Egress | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        credential = credential or Credential()
+        settings = load_settings(settings_model(cls), configuration, credential)
+        hosts = hosts_of(allowed_hosts(cls), settings.model_dump(mode="json"))
+        self.context = Context(
+            limits=limits or Limits(),
+            egress=egress or AllowedHosts(hosts),
+            credential=credential,
+            transport=transport,
+            secrets=set(credential.secrets()),
+        )
+        self.connector = cls(settings, credential, self.context)
+        self._connected = False
+        self._streams: dict[str, Stream] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Opens the connector; does nothing when it is open.
+
+        Raises:
+            Failure: What stands in the way.
+        """
+        if self._connected:
+            return
+        try:
+            with self.context.active():
+                await self.connector.connect()
+                await self.connector.authenticate()
+        except Exception as error:
+            raise await self.connector.handle_error(error) from error
+        self._connected = True
+
+    async def close(self) -> None:
+        """Disconnects and closes every client that the connector made."""
+        self._connected = False
+        try:
+            with self.context.active():
+                await self.connector.disconnect()
+        finally:
+            while self.context.closers:
+                await self.context.closers.pop()()
+
+    async def check(self) -> AsyncIterator[CheckStep]:
+        """Tries the settings one step after another; a failed step is an answer, not an error."""
+        entered = self._connected
+        try:
+            async for step in check(self):
+                yield step
+        finally:
+            if not entered:
+                await self.close()
+
+    async def steps(self) -> AsyncIterator[CheckStep]:
+        """The steps that the connector itself tells about."""
+        with self.context.active():
+            async for step in self.connector.health_check():
+                yield step
+
+    async def streams(self) -> list[Stream]:
+        """The streams of this instance, by name."""
+        if self._streams is None:
+            try:
+                with self.context.active():
+                    found = await self.connector.streams()
+            except Exception as error:
+                raise await self.connector.handle_error(error) from error
+            self._streams = {stream.stream: stream for stream in sorted(found, key=lambda s: s.stream)}
+        return list(self._streams.values())
+
+    async def stream(self, name: str) -> Stream:
+        """One stream by name.
+
+        Raises:
+            NotFound: `STREAM_UNKNOWN`, with the names that there are.
+        """
+        known = {stream.stream: stream for stream in await self.streams()}
+        if name not in known:
+            listed = ", ".join(list(known)[:10]) or "none"
+            message = f"There is no stream {name!r}; this instance has {listed}."
+            raise NotFound("STREAM_UNKNOWN", message, path="stream")
+        return known[name]
+
+    async def partitions(self, stream: str) -> list[str]:
+        """The parts of a stream that may be read side by side; `[""]` for a stream without parts."""
+        found = await self.stream(stream)
+        if found.partitioner is None:
+            return [""]
+        try:
+            with self.context.active():
+                return list(await found.partitioner()) or [""]
+        except Exception as error:
+            raise await self.connector.handle_error(error) from error
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        partition: str = "",
+        mode: ReadMode = ReadMode.FULL,
+        position: Position | None = None,
+        limit: int = 0,
+    ) -> Reading:
+        """Starts reading; iterate over what it gives, and close it when leaving early.
+
+        Args:
+            stream: Its name.
+            partition: Which part; empty for a stream without parts.
+            mode: In `full` mode a position behind a complete reading starts afresh.
+            position: Where to go on; None means from the beginning.
+            limit: Stop after this many records; for samples.
+
+        Raises:
+            NotFound: `STREAM_UNKNOWN`.
+            ConfigurationFailure: `READ_MODE_UNSUPPORTED` or `POSITION_UNREADABLE`.
+        """
+        found = await self.stream(stream)
+        if found.reader is None or mode not in found.read_modes:
+            modes = ", ".join(found.read_modes) or "no mode at all"
+            message = f"Stream {stream} cannot be read in mode {mode}; it offers {modes}."
+            raise ConfigurationFailure("READ_MODE_UNSUPPORTED", message, path="mode")
+        return self.reading(found, partition=partition, mode=mode, position=position, limit=limit)
+
+    def reading(self, stream: Stream, **how: Any) -> Reading:
+        """Starts reading a stream that is at hand; see `read`."""
+        return Reading(self.connector, self.context, stream, **how)
+
+    async def write(
+        self,
+        stream: str,
+        records: Sequence[dict[str, Any]],
+        keys: Sequence[str] = (),
+        operations: Sequence[Operation] | None = None,
+        *,
+        mode: WriteMode = WriteMode.UPSERT,
+        batch_id: BatchId | None = None,
+        primary_key: Sequence[str] = (),
+        json_schema: Mapping[str, Any] | None = None,
+    ) -> WriteResult:
+        """Writes a batch; on return everything not rejected is durable.
+
+        Raises:
+            NotFound: `STREAM_UNKNOWN`.
+            ConfigurationFailure: `WRITE_MODE_UNSUPPORTED`.
+            Fenced: A newer attempt writes the flow.
+            Failure: Nothing is acknowledged; the batch has to come again.
+        """
+        found = await self.stream(stream)
+        if found.writer is None or mode not in found.write_modes:
+            modes = ", ".join(found.write_modes) or "no mode at all"
+            message = f"Stream {stream} cannot be written in mode {mode}; it offers {modes}."
+            raise ConfigurationFailure("WRITE_MODE_UNSUPPORTED", message, path="mode")
+        return await write_batch(
+            self.connector, self.context, found, records, keys=keys, operations=operations, mode=mode,
+            batch_id=batch_id or BatchId(), primary_key=primary_key, json_schema=json_schema,
+        )  # fmt: skip
+
+    async def invoke(self, action: str, given: Mapping[str, Any], request_id: str = "") -> dict[str, Any]:
+        """Runs a named action.
+
+        Raises:
+            NotFound: `ACTION_UNKNOWN`.
+            ConfigurationFailure: `INPUT_INVALID`, with the fields.
+        """
+        actions = actions_of(type(self.connector))
+        if action not in actions:
+            listed = ", ".join(sorted(actions)) or "none"
+            raise NotFound(
+                "ACTION_UNKNOWN", f"There is no action {action!r}; the connector has {listed}.", path="action"
+            )
+        method = getattr(self.connector, actions[action].__name__)
+        argument = _input(actions[action], given)
+        extra = {"request_id": request_id} if "request_id" in inspect.signature(method).parameters else {}
+        try:
+            with self.context.active():
+                outcome = await method(argument, **extra)
+        except Exception as error:
+            raise await self.connector.handle_error(error) from error
+        return as_dict(outcome) if outcome is not None else {}
+
+    async def receive(
+        self, kind: str, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Received:
+        """Decodes one inbound webhook; with an empty kind the connector's only one is taken.
+
+        Raises:
+            NotFound: `WEBHOOK_UNKNOWN`.
+            SignatureInvalid: Answer 401 and drop the body.
+            DataFailure: `BODY_INVALID`.
+        """
+        webhooks = webhooks_of(type(self.connector))
+        if not kind and len(webhooks) == 1:
+            kind = next(iter(webhooks))
+        if kind not in webhooks:
+            listed = ", ".join(sorted(webhooks)) or "none"
+            raise NotFound(
+                "WEBHOOK_UNKNOWN", f"There is no webhook {kind!r}; the connector has {listed}.", path="kind"
+            )
+        function, mark = webhooks[kind]
+        event = Event(
+            kind, method.upper(), target, {name.lower(): value for name, value in headers.items()}, body
+        )
+        try:
+            with self.context.active():
+                outcome = await getattr(self.connector, function.__name__)(event)
+        except Exception as error:
+            raise await self.connector.handle_error(error) from error
+        if isinstance(outcome, Received):
+            return outcome
+        several = outcome if isinstance(outcome, list) else [outcome] if outcome is not None else []
+        return Received(kind, mark.feeds, [as_dict(record) for record in several])
+
+    async def notify(self, change: str) -> None:
+        """Tells the connector that its instance was activated, updated, deactivated or deleted."""
+        try:
+            with self.context.active():
+                await self.connector.instance_changed(change)
+        except Exception as error:
+            raise await self.connector.handle_error(error) from error
+
+
+def _input(method: Any, given: Mapping[str, Any]) -> Any:
+    model: type[BaseModel] | None = input_model(method)
+    if model is None:
+        return dict(given)
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        told = error.errors(include_input=False, include_url=False, include_context=False)
+        violations = tuple(
+            Violation(".".join(map(str, item["loc"])), item["type"].upper(), f"{item['msg']}.")
+            for item in told
+        )
+        message = f"The action's input is not valid: see {', '.join(v.path for v in violations)}."
+        raise ConfigurationFailure("INPUT_INVALID", message, violations=violations) from None

@@ -1,0 +1,112 @@
+"""Writes one batch: models out of dictionaries, rejects back to their places."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.sdk.connector import Connector
+from isthmus.sdk.context import Context
+from isthmus.sdk.declared import batch_model
+from isthmus.sdk.model import BatchId, Operation, Stream, WriteMode
+from isthmus.sdk.page import Batch, Rejected, reject_of
+from pydantic import BaseModel, ValidationError
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """What became of a batch; everything that is not in `rejected` is durable.
+
+    Attributes:
+        repeated: The destination had applied this batch before; it took no effect now.
+    """
+
+    rejected: list[Rejected] = field(default_factory=list)
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    repeated: bool = False
+    api_calls: int = 0
+    retries: int = 0
+    throttled: int = 0
+
+
+async def write_batch(
+    connector: Connector[Any],
+    context: Context,
+    stream: Stream,
+    records: Sequence[dict[str, Any]],
+    *,
+    keys: Sequence[str],
+    operations: Sequence[Operation] | None,
+    mode: WriteMode,
+    batch_id: BatchId,
+    primary_key: Sequence[str],
+    json_schema: Mapping[str, Any] | None,
+) -> WriteResult:
+    """Hands one batch to the connector.
+
+    Raises:
+        Failure: Nothing of the batch is acknowledged; it has to come again.
+    """
+    batch: Batch[Any] = Batch(
+        records=[],
+        mode=mode,
+        id=batch_id,
+        json_schema=json_schema,
+        primary_key=tuple(primary_key) or stream.primary_key,
+    )
+    _fill(batch, batch_model(stream.writer) if stream.writer else None, records, keys, operations or ())
+    before = context.stats.copy()
+    if batch.records:
+        try:
+            with context.active():
+                await connector.send_data(stream, batch)
+        except Exception as error:
+            raise await connector.handle_error(error) from error
+    return _result(batch, context, before)
+
+
+def _fill(
+    batch: Batch[Any],
+    model: Any,
+    records: Sequence[dict[str, Any]],
+    keys: Sequence[str],
+    operations: Sequence[Operation],
+) -> None:
+    kept: list[Any] = []
+    indexes: list[int] = []
+    typed = isinstance(model, type) and issubclass(model, BaseModel)
+    for index, record in enumerate(records):
+        deletes = batch.mode is WriteMode.DELETE or (
+            bool(operations) and operations[index] is not Operation.UPSERT
+        )
+        try:
+            kept.append(model.model_validate(record) if typed and not deletes else record)
+        except ValidationError as error:
+            reject = reject_of(record, error)
+            batch.rejected.append(Rejected(index, reject.reason, reject.message, reject.path))
+        else:
+            indexes.append(index)
+    batch.records, batch.indexes = kept, indexes
+    batch.keys = [keys[index] for index in indexes] if keys else ()
+    batch.operations = [operations[index] for index in indexes] if operations else ()
+
+
+def _result(batch: Batch[Any], context: Context, before: Any) -> WriteResult:
+    used = context.stats.since(before)
+    refused = len({reject.index for reject in batch.rejected} & set(batch.indexes))
+    told = batch.created + batch.updated + batch.unchanged + batch.deleted
+    rest = max(0, len(batch.records) - refused - told)
+    removed = min(rest, max(0, len(batch.deletions) - batch.deleted)) if batch.deletions else 0
+    return WriteResult(
+        rejected=sorted(batch.rejected, key=lambda reject: reject.index),
+        created=batch.created,
+        updated=batch.updated + rest - removed,
+        unchanged=batch.unchanged,
+        deleted=batch.deleted + removed,
+        repeated=batch.repeated,
+        api_calls=used.api_calls,
+        retries=used.retries,
+        throttled=used.throttled,
+    )
