@@ -23,3 +23,45 @@ proto: setup ## Regenerate libs/contracts from proto/
 	@rm -rf libs/contracts/src && mkdir -p libs/contracts/src
 	@cd proto && ../$(RUN)/python -m grpc_tools.protoc -I. --plugin=../$(RUN)/protoc-gen-mypy --plugin=../$(RUN)/protoc-gen-mypy_grpc --python_out=../libs/contracts/src --grpc_python_out=../libs/contracts/src --mypy_out=../libs/contracts/src --mypy_grpc_out=../libs/contracts/src $(PROTOS:proto/%=%)
 	@for d in libs/contracts/src/isthmus/*/v1; do touch $$d/py.typed; done
+
+.PHONY: surface
+surface: setup ## Rewrite proto/surface.txt after a change of the contract
+	@$(RUN)/python tests/contract/surface.py > proto/surface.txt
+
+.PHONY: run
+run: setup ## Start the mesh and collect evidence from its own back ends
+	@ISTHMUS_HOME="$${ISTHMUS_HOME:-$(CURDIR)/.isthmus}" $(RUN)/isthmus demo
+
+.PHONY: down
+down: ## Stop the mesh that `make run` started
+	@ISTHMUS_HOME="$${ISTHMUS_HOME:-$(CURDIR)/.isthmus}" $(RUN)/isthmus down
+
+WORKERS ?= 2
+.PHONY: test
+test: setup ## Run every test on real back ends
+	@$(RUN)/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+.PHONY: check
+check: setup ## Format, lint, types, import rules, contract
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	@$(RUN)/mypy libs/*/src services/*/src connector-host/host/src connector-host/connectors/*/src deploy/local/src
+	@$(RUN)/lint-imports --no-logo
+	@$(RUN)/buf lint
+	@$(RUN)/buf format --diff --exit-code
+	@if git rev-parse -q --verify "$${BREAKING_AGAINST:-main}:proto" >/dev/null 2>&1; then $(RUN)/buf breaking --against ".git#branch=$${BREAKING_AGAINST:-main}"; else echo "buf breaking: nothing to compare with"; fi
+	@$(MAKE) --no-print-directory proto-is-current
+	@echo "all checks passed"
+
+.PHONY: proto-is-current
+proto-is-current: proto
+	@git diff --exit-code --stat -- libs/contracts || { echo "Generated code differs from proto/: commit what 'make proto' wrote."; exit 1; }
+
+.PHONY: format
+format: setup ## Format the code and the contract
+	@$(RUN)/ruff format . && $(RUN)/ruff check --fix . && $(RUN)/buf format -w
+
+.PHONY: clean
+clean: ## Stop the mesh of this folder and remove its data and the environment
+	@test ! -x $(RUN)/isthmus || test ! -d .isthmus || ISTHMUS_HOME="$(CURDIR)/.isthmus" $(RUN)/isthmus down || true
+	@rm -rf .isthmus .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
