@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
-
 from isthmus.type.v1 import permission_pb2
 
 PROTO_ROOT = Path(__file__).resolve().parents[2] / "proto"
