@@ -1,5 +1,8 @@
 """Faults, retry, circuit breaker, token bucket, deadline and bulkhead; pure Python without I/O."""
 
+from isthmus.resilience.backoff import Backoff
+from isthmus.resilience.breaker import BreakerState, CircuitBreaker
+from isthmus.resilience.bucket import TokenBucket
 from isthmus.resilience.faults import (
     AlreadyExists,
     Broken,
@@ -20,7 +23,10 @@ from isthmus.resilience.faults import (
 
 __all__ = [
     "AlreadyExists",
+    "Backoff",
+    "BreakerState",
     "Broken",
+    "CircuitBreaker",
     "Conflict",
     "DataLost",
     "Fault",
@@ -32,6 +38,7 @@ __all__ = [
     "OutOfTime",
     "Precondition",
     "RetryLater",
+    "TokenBucket",
     "Unsupported",
     "Violation",
 ]

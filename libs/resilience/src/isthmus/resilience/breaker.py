@@ -1,0 +1,98 @@
+"""Leaves alone what keeps failing."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from isthmus.resilience.faults import RetryLater
+
+
+class BreakerState(StrEnum):
+    """Whether calls are let through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class CircuitBreaker:
+    """Opens after failures in a row, tries again after a while, closes after successes in a row.
+
+    While it tries again one call at a time is let through. A call that is given
+    up without an outcome has to say so with `forgotten`.
+
+    Args:
+        failures: Failures in a row that open it.
+        open_seconds: How long it stays open.
+        successes: Successes in a row that close it again.
+        name: What to name in the refusal.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        failures: int = 5,
+        open_seconds: float = 60.0,
+        successes: int = 3,
+        *,
+        name: str = "the system",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._failures = failures
+        self._open_seconds = open_seconds
+        self._successes = successes
+        self._name = name
+        self._clock = clock
+        self._failed = 0
+        self._succeeded = 0
+        self._opened_at: float | None = None
+        self._trying = False
+
+    @property
+    def state(self) -> BreakerState:
+        """Where the breaker stands now."""
+        if self._opened_at is None:
+            return BreakerState.CLOSED
+        passed = self._clock() - self._opened_at
+        return BreakerState.OPEN if passed < self._open_seconds else BreakerState.HALF_OPEN
+
+    def before(self) -> None:
+        """Returns when a call may be made; every call has to tell its outcome afterwards.
+
+        Raises:
+            RetryLater: `CIRCUIT_OPEN`, with the seconds until it tries again.
+        """
+        state = self.state
+        if state is BreakerState.CLOSED:
+            return
+        if state is BreakerState.OPEN or self._trying:
+            left = max(0.0, self._open_seconds - (self._clock() - (self._opened_at or 0.0)))
+            message = (
+                f"Calls to {self._name} are held back, because the last ones failed; repeat in {left:.0f} s."
+            )
+            raise RetryLater("CIRCUIT_OPEN", message, retry_after=left)
+        self._trying = True
+
+    def succeeded(self) -> None:
+        """The call went well."""
+        self._trying = False
+        self._failed = 0
+        if self._opened_at is None:
+            return
+        self._succeeded += 1
+        if self._succeeded >= self._successes:
+            self._opened_at = None
+            self._succeeded = 0
+
+    def failed(self) -> None:
+        """The call failed in a way that says something about the other side's health."""
+        self._trying = False
+        self._succeeded = 0
+        self._failed += 1
+        if self._opened_at is not None or self._failed >= self._failures:
+            self._opened_at = self._clock()
+            self._failed = 0
+
+    def forgotten(self) -> None:
+        """The call was given up and says nothing about the other side."""
+        self._trying = False

@@ -1,0 +1,41 @@
+"""Keeps to a rate."""
+
+import time
+from collections.abc import Callable
+
+
+class TokenBucket:
+    """Hands out turns at a rate, with a burst after quiet times.
+
+    `take` never refuses: it tells how long to wait for the turn that it
+    reserved, so turns are given in the order in which they were asked for.
+
+    Args:
+        rate: Turns per second.
+        burst: Turns that may be taken at once; the rate of one second by default, at least 1.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, rate: float, burst: float | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if rate <= 0:
+            raise ValueError("a rate is greater than zero")
+        self.rate = rate
+        self.burst = max(1.0, rate if burst is None else burst)
+        self._clock = clock
+        self._tokens = self.burst
+        self._at = clock()
+
+    def take(self, turns: float = 1.0) -> float:
+        """Reserves turns and gives the seconds to wait until they come."""
+        now = self._clock()
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        self._tokens -= turns
+        return max(0.0, -self._tokens / self.rate)
+
+    def pause(self, seconds: float) -> None:
+        """Gives nobody a turn for a while, because the other side asked for it."""
+        self._tokens = min(self._tokens, -seconds * self.rate)
+        self._at = self._clock()
