@@ -666,10 +666,14 @@ class Checkpoint(_message.Message):
     partition: _builtins.str
     """Which partition; empty where the stream has one only."""
     is_complete: _builtins.bool
-    """True once the partition has been read to its end in this execution."""
+    """True once the partition has been read to its end in this execution; another
+    attempt at the same execution leaves the partition out.
+    """
     @_builtins.property
     def position(self) -> _batch_pb2.Position:
-        """Where reading goes on."""
+        """Where reading goes on. Together with `is_complete` it is where the next
+        execution begins: unset after a full read, which begins anew every time.
+        """
 
     def __init__(
         self,
@@ -1729,7 +1733,9 @@ class AcquireLeaseResponse(_message.Message):
 
     @_builtins.property
     def quarantine_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """For `TRIGGER_REQUEUE`: the quarantined records to deliver."""
+        """For `TRIGGER_REQUEUE`: the quarantined records to deliver; empty means all
+        that are requeued in the flow.
+        """
 
     def __init__(
         self,
@@ -1834,7 +1840,9 @@ class CommitCheckpointRequest(_message.Message):
 
     @_builtins.property
     def counts(self) -> _batch_pb2.Counts:
-        """What this attempt did so far."""
+        """What this attempt did up to the positions stored by now, these included. What is
+        behind no stored position is left out: should the attempt die, it is read again.
+        """
 
     def __init__(
         self,
@@ -1931,7 +1939,9 @@ class FinishAttemptRequest(_message.Message):
 
     @_builtins.property
     def counts(self) -> _batch_pb2.Counts:
-        """What this attempt did."""
+        """What this attempt did: all of it when it completed, else what the positions
+        stored by now cover, as in CommitCheckpointRequest.
+        """
 
     @_builtins.property
     def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:

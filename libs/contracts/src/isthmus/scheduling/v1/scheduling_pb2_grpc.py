@@ -198,7 +198,8 @@ class SchedulingServiceServicer:
     def UpdateFlow(self, request, context):
         """Changes a flow; executions that run keep the old form.
 
-        Changing source or stream drops the flow's checkpoints: the next execution starts from the beginning.
+        Changing source, destination or read mode drops the flow's checkpoints: the
+        next execution starts from the beginning.
 
         Errors:
         NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
@@ -365,7 +366,8 @@ class SchedulingServiceServicer:
         Errors:
         NOT_FOUND EXECUTION_UNKNOWN: drop the job; do not retry.
         FAILED_PRECONDITION EXECUTION_ENDED: drop the job; do not retry.
-        FAILED_PRECONDITION LEASE_HELD: another host has it; drop the job, it comes again if that host dies.
+        FAILED_PRECONDITION LEASE_HELD: another host has it, or its next attempt is not due yet; drop
+        the job, it comes again when it is needed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

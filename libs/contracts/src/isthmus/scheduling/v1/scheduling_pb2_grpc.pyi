@@ -66,7 +66,8 @@ class SchedulingServiceStub:
     UpdateFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.UpdateFlowRequest, _scheduling_pb2.UpdateFlowResponse]
     """Changes a flow; executions that run keep the old form.
 
-    Changing source or stream drops the flow's checkpoints: the next execution starts from the beginning.
+    Changing source, destination or read mode drops the flow's checkpoints: the
+    next execution starts from the beginning.
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
@@ -177,7 +178,8 @@ class SchedulingServiceStub:
     Errors:
       NOT_FOUND EXECUTION_UNKNOWN: drop the job; do not retry.
       FAILED_PRECONDITION EXECUTION_ENDED: drop the job; do not retry.
-      FAILED_PRECONDITION LEASE_HELD: another host has it; drop the job, it comes again if that host dies.
+      FAILED_PRECONDITION LEASE_HELD: another host has it, or its next attempt is not due yet; drop
+        the job, it comes again when it is needed.
     """
     RenewLease: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.RenewLeaseRequest, _scheduling_pb2.RenewLeaseResponse]
     """Says that the host is alive and how far it is, and learns whether to stop.
@@ -240,7 +242,8 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     UpdateFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.UpdateFlowRequest, _scheduling_pb2.UpdateFlowResponse]  # type: ignore[assignment]
     """Changes a flow; executions that run keep the old form.
 
-    Changing source or stream drops the flow's checkpoints: the next execution starts from the beginning.
+    Changing source, destination or read mode drops the flow's checkpoints: the
+    next execution starts from the beginning.
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
@@ -351,7 +354,8 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     Errors:
       NOT_FOUND EXECUTION_UNKNOWN: drop the job; do not retry.
       FAILED_PRECONDITION EXECUTION_ENDED: drop the job; do not retry.
-      FAILED_PRECONDITION LEASE_HELD: another host has it; drop the job, it comes again if that host dies.
+      FAILED_PRECONDITION LEASE_HELD: another host has it, or its next attempt is not due yet; drop
+        the job, it comes again when it is needed.
     """
     RenewLease: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.RenewLeaseRequest, _scheduling_pb2.RenewLeaseResponse]  # type: ignore[assignment]
     """Says that the host is alive and how far it is, and learns whether to stop.
@@ -435,7 +439,8 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scheduling_pb2.UpdateFlowResponse, _abc.Awaitable[_scheduling_pb2.UpdateFlowResponse]]:
         """Changes a flow; executions that run keep the old form.
 
-        Changing source or stream drops the flow's checkpoints: the next execution starts from the beginning.
+        Changing source, destination or read mode drops the flow's checkpoints: the
+        next execution starts from the beginning.
 
         Errors:
           NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
@@ -630,7 +635,8 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND EXECUTION_UNKNOWN: drop the job; do not retry.
           FAILED_PRECONDITION EXECUTION_ENDED: drop the job; do not retry.
-          FAILED_PRECONDITION LEASE_HELD: another host has it; drop the job, it comes again if that host dies.
+          FAILED_PRECONDITION LEASE_HELD: another host has it, or its next attempt is not due yet; drop
+            the job, it comes again when it is needed.
         """
 
     @_abc_1.abstractmethod
