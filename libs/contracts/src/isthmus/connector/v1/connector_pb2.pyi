@@ -521,22 +521,28 @@ class Binding(_message.Message):
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """Must belong to the caller's tenant. Empty while a configuration is tried before it is saved."""
     configuration: _builtins.str
     """The configuration as a JSON object; empty means the saved one."""
     credential: _builtins.str
     """The credential's material as a JSON object; lives in memory only."""
+    auth_config_id: _builtins.str
+    """The credential that a host leases by itself while a configuration is tried
+    before it is saved; empty means none.
+    """
     def __init__(
         self,
         *,
         instance_id: _builtins.str = ...,
         configuration: _builtins.str = ...,
         credential: _builtins.str = ...,
+        auth_config_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "credential", b"credential", "instance_id", b"instance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "credential", b"credential", "instance_id", b"instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

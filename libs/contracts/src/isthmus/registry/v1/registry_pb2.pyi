@@ -745,6 +745,7 @@ class ListInstancesRequest(_message.Message):
     CONNECTOR_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 0 means 50."""
     page_token: _builtins.str
@@ -753,6 +754,8 @@ class ListInstancesRequest(_message.Message):
     """Only instances of this connector; empty means all."""
     name: _builtins.str
     """Only the instance of this name; empty means all."""
+    auth_config_id: _builtins.str
+    """Only instances that use this credential; empty means all."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___IntegrationInstance.Status.ValueType]:
         """Only instances in one of these states; empty means all."""
@@ -765,10 +768,11 @@ class ListInstancesRequest(_message.Message):
         connector_id: _builtins.str = ...,
         name: _builtins.str = ...,
         statuses: _abc.Iterable[Global___IntegrationInstance.Status.ValueType] | None = ...,
+        auth_config_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_id", b"connector_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "connector_id", b"connector_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "statuses", b"statuses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

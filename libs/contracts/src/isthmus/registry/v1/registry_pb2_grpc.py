@@ -275,6 +275,7 @@ class RegistryServiceServicer:
 
         Errors:
         NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+        ABORTED ETAG_MISMATCH: somebody changed it during the check; repeat.
         UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -355,6 +356,7 @@ class RegistryServiceServicer:
         Errors:
         NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
         NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
+        NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
         INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """

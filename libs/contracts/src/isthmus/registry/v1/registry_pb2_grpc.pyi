@@ -119,6 +119,7 @@ class RegistryServiceStub:
 
     Errors:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+      ABORTED ETAG_MISMATCH: somebody changed it during the check; repeat.
       UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
     """
     DeactivateInstance: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeactivateInstanceRequest, _registry_pb2.DeactivateInstanceResponse]
@@ -171,6 +172,7 @@ class RegistryServiceStub:
     Errors:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
       INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
@@ -291,6 +293,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     Errors:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+      ABORTED ETAG_MISMATCH: somebody changed it during the check; repeat.
       UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
     """
     DeactivateInstance: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeactivateInstanceRequest, _registry_pb2.DeactivateInstanceResponse]  # type: ignore[assignment]
@@ -343,6 +346,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
       INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
@@ -520,6 +524,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+          ABORTED ETAG_MISMATCH: somebody changed it during the check; repeat.
           UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
         """
 
@@ -614,6 +619,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
           NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
+          NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
           INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
