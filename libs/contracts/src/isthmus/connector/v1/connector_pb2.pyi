@@ -1234,7 +1234,9 @@ class BatchAck(_message.Message):
     deleted: _builtins.int
     """Records that were removed."""
     repeated_batch: _builtins.bool
-    """The batch had been applied before and took no effect now."""
+    """The batch had been applied before and took no effect now. Its rejected records
+    are told again; records without a count are taken as unchanged.
+    """
     api_calls: _builtins.int
     """Requests made to the external system for this batch."""
     retries: _builtins.int
