@@ -1,0 +1,160 @@
+"""The embedded servers start, crash, come back and stop."""
+
+import json
+import shutil
+import stat
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nats
+import psycopg
+import pytest
+from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres, start_all
+
+
+@pytest.fixture(scope="module")
+def home():
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-home-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def backends(home):
+    servers = [EmbeddedPostgres(home), EmbeddedNats(home), EmbeddedOpenBao(home)]
+    threads = threading.active_count()
+    start_all(servers)
+    assert threading.active_count() == threads
+    yield servers
+    for server in servers:
+        server.stop()
+        assert not server.alive
+
+
+def test_postgres_keeps_data_and_port_over_a_crash(backends):
+    """
+    What was committed before a SIGKILL is there after the restart, under the same address.
+    """
+    postgres = backends[0]
+    url = postgres.admin_url
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    postgres.kill()
+    postgres.start()
+
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+
+
+def test_postgres_wants_a_password_and_is_durable(backends):
+    """
+    A connection without password is refused, and fsync is on.
+    """
+    postgres = backends[0]
+    with psycopg.connect(postgres.admin_url) as connection:
+        fsync = connection.execute("SHOW fsync").fetchone()
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(f"postgresql://isthmus_admin@127.0.0.1:{postgres.ports['postgres']}/postgres")
+
+    assert fsync == ("on",)
+
+
+async def test_nats_keeps_streams_over_a_crash(backends):
+    """
+    An acknowledged message is still in its stream after a SIGKILL.
+    """
+    server = backends[1]
+    client = await nats.connect(server.url)
+    stream = client.jetstream()
+    await stream.add_stream(name="KEPT", subjects=["kept.>"])
+    await stream.publish("kept.one", b"1")
+    await client.close()
+    server.kill()
+    server.start()
+
+    client = await nats.connect(server.url)
+    assert (await client.jetstream().stream_info("KEPT")).state.messages == 1
+    await client.close()
+
+
+async def test_nats_refuses_strangers(backends):
+    """
+    Without user and password nobody gets in.
+    """
+    url = f"nats://127.0.0.1:{backends[1].ports['nats']}"
+    with pytest.raises(nats.errors.Error, match="Authorization"):
+        await nats.connect(url, allow_reconnect=False)
+
+
+def _vault(server, method, path, body=None):
+    request = urllib.request.Request(f"{server.address}/v1/{path}", method=method)
+    request.add_header("X-Vault-Token", server.token)
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(request, data=data, timeout=5) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+def test_openbao_unseals_itself_after_a_crash(backends):
+    """
+    A secret written before a SIGKILL is readable after the restart without anybody's help.
+    """
+    server = backends[2]
+    _vault(server, "POST", "secret/data/kept", {"data": {"one": "1"}})
+    server.kill()
+    server.start()
+
+    assert _vault(server, "GET", "secret/data/kept")["data"]["data"] == {"one": "1"}
+
+
+def test_openbao_token_of_services_is_not_root(backends):
+    """
+    The services' token reads secrets but changes no policies.
+    """
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        _vault(backends[2], "PUT", "sys/policies/acl/mine", {"policy": ""})
+
+
+def test_openbao_writes_an_audit_log_without_secrets(backends):
+    """
+    Every request is in the audit log, the value of the secret is not.
+    """
+    server = backends[2]
+    _vault(server, "POST", "secret/data/hidden", {"data": {"word": "plain-as-day"}})
+    log = server.audit_log.read_text()
+
+    assert "secret/data/hidden" in log
+    assert "plain-as-day" not in log
+
+
+def test_secrets_are_private(backends, home):
+    """
+    No file with a password, key or token can be read by others.
+    """
+    names = ["postgres/admin.password", "nats/nats.conf", "openbao/seal.key", "openbao/root.json"]
+    modes = {stat.S_IMODE((home / name).stat().st_mode) for name in names}
+
+    assert modes == {0o600}
+
+
+def test_command_lines_carry_no_secrets(backends, home):
+    """
+    What everybody can see in the process list tells no password.
+    """
+    secret = (home / "postgres/admin.password").read_text()
+    lines = [Path(f"/proc/{server.pid}/cmdline").read_text() for server in backends]
+
+    assert not any(secret in line for line in lines)
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path):
+    """
+    Unusable data end in one sentence that names the server, the remedy and the log.
+    """
+    server = EmbeddedOpenBao(tmp_path)
+    (server.folder / "seal.key").write_text("too short")
+
+    with pytest.raises(BackendFailed, match="openbao ended while starting"):
+        server.start()

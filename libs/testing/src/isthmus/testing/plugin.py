@@ -1,0 +1,95 @@
+"""Fixtures that pytest finds by itself once this package is installed.
+
+Every worker of a distributed run has servers of its own; a server starts with the first test that wants it.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from isthmus.testing.servers import NatsServer, PostgresServer, VaultServer
+
+__all__ = ["backend_home", "database", "free_port", "nats_server", "nats_url", "postgres", "vault"]
+
+
+@pytest.fixture(scope="session")
+def backend_home() -> Iterator[Path]:
+    """Folder of this worker's servers; outside pytest's own, which PostgreSQL's user could not enter."""
+    home = Path(tempfile.mkdtemp(prefix="isthmus-test-"))
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(backend_home: Path) -> "Iterator[PostgresServer]":
+    """Run a PostgreSQL for this worker; make databases in it with `postgres.database()`."""
+    from isthmus.testing import containers
+    from isthmus.testing.servers import PostgresServer
+
+    if containers.wanted():
+        with containers.postgres_container() as server:
+            yield server
+        return
+    from isthmus.local.backends import EmbeddedPostgres
+
+    embedded = EmbeddedPostgres(backend_home, fast=True)
+    embedded.start()
+    yield PostgresServer(embedded.admin_url, embedded.kill, embedded.start)
+    embedded.kill()
+
+
+@pytest.fixture
+def database(postgres: "PostgresServer") -> str:
+    """Create an empty database for one test; the superuser's URL of it."""
+    return postgres.database()
+
+
+@pytest.fixture(scope="session")
+def nats_server(backend_home: Path) -> "Iterator[NatsServer]":
+    """Run a NATS with JetStream for this worker."""
+    from isthmus.testing import containers
+    from isthmus.testing.servers import NatsServer
+
+    if containers.wanted():
+        with containers.nats_container() as server:
+            yield server
+        return
+    from isthmus.local.backends import EmbeddedNats
+
+    embedded = EmbeddedNats(backend_home, fast=True)
+    embedded.start()
+    yield NatsServer(embedded.url, embedded.monitor_url, embedded.kill, embedded.start)
+    embedded.kill()
+
+
+@pytest.fixture(scope="session")
+def nats_url(nats_server: "NatsServer") -> str:
+    """Address of this worker's NATS, with user and password."""
+    return nats_server.url
+
+
+@pytest.fixture(scope="session")
+def vault(backend_home: Path) -> "Iterator[VaultServer]":
+    """Run an OpenBao for this worker, unsealed, with a store at `secret/`."""
+    from isthmus.local.backends import EmbeddedOpenBao
+    from isthmus.testing.servers import VaultServer
+
+    embedded = EmbeddedOpenBao(backend_home)
+    embedded.start()
+    yield VaultServer(
+        embedded.address, embedded.token_file, embedded.audit_log, embedded.kill, embedded.start
+    )
+    embedded.kill()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Choose a port of the loopback address that nobody listens on."""
+    from isthmus.local.backends.ports import free_port
+
+    return free_port()

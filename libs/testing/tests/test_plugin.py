@@ -1,0 +1,59 @@
+"""The fixtures give working servers."""
+
+import socket
+
+import nats
+import psycopg
+
+
+def test_databases_are_fresh(postgres):
+    """
+    Two databases of one server do not know each other.
+    """
+    first, second = postgres.database(), postgres.database()
+    with psycopg.connect(first) as connection:
+        connection.execute("CREATE TABLE here (one int)")
+
+    with psycopg.connect(second) as connection:
+        assert connection.execute("SELECT to_regclass('here')").fetchone() == (None,)
+
+
+def test_database_fixture_is_empty(database):
+    """
+    The database of a test has no tables.
+    """
+    with psycopg.connect(database) as connection:
+        count = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+
+    assert count == (0,)
+
+
+async def test_nats_has_jetstream(nats_url):
+    """
+    Streams can be made with the account of the address.
+    """
+    client = await nats.connect(nats_url)
+    info = await client.jetstream().account_info()
+    await client.close()
+
+    assert info.streams >= 0
+
+
+def test_vault_is_unsealed(vault):
+    """
+    The vault takes a secret at once.
+    """
+    import hvac
+
+    client = hvac.Client(url=vault.address, token=vault.token)
+    client.secrets.kv.v2.create_or_update_secret("x", secret={"a": "b"}, mount_point="secret")
+
+    assert client.secrets.kv.v2.read_secret("x")["data"]["data"] == {"a": "b"}
+
+
+def test_free_port_is_free(free_port):
+    """
+    A server can listen on the port at once.
+    """
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", free_port))
