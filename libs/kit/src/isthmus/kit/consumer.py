@@ -2,11 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from isthmus.kit.event import ReceivedEvent
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-Handler = Callable[[AsyncConnection, ReceivedEvent], Awaitable[None]]
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+Handler = Callable[["AsyncConnection", ReceivedEvent], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,16 @@ def acting_for(tenant_id: str) -> Iterator[Principal]:
         yield principal
 
 
+def acting_from_here(principal: Principal | None) -> None:
+    """Make `principal` the acting one until the current task ends."""
+    _principal.set(principal)
+
+
+def correlated_from_here(correlation_id: str) -> None:
+    """Put what the current task does from here on under one correlation id."""
+    _correlation_id.set(correlation_id)
+
+
 @contextmanager
 def correlated(correlation_id: str) -> Iterator[str]:
     """Put every log line and outgoing call inside the block under one correlation id."""
@@ -106,7 +116,9 @@ __all__ = [
     "Principal",
     "acting_as",
     "acting_for",
+    "acting_from_here",
     "correlated",
+    "correlated_from_here",
     "current_correlation_id",
     "current_principal",
     "peek_principal",

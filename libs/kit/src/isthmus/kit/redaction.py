@@ -1,13 +1,108 @@
-"""What may be written to a log."""
+"""What may be written to a log, an error or a table: never a secret."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+
+STARS = "***"
+_LONGEST_BYTES = 64
+
+# Words that make a query parameter secret, and the fewer ones that make any quoted value secret.
+_QUERY_NAMES = r"(?:key|token|secret|passw|pwd|sig|auth|credential|code|assertion|session)"
+_VALUE_NAMES = r"(?:api_?key|private_?key|token|secret|passw|authorization|credential)"
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bist_[A-Za-z0-9]+_[A-Za-z0-9_-]{8,}"), f"ist_{STARS}"),
+    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {STARS}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), STARS),
+    (re.compile(r"\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{24,}"), STARS),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'\"<>]+@"), rf"\1{STARS}@"),
+    (re.compile(rf"(?i)([?&;][\w.-]*{_QUERY_NAMES}[\w.-]*=)[^&;\s'\"<>#]+"), rf"\1{STARS}"),
+    (
+        re.compile(rf"(?i)(\b[\w-]*{_VALUE_NAMES}[\w-]*[\"']?\s*[=:]\s*)([\"'])(?:(?!\2).)+\2"),
+        rf"\1\2{STARS}\2",
+    ),
+    (re.compile(r"(?i)\b(password|passwd|secret|token|api_?key)=[^\s,;&)'\"]+"), rf"\1={STARS}"),
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+        ),
+        STARS,
+    ),
+)
+
+
+def scrub(text: str) -> str:
+    """Replace what looks like a secret: API keys, bearer tokens, JWTs, user-info and queries of URLs."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def loggable(message: Message) -> dict[str, Any]:
-    """Return a message as plain values with every field marked `debug_redact` replaced by stars."""
-    raise NotImplementedError
+    """Return a message as plain values with every field marked `debug_redact` replaced by stars.
+
+    Only fields that are set appear. Bytes are shown by their length when they are long.
+    """
+    return {field.name: _shown(field, value) for field, value in message.ListFields()}
 
 
-__all__ = ["loggable"]
+def without_secrets(message: Message) -> Message:
+    """Return a copy of a message in which every field marked `debug_redact` is empty."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    _clear_secrets(copy)
+    return copy
+
+
+def _shown(field: FieldDescriptor, value: Any) -> Any:
+    if field.GetOptions().debug_redact:
+        return STARS
+    item = _map_item(field)
+    if item is not None:
+        return {str(key): _shown_one(item, value[key]) for key in value}
+    if field.is_repeated:
+        return [_shown_one(field, item) for item in value]
+    return _shown_one(field, value)
+
+
+def _shown_one(field: FieldDescriptor, value: Any) -> Any:
+    if field.type in {FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP}:
+        return loggable(value)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return (
+            f"<{len(value)} bytes>"
+            if len(value) > _LONGEST_BYTES
+            else scrub(value.decode("utf-8", "replace"))
+        )
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known else value
+    return scrub(value) if isinstance(value, str) else value
+
+
+def _clear_secrets(message: Message) -> None:
+    for field, value in message.ListFields():
+        if field.GetOptions().debug_redact:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for inner in _messages(field, value):
+                _clear_secrets(inner)
+
+
+def _messages(field: FieldDescriptor, value: Any) -> Iterable[Message]:
+    item = _map_item(field)
+    if item is not None:
+        return value.values() if item.message_type is not None else ()
+    return value if field.is_repeated else (value,)
+
+
+def _map_item(field: FieldDescriptor) -> FieldDescriptor | None:
+    """Return the field that a map's values have, or None when the field is not a map."""
+    entry = field.message_type
+    return entry.fields_by_name["value"] if entry is not None and entry.GetOptions().map_entry else None
+
+
+__all__ = ["STARS", "loggable", "scrub", "without_secrets"]

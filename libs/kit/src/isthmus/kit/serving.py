@@ -1,26 +1,36 @@
-"""One way to run every service."""
+"""One way to run every service: start, answer, drain, stop."""
 
-from collections.abc import Callable
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
+from isthmus.kit import logs
+from isthmus.kit.engine import Engine
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
 
 
-def serve(settings: ServiceSettings, wire: Wire, *, name: str) -> None:
+def serve(
+    settings: ServiceSettings, wire: Wire, *, name: str, ready: Callable[[int], None] | None = None
+) -> None:
     """Run a service until SIGTERM or SIGINT, then drain and return.
 
     Args:
         settings: Read from the environment by the caller.
         wire: Puts the service together out of the chassis' collaborators.
         name: The service's name: its schema, its log name, its event source.
+        ready: Called with the port as soon as the service answers for real.
     """
-    raise NotImplementedError
+    logs.configure(name, settings.log_level)
+    _loop_runner()(_until_signal(settings, wire, name, ready))
 
 
 async def run(
     settings: ServiceSettings, wire: Wire, *, name: str, ready: Callable[[int], None] | None = None
 ) -> None:
-    """Run a service inside a running loop until it is cancelled or SIGTERM arrives.
+    """Run a service inside a running loop until the task is cancelled, then drain.
 
     Args:
         settings: As for `serve`.
@@ -28,7 +38,33 @@ async def run(
         name: As for `serve`.
         ready: Called with the port as soon as the service answers for real.
     """
-    raise NotImplementedError
+    engine = Engine(settings, name)
+    try:
+        port = await engine.start(wire)
+        if ready is not None:
+            ready(port)
+        await engine.wait()
+    finally:
+        await engine.stop()
+
+
+async def _until_signal(
+    settings: ServiceSettings, wire: Wire, name: str, ready: Callable[[int], None] | None
+) -> None:
+    task = asyncio.ensure_future(run(settings, wire, name=name, ready=ready))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _loop_runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
 
 
 __all__ = ["run", "serve"]

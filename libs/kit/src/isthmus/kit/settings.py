@@ -1,5 +1,7 @@
 """What every service reads from its environment; services add their own fields."""
 
+import os
+import sys
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -15,11 +17,9 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ISTHMUS_", extra="ignore", hide_input_in_errors=True)
 
     listen: str = Field("127.0.0.1:0", description="Address to serve on; port 0 takes a free one.")
-    database_url: SecretStr = Field(
-        SecretStr(""), description="PostgreSQL as the run-time role; empty: none."
-    )
+    database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL as the run-time role.")
     database_owner_url: SecretStr = Field(
-        SecretStr(""), description="PostgreSQL as the schema's owner, for migrations."
+        SecretStr(""), description="PostgreSQL as the schema's owner, for migrations; empty: do not migrate."
     )
     nats_url: str = Field("", description="NATS with JetStream, for example nats://127.0.0.1:4222.")
     vault_addr: str = Field("", description="OpenBao or Vault, for example http://127.0.0.1:8200.")
@@ -31,10 +31,25 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str = Field("", description="OTLP collector for traces and metrics; empty: off.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     launcher_socket: Path | None = Field(None, description="Unix socket of the local launcher.")
-    drain_seconds: float = Field(10.0, description="How long calls in flight may finish after SIGTERM.")
+    drain_seconds: float = Field(10.0, gt=0, description="How long calls in flight may finish after SIGTERM.")
+    allow_plaintext: bool = Field(
+        False, description="Listen without TLS beyond this machine, where the network itself is protected."
+    )
     database_pool: int = Field(4, ge=1, description="Connections kept open to PostgreSQL.")
     database_pool_burst: int = Field(6, ge=0, description="Connections opened above the pool when busy.")
     statement_timeout: float = Field(30.0, gt=0, description="Longest single SQL statement, in seconds.")
+
+    def peer_address(self, name: str) -> str:
+        """Return where another service listens; empty when nobody said."""
+        declared = getattr(self, f"{name}_address", "")
+        return str(declared or os.environ.get(f"ISTHMUS_{name.upper()}_ADDRESS", ""))
+
+    def migrations_folder(self) -> Path | None:
+        """Return the folder `migrations` beside the module of this class, when there is one."""
+        module = sys.modules.get(type(self).__module__)
+        home = getattr(module, "__file__", None)
+        folder = Path(home).parent / "migrations" if home else None
+        return folder if folder and (folder / "versions").is_dir() else None
 
 
 __all__ = ["ServiceSettings"]

@@ -1,17 +1,24 @@
 """What the chassis gives to a service, and what the service gives back."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc.aio
-from isthmus.kit.bus import Bus
+from isthmus.kit.authentication import KeyLookup
+from isthmus.kit.channel import Caller
 from isthmus.kit.clock import Clock
-from isthmus.kit.consumer import Consumer
-from isthmus.kit.db import Database
-from isthmus.kit.outbox import Outbox
-from isthmus.kit.settings import ServiceSettings
-from isthmus.kit.vault import Vault
+from isthmus.resilience.faults import Precondition
+
+if TYPE_CHECKING:
+    import grpc.aio
+    from isthmus.kit.bus import Bus
+    from isthmus.kit.consumer import Consumer
+    from isthmus.kit.db import Database
+    from isthmus.kit.outbox import Outbox
+    from isthmus.kit.vault import Vault
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,68 +31,80 @@ class Wiring:
             keeps failing makes the service unhealthy.
         consumers: Interest in events.
         closers: Called in order after the last call has been answered.
+        key_lookup: How API keys are verified; only the identity service sets it, all others ask it.
     """
 
-    servicers: Sequence[tuple[Callable[[Any, grpc.aio.Server], None], object]] = ()
+    servicers: Sequence[tuple[Callable[[Any, Any], None], object]] = ()
     tasks: Sequence[Callable[[], Awaitable[None]]] = ()
-    consumers: Sequence[Consumer] = ()
+    consumers: Sequence["Consumer"] = ()
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
+    key_lookup: KeyLookup | None = None
 
 
 @dataclass(slots=True)
 class Chassis:
-    """The collaborators a service is wired with; what is not configured is None.
+    """The collaborators a service is wired with.
 
     Attributes:
         settings: The service's own settings.
         name: The service's name, for example `registry`.
-        db: Set when `ISTHMUS_DATABASE_URL` is; migrated before `wire` runs.
-        bus: The connection to NATS; usable before NATS is reachable.
-        outbox: Where events are stored in the transaction that made them true.
         clock: The time.
-        vault: Set when `ISTHMUS_VAULT_ADDR` is.
+        draining: Set when the process is told to stop; endless streams end when it is.
     """
 
     settings: Any
     name: str
+    caller: Caller
     clock: Clock = field(default_factory=Clock)
-    _db: Database | None = None
-    _vault: Vault | None = None
-    _bus: Bus | None = None
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    database: "Database | None" = None
+    secrets: "Vault | None" = None
+    connection: "Bus | None" = None
+    events: "Outbox | None" = None
 
     @property
-    def db(self) -> Database:
-        """The database; an error when `ISTHMUS_DATABASE_URL` is not set."""
-        raise NotImplementedError
+    def db(self) -> "Database":
+        """The database, already migrated."""
+        return _configured(self.database, "ISTHMUS_DATABASE_URL")
 
     @property
-    def vault(self) -> Vault:
-        """The vault; an error when `ISTHMUS_VAULT_ADDR` is not set."""
-        raise NotImplementedError
+    def vault(self) -> "Vault":
+        """The vault that keeps secrets."""
+        return _configured(self.secrets, "ISTHMUS_VAULT_ADDR and ISTHMUS_VAULT_TOKEN_FILE")
 
     @property
-    def bus(self) -> Bus:
-        """The bus; an error when `ISTHMUS_NATS_URL` is not set."""
-        raise NotImplementedError
+    def bus(self) -> "Bus":
+        """The connection to NATS; usable before NATS is reachable."""
+        return _configured(self.connection, "ISTHMUS_NATS_URL")
 
     @property
-    def outbox(self) -> Outbox:
+    def outbox(self) -> "Outbox":
         """Where events are stored in the transaction that made them true."""
-        raise NotImplementedError
+        return _configured(self.events, "ISTHMUS_DATABASE_URL")
 
-    def peer(self, name: str) -> grpc.aio.Channel:
+    def peer(self, name: str) -> "grpc.aio.Channel":
         """Return the channel to another service, found by `ISTHMUS_<NAME>_ADDRESS`.
 
         Calls carry this process's identity, the acting tenant, the correlation id and, unless the
         caller sets one, a deadline of 10 seconds.
-        """
-        raise NotImplementedError
 
-    def channel(self, address: str) -> grpc.aio.Channel:
+        Raises:
+            Precondition: `SETTING_MISSING`, the address is not set.
+        """
+        address = self.settings.peer_address(name)
+        return self.caller.channel(_configured(address or None, f"ISTHMUS_{name.upper()}_ADDRESS"))
+
+    def channel(self, address: str) -> "grpc.aio.Channel":
         """Return the channel to an address, with the same manners as `peer`."""
-        raise NotImplementedError
+        return self.caller.channel(address)
+
+
+def _configured(value: T | None, variable: str) -> T:
+    if value is None:
+        raise Precondition("SETTING_MISSING", f"Set {variable} for this service.")
+    return value
 
 
 Wire = Callable[[Chassis], Awaitable[Wiring]]
 
-__all__ = ["Chassis", "ServiceSettings", "Wire", "Wiring"]
+__all__ = ["Chassis", "Wire", "Wiring"]

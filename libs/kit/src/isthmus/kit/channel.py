@@ -1,0 +1,153 @@
+"""Channels to other processes of the mesh, with the manners every call needs."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from isthmus.kit import deadline
+from isthmus.kit.authentication import TENANT_HEADER
+from isthmus.kit.guard import CORRELATION_HEADER
+from isthmus.kit.principal import current_correlation_id, peek_principal
+from isthmus.kit.tokens import Signer
+from isthmus.kit.trace import HEADER as TRACE_HEADER
+from isthmus.kit.trace import current_traceparent
+
+LARGEST_MESSAGE = 4 * 1024 * 1024
+_UNARY_DEADLINE = 10.0
+_LONGEST_METADATA = 32 * 1024
+
+CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
+    # A channel opened before its server listens would wait a whole second by default.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.max_metadata_size", _LONGEST_METADATA),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.enable_http_proxy", 0),
+    # Together with the server's max_connection_age this makes new replicas take their share.
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+)
+
+
+class Caller:
+    """Makes channels whose calls say who we are, for whom, and until when.
+
+    Args:
+        key_file: This process's private JWK; None makes calls without an identity.
+        interceptors: Gives the tracing interceptors of a new channel.
+    """
+
+    def __init__(
+        self, key_file: Path | None = None, interceptors: Callable[[], Sequence[Any]] = tuple
+    ) -> None:
+        self._signer = Signer(key_file) if key_file else None
+        self._interceptors = interceptors
+        self._channels: dict[str, MannerlyChannel] = {}
+
+    def channel(self, address: str) -> grpc.aio.Channel:
+        """Return the channel to an address; the same one each time."""
+        if address not in self._channels:
+            plain = grpc.aio.insecure_channel(
+                address, options=CHANNEL_OPTIONS, interceptors=list(self._interceptors()) or None
+            )
+            self._channels[address] = MannerlyChannel(plain, self.metadata)
+        return self._channels[address]
+
+    def metadata(self) -> list[tuple[str, str]]:
+        """Return what each call carries: token, tenant, correlation id, trace."""
+        entries: list[tuple[str, str]] = []
+        if self._signer is not None:
+            entries.append(("authorization", f"Bearer {self._signer.token()}"))
+        principal = peek_principal()
+        if principal is not None and principal.tenant_id:
+            entries.append((TENANT_HEADER, principal.tenant_id))
+        if correlation_id := current_correlation_id():
+            entries.append((CORRELATION_HEADER, correlation_id))
+        if traceparent := current_traceparent():
+            entries.append((TRACE_HEADER, traceparent))
+        return entries
+
+    async def close(self) -> None:
+        """Close all channels."""
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            await channel.close()
+
+
+class MannerlyChannel(grpc.aio.Channel):
+    """A channel that adds metadata to every call, and a deadline to every unary one."""
+
+    def __init__(self, plain: grpc.aio.Channel, metadata: Callable[[], list[tuple[str, str]]]) -> None:
+        self._plain = plain
+        self._metadata = metadata
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the callable of a method, which generated stubs use."""
+        return self._mannerly(self._plain.unary_unary(*args, **kwargs), _UNARY_DEADLINE)
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the callable of a method, which generated stubs use."""
+        return self._mannerly(self._plain.unary_stream(*args, **kwargs), None)
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the callable of a method, which generated stubs use."""
+        return self._mannerly_stream(self._plain.stream_unary(*args, **kwargs))
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the callable of a method, which generated stubs use."""
+        return self._mannerly_stream(self._plain.stream_stream(*args, **kwargs))
+
+    def _mannerly(self, call: Any, seconds: float | None) -> Any:
+        def invoke(request: Any, *, timeout: float | None = None, metadata: Any = None, **kwargs: Any) -> Any:
+            return call(request, timeout=_time(timeout, seconds), metadata=self._merged(metadata), **kwargs)
+
+        return invoke
+
+    def _mannerly_stream(self, call: Any) -> Any:
+        def invoke(
+            requests: Any = None, timeout: float | None = None, metadata: Any = None, **kwargs: Any
+        ) -> Any:
+            return call(requests, timeout=timeout, metadata=self._merged(metadata), **kwargs)
+
+        return invoke
+
+    def _merged(self, metadata: Any) -> list[tuple[str, Any]]:
+        own = list(metadata or ())
+        said = {name for name, _ in own}
+        return [*own, *(entry for entry in self._metadata() if entry[0] not in said)]
+
+    async def close(self, grace: float | None = None) -> None:
+        """Close the channel underneath."""
+        await self._plain.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """Return the connectivity of the channel underneath."""
+        return self._plain.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Wait until the channel underneath leaves a state."""
+        await self._plain.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Wait until the channel underneath is connected."""
+        await self._plain.channel_ready()
+
+    async def __aenter__(self) -> "MannerlyChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _time(asked: float | None, default: float | None) -> float | None:
+    if asked is None and default is None:
+        return None
+    return deadline.within(asked if asked is not None else default or 0.0)
+
+
+__all__ = ["CHANNEL_OPTIONS", "LARGEST_MESSAGE", "Caller", "MannerlyChannel"]

@@ -1,0 +1,155 @@
+"""Puts the parts of a service together in the right order, and takes them apart again."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import grpc.aio
+from isthmus.kit import logs, telemetry
+from isthmus.kit.authentication import Authenticator, KeyLookup
+from isthmus.kit.channel import LARGEST_MESSAGE, Caller
+from isthmus.kit.dispatch import Dispatcher, Registration
+from isthmus.kit.guard import Guard
+from isthmus.kit.health import Health
+from isthmus.kit.settings import ServiceSettings
+from isthmus.kit.supervision import Supervisor
+from isthmus.kit.tokens import TrustStore
+from isthmus.kit.wiring import Chassis, Wire, Wiring
+from isthmus.resilience.faults import Precondition
+
+_log = logs.logger(__name__)
+_STREAM_GRACE = 2.0
+_CLOSE_LIMIT = 5.0
+
+SERVER_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    # Without a limit four abusive connections cost hundreds of megabytes.
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.max_metadata_size", 32 * 1024),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    # Together with round_robin on the client this makes new replicas take their share.
+    ("grpc.max_connection_age_ms", 300_000),
+)
+
+
+class Engine:
+    """One running service."""
+
+    def __init__(self, settings: ServiceSettings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._telemetry = telemetry.start(name, settings.otlp_endpoint)
+        self._caller = Caller(settings.service_key_file, self._telemetry.client_interceptors)
+        self._authenticator = Authenticator(_trust(settings), self._lookup())
+        self._guard = Guard(self._authenticator)
+        self._dispatcher = Dispatcher(self._guard)
+        self._health = Health(name)
+        self._supervisor = Supervisor(self._health.working)
+        self._server: grpc.aio.Server | None = None
+        self._wiring = Wiring()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._chassis = Chassis(settings, name, self._caller)
+
+    async def start(self, wire: Wire) -> int:
+        """Listen at once, answer STARTING until everything is wired, then serve; return the port."""
+        port = await self._listen()
+        await self._connect()
+        self._wiring = await wire(self._chassis)
+        if self._wiring.key_lookup is not None:
+            self._authenticator.use(self._wiring.key_lookup)
+        names = self._dispatcher.open(self._wiring.servicers)
+        if self._settings.reflection:
+            self._dispatcher.add_public([_reflection(names)])
+        self._start_work()
+        await self._health.ready(names)
+        _log.info("ready", port=port, services=names)
+        return port
+
+    async def wait(self) -> None:
+        """Return when the server has stopped, which only `stop` brings about."""
+        assert self._server is not None
+        await self._server.wait_for_termination()
+
+    async def stop(self) -> None:
+        """Take no new calls, finish those in flight, then close everything; each step has a limit."""
+        self._chassis.draining.set()
+        await self._health.draining()
+        if self._server is not None:
+            stopping = asyncio.ensure_future(self._server.stop(self._settings.drain_seconds))
+            await asyncio.wait({stopping}, timeout=min(_STREAM_GRACE, self._settings.drain_seconds / 2))
+            self._guard.cancel_streams()
+            await stopping
+        await self._supervisor.stop()
+        for close in [*self._wiring.closers, *reversed(self._closers), self._caller.close]:
+            await self._close(close)
+        await asyncio.to_thread(self._telemetry.shutdown)
+        _log.info("stopped")
+
+    async def _close(self, close: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_LIMIT):
+                await close()
+        except Exception as error:
+            _log.error("closing failed", error)
+
+    async def _listen(self) -> int:
+        _refuse_open_plaintext(self._settings)
+        self._server = grpc.aio.server(
+            interceptors=self._telemetry.server_interceptors, options=SERVER_OPTIONS
+        )
+        self._dispatcher.add_public([self._health.registration])
+        await self._health.starting()
+        self._server.add_generic_rpc_handlers([self._dispatcher])
+        try:
+            port = self._server.add_insecure_port(self._settings.listen)
+        except RuntimeError as error:
+            message = f"Choose another address than {self._settings.listen}; it cannot be listened on."
+            raise Precondition("ADDRESS_UNAVAILABLE", message, path="listen") from error
+        await self._server.start()
+        return port
+
+    async def _connect(self) -> None:
+        """Open what the settings name; slices of the chassis hang themselves in here."""
+
+    def _start_work(self) -> None:
+        for number, task in enumerate(self._wiring.tasks):
+            self._supervisor.start(getattr(task, "__qualname__", f"task-{number}"), task)
+
+    def _lookup(self) -> KeyLookup | None:
+        return None
+
+
+def _trust(settings: ServiceSettings) -> TrustStore | None:
+    return TrustStore(settings.trust_file) if settings.trust_file else None
+
+
+def _reflection(names: list[str]) -> Registration:
+    from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+    shown = [*names, "grpc.health.v1.Health", reflection.SERVICE_NAME]
+    servicer = reflection.aio.ReflectionServicer(shown)
+    return reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer
+
+
+def _refuse_open_plaintext(settings: ServiceSettings) -> None:
+    if settings.allow_plaintext or settings.listen.startswith("unix:"):
+        return
+    host = settings.listen.rpartition(":")[0].strip("[]")
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host != "localhost":
+        message = (
+            f"Listen on 127.0.0.1 instead of {host}, or set ISTHMUS_ALLOW_PLAINTEXT in a protected network."
+        )
+        raise Precondition("PLAINTEXT_EXPOSED", message, path="listen")
+
+
+__all__ = ["SERVER_OPTIONS", "Engine"]

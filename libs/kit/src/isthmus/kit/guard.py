@@ -1,0 +1,203 @@
+"""What surrounds every RPC: who calls, whether they may, by when, and how a failure is told."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from isthmus.kit import deadline
+from isthmus.kit.authentication import Authenticator
+from isthmus.kit.errors import answer_of, code_of, fault_of
+from isthmus.kit.ids import new_id
+from isthmus.kit.logs import logger
+from isthmus.kit.metrics import counter, histogram
+from isthmus.kit.permissions import PUBLIC, require
+from isthmus.kit.principal import acting_from_here, correlated_from_here, current_correlation_id
+from isthmus.kit.trace import HEADER as TRACE_HEADER
+from isthmus.kit.trace import continue_trace
+from isthmus.resilience.faults import Broken, Fault, FixRequest, RetryLater
+
+CORRELATION_HEADER = "isthmus-correlation-id"
+_CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_UNARY_LIMIT = 30.0
+
+_log = logger(__name__)
+_calls = counter("isthmus.rpc.calls", "RPCs answered, by method and status")
+_seconds = histogram("isthmus.rpc.duration", "Time from request to answer")
+
+
+class Undecodable:
+    """Stands for request bytes that are not the message they should be."""
+
+
+def lenient(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Make a decoder that returns `Undecodable` where gRPC would answer with a meaningless status."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except (DecodeError, ValueError):
+            return Undecodable()
+
+    return decode
+
+
+class Guard:
+    """Admits calls, measures them and answers their failures.
+
+    Args:
+        authenticator: Verifies credentials.
+        unary_limit: Seconds a call without a deadline of its own may take; streams are exempt.
+    """
+
+    def __init__(self, authenticator: Authenticator, *, unary_limit: float = _UNARY_LIMIT) -> None:
+        self._authenticator = authenticator
+        self._unary_limit = unary_limit
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    def cancel_streams(self) -> None:
+        """End the streams still open; each caller is told to come back."""
+        self._draining = True
+        for task in list(self._streams):
+            task.cancel()
+
+    def wrap(self, method: str, permission: str, handler: Any) -> Any:
+        """Surround one method's handler."""
+        inner = handler.stream_stream or handler.unary_stream or handler.stream_unary or handler.unary_unary
+        make, surround = {
+            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary),
+            (True, False): (grpc.stream_unary_rpc_method_handler, self._unary),
+            (False, True): (grpc.unary_stream_rpc_method_handler, self._stream),
+            (True, True): (grpc.stream_stream_rpc_method_handler, self._stream),
+        }[handler.request_streaming, handler.response_streaming]
+        behaviour: Any = surround(method, permission, inner)
+        return make(behaviour, lenient(handler.request_deserializer), handler.response_serializer)
+
+    def _unary(self, method: str, permission: str, inner: Any) -> Callable[..., Awaitable[Any]]:
+        async def behaviour(request: Any, context: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                limit = None if context.time_remaining() is not None else self._unary_limit
+                async with asyncio.timeout(limit):
+                    await self._admit(permission, context, limit)
+                    answer = await inner(_checked(request), context)
+            except Exception as error:
+                await self._refuse(method, context, error, started)
+            _measure(method, "OK", started)
+            return answer
+
+        return behaviour
+
+    def _stream(self, method: str, permission: str, inner: Any) -> Callable[..., AsyncIterator[Any]]:
+        async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+            started = time.perf_counter()
+            task = asyncio.current_task()
+            assert task is not None
+            self._streams.add(task)
+            try:
+                await self._admit(permission, context, None)
+                answers = inner(_checked(request), context)
+                if hasattr(answers, "__aiter__"):
+                    async for answer in answers:
+                        yield answer
+                else:
+                    await answers
+            except asyncio.CancelledError:
+                if not self._draining or context.cancelled():
+                    raise
+                task.uncancel()
+                await self._refuse(method, context, _draining(), started)
+            except Exception as error:
+                await self._refuse(method, context, error, started)
+            finally:
+                self._streams.discard(task)
+            _measure(method, "OK", started)
+
+        return behaviour
+
+    async def _admit(self, permission: str, context: Any, limit: float | None) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        asked = metadata.get(CORRELATION_HEADER, "")
+        correlated_from_here(asked if _CORRELATION.fullmatch(asked) else new_id("cor"))
+        continue_trace(metadata.get(TRACE_HEADER, ""))
+        remaining = context.time_remaining()
+        deadline.start(limit if remaining is None else remaining)
+        principal = None
+        if permission != PUBLIC:
+            principal = await self._authenticator.authenticate(metadata)
+        acting_from_here(principal)
+        require(permission, principal)
+
+    async def _refuse(self, method: str, context: Any, error: Exception, started: float) -> NoReturn:
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        fault = fault_of(error)
+        if fault is None:
+            _log.error("call failed unexpectedly", error, method=method)
+            fault = _unexpected()
+        else:
+            _report(method, fault)
+        _measure(method, code_of(fault).name, started)
+        code, message, trailers = answer_of(fault, current_correlation_id())
+        await context.abort(code, message, trailers)
+        raise AssertionError("abort always raises")
+
+
+def refusal(fault: Fault) -> Any:
+    """Return a handler that answers any RPC, of whatever kind, with one fault."""
+
+    async def behaviour(_request: Any, context: Any) -> AsyncIterator[bytes]:
+        code, message, trailers = answer_of(fault)
+        await context.abort(code, message, trailers)
+        yield b""
+
+    return grpc.stream_stream_rpc_method_handler(behaviour)
+
+
+def _checked(request: Any) -> Any:
+    if isinstance(request, Undecodable):
+        raise _undecodable()
+    return _checked_each(request) if hasattr(request, "__aiter__") else request
+
+
+async def _checked_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        if isinstance(request, Undecodable):
+            raise _undecodable()
+        yield request
+
+
+def _undecodable() -> FixRequest:
+    message = "The request is not a message of this contract; generate your client from the same proto."
+    return FixRequest("REQUEST_UNDECODABLE", message)
+
+
+def _draining() -> RetryLater:
+    message = "This process is shutting down; open the stream again."
+    return RetryLater("DRAINING", message, retry_after=0.2)
+
+
+def _unexpected() -> Broken:
+    message = f"Something failed on our side; report it with the correlation id {current_correlation_id()}."
+    return Broken("UNEXPECTED", message)
+
+
+def _report(method: str, fault: Fault) -> None:
+    if isinstance(fault, RetryLater | Broken):
+        _log.warning("call failed", method=method, reason=fault.reason, why=fault.message)
+    else:
+        _log.info("call refused", method=method, reason=fault.reason)
+
+
+def _measure(method: str, code: str, started: float) -> None:
+    _calls.add(1, method=method, code=code)
+    _seconds.record(time.perf_counter() - started, method=method)
+    _log.debug("call answered", method=method, code=code)
+
+
+__all__ = ["CORRELATION_HEADER", "Guard", "refusal"]

@@ -1,0 +1,50 @@
+"""Reads from the contract what each RPC demands of its caller."""
+
+from collections.abc import Iterable
+
+from google.protobuf import descriptor_pool
+from isthmus.kit.principal import Principal, current_principal
+from isthmus.resilience.faults import Broken, NotAllowed
+from isthmus.type.v1 import permission_pb2
+
+PUBLIC = "public"
+AUTHENTICATED = "authenticated"
+
+
+def permissions_of(services: Iterable[str]) -> dict[str, str]:
+    """Return the permission of every method, `/pkg.Service/Method` → permission.
+
+    Raises:
+        Broken: `PERMISSION_UNDECLARED`, an RPC has no permission option and must not be served.
+    """
+    found: dict[str, str] = {}
+    bare: list[str] = []
+    pool = descriptor_pool.Default()
+    for service in services:
+        for method in pool.FindServiceByName(service).methods:
+            permission = method.GetOptions().Extensions[permission_pb2.permission]
+            if not permission:
+                bare.append(f"{service}/{method.name}")
+            found[f"/{service}/{method.name}"] = permission
+    if bare:
+        message = f"Declare `option (isthmus.type.v1.permission)` in the proto for {', '.join(bare)}."
+        raise Broken("PERMISSION_UNDECLARED", message)
+    return found
+
+
+def require(permission: str, principal: Principal | None) -> None:
+    """Let a call pass when its caller may make it.
+
+    Raises:
+        NotAuthenticated: `IDENTITY_MISSING`, the call carries no credential.
+        NotAllowed: `PERMISSION_MISSING`.
+    """
+    if permission == PUBLIC:
+        return
+    caller = principal or current_principal()
+    if permission != AUTHENTICATED and not caller.may(permission):
+        message = f"You lack the permission `{permission}`; ask an administrator for a role that has it."
+        raise NotAllowed("PERMISSION_MISSING", message, metadata={"permission": permission})
+
+
+__all__ = ["AUTHENTICATED", "PUBLIC", "permissions_of", "require"]

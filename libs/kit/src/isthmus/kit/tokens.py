@@ -1,0 +1,144 @@
+"""Mesh tokens: each process signs short-lived JWTs with its own key; a trust file says whose keys count."""
+
+import hashlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from isthmus.kit.principal import Principal
+from isthmus.resilience.faults import NotAuthenticated
+
+_ALGORITHM = "Ed25519"
+_LIFETIME = 300
+_RENEW_BEFORE = 60
+_SKEW = 30
+_REMEMBERED = 1024
+
+
+def new_key(key_id: str, subject: str, permissions: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make a key pair for one process of the mesh.
+
+    Args:
+        key_id: Unique name of the key.
+        subject: Whom it identifies, for example `service:registry` or `host:files`.
+        permissions: Patterns of what it may call.
+
+    Returns:
+        The private JWK for the process's key file, and the entry for the trust file's `keys`.
+    """
+    from joserfc.jwk import OKPKey
+
+    key = OKPKey.generate_key("Ed25519", {"kid": key_id, "use": "sig"})
+    private = {**key.as_dict(private=True), "subject": subject}
+    entry = {**key.as_dict(private=False), "subject": subject, "permissions": sorted(permissions)}
+    return private, entry
+
+
+class Signer:
+    """Signs this process's own tokens with the private JWK in a file."""
+
+    def __init__(self, key_file: Path) -> None:
+        self._key_file = key_file
+        self._token = ""
+        self._renew_at = 0.0
+
+    def token(self) -> str:
+        """Return a token that is good for at least another minute."""
+        now = time.time()
+        if now >= self._renew_at:
+            self._token = self._sign(int(now))
+            self._renew_at = now + _LIFETIME - _RENEW_BEFORE
+        return self._token
+
+    def _sign(self, now: int) -> str:
+        from joserfc import jwt
+        from joserfc.jwk import OKPKey
+
+        jwk = json.loads(self._key_file.read_text(encoding="utf-8"))
+        subject = jwk.pop("subject")
+        claims = {"iss": jwk["kid"], "sub": subject, "iat": now, "exp": now + _LIFETIME}
+        header = {"alg": _ALGORITHM, "kid": jwk["kid"]}
+        return jwt.encode(header, claims, OKPKey.import_key(jwk), algorithms=[_ALGORITHM])
+
+
+class TrustStore:
+    """Verifies mesh tokens against a JWKS file and follows its changes without a restart."""
+
+    def __init__(self, trust_file: Path) -> None:
+        self._file = trust_file
+        self._stamp: tuple[int, int] = (0, 0)
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    def verify(self, token: str) -> Principal:
+        """Return who signed a token; its tenant is the token's `tid` claim or empty.
+
+        Raises:
+            NotAuthenticated: `TOKEN_INVALID`, whatever is wrong with it.
+        """
+        self._follow()
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest)
+        if known and known[1] > time.time():
+            return known[0]
+        principal, expires_at = self._check(token)
+        self._verified[digest] = (principal, expires_at)
+        while len(self._verified) > _REMEMBERED:
+            self._verified.popitem(last=False)
+        return principal
+
+    def _follow(self) -> None:
+        try:
+            status = self._file.stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if stamp == self._stamp:
+                return
+            keys = json.loads(self._file.read_text(encoding="utf-8"))["keys"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # a file being replaced keeps the trust it gave before
+        self._stamp = stamp
+        self._entries = {entry["kid"]: entry for entry in keys}
+        self._verified.clear()
+
+    def _check(self, token: str) -> tuple[Principal, float]:
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+        from joserfc.jwk import OKPKey
+
+        try:
+            entry = self._entries[_key_id(token)]
+            decoded = jwt.decode(token, OKPKey.import_key(entry), algorithms=[_ALGORITHM])
+        except (JoseError, ValueError, KeyError, TypeError) as error:
+            raise _refused() from error
+        claims = decoded.claims
+        if not _fresh(claims) or claims.get("sub") != entry["subject"] or claims.get("iss") != entry["kid"]:
+            raise _refused()
+        permissions = frozenset(entry.get("permissions", ()))
+        return Principal(entry["subject"], str(claims.get("tid", "")), permissions, "mesh"), claims["exp"]
+
+
+def _key_id(token: str) -> str:
+    import base64
+
+    header = token.split(".", 1)[0]
+    fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+    return str(fields["kid"])
+
+
+def _fresh(claims: dict[str, Any]) -> bool:
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int | float) or not isinstance(expires, int | float):
+        return False
+    now = time.time()
+    return issued - _SKEW <= now < expires + _SKEW and expires - issued <= _LIFETIME
+
+
+def _refused() -> NotAuthenticated:
+    message = "The mesh token is not valid here; check the process's key file and the trust file."
+    return NotAuthenticated("TOKEN_INVALID", message)
+
+
+__all__ = ["Signer", "TrustStore", "new_key"]
