@@ -122,7 +122,7 @@ def _placed(principal: Principal, tenant: str | bytes | None) -> Principal:
 
 def _refused() -> Fault:
     message = "The credential is not valid; send an API key as `authorization: Bearer ist_…`."
-    return NotAuthenticated("CREDENTIAL_INVALID", message)
+    return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
 __all__ = ["TENANT_HEADER", "Authenticator", "KeyHolder", "KeyLookup"]

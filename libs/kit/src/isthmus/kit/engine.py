@@ -123,7 +123,11 @@ class Engine:
             self._supervisor.start(getattr(task, "__qualname__", f"task-{number}"), task)
 
     def _lookup(self) -> KeyLookup | None:
-        return None
+        if not self._settings.peer_address("identity"):
+            return None
+        from isthmus.kit.identity import IdentityPeer
+
+        return IdentityPeer(lambda: self._chassis.peer("identity"))
 
 
 def _trust(settings: ServiceSettings) -> TrustStore | None:

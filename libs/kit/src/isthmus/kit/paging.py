@@ -77,10 +77,10 @@ class PageRequest:
             keys: When given, the members a token of this list has; a token of another list is refused.
 
         Raises:
-            FixRequest: `PAGE_SIZE_INVALID` or `PAGE_TOKEN_INVALID`.
+            FixRequest: `FIELD_INVALID` or `PAGE_TOKEN_INVALID`.
         """
         if page_size < 0:
-            raise FixRequest("PAGE_SIZE_INVALID", "Use a page size of 0 to 1000.", path="page_size")
+            raise FixRequest("FIELD_INVALID", "Use a page size of 0 to 1000.", path="page_size")
         after = _decode_token(page_token) if page_token else None
         if after is not None and keys is not None and set(after) != set(keys):
             raise _invalid()

@@ -36,7 +36,7 @@ def require(permission: str, principal: Principal | None) -> None:
     """Let a call pass when its caller may make it.
 
     Raises:
-        NotAuthenticated: `IDENTITY_MISSING`, the call carries no credential.
+        NotAuthenticated: `CALLER_UNKNOWN`, the call carries no credential.
         NotAllowed: `PERMISSION_MISSING`.
     """
     if permission == PUBLIC:

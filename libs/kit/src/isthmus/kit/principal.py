@@ -50,11 +50,11 @@ def current_principal() -> Principal:
     """Return the caller of the RPC being served, or the tenant background work acts for.
 
     Raises:
-        NotAuthenticated: `IDENTITY_MISSING`, nobody is acting here.
+        NotAuthenticated: `CALLER_UNKNOWN`, nobody is acting here.
     """
     principal = _principal.get()
     if principal is None:
-        raise NotAuthenticated("IDENTITY_MISSING", "Send an API key as `authorization: Bearer …`.")
+        raise NotAuthenticated("CALLER_UNKNOWN", "Send an API key as `authorization: Bearer …`.")
     return principal
 
 

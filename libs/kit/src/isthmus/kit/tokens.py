@@ -77,7 +77,7 @@ class TrustStore:
         """Return who signed a token; its tenant is the token's `tid` claim or empty.
 
         Raises:
-            NotAuthenticated: `TOKEN_INVALID`, whatever is wrong with it.
+            NotAuthenticated: `CALLER_UNKNOWN`, whatever is wrong with it.
         """
         self._follow()
         digest = hashlib.sha256(token.encode()).digest()
@@ -138,7 +138,7 @@ def _fresh(claims: dict[str, Any]) -> bool:
 
 def _refused() -> NotAuthenticated:
     message = "The mesh token is not valid here; check the process's key file and the trust file."
-    return NotAuthenticated("TOKEN_INVALID", message)
+    return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
 __all__ = ["Signer", "TrustStore", "new_key"]

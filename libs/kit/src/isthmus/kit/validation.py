@@ -103,13 +103,13 @@ class Check:
         """Refuse the request when anything was wrong with it.
 
         Raises:
-            FixRequest: `REQUEST_INVALID` with all violations.
+            FixRequest: `FIELD_INVALID` with all violations.
         """
         if self.violations:
             first = self.violations[0]
             more = len(self.violations) - 1
             message = first.message if not more else f"{first.message} And {more} more; see the violations."
-            raise FixRequest("REQUEST_INVALID", message, path=first.path, violations=self.violations)
+            raise FixRequest("FIELD_INVALID", message, path=first.path, violations=self.violations)
 
 
 @contextmanager

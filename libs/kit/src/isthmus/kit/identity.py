@@ -1,0 +1,64 @@
+"""Asks the identity service whom an API key belongs to."""
+
+from collections.abc import Callable
+
+import grpc.aio
+from isthmus.identity.v1 import identity_pb2, identity_pb2_grpc
+from isthmus.kit.authentication import KeyHolder
+from isthmus.kit.errors import fault_from_rpc_error
+from isthmus.kit.principal import Kind, Principal
+from isthmus.resilience.faults import NotAuthenticated, OutOfTime, RetryLater
+
+_LIMIT = 3.0
+_KINDS: dict[int, Kind] = {
+    identity_pb2.Caller.KIND_USER: "user",
+    identity_pb2.Caller.KIND_SERVICE_ACCOUNT: "service_account",
+}
+
+
+class IdentityPeer:
+    """Looks API keys up at the identity service.
+
+    Args:
+        channel: Gives the channel to it; called on first use.
+    """
+
+    def __init__(self, channel: Callable[[], grpc.aio.Channel]) -> None:
+        self._channel = channel
+        self._stub: identity_pb2_grpc.IdentityServiceAsyncStub | None = None
+
+    async def __call__(self, api_key: str) -> KeyHolder:
+        """Return whom the key belongs to.
+
+        Raises:
+            NotAuthenticated: `CALLER_UNKNOWN`, the key is unknown, revoked or expired.
+            RetryLater: `IDENTITY_UNREACHABLE`.
+        """
+        if self._stub is None:
+            self._stub = identity_pb2_grpc.IdentityServiceStub(self._channel())
+        request = identity_pb2.AuthenticateCallerRequest(api_key=api_key)
+        try:
+            response = await self._stub.AuthenticateCaller(request, timeout=_LIMIT)
+        except grpc.aio.AioRpcError as error:
+            fault = fault_from_rpc_error(error)
+            if isinstance(fault, RetryLater | OutOfTime):
+                raise _unreachable() from error
+            raise fault from error
+        return _holder(response.caller)
+
+
+def _holder(caller: identity_pb2.Caller) -> KeyHolder:
+    kind = _KINDS.get(caller.kind)
+    if kind is None:
+        raise NotAuthenticated("CALLER_UNKNOWN", "An API key cannot belong to this kind of caller.")
+    principal = Principal(caller.subject, caller.tenant_id, frozenset(caller.permissions), kind)
+    expires = caller.expire_time.ToMicroseconds() / 1e6 if caller.HasField("expire_time") else None
+    return KeyHolder(principal, expires)
+
+
+def _unreachable() -> RetryLater:
+    message = "Your API key cannot be verified at the moment; repeat the call."
+    return RetryLater("IDENTITY_UNREACHABLE", message, retry_after=1.0)
+
+
+__all__ = ["IdentityPeer"]
