@@ -1,1 +1,1 @@
-"""Tenants, service accounts, API keys, roles and permissions; verifies callers."""
+"""Knows every caller and what it may do: tenants, service accounts, API keys, roles."""

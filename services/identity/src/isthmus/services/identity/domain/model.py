@@ -1,0 +1,86 @@
+"""What identity keeps: tenants, service accounts, API keys, roles."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Scope = Literal["tenant", "installation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """The isolation boundary: one organisation, or one part of it."""
+
+    tenant_id: str
+    name: str
+    display_name: str
+    create_time: datetime
+    update_time: datetime
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """An identity for a program; its roles say what it may do."""
+
+    tenant_id: str
+    service_account_id: str
+    name: str
+    description: str
+    roles: tuple[str, ...]
+    is_disabled: bool
+    created_by: str
+    create_time: datetime
+    update_time: datetime
+    revision: int = 1
+
+    @property
+    def subject(self) -> str:
+        """The stable name of this account in logs and audit."""
+        return f"service_account:{self.service_account_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is kept of an API key: everything but the key."""
+
+    tenant_id: str
+    api_key_id: str
+    service_account_id: str
+    name: str
+    digest: bytes = field(repr=False)
+    expire_time: datetime
+    created_by: str
+    create_time: datetime
+    revoke_time: datetime | None = None
+    last_used_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named set of permission patterns.
+
+    Attributes:
+        role: Stable name.
+        description: Who should have it.
+        permissions: Patterns; `*` stands for one part.
+        scope: Whether it reaches over one tenant or over the whole installation.
+    """
+
+    role: str
+    description: str
+    permissions: tuple[str, ...]
+    scope: Scope = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified holder of an API key, and when the key expires."""
+
+    subject: str
+    tenant_id: str
+    permissions: frozenset[str]
+    expire_time: datetime
+
+
+__all__ = ["ApiKey", "Caller", "Role", "Scope", "ServiceAccount", "Tenant"]

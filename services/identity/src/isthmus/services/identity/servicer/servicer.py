@@ -1,0 +1,239 @@
+"""The RPCs of `IdentityService`."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any
+
+from isthmus.identity.v1 import identity_pb2 as pb
+from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
+from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.services.identity.domain import ServiceAccount, check_grant, roles_after
+from isthmus.services.identity.founding import add_key, found
+from isthmus.services.identity.pepper import Pepper
+from isthmus.services.identity.servicer import checks, convert
+from isthmus.services.identity.store import Rows, Store
+from isthmus.services.identity.verifier import Verifier
+
+_FIRST_ADMIN = ("tenant_admin", "installation_admin")
+_SEES_ALL_TENANTS = "identity.tenants.create"
+
+
+class IdentityServicer(pb_grpc.IdentityServiceServicer):
+    """Answers who callers are and keeps the accounts of tenants."""
+
+    def __init__(self, store: Store, pepper: Pepper, verifier: Verifier, clock: Clock) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._verifier = verifier
+        self._clock = clock
+
+    async def Bootstrap(self, request: pb.BootstrapRequest, context: Any) -> pb.BootstrapResponse:
+        """Make the first tenant, or tell which it is."""
+        name = request.tenant_name or "default"
+        checks.tenant("tenant_name", name)
+        pepper = await self._pepper.get()
+        async with self._store.everything() as rows:
+            await rows.lock("bootstrap")
+            first = await rows.first_tenant()
+            if first is not None:
+                return pb.BootstrapResponse(tenant=convert.tenant(first))
+            founded = await found(
+                rows,
+                pepper,
+                name=name,
+                display_name="",
+                roles=_FIRST_ADMIN,
+                created_by=current_principal().subject,
+                now=self._clock.now(),
+            )
+        return pb.BootstrapResponse(tenant=convert.tenant(founded.tenant), api_key=founded.api_key)
+
+    async def AuthenticateCaller(
+        self, request: pb.AuthenticateCallerRequest, context: Any
+    ) -> pb.AuthenticateCallerResponse:
+        """Tell whose API key it is."""
+        caller = await self._verifier.caller(request.api_key)
+        return pb.AuthenticateCallerResponse(caller=convert.caller(caller))
+
+    async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
+        """Tell the caller who it is."""
+        return pb.GetCallerResponse(caller=convert.principal(current_principal()))
+
+    async def CreateTenant(self, request: pb.CreateTenantRequest, context: Any) -> pb.CreateTenantResponse:
+        """Make a tenant; the key is shown to the first call with this request id only."""
+        checks.new_tenant(request)
+        pepper = await self._pepper.get()
+        shown = ""
+
+        async def produce() -> pb.CreateTenantResponse:
+            nonlocal shown
+            founded = await found(
+                rows,
+                pepper,
+                name=request.name,
+                display_name=request.display_name,
+                roles=("tenant_admin",),
+                created_by=current_principal().subject,
+                now=self._clock.now(),
+            )
+            shown = founded.api_key
+            return pb.CreateTenantResponse(tenant=convert.tenant(founded.tenant))
+
+        async with self._store.everything() as rows:
+            response = await once(rows.conn, "CreateTenant", request, produce, pb.CreateTenantResponse)
+        response.api_key = shown
+        return response
+
+    async def GetTenant(self, request: pb.GetTenantRequest, context: Any) -> pb.GetTenantResponse:
+        """Read a tenant."""
+        wanted = request.tenant_id or current_principal().tenant_id
+        async with self._visible_tenants() as rows:
+            return pb.GetTenantResponse(tenant=convert.tenant(await rows.tenant(wanted)))
+
+    async def ListTenants(self, request: pb.ListTenantsRequest, context: Any) -> pb.ListTenantsResponse:
+        """List tenants."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
+        async with self._visible_tenants() as rows:
+            shown = Page.of(await rows.tenants(page), page, lambda row: {"id": row.tenant_id})
+        return pb.ListTenantsResponse(
+            tenants=map(convert.tenant, shown.items), next_page_token=shown.next_token
+        )
+
+    async def CreateServiceAccount(
+        self, request: pb.CreateServiceAccountRequest, context: Any
+    ) -> pb.CreateServiceAccountResponse:
+        """Make a service account."""
+        checks.new_account(request)
+        caller = current_principal()
+        check_grant(request.roles, caller.may)
+
+        async def produce() -> pb.CreateServiceAccountResponse:
+            now = self._clock.now()
+            account = ServiceAccount(
+                tenant_id=caller.tenant_id,
+                service_account_id=new_id("svc"),
+                name=request.name,
+                description=request.description,
+                roles=tuple(dict.fromkeys(request.roles)),
+                is_disabled=False,
+                created_by=caller.subject,
+                create_time=now,
+                update_time=now,
+            )
+            await rows.add_account(account)
+            return pb.CreateServiceAccountResponse(service_account=convert.account(account))
+
+        async with self._own() as rows:
+            return await once(
+                rows.conn, "CreateServiceAccount", request, produce, pb.CreateServiceAccountResponse
+            )
+
+    async def GetServiceAccount(
+        self, request: pb.GetServiceAccountRequest, context: Any
+    ) -> pb.GetServiceAccountResponse:
+        """Read a service account."""
+        async with self._own() as rows:
+            account = await rows.account(request.service_account_id)
+        return pb.GetServiceAccountResponse(service_account=convert.account(account))
+
+    async def ListServiceAccounts(
+        self, request: pb.ListServiceAccountsRequest, context: Any
+    ) -> pb.ListServiceAccountsResponse:
+        """List service accounts."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
+        async with self._own() as rows:
+            shown = Page.of(await rows.accounts(page), page, lambda row: {"id": row.service_account_id})
+        return pb.ListServiceAccountsResponse(
+            service_accounts=map(convert.account, shown.items), next_page_token=shown.next_token
+        )
+
+    async def UpdateServiceAccount(
+        self, request: pb.UpdateServiceAccountRequest, context: Any
+    ) -> pb.UpdateServiceAccountResponse:
+        """Replace description, roles and state of a service account."""
+        checks.changed_account(request)
+        async with self._own() as rows:
+            account = await rows.account(request.service_account_id, lock=True)
+            check_etag(request.etag, account.revision)
+            check_grant({*request.roles} - {*account.roles}, current_principal().may)
+            changed = replace(
+                account,
+                description=request.description,
+                roles=tuple(dict.fromkeys(request.roles)),
+                is_disabled=request.is_disabled,
+                update_time=self._clock.now(),
+            )
+            stored = await rows.save_account(changed)
+        return pb.UpdateServiceAccountResponse(service_account=convert.account(stored))
+
+    async def DeleteServiceAccount(
+        self, request: pb.DeleteServiceAccountRequest, context: Any
+    ) -> pb.DeleteServiceAccountResponse:
+        """Delete a service account and revoke its keys."""
+        async with self._own() as rows:
+            account = await rows.find_account(request.service_account_id, lock=True)
+            if account is not None:
+                check_etag(request.etag, account.revision)
+                await rows.remove_account(account, self._clock.now())
+        return pb.DeleteServiceAccountResponse()
+
+    async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Any) -> pb.CreateApiKeyResponse:
+        """Make an API key; it is shown to the first call with this request id only."""
+        now = self._clock.now()
+        expire_time = convert.moment(request.expire_time) if request.HasField("expire_time") else None
+        checks.new_key(request, expire_time, now)
+        pepper = await self._pepper.get()
+        caller = current_principal()
+        shown = ""
+
+        async def produce() -> pb.CreateApiKeyResponse:
+            nonlocal shown
+            account = await rows.account(request.service_account_id, lock=True)
+            check_grant(account.roles, caller.may)
+            key, shown = await add_key(
+                rows,
+                pepper,
+                account,
+                name=request.name,
+                created_by=caller.subject,
+                now=now,
+                expire_time=expire_time,
+            )
+            return pb.CreateApiKeyResponse(key=convert.key(key))
+
+        async with self._own() as rows:
+            response = await once(rows.conn, "CreateApiKey", request, produce, pb.CreateApiKeyResponse)
+        response.api_key = shown
+        return response
+
+    async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Any) -> pb.ListApiKeysResponse:
+        """List API keys."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
+        async with self._own() as rows:
+            found_keys = await rows.keys(page, request.service_account_id)
+        shown = Page.of(found_keys, page, lambda row: {"id": row.api_key_id})
+        return pb.ListApiKeysResponse(keys=map(convert.key, shown.items), next_page_token=shown.next_token)
+
+    async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Any) -> pb.RevokeApiKeyResponse:
+        """End an API key."""
+        async with self._own() as rows:
+            key = await rows.revoke_key(request.api_key_id, self._clock.now())
+        return pb.RevokeApiKeyResponse(key=convert.key(key))
+
+    async def ListRoles(self, request: pb.ListRolesRequest, context: Any) -> pb.ListRolesResponse:
+        """List roles."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=("role",))
+        after = str(page.after["role"]) if page.after else None
+        shown = Page.of(roles_after(after)[: page.size + 1], page, lambda row: {"role": row.role})
+        return pb.ListRolesResponse(roles=map(convert.role, shown.items), next_page_token=shown.next_token)
+
+    def _own(self) -> AbstractAsyncContextManager[Rows]:
+        return self._store.of(current_principal().tenant_id)
+
+    def _visible_tenants(self) -> AbstractAsyncContextManager[Rows]:
+        """Open what the caller may see: its own tenant, or all for who runs the installation."""
+        caller = current_principal()
+        return self._store.everything() if caller.may(_SEES_ALL_TENANTS) else self._store.of(caller.tenant_id)
+
+
+__all__ = ["IdentityServicer"]

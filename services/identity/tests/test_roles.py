@@ -1,0 +1,124 @@
+"""The built-in roles against the permissions that the contract knows."""
+
+import importlib
+
+import pytest
+from isthmus.kit import Principal
+from isthmus.resilience.faults import Missing, NotAllowed
+from isthmus.services.identity.domain import BUILT_IN, check_grant, mesh_permissions, permissions_of
+from isthmus.services.identity.domain.mesh import MESH_ONLY
+from isthmus.type.v1 import permission_pb2
+
+AREAS = (
+    "connector",
+    "credentials",
+    "events",
+    "identity",
+    "mapping",
+    "monitoring",
+    "records",
+    "registry",
+    "scheduling",
+)
+MESH = [f"service:{name}" for name in (*AREAS, "gateway") if name != "connector"] + ["host:files", "launcher"]
+
+
+def _contract_permissions() -> set[str]:
+    found = set()
+    for area in AREAS:
+        file = importlib.import_module(f"isthmus.{area}.v1.{area}_pb2").DESCRIPTOR
+        for service in file.services_by_name.values():
+            found |= {method.GetOptions().Extensions[permission_pb2.permission] for method in service.methods}
+    return found - {"authenticated", "public"}
+
+
+CONTRACT = _contract_permissions()
+
+
+def _may(patterns) -> "callable":
+    return Principal("svc_1", "tnt_1", frozenset(patterns), "service_account").may
+
+
+def _granted(patterns) -> set[str]:
+    return {permission for permission in CONTRACT if _may(patterns)(permission)}
+
+
+PATTERNS = {pattern for role in BUILT_IN.values() for pattern in role.permissions}
+PATTERNS |= {pattern for subject in MESH for pattern in mesh_permissions(subject)} | set(MESH_ONLY)
+
+
+@pytest.mark.parametrize("pattern", sorted(PATTERNS))
+def test_every_pattern_means_something(pattern):
+    """
+    A pattern that matches no RPC is a misspelt one.
+    """
+    assert _granted([pattern])
+
+
+@pytest.mark.parametrize(
+    "role", [role for role in BUILT_IN.values() if role.scope == "tenant"], ids=lambda r: r.role
+)
+def test_no_tenant_role_reaches_into_the_mesh(role):
+    """
+    What decides over other tenants or over what processes believe is never a tenant's.
+    """
+    assert not _granted(role.permissions) & _granted(MESH_ONLY)
+
+
+def test_tenant_admin_may_do_all_that_is_not_the_meshs():
+    """
+    A new RPC is either the mesh's or every tenant administrator's.
+    """
+    assert _granted(BUILT_IN["tenant_admin"].permissions) == CONTRACT - _granted(MESH_ONLY)
+
+
+def test_mesh_only_permissions_are_those_of_some_process():
+    """
+    No permission exists that nobody could ever have.
+    """
+    held = {pattern for subject in MESH for pattern in mesh_permissions(subject)}
+    held |= set(BUILT_IN["installation_admin"].permissions)
+
+    assert _granted(MESH_ONLY) <= _granted(held)
+
+
+def test_auditor_changes_nothing():
+    """
+    Every permission of an auditor ends in read.
+    """
+    assert {permission.rpartition(".")[2] for permission in _granted(BUILT_IN["auditor"].permissions)} == {
+        "read"
+    }
+
+
+def test_tenant_admin_can_give_every_role_of_a_tenant():
+    """
+    The administrator of a tenant sets up its integration administrators and auditors.
+    """
+    names = [role.role for role in BUILT_IN.values() if role.scope == "tenant"]
+
+    check_grant(names, _may(permissions_of(["tenant_admin"])))
+
+
+def test_nobody_gives_more_than_he_has():
+    """
+    An integration administrator cannot make himself tenant administrator.
+    """
+    with pytest.raises(NotAllowed, match="cannot give `tenant_admin`"):
+        check_grant(["tenant_admin"], _may(permissions_of(["integration_admin"])))
+
+
+def test_unknown_roles_are_named():
+    """
+    A misspelt role is refused by name.
+    """
+    with pytest.raises(Missing, match="`integraton_admin`"):
+        check_grant(["integraton_admin"], _may("*"))
+
+
+def test_only_processes_have_mesh_permissions():
+    """
+    A subject of another form gets no permission at all.
+    """
+    with pytest.raises(ValueError, match="no process"):
+        mesh_permissions("service_account:svc_1")
