@@ -5,16 +5,31 @@ Every worker of a distributed run has servers of its own; a server starts with t
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from isthmus.testing.mesh import Mesh, RunningService
     from isthmus.testing.servers import NatsServer, PostgresServer, VaultServer
 
-__all__ = ["backend_home", "database", "free_port", "nats_server", "nats_url", "postgres", "vault"]
+    OpenMesh = Callable[..., AbstractAsyncContextManager[Mesh]]
+    Running = Callable[..., AbstractAsyncContextManager[RunningService]]
+
+__all__ = [
+    "backend_home",
+    "database",
+    "free_port",
+    "nats_server",
+    "nats_url",
+    "open_mesh",
+    "postgres",
+    "running",
+    "vault",
+]
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +108,38 @@ def free_port() -> int:
     from isthmus.local.backends.ports import free_port
 
     return free_port()
+
+
+@pytest.fixture(scope="session")
+def open_mesh(request: pytest.FixtureRequest) -> "OpenMesh":
+    """Open meshes on this worker's servers.
+
+    async with open_mesh() as mesh:
+        registry = await mesh.start("registry")
+    """
+    from functools import partial
+
+    from isthmus.testing import mesh
+
+    servers = mesh.Backends(
+        lambda: request.getfixturevalue("postgres"),
+        lambda: request.getfixturevalue("nats_server"),
+        lambda: request.getfixturevalue("vault"),
+    )
+    return partial(mesh.open_mesh, servers)
+
+
+@pytest.fixture(scope="session")
+def running(open_mesh: "OpenMesh") -> "Running":
+    """Run one service in a mesh of its own; `peers` are fakes by name.
+
+    async with running("registry") as registry:
+        stub = RegistryServiceStub(registry.channel(tenant="tnt_x"))
+    """
+
+    @asynccontextmanager
+    async def run(name: str, *, peers: Any = None, **options: Any) -> "AsyncIterator[RunningService]":
+        async with open_mesh(peers=peers) as mesh:
+            yield await mesh.start(name, **options)
+
+    return run

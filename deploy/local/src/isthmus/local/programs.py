@@ -1,0 +1,56 @@
+"""Which services there are, and how to get hold of their code without running it."""
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+
+from isthmus.kit.settings import ServiceSettings
+from isthmus.kit.wiring import Wire
+
+__all__ = ["SERVICES", "ServiceCode", "service_code"]
+
+SERVICES = (
+    "identity",
+    "credentials",
+    "registry",
+    "mapping",
+    "records",
+    "scheduling",
+    "events",
+    "monitoring",
+    "gateway",
+)
+"""All services; those that others ask first come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCode:
+    """What has to be known to run a service.
+
+    Attributes:
+        name: The service's name.
+        wire: Puts it together.
+        settings: Reads its environment.
+    """
+
+    name: str
+    wire: Wire
+    settings: type[ServiceSettings]
+
+
+def service_code(name: str) -> ServiceCode:
+    """Import a service and find its `wire` function and settings class.
+
+    Raises:
+        ImportError: there is no such service, or its `__main__` lacks one of the two.
+    """
+    module = import_module(f"isthmus.services.{name}.__main__")
+    wire = getattr(module, "wire", None)
+    settings = next((value for value in vars(module).values() if _is_settings(value)), None)
+    if wire is None or settings is None:
+        raise ImportError(f"isthmus.services.{name}.__main__ must have `wire` and import its settings class.")
+    return ServiceCode(name, wire, settings)
+
+
+def _is_settings(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, ServiceSettings) and value is not ServiceSettings
