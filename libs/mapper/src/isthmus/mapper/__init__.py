@@ -1,8 +1,9 @@
 """Compiles mappings into straight-line Python and runs them; pure Python without I/O."""
 
-from isthmus.mapper.compiler import compile_mapping, mapping_schema
+from isthmus.mapper.compiler import compile_mapping, fingerprint
 from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Violation
 from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rejection, identity_plan
+from isthmus.mapper.schema import mapping_schema
 
 __all__ = [
     "FieldError",
@@ -15,6 +16,7 @@ __all__ = [
     "Rejection",
     "Violation",
     "compile_mapping",
+    "fingerprint",
     "identity_plan",
     "mapping_schema",
 ]

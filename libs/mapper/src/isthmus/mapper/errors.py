@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One mistake in a mapping definition, with the place that has to change."""
+    """One mistake in a mapping definition; `path` is a JSON pointer to what has to change."""
 
     path: str
     reason: str
     message: str
 
 
-class MappingInvalid(Exception):  # noqa: N818 - says what is so, like the faults of the mesh
+class MappingInvalid(Exception):
     """A definition cannot be compiled; `violations` lists every mistake found, in reading order."""
 
     def __init__(self, violations: Iterable[Violation]) -> None:
@@ -43,7 +43,7 @@ class FieldError:
     value: str = ""
 
 
-class RecordRejected(Exception):  # noqa: N818 - says what is so, like the faults of the mesh
+class RecordRejected(Exception):
     """A record cannot be mapped; `errors` names every field that failed."""
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
@@ -53,10 +53,21 @@ class RecordRejected(Exception):  # noqa: N818 - says what is so, like the fault
         )
 
 
-class Refusal(Exception):  # noqa: N818 - internal: becomes a FieldError
-    """Raised by functions and casts: this value cannot be used here, for this reason."""
+class Refusal(Exception):
+    """Raised by functions and casts: this value cannot be used here, for this reason.
+
+    Whoever knows better than the field which source and value were met says so in `source` and `value`.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.source = ""
+        self.value: object = None
+
+    def located(self, source: str, value: object) -> Refusal:
+        """The same refusal, told where it arose unless it knows already."""
+        if not self.source:
+            self.source, self.value = source, value
+        return self

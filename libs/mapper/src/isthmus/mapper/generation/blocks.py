@@ -1,0 +1,178 @@
+"""Code that makes one object: filter, fields one after another, nested targets, errors together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isthmus.mapper.generation.lines import Lines
+from isthmus.mapper.generation.values import ValueWriter
+from isthmus.mapper.limits import SMALL_TEXT
+from isthmus.mapper.lineage import block_paths, sources_of
+from isthmus.mapper.model import NOTHING, Block, Constant, Definition, Field, Items, Now, Value
+from isthmus.mapper.paths import Path, format_path
+from isthmus.mapper.plan import Transform
+from isthmus.mapper.runtime import FieldInfo
+from isthmus.mapper.schemas import validator
+
+_IS_SMALL = f"v.__class__ is text and size(v) <= {SMALL_TEXT} and v.isascii()"
+
+
+def generate(definition: Definition) -> Transform:
+    """The function that maps a record at an evaluation time."""
+    source, namespace = generate_source(definition)
+    # The source is made of this package's templates around generated identifiers; it sees no builtins.
+    exec(compile(source, "<isthmus mapping>", "exec"), namespace)  # noqa: S102
+    transform: Transform = namespace["transform"]
+    return transform
+
+
+def generate_source(definition: Definition) -> tuple[str, dict[str, Any]]:
+    """The source of that function and the objects its identifiers stand for."""
+    lines = Lines()
+    writer = _Writer(lines)
+    check = None
+    if definition.validate and definition.target_schema is not None:
+        check = lines.bind(validator(definition.target_schema), "check")
+    with lines.block("def transform(r, t):"):
+        lines.add("r = as_record(r)", "m = [0]")
+        writer.body(definition.block, is_object=True, check=check)
+    return lines.source(), lines.namespace
+
+
+class _Writer:
+    """Writes blocks; values ask it for the blocks nested in them."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.values = ValueWriter(lines, self)
+
+    def nested(self, block: Block) -> str:
+        """Writes the function for the elements of a list and returns its name."""
+        name = self.lines.name("b")
+        with self.lines.function(f"def {name}(r, t, m):"):
+            self.body(block, is_object=False, check=None)
+        return name
+
+    def body(self, block: Block, *, is_object: bool, check: str | None) -> None:
+        """Writes filter, fields and result."""
+        lines = self.lines
+        lines.add("e = None")
+        if block.where is not None:
+            with lines.block("try:"):
+                lines.add(f"if not {self.values.condition(block.where, is_object=is_object)}: return None")
+            with lines.block("except Problem as x:"):
+                lines.add("raise rejected_by_filter(x)")
+        lines.add("o = {}")
+        if block.keep_unmapped:
+            claimed = lines.bind(_claimed(block), "claimed")
+            if not is_object:
+                lines.add("r = as_record(r)")
+            lines.add(f"e = carry(o, r, {claimed}, m, e)")
+        containers = _Containers(lines, block)
+        for field in block.fields:
+            slot = containers.slot(field.target)
+            self._field(field, slot, is_object=is_object)
+        containers.finish()
+        if check is not None:
+            lines.add(f"if e is None: e = {check}(o)")
+        with lines.block("if e is not None:"):
+            lines.add("raise Rejected(e)")
+        lines.add("return o")
+
+    def _field(self, field: Field, slot: str, *, is_object: bool) -> None:
+        lines = self.lines
+        info = lines.bind(
+            FieldInfo(format_path(field.target), ", ".join(sources_of(field.value, inner=False))), "i"
+        )
+        lines.add("v = None")
+        with lines.block("try:"):
+            if field.when is not None:
+                with lines.block(f"if {self.values.condition(field.when, is_object=is_object)}:"):
+                    self._store(field, slot, info, is_object=is_object)
+            else:
+                self._store(field, slot, info, is_object=is_object)
+        with lines.block("except Problem as x:"):
+            lines.add(f"e = failed(e, {info}, x, v)")
+
+    def _store(self, field: Field, slot: str, info: str, *, is_object: bool) -> None:
+        lines = self.lines
+        self.values.write(field.value, is_object=is_object)
+        if _is_clean(field.value):
+            lines.add(f"if v is not None: {slot} = v")
+        elif is_object:
+            lines.add(f"if v is not None: {slot} = v if {_IS_SMALL} else clean(v, m)")
+        else:
+            lines.add(f"if v is not None: {slot} = clean(v, m)")
+        if field.required:
+            lines.add(f"else: e = missing(e, {info})")
+        elif field.keep_null:
+            lines.add(f"else: {slot} = None")
+
+
+def _claimed(block: Block) -> frozenset[str]:
+    """Names that are mapped from, mapped to, or ignored: all but these are carried over."""
+    first = [path[0] for path in block_paths(block) if path] + [field.target[0] for field in block.fields]
+    return frozenset(name for name in first if isinstance(name, str)) | block.ignore
+
+
+def _is_clean(value: Value) -> bool:
+    """Whether the value needs no check before it is stored."""
+    if not (value.default is NOTHING or _is_small(value.default)):
+        return False
+    if value.steps:
+        return value.steps[-1].clean
+    return isinstance(value.origin, Now | Items) or (
+        isinstance(value.origin, Constant) and _is_small(value.origin.value)
+    )
+
+
+def _is_small(value: object) -> bool:
+    return (
+        value is None
+        or isinstance(value, bool | int | float)
+        or (isinstance(value, str) and len(value) <= SMALL_TEXT)
+    )
+
+
+class _Containers:
+    """The objects and lists between the record and its leaves, known before the first record comes."""
+
+    def __init__(self, lines: Lines, block: Block) -> None:
+        self.lines = lines
+        self.names: dict[Path, str] = {(): "o"}
+        self.sizes: dict[Path, int] = {}
+        for field in block.fields:
+            for depth in range(1, len(field.target)):
+                part = field.target[depth]
+                if isinstance(part, int):
+                    prefix = field.target[:depth]
+                    self.sizes[prefix] = max(self.sizes.get(prefix, 0), part + 1)
+
+    def slot(self, target: Path) -> str:
+        """The place to assign to; containers on the way are made first."""
+        for depth in range(1, len(target)):
+            prefix = target[:depth]
+            if prefix not in self.names:
+                name = self.lines.name("d")
+                empty = f"[None] * {self.sizes[prefix]}" if prefix in self.sizes else "{}"
+                self.lines.add(f"{self._place(prefix)} = {name} = {empty}")
+                self.names[prefix] = name
+        return self._place(target)
+
+    def finish(self) -> None:
+        """Takes away containers that stayed empty, innermost first."""
+        for prefix, name in reversed(list(self.names.items())):
+            if not prefix:
+                continue
+            empty = f"not trim({name})" if prefix in self.sizes else f"not {name}"
+            gone = (
+                f"{self._place(prefix)} = None"
+                if isinstance(prefix[-1], int)
+                else f"del {self._place(prefix)}"
+            )
+            self.lines.add(f"if {empty}: {gone}")
+
+    def _place(self, path: Path) -> str:
+        last = path[-1]
+        index = str(last) if isinstance(last, int) else self.lines.bind(last)
+        return f"{self.names[path[:-1]]}[{index}]"

@@ -1,0 +1,91 @@
+"""The source under construction and the objects its identifiers stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from isthmus.mapper import runtime
+from isthmus.mapper.casts import bounded
+from isthmus.mapper.errors import RecordRejected, Refusal
+from isthmus.mapper.paths import member
+from isthmus.mapper.values import clean, text_of
+
+_FIXED: dict[str, Any] = {
+    "__builtins__": {},
+    "as_record": runtime.as_record,
+    "bounded": bounded,
+    "boolean": bool,
+    "carry": runtime.carry,
+    "clean": clean,
+    "concat": runtime.concat,
+    "dictionary": dict,
+    "failed": runtime.failed,
+    "integer": int,
+    "items": runtime.items,
+    "member": member,
+    "missing": runtime.missing,
+    "moment_text": runtime.moment_text,
+    "Problem": Exception,
+    "Refusal": Refusal,
+    "Rejected": RecordRejected,
+    "rejected_by_filter": runtime.rejected_by_filter,
+    "size": len,
+    "text": str,
+    "text_of": text_of,
+    "trim": runtime.trim,
+}
+
+
+class Lines:
+    """Lines of code with their indentation, and the namespace they run in."""
+
+    def __init__(self) -> None:
+        self.namespace: dict[str, Any] = dict(_FIXED)
+        self._lines: list[str] = []
+        self._depth = 0
+        self._count = 0
+        self._names: dict[tuple[str, int], str] = {}
+        self._kept: list[Any] = []
+
+    def name(self, prefix: str) -> str:
+        """A fresh identifier."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def bind(self, thing: Any, prefix: str = "k") -> str:
+        """The identifier under which generated code finds an object."""
+        mark = ("text", thing) if isinstance(thing, str) else (prefix, id(thing))
+        known = self._names.get(mark)  # type: ignore[arg-type]
+        if known is None:
+            known = self.name(prefix)
+            self._names[mark] = known  # type: ignore[index]
+            self._kept.append(thing)
+            self.namespace[known] = thing
+        return known
+
+    def add(self, *lines: str) -> None:
+        """Adds lines at the present depth."""
+        self._lines += ["    " * self._depth + line for line in lines]
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Adds a line and indents what follows inside the context."""
+        self.add(head)
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    @contextmanager
+    def function(self, head: str) -> Iterator[None]:
+        """Writes a function of its own; it goes in front of the one under construction."""
+        outer, depth = self._lines, self._depth
+        self._lines, self._depth = [], 0
+        with self.block(head):
+            yield
+        self._lines, self._depth = self._lines + outer, depth
+
+    def source(self) -> str:
+        """All lines as Python source."""
+        return "\n".join(self._lines) + "\n"

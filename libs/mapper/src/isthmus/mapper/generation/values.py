@@ -1,0 +1,221 @@
+"""Code that computes a value into `v`."""
+
+from __future__ import annotations
+
+import copy
+from typing import Protocol
+
+from isthmus.mapper.generation.lines import Lines
+from isthmus.mapper.limits import MAX_TEXT, SMALL_TEXT
+from isthmus.mapper.lineage import sources_of
+from isthmus.mapper.model import (
+    NOTHING,
+    Block,
+    Choose,
+    Coalesce,
+    Combined,
+    Concat,
+    Condition,
+    Constant,
+    Items,
+    Negated,
+    Now,
+    Slot,
+    Source,
+    Step,
+    Template,
+    Value,
+)
+from isthmus.mapper.paths import Path, lenient, reader
+from isthmus.mapper.reading.conditions import predicate
+from isthmus.mapper.tables import Table
+
+_FAST = {
+    "lower": f"v.lower() if v.__class__ is text and size(v) < {SMALL_TEXT} else {{call}}(v)",
+    "upper": f"v.upper() if v.__class__ is text and size(v) < {SMALL_TEXT} else {{call}}(v)",
+    "cast string": "v if v.__class__ is text else {call}(v)",
+    "cast boolean": "v if v.__class__ is boolean else {call}(v)",
+    "cast integer": "v if v.__class__ is integer and -4294967296 < v < 4294967296 else {call}(v)",
+}
+"""Steps whose usual case is shorter than a call; the call remains for everything unusual."""
+
+
+class BlockWriter(Protocol):
+    """Writes the function of a block nested in a value."""
+
+    def nested(self, block: Block) -> str:
+        """The name of the function that makes one object from one element."""
+
+
+class ValueWriter:
+    """Writes values; `block_writer` is asked for the function of a nested block."""
+
+    def __init__(self, lines: Lines, block_writer: BlockWriter) -> None:
+        self.lines = lines
+        self.block_writer = block_writer
+
+    def write(self, value: Value, *, is_object: bool) -> None:
+        """Adds lines that leave the value in `v`.
+
+        Args:
+            value: What to compute.
+            is_object: Whether the record `r` is known to be an object.
+        """
+        self._origin(value, is_object=is_object)
+        for step in value.steps:
+            self._step(step)
+        if value.default is not NOTHING:
+            self.lines.add(f"if v is None: v = {self._constant(value.default)}")
+
+    def _step(self, step: Step) -> None:
+        call = self.lines.bind(step.call, "f")
+        key = f"{step.name} {step.returns}" if step.name == "cast" and step.fast else step.name
+        if step.needs_now:
+            code = f"{call}(v, t)"
+        elif isinstance(step.argument, Table) and not step.argument.ignore_case:
+            entries = self.lines.bind(step.argument.entries, "d")
+            code = f"{entries}[v] if v.__class__ is text and v in {entries} else {call}(v)"
+        else:
+            code = _FAST.get(key, "{call}(v)").format(call=call)
+        self.lines.add(f"v = {code}" if step.takes_null else f"if v is not None: v = {code}")
+
+    def _constant(self, constant: object) -> str:
+        if isinstance(constant, dict | list):
+            # Every record gets its own copy, for whoever takes the record may change it.
+            return self.lines.bind(lambda: copy.deepcopy(constant), "c") + "()"
+        return "None" if constant is None else self.lines.bind(constant)
+
+    def _origin(self, value: Value, *, is_object: bool) -> None:
+        origin, lines = value.origin, self.lines
+        match origin:
+            case Source():
+                self.read(origin, "v", is_object=is_object)
+            case Constant():
+                lines.add(f"v = {self._constant(origin.value)}")
+            case Now():
+                lines.add("v = moment_text(t)")
+            case Template():
+                self._template(origin, is_object=is_object)
+            case Concat():
+                parts = "".join(f"{self.expression(part, is_object=is_object)}, " for part in origin.values)
+                lines.add(f"v = concat(({parts}), {lines.bind(origin.separator)})")
+            case Coalesce():
+                for index, part in enumerate(origin.values):
+                    code = f"v = {self.expression(part, is_object=is_object)}"
+                    lines.add(code if index == 0 else f"if v is None: {code}")
+            case Choose():
+                self._choose(origin, is_object=is_object)
+            case Items():
+                self.read(Source(origin.path), "v", is_object=is_object)
+                block = self.block_writer.nested(origin.block)
+                lines.add(f"v = items(v, {block}, t, m)")
+
+    def read(self, source: Source, name: str, *, is_object: bool) -> None:
+        """Adds lines that read a path of the record into a local name."""
+        lines, path = self.lines, source.path
+        keys = 0
+        while keys < len(path) and isinstance(path[keys], str):
+            keys += 1
+        if source.lenient or not keys:
+            lines.add(f"{name} = {self._reading(source)}")
+            return
+        for index, key in enumerate(path[:keys]):
+            bound = lines.bind(key)
+            if index == 0:
+                direct = f"r.get({bound})"
+                lines.add(f"{name} = {direct if is_object else f'member(r, {bound})'}")
+            else:
+                direct = f"{name}.get({bound}) if {name}.__class__ is dictionary"
+                lines.add(f"{name} = {direct} else member({name}, {bound})")
+        if keys < len(path):
+            lines.add(f"{name} = {lines.bind(reader(path[keys:]), 'p')}({name})")
+
+    def _reading(self, source: Source) -> str:
+        if not source.path:
+            return "r"
+        read = reader(source.path)
+        return f"{self.lines.bind(lenient(read) if source.lenient else read, 'p')}(r)"
+
+    def _template(self, template: Template, *, is_object: bool) -> None:
+        lines = self.lines
+        pieces, needed, large = [], [], False
+        for part in template.parts:
+            if isinstance(part, Slot):
+                name = lines.name("s")
+                self.read(Source(part.path), "v", is_object=is_object)
+                empty = "''" if part.optional else "None"
+                lines.add(f"{name} = v if v.__class__ is text else {empty} if v is None else text_of(v)")
+                needed += [] if part.optional else [name]
+                pieces.append(name)
+                large = True
+            else:
+                pieces.append(lines.bind(part))
+        # Each piece is a text by now, so that the f-string calls no __format__ of anybody's.
+        whole = "f'" + "".join(f"{{{piece}}}" for piece in pieces) + "'"
+        missing = " or ".join(f"{name} is None" for name in needed)
+        lines.add(f"v = None if {missing} else {whole}" if needed else f"v = {whole}")
+        if large:
+            lines.add(f"if v is not None and size(v) > {MAX_TEXT}: v = bounded(v)")
+
+    def _choose(self, choose: Choose, *, is_object: bool) -> None:
+        lines = self.lines
+        if not choose.cases:
+            lines.add("v = None")
+        for index, (condition, value) in enumerate(choose.cases):
+            with lines.block(f"{'el' if index else ''}if {self.condition(condition, is_object=is_object)}:"):
+                lines.add(f"v = {self.expression(value, is_object=is_object)}")
+        if choose.cases:
+            with lines.block("else:"):
+                other = (
+                    "None"
+                    if choose.otherwise is None
+                    else self.expression(choose.otherwise, is_object=is_object)
+                )
+                lines.add(f"v = {other}")
+
+    def expression(self, value: Value, *, is_object: bool) -> str:
+        """An expression for a nested value: read in place, or else a function of its own."""
+        origin = value.origin
+        if not value.steps and value.default is NOTHING:
+            if isinstance(origin, Constant):
+                return self._constant(origin.value)
+            if isinstance(origin, Source) and is_object and _single_key(origin.path):
+                return f"r.get({self.lines.bind(origin.path[0])})"
+        name = self.lines.name("n")
+        source = self.lines.bind(", ".join(sources_of(value)))
+        with self.lines.function(f"def {name}(r, t, m):"):
+            self.lines.add("v = None")
+            with self.lines.block("try:"):
+                self.write(value, is_object=is_object)
+                self.lines.add("return v")
+            with self.lines.block("except Refusal as x:"):
+                self.lines.add(f"raise x.located({source}, v)")
+        return f"{name}(r, t, m)"
+
+    def condition(self, condition: Condition, *, is_object: bool) -> str:
+        """An expression for a condition."""
+        if isinstance(condition, Negated):
+            return f"(not {self.condition(condition.condition, is_object=is_object)})"
+        if isinstance(condition, Combined):
+            word = " and " if condition.word == "all" else " or "
+            return (
+                "("
+                + word.join(self.condition(part, is_object=is_object) for part in condition.conditions)
+                + ")"
+            )
+        origin, checks = condition.value.origin, condition.checks
+        if (
+            is_object
+            and isinstance(origin, Source)
+            and _single_key(origin.path)
+            and not condition.value.steps
+        ):
+            ((step, _),) = checks if len(checks) == 1 else ((None, False),)
+            if step is not None and step.name in {"equals", "not_equals"} and isinstance(step.argument, str):
+                sign = "==" if step.name == "equals" else "!="
+                return f"r.get({self.lines.bind(origin.path[0])}) {sign} {self.lines.bind(step.argument)}"
+        return f"{self.lines.bind(predicate(condition), 'q')}(r, t)"
+
+
+def _single_key(path: Path) -> bool:
+    return len(path) == 1 and isinstance(path[0], str)

@@ -1,0 +1,183 @@
+"""A definition that was read and found good: what the code generator works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from isthmus.mapper.paths import Path
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING: Final = _Nothing()
+"""Stands for an absent member where null means something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One function with its arguments bound.
+
+    Attributes:
+        name: What the definition calls it.
+        call: Takes the value, and the evaluation time where `needs_now`.
+        returns: Kind of the result.
+        takes_null: Whether it is called for null.
+        needs_now: Whether it takes the evaluation time.
+        clean: Whether the result is always storable JSON of small size.
+        outcomes: Every result it can give, where they are known beforehand.
+        argument: The only argument, where there is one.
+        fast: Whether the generator may inline the usual case.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    returns: str = "any"
+    takes_null: bool = False
+    needs_now: bool = False
+    clean: bool = False
+    outcomes: tuple[Any, ...] | None = None
+    argument: Any = None
+    fast: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A path into the record."""
+
+    path: Path
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value of the definition itself."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The evaluation time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A placeholder of a template; an optional one may be empty."""
+
+    path: Path
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with placeholders."""
+
+    parts: tuple[str | Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """The texts of several values, nulls left out."""
+
+    values: tuple[Value, ...]
+    separator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coalesce:
+    """The first of several values that is not null."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """The value of the first case whose condition holds."""
+
+    cases: tuple[tuple[Condition, Value], ...]
+    otherwise: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list of objects, one made from each element of a source list."""
+
+    path: Path
+    block: Block
+
+
+Origin = Source | Constant | Now | Template | Concat | Coalesce | Choose | Items
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An origin, the steps it goes through, and what stands in for null."""
+
+    origin: Origin
+    steps: tuple[Step, ...] = ()
+    default: Any = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Checks on one value; all must hold. Checks marked negated also hold for null."""
+
+    __test__ = False
+
+    value: Value
+    checks: tuple[tuple[Step, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """Several conditions: `all` or `any` of them."""
+
+    word: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negated:
+    """The opposite of a condition."""
+
+    condition: Condition
+
+
+Condition = Test | Combined | Negated
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One target field."""
+
+    target: Path
+    value: Value
+    place: str
+    required: bool = False
+    keep_null: bool = False
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Fields that make one object out of one record or list element."""
+
+    fields: tuple[Field, ...]
+    where: Condition | None = None
+    keep_unmapped: bool = False
+    ignore: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A whole mapping."""
+
+    block: Block
+    source_schema: dict[str, Any] | None = None
+    target_schema: dict[str, Any] | None = None
+    validate: bool = False

@@ -1,0 +1,136 @@
+"""Reads conditions: `all`, `any`, `not`, and checks on a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from isthmus.mapper.errors import Refusal
+from isthmus.mapper.functions import FUNCTIONS
+from isthmus.mapper.limits import MAX_FIELDS
+from isthmus.mapper.model import Combined, Condition, Negated, Source, Step, Test, Value
+from isthmus.mapper.paths import format_path, lenient, reader
+from isthmus.mapper.reading.report import join
+from isthmus.mapper.reading.steps import Scope, bind, read_steps, run_steps
+
+CHECKS = (
+    "equals",
+    "not_equals",
+    "one_of",
+    "none_of",
+    "at_least",
+    "at_most",
+    "more_than",
+    "less_than",
+    "contains",
+    "matches",
+    "starts_with",
+    "ends_with",
+)
+SWITCHES = ("is_null", "is_empty", "is_past")
+_HOLD_FOR_NULL = frozenset({"not_equals", "none_of"})
+_COMBINATIONS = ("all", "any", "not")
+
+Predicate = Callable[[Any, datetime], bool]
+
+
+def read_condition(scope: Scope, raw: object, place: str) -> Condition | None:
+    """Reads one condition; `None` where it is wrong, which is noted."""
+    if isinstance(raw, dict) and len(raw) == 1 and next(iter(raw)) in _COMBINATIONS:
+        ((word, inner),) = raw.items()
+        if word == "not":
+            condition = read_condition(scope, inner, join(place, word))
+            return None if condition is None else Negated(condition)
+        return _read_combined(scope, word, inner, join(place, word))
+    return _read_test(scope, raw, place)
+
+
+def _read_combined(scope: Scope, word: str, raw: object, place: str) -> Combined | None:
+    items = scope.report.items(raw, place, MAX_FIELDS, "a list of conditions")
+    if isinstance(raw, list) and not raw:
+        scope.report.add(place, "EMPTY", "At least one condition is needed here.")
+    conditions = [read_condition(scope, item, join(place, index)) for index, item in enumerate(items)]
+    good = tuple(condition for condition in conditions if condition is not None)
+    return Combined(word, good) if good else None
+
+
+def _read_test(scope: Scope, raw: object, place: str) -> Test | None:
+    report = scope.report
+    members = report.members(raw, place, ("path", "steps", *CHECKS, *SWITCHES, *_COMBINATIONS), ("path",))
+    for word in _COMBINATIONS:
+        if word in members:
+            report.add(
+                join(place, word),
+                "MEMBERS_EXCLUDE",
+                f"{word!r} stands alone; put conditions side by side in all.",
+            )
+    if "path" not in members:
+        return None
+    path = report.path(members["path"], join(place, "path"))
+    steps = read_steps(scope, members["steps"], join(place, "steps")) if "steps" in members else ()
+    checks = []
+    for name in CHECKS:
+        if name in members:
+            step = bind(scope, FUNCTIONS[name], members[name], join(place, name))
+            checks.append((step, name in _HOLD_FOR_NULL))
+    for name in SWITCHES:
+        if name in members:
+            checks.append((_switch(scope, name, members[name], join(place, name)), False))
+    if not checks:
+        report.add(
+            place, "CHECK_MISSING", f"Say what must hold for the path: {', '.join((*CHECKS, *SWITCHES))}."
+        )
+    good = tuple((step, holds) for step, holds in checks if step is not None)
+    return Test(Value(Source(path, lenient=True), steps), good) if good else None
+
+
+def _switch(scope: Scope, name: str, raw: object, place: str) -> Step:
+    function = FUNCTIONS[name]
+    wanted = scope.report.flag(raw, place)
+    ask = function.build()
+    if function.needs_now:
+        call = ask if wanted else lambda value, now: not ask(value, now)
+    else:
+        call = ask if wanted else lambda value: not ask(value)
+    return Step(name, call, "boolean", takes_null=function.takes_null, needs_now=function.needs_now)
+
+
+def predicate(condition: Condition) -> Predicate:
+    """A function that answers a condition for a record at an evaluation time."""
+    if isinstance(condition, Negated):
+        inner = predicate(condition.condition)
+        return lambda record, now: not inner(record, now)
+    if isinstance(condition, Combined):
+        parts = tuple(predicate(part) for part in condition.conditions)
+        if condition.word == "all":
+            return lambda record, now: all(part(record, now) for part in parts)
+        return lambda record, now: any(part(record, now) for part in parts)
+    return _test(condition)
+
+
+def _test(test: Test) -> Predicate:
+    origin = test.value.origin
+    assert isinstance(origin, Source)
+    read = lenient(reader(origin.path))
+    prepare = run_steps(test.value.steps) if test.value.steps else None
+    checks = tuple((step.call, step.takes_null, step.needs_now, holds) for step, holds in test.checks)
+
+    source = format_path(origin.path)
+
+    def holds(record: Any, now: datetime) -> bool:
+        value = read(record)
+        try:
+            if prepare is not None:
+                value = prepare(value, now)
+            for call, takes_null, needs_now, for_null in checks:
+                if value is None and not takes_null:
+                    if not for_null:
+                        return False
+                elif not (call(value, now) if needs_now else call(value)):
+                    return False
+        except Refusal as refusal:
+            raise refusal.located(source, value) from None
+        return True
+
+    return holds

@@ -1,0 +1,356 @@
+"""Reads steps: function names with arguments, tables, casts and the definition's own functions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from isthmus.mapper.casts import CASTS, STRICTNESS
+from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
+from isthmus.mapper.limits import (
+    MAX_FORMAT_TEXT,
+    MAX_LIST,
+    MAX_STEPS,
+    MAX_TABLE_ENTRIES,
+    MAX_TEMPLATE_TEXT,
+    SMALL_TEXT,
+)
+from isthmus.mapper.model import Step
+from isthmus.mapper.paths import lenient, reader
+from isthmus.mapper.reading.report import Report, join
+from isthmus.mapper.tables import OTHERWISE, Table
+from isthmus.mapper.times import check_format, zone_named
+
+INVALID = object()
+"""Stands for an argument that could not be read; the mistake is noted already."""
+
+_CLEAN_KINDS = frozenset({"boolean", "integer", "timestamp", "date"})
+
+
+@dataclass(slots=True)
+class Scope:
+    """What names mean while a definition is read."""
+
+    report: Report
+    tables: dict[str, Table] = field(default_factory=dict)
+    functions: dict[str, Any] = field(default_factory=dict)
+    expanding: tuple[str, ...] = ()
+    budget: int = 5_000
+    """How many steps may still be bound; functions that call functions multiply."""
+
+
+def read_steps(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:
+    """Reads a chain of steps."""
+    steps: list[Step] = []
+    for index, item in enumerate(scope.report.items(raw, place, MAX_STEPS, "a list of steps")):
+        steps += read_step(scope, item, join(place, index))
+    return tuple(steps)
+
+
+def read_step(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:
+    """Reads one step; one of the definition's own functions gives all its steps."""
+    scope.budget -= 1
+    if scope.budget < 0:
+        scope.report.add(place, "TOO_MANY", "The functions call one another too often; simplify them.")
+        return ()
+    if isinstance(raw, str):
+        name, argument, where = raw, REQUIRED, place
+    elif isinstance(raw, dict) and len(raw) == 1:
+        ((name, argument),) = raw.items()
+        where = join(place, name)
+    else:
+        scope.report.add(
+            place, "STEP_INVALID", "A step is a name, or an object with one name: {replace: [old, new]}."
+        )
+        return ()
+    if name in scope.functions:
+        return _expand(scope, name, argument, where)
+    if name not in FUNCTIONS:
+        near = difflib.get_close_matches(name, [*FUNCTIONS, *scope.functions], 1)
+        hint = f"did you mean {near[0]!r}?" if near else "docs/mapping.md lists all functions."
+        scope.report.add(where, "FUNCTION_UNKNOWN", f"There is no function {name[:60]!r}; {hint}")
+        return ()
+    step = bind(scope, FUNCTIONS[name], argument, where)
+    return () if step is None else (step,)
+
+
+def _expand(scope: Scope, name: str, argument: object, place: str) -> tuple[Step, ...]:
+    if argument is not REQUIRED:
+        scope.report.add(
+            place, "ARGUMENT_INVALID", f"{name!r} is one of your own functions and takes no arguments."
+        )
+        return ()
+    if name in scope.expanding:
+        chain = " → ".join((*scope.expanding, name))
+        scope.report.add(place, "FUNCTION_CYCLE", f"The functions call one another in a circle: {chain}.")
+        return ()
+    scope.expanding = (*scope.expanding, name)
+    steps = read_steps(scope, scope.functions[name], join("/transformations/functions", name))
+    scope.expanding = scope.expanding[:-1]
+    return steps
+
+
+def bind(scope: Scope, function: Function, raw: object, place: str) -> Step | None:
+    """Binds arguments to a function; `None` where they are wrong, which is noted."""
+    arguments = _assign(scope, function, raw, place)
+    if arguments is None or any(argument is INVALID for argument in arguments):
+        return None
+    try:
+        call = function.build(*arguments)
+    except (ValueError, OverflowError) as problem:
+        scope.report.add(place, "ARGUMENT_INVALID", str(problem))
+        return None
+    outcomes = _outcomes(function.name, arguments)
+    returns = function.returns
+    if function.name == "cast":
+        returns = CASTS[arguments[0][0]].kind
+    small = outcomes is not None and all(map(_is_small, outcomes))
+    return Step(
+        name=function.name,
+        call=call,
+        returns=returns,
+        takes_null=function.takes_null,
+        needs_now=function.needs_now,
+        clean=returns in _CLEAN_KINDS or small,
+        outcomes=outcomes,
+        argument=arguments[0] if len(arguments) == 1 else None,
+        fast=function.name != "cast" or arguments[0][1] == "lossless",
+    )
+
+
+def _outcomes(name: str, arguments: list[Any]) -> tuple[Any, ...] | None:
+    if name == "choose":
+        return tuple(arguments)
+    if name == "lookup":
+        table: Table = arguments[0]
+        return table.outcomes
+    return None
+
+
+def _is_small(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= SMALL_TEXT
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _assign(scope: Scope, function: Function, raw: object, place: str) -> list[Any] | None:
+    """Gives each parameter its argument: one by itself, several as a list or by name."""
+    params = function.params
+    given: dict[str, object] = {}
+    places: dict[str, str] = {}
+    if raw is REQUIRED:
+        pass
+    elif not params:
+        scope.report.add(
+            place, "ARGUMENT_INVALID", f"{function.name!r} takes no arguments; write its name alone."
+        )
+        return None
+    elif len(params) == 1:
+        given, places = {params[0].name: raw}, {params[0].name: place}
+    elif isinstance(raw, list):
+        if len(raw) > len(params):
+            scope.report.add(place, "ARGUMENT_INVALID", _usage(function))
+            return None
+        for index, (param, item) in enumerate(zip(params, raw, strict=False)):
+            given[param.name], places[param.name] = item, join(place, index)
+    elif isinstance(raw, dict):
+        given = scope.report.members(raw, place, [param.name for param in params])
+        places = {name: join(place, name) for name in given}
+    else:
+        given, places = {params[0].name: raw}, {params[0].name: place}
+    arguments = []
+    for param in params:
+        if param.name in given:
+            arguments.append(read_argument(scope, param, given[param.name], places[param.name]))
+        elif param.default is REQUIRED:
+            scope.report.add(place, "ARGUMENT_MISSING", _usage(function))
+            return None
+        else:
+            default = param.default
+            arguments.append(default if default is None else read_argument(scope, param, default, place))
+    return arguments
+
+
+def _usage(function: Function) -> str:
+    names = ", ".join(p.name if p.default is REQUIRED else f"{p.name} (optional)" for p in function.params)
+    return f"{function.name!r} takes {names or 'no arguments'}."
+
+
+def read_argument(scope: Scope, param: Param, raw: object, place: str) -> Any:
+    """Reads one argument by the kind of its parameter; `INVALID` where it is wrong, which is noted."""
+    return _READERS[param.kind](scope, param, raw, place)
+
+
+def _text(scope: Scope, param: Param, raw: object, place: str) -> Any:
+    if not isinstance(raw, str):
+        scope.report.wrong_type(place, "a text", raw)
+        return INVALID
+    if len(raw) > MAX_TEMPLATE_TEXT:
+        scope.report.add(place, "TOO_LONG", f"{param.name} has at most {MAX_TEMPLATE_TEXT} characters.")
+        return INVALID
+    return raw
+
+
+def _whole(scope: Scope, param: Param, raw: object, place: str) -> Any:
+    if isinstance(raw, bool) or not isinstance(raw, int) or not param.low <= raw <= param.high:
+        scope.report.add(
+            place, "ARGUMENT_INVALID", f"{param.name} must be an integer from {param.low} to {param.high}."
+        )
+        return INVALID
+    return raw
+
+
+def _number(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        scope.report.wrong_type(place, "a number", raw)
+        return INVALID
+    return raw
+
+
+def _any(_scope: Scope, _param: Param, raw: object, _place: str) -> Any:
+    return raw
+
+
+def _values(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    if isinstance(raw, list) and len(raw) <= MAX_LIST:
+        return raw
+    scope.report.wrong_type(place, "a list of values", raw)
+    return INVALID
+
+
+def _choice(scope: Scope, param: Param, raw: object, place: str) -> Any:
+    if raw in param.options and isinstance(raw, str):
+        return raw
+    scope.report.add(place, "ARGUMENT_INVALID", f"{param.name} must be one of {', '.join(param.options)}.")
+    return INVALID
+
+
+def _steps(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    chain = raw if isinstance(raw, list) else [raw]
+    return run_steps(read_steps(scope, chain, place))
+
+
+def run_steps(steps: tuple[Step, ...]) -> Callable[[Any, datetime], Any]:
+    """One function that runs a chain; null skips every step that does not ask for it."""
+    plain = tuple((step.call, step.takes_null, step.needs_now) for step in steps)
+
+    def run(value: Any, now: datetime) -> Any:
+        for call, takes_null, needs_now in plain:
+            if value is not None or takes_null:
+                value = call(value, now) if needs_now else call(value)
+        return value
+
+    return run
+
+
+def _condition(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    from isthmus.mapper.reading.conditions import predicate, read_condition
+
+    condition = read_condition(scope, raw, place)
+    return INVALID if condition is None else predicate(condition)
+
+
+def _table(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    if isinstance(raw, str):
+        if raw in scope.tables:
+            return scope.tables[raw]
+        near = difflib.get_close_matches(raw, scope.tables, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "declare it under transformations.tables."
+        scope.report.add(place, "TABLE_UNKNOWN", f"There is no table {raw[:60]!r}; {hint}")
+        return INVALID
+    table = read_table(scope.report, raw, place)
+    return INVALID if table is None else table
+
+
+def read_table(report: Report, raw: object, place: str) -> Table | None:
+    """Reads a table written out: `entries`, and `default` or `otherwise` for unknown values."""
+    before = len(report.violations)
+    members = report.members(raw, place, ("entries", "default", "otherwise", "ignore_case"), ("entries",))
+    entries = members.get("entries", {})
+    if not isinstance(entries, dict):
+        report.wrong_type(join(place, "entries"), "an object", entries)
+    elif len(entries) > MAX_TABLE_ENTRIES:
+        report.add(join(place, "entries"), "TOO_MANY", f"A table has at most {MAX_TABLE_ENTRIES} entries.")
+    if "default" in members and "otherwise" in members:
+        report.add(place, "MEMBERS_EXCLUDE", "Give either default or otherwise, not both.")
+    otherwise = "default" if "default" in members else "reject"
+    if "otherwise" in members:
+        otherwise = report.choice(members["otherwise"], join(place, "otherwise"), OTHERWISE)
+    ignore_case = report.flag(members.get("ignore_case", False), join(place, "ignore_case"))
+    if ignore_case and isinstance(entries, dict) and len({k.casefold() for k in entries}) < len(entries):
+        report.add(
+            join(place, "entries"),
+            "ENTRY_TWICE",
+            "Two entries differ only in case, which this table ignores.",
+        )
+    if len(report.violations) > before:
+        return None
+    return Table(entries, otherwise, members.get("default"), ignore_case)
+
+
+def _zone(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    try:
+        return zone_named(raw if isinstance(raw, str) else "?")
+    except ValueError:
+        scope.report.add(
+            place, "ZONE_UNKNOWN", "There is no such time zone; write UTC, Europe/Zurich or +02:00."
+        )
+        return INVALID
+
+
+def _format(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    if not isinstance(raw, str) or not 0 < len(raw) <= MAX_FORMAT_TEXT:
+        scope.report.add(place, "FORMAT_INVALID", f"A format is a text of 1 to {MAX_FORMAT_TEXT} characters.")
+        return INVALID
+    try:
+        return check_format(raw)
+    except ValueError as problem:
+        scope.report.add(place, "FORMAT_INVALID", str(problem))
+        return INVALID
+
+
+def _path(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    return lenient(reader(scope.report.path(raw, place)))
+
+
+def _cast(scope: Scope, _param: Param, raw: object, place: str) -> Any:
+    """A type by name, or an object with `type` and `strictness`."""
+    members = (
+        {"type": raw}
+        if isinstance(raw, str)
+        else scope.report.members(raw, place, ("type", "strictness"), ("type",))
+    )
+    if "type" not in members:
+        return INVALID
+    if members["type"] not in list(CASTS):
+        scope.report.add(
+            join(place, "type") if isinstance(raw, dict) else place,
+            "VALUE_NOT_ALLOWED",
+            f"Cast to one of {', '.join(CASTS)}.",
+        )
+        return INVALID
+    strictness = scope.report.choice(
+        members.get("strictness", "lossless"), join(place, "strictness"), STRICTNESS
+    )
+    return members["type"], strictness
+
+
+_READERS: dict[str, Callable[[Scope, Param, object, str], Any]] = {
+    "text": _text,
+    "pattern": _text,
+    "whole": _whole,
+    "number": _number,
+    "any": _any,
+    "values": _values,
+    "choice": _choice,
+    "steps": _steps,
+    "condition": _condition,
+    "table": _table,
+    "zone": _zone,
+    "format": _format,
+    "path": _path,
+    "cast": _cast,
+}

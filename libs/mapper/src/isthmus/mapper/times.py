@@ -1,0 +1,163 @@
+"""Points in time and calendar days: reading them from anything sources write, writing them in one form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from isthmus.mapper.errors import Refusal
+
+DIRECTIVES = frozenset("YymdHIMSfpjbBaAzZ%")
+_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
+_OFFSET_WITHOUT_COLON = re.compile(r"([+-]\d\d)(\d\d)?$")
+_LONG_FRACTION = re.compile(r"(\.\d{6})\d+")
+_MAX_TIME_TEXT = 100
+
+
+def zone_named(name: str) -> tzinfo:
+    """The time zone of that IANA name or fixed offset such as `+02:00`.
+
+    Raises:
+        ValueError: there is no such zone.
+    """
+    if name in {"UTC", "Z"}:
+        return UTC
+    if offset := re.fullmatch(r"([+-])(\d\d):(\d\d)", name):
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    if not re.fullmatch(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*", name):
+        raise ValueError(name)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as problem:
+        raise ValueError(name) from problem
+
+
+def rfc3339(moment: datetime) -> str:
+    """The one way Isthmus writes a point in time: RFC 3339 in UTC, fraction only where there is one."""
+    try:
+        utc = moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise Refusal("TIME_OUT_OF_RANGE", "The point in time lies outside the years 1 to 9999.") from None
+    return utc.replace(tzinfo=None).isoformat() + "Z"
+
+
+def moment_of(value: object, zone: tzinfo = UTC, unit: str = "s") -> datetime:
+    """Reads a point in time from ISO 8601 text, an epoch number or a date-time object.
+
+    Args:
+        value: What the source wrote.
+        zone: Assumed where the value names no offset.
+        unit: What epoch numbers count: `s`, `ms` or `us`.
+
+    Raises:
+        Refusal: the value is no point in time.
+    """
+    if isinstance(value, str):
+        moment = _parse_text(value)
+    elif isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, date):
+        moment = datetime(value.year, value.month, value.day)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        return _from_epoch(value, unit)
+    else:
+        raise _no_moment()
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+
+def _parse_text(text: str) -> datetime:
+    text = text.strip()
+    if len(text) > _MAX_TIME_TEXT or not text.isascii():
+        raise _no_moment()
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    # Postgres writes `2026-01-01 00:00:00+00`, AWS nine digits of fraction; both are ISO 8601 after this.
+    relaxed = _OFFSET_WITHOUT_COLON.sub(lambda m: f"{m[1]}:{m[2] or '00'}", _LONG_FRACTION.sub(r"\1", text))
+    try:
+        return datetime.fromisoformat(relaxed)
+    except ValueError:
+        raise _no_moment() from None
+
+
+def _from_epoch(value: float, unit: str) -> datetime:
+    try:
+        micro = round(value * (1_000_000 // _UNITS[unit]))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micro)
+    except (OverflowError, ValueError):
+        raise Refusal(
+            "TIME_OUT_OF_RANGE", f"The number is no epoch time in {unit}; check the unit."
+        ) from None
+
+
+def _no_moment() -> Refusal:
+    return Refusal(
+        "NOT_TIMESTAMP",
+        "The value is no ISO 8601 time; read other spellings with parse_date and their format.",
+    )
+
+
+def timestamp_text(value: Any) -> str:
+    """RFC 3339 UTC text of what `moment_of` reads, at the speed of a copy where it already is that."""
+    if value.__class__ is str and _is_utc_text(value):
+        _parse_text(value)
+        return value
+    return rfc3339(moment_of(value))
+
+
+def _is_utc_text(text: str) -> bool:
+    """Whether text that `fromisoformat` accepts is already of the form 2026-01-31T12:00:00Z."""
+    return len(text) == 20 and text[19] == "Z" and text[13] == ":" and text[10] == "T" and text[7] == "-"
+
+
+def day_of(value: object, zone: tzinfo = UTC) -> date:
+    """The calendar day of a value: a date as it is, a point in time as the day it falls on in `zone`."""
+    if isinstance(value, str) and len(value) == 10:
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise Refusal("NOT_DATE", "The value is no date of the form 2026-01-31.") from None
+    try:
+        return moment_of(value, zone).astimezone(zone).date()
+    except OverflowError:
+        raise Refusal("TIME_OUT_OF_RANGE", "The date lies outside the years 1 to 9999.") from None
+
+
+def check_format(text: str) -> str:
+    """Returns a strptime/strftime format unchanged if it uses only directives that behave alike everywhere.
+
+    Raises:
+        ValueError: naming the directive that is not known.
+    """
+    for directive in re.findall(r"%(.?)", text, re.DOTALL):
+        if directive not in DIRECTIVES:
+            raise ValueError(f"%{directive} is not known; use %{', %'.join(sorted(DIRECTIVES - {'%'}))}.")
+    try:
+        datetime(2026, 1, 31, tzinfo=UTC).strftime(text).encode()
+        parser(text, UTC)(datetime(2026, 1, 31, tzinfo=UTC).strftime(text))
+    except Refusal:
+        # Some formats write what they cannot read (two dates in one); they may serve format_date.
+        pass
+    except ValueError as problem:
+        raise ValueError(f"The format cannot be used: {problem}.") from None
+    return text
+
+
+def parser(pattern: str, zone: tzinfo) -> Callable[[str], datetime]:
+    """A function that reads text of one format; text without an offset is taken to be in `zone`."""
+
+    def parse(text: str) -> datetime:
+        if len(text) > _MAX_TIME_TEXT:
+            raise Refusal("NOT_TIMESTAMP", f"The text is not of the format {pattern}.")
+        try:
+            moment = datetime.strptime(text.strip(), pattern)
+        except (ValueError, re.error, OverflowError):
+            raise Refusal("NOT_TIMESTAMP", f"The text is not of the format {pattern}.") from None
+        return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+    return parse
