@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from isthmus.sdk.egress import Egress, OpenEgress
 from isthmus.sdk.limits import Limits
 from isthmus.sdk.model import Credential
+from isthmus.sdk.redaction import redact
 
 if TYPE_CHECKING:
     import httpx
+    from isthmus.sdk.api.reply import Reply
 
 
 @dataclass
@@ -48,7 +50,11 @@ class Place:
     point behind it. Nested paging does not count: the outermost one leads.
     """
 
-    def __init__(self, saved: dict[str, Any] | None, on_leave: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        saved: dict[str, Any] | None = None,
+        on_leave: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.saved = saved
         self.at: dict[str, Any] | None = saved
         self.open = False
@@ -72,7 +78,8 @@ class Place:
         """The page in hand is used up; the one after it takes `state`, None when there is none."""
         self.at = {"request": self._leader, "after": state} if state is not None else None
         self.open = False
-        await self._on_leave()
+        if self._on_leave is not None:
+            await self._on_leave()
 
     def release(self) -> None:
         """The leader has no more pages; another may lead."""
@@ -90,7 +97,12 @@ class Context:
     stats: Stats = field(default_factory=Stats)
     transport: "httpx.AsyncBaseTransport | None" = None
     secrets: set[str] = field(default_factory=set)
+    refusals: "list[Reply]" = field(default_factory=list)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def redact(self, text: str) -> str:
+        """The text with stars in place of every secret of this session."""
+        return redact(text, self.secrets)
 
     @contextmanager
     def active(self) -> Iterator["Context"]:

@@ -16,6 +16,7 @@ from isthmus.sdk.failures import (
     RateLimited,
 )
 from isthmus.sdk.model import CheckStep, ReadMode, StepResult, Stream
+from isthmus.sdk.runtime.failing import failure_from
 
 if TYPE_CHECKING:
     from isthmus.sdk.runtime.session import Session
@@ -50,7 +51,7 @@ async def check(session: "Session") -> AsyncIterator[CheckStep]:
                 async for step in _default_steps(session, {step.step for step in told}, started):
                     yield step
     except Exception as error:
-        failure = await session.connector.handle_error(error)
+        failure = await failure_from(session.connector, session.context, error)
         for step in _after(failure, {step.step for step in told}, started):
             yield step
 

@@ -14,6 +14,7 @@ from isthmus.sdk.failures import ConfigurationFailure, DataFailure
 from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Operation, Position, ReadMode, Stream
 from isthmus.sdk.page import Page, ReadReject
 from isthmus.sdk.records import as_dict, at_path, key_of, later
+from isthmus.sdk.runtime.failing import failure_from
 from pydantic import TypeAdapter, ValidationError
 
 
@@ -155,7 +156,7 @@ class Reading:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
         if self._error is not None:
-            raise await self._connector.handle_error(self._error) from self._error
+            raise await failure_from(self._connector, self._context, self._error) from None
         final = self._progress.final(self.stream, self._state)
         if final.state != self._last.state:
             self._last = final

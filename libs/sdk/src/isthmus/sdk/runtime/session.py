@@ -14,7 +14,9 @@ from isthmus.sdk.limits import Limits
 from isthmus.sdk.model import BatchId, CheckStep, Credential, Operation, Position, ReadMode, Stream, WriteMode
 from isthmus.sdk.page import Event
 from isthmus.sdk.records import as_dict
+from isthmus.sdk.redaction import secrets_in
 from isthmus.sdk.runtime.checking import check
+from isthmus.sdk.runtime.failing import failing
 from isthmus.sdk.runtime.reading import Reading
 from isthmus.sdk.runtime.writing import WriteResult, write_batch
 from isthmus.sdk.settings import load_settings
@@ -72,7 +74,7 @@ class Session:
             egress=egress or AllowedHosts(hosts),
             credential=credential,
             transport=transport,
-            secrets=set(credential.secrets()),
+            secrets={*credential.secrets(), *secrets_in(settings)},
         )
         self.connector = cls(settings, credential, self.context)
         self._connected = False
@@ -97,12 +99,9 @@ class Session:
         """
         if self._connected:
             return
-        try:
-            with self.context.active():
-                await self.connector.connect()
-                await self.connector.authenticate()
-        except Exception as error:
-            raise await self.connector.handle_error(error) from error
+        async with failing(self.connector, self.context):
+            await self.connector.connect()
+            await self.connector.authenticate()
         self._connected = True
 
     async def close(self) -> None:
@@ -134,11 +133,8 @@ class Session:
     async def streams(self) -> list[Stream]:
         """The streams of this instance, by name."""
         if self._streams is None:
-            try:
-                with self.context.active():
-                    found = await self.connector.streams()
-            except Exception as error:
-                raise await self.connector.handle_error(error) from error
+            async with failing(self.connector, self.context):
+                found = await self.connector.streams()
             self._streams = {stream.stream: stream for stream in sorted(found, key=lambda s: s.stream)}
         return list(self._streams.values())
 
@@ -160,11 +156,8 @@ class Session:
         found = await self.stream(stream)
         if found.partitioner is None:
             return [""]
-        try:
-            with self.context.active():
-                return list(await found.partitioner()) or [""]
-        except Exception as error:
-            raise await self.connector.handle_error(error) from error
+        async with failing(self.connector, self.context):
+            return list(await found.partitioner()) or [""]
 
     async def read(
         self,
@@ -245,11 +238,8 @@ class Session:
         method = getattr(self.connector, actions[action].__name__)
         argument = _input(actions[action], given)
         extra = {"request_id": request_id} if "request_id" in inspect.signature(method).parameters else {}
-        try:
-            with self.context.active():
-                outcome = await method(argument, **extra)
-        except Exception as error:
-            raise await self.connector.handle_error(error) from error
+        async with failing(self.connector, self.context):
+            outcome = await method(argument, **extra)
         return as_dict(outcome) if outcome is not None else {}
 
     async def receive(
@@ -274,11 +264,8 @@ class Session:
         event = Event(
             kind, method.upper(), target, {name.lower(): value for name, value in headers.items()}, body
         )
-        try:
-            with self.context.active():
-                outcome = await getattr(self.connector, function.__name__)(event)
-        except Exception as error:
-            raise await self.connector.handle_error(error) from error
+        async with failing(self.connector, self.context):
+            outcome = await getattr(self.connector, function.__name__)(event)
         if isinstance(outcome, Received):
             return outcome
         several = outcome if isinstance(outcome, list) else [outcome] if outcome is not None else []
@@ -286,11 +273,8 @@ class Session:
 
     async def notify(self, change: str) -> None:
         """Tells the connector that its instance was activated, updated, deactivated or deleted."""
-        try:
-            with self.context.active():
-                await self.connector.instance_changed(change)
-        except Exception as error:
-            raise await self.connector.handle_error(error) from error
+        async with failing(self.connector, self.context):
+            await self.connector.instance_changed(change)
 
 
 def _input(method: Any, given: Mapping[str, Any]) -> Any:

@@ -1,14 +1,16 @@
 """Writes one batch: models out of dictionaries, rejects back to their places."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from isthmus.sdk.answers import failure_of
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import Context
 from isthmus.sdk.declared import batch_model
 from isthmus.sdk.model import BatchId, Operation, Stream, WriteMode
 from isthmus.sdk.page import Batch, Rejected, reject_of
+from isthmus.sdk.runtime.failing import failing
 from pydantic import BaseModel, ValidationError
 
 
@@ -58,13 +60,19 @@ async def write_batch(
     )
     _fill(batch, batch_model(stream.writer) if stream.writer else None, records, keys, operations or ())
     before = context.stats.copy()
+    context.refusals.clear()
     if batch.records:
-        try:
-            with context.active():
-                await connector.send_data(stream, batch)
-        except Exception as error:
-            raise await connector.handle_error(error) from error
+        async with failing(connector, context):
+            await connector.send_data(stream, batch)
+            _refuse_unseen(context)
     return _result(batch, context, before)
+
+
+def _refuse_unseen(context: Context) -> None:
+    """A refusal that the connector did not look at must not pass for a written record."""
+    unseen = next((reply for reply in context.refusals if not reply.examined), None)
+    if unseen is not None:
+        raise failure_of(unseen.raw_status, unseen.url, unseen.headers, "A write to")
 
 
 def _fill(
@@ -100,7 +108,10 @@ def _result(batch: Batch[Any], context: Context, before: Any) -> WriteResult:
     rest = max(0, len(batch.records) - refused - told)
     removed = min(rest, max(0, len(batch.deletions) - batch.deleted)) if batch.deletions else 0
     return WriteResult(
-        rejected=sorted(batch.rejected, key=lambda reject: reject.index),
+        rejected=[
+            replace(reject, message=context.redact(reject.message))
+            for reject in sorted(batch.rejected, key=lambda reject: reject.index)
+        ],
         created=batch.created,
         updated=batch.updated + rest - removed,
         unchanged=batch.unchanged,

@@ -1,0 +1,324 @@
+"""The HTTP client that connectors use."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import httpx
+import msgspec
+from isthmus.resilience import Backoff, CircuitBreaker, RetryLater, TokenBucket
+from isthmus.sdk.answers import REFUSALS, REPEATABLE, failure_of
+from isthmus.sdk.api.auth import Auth
+from isthmus.sdk.api.exchange import Exchange, NotSent
+from isthmus.sdk.api.paging import Paging, paging_of, walk
+from isthmus.sdk.api.reply import Reply
+from isthmus.sdk.context import current_context
+from isthmus.sdk.failures import ConfigurationFailure, Failure, RateLimited, TransientFailure
+from isthmus.sdk.redaction import safe_url
+from isthmus.sdk.secret import reveal
+from isthmus.sdk.waiting import asked_to_wait
+from pydantic import BaseModel, SecretStr
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+_PER = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Api:
+    """A client for one system's HTTP interface.
+
+    Paces, repeats, bounds and redacts by itself. Reading methods raise a typed
+    failure for every status but success and 304. Writing methods also return
+    400, 409, 412, 413 and 422, because they usually concern one record; a
+    destination that does not look at such a reply fails, so that no record is
+    taken as written when it was refused.
+
+    Args:
+        base_url: Paths are appended to it; nothing outside its host is ever called.
+        bearer: A token; takes the place of the leased credential.
+        basic: User name and password; takes the place of the leased credential.
+        headers: Sent with every request.
+        rate: Most requests, for example `10/s`, `600/m` or `1000/h`.
+        auth: Anything else that proves identity.
+        verify: Whether certificates are checked; leave it on.
+    """
+
+    def __init__(
+        self,
+        base_url: Any,
+        *,
+        bearer: SecretStr | str | None = None,
+        basic: tuple[str, SecretStr | str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        rate: str = "",
+        auth: Auth | None = None,
+        verify: bool = True,
+    ) -> None:
+        _silence()
+        self.context = current_context()
+        self._base = _base(base_url)
+        self._headers = dict(headers or {})
+        given = auth or _auth(bearer, basic) or Auth.of(self.context.credential)
+        self.context.secrets.update({reveal(bearer), reveal(basic[1]) if basic else ""} - {""})
+        self._exchange = Exchange(self.context, self._base, given, verify)
+        self._bucket = _bucket(rate)
+        limits = self.context.limits
+        self._backoff = Backoff(limits.retry.first_wait, limits.retry.longest_wait)
+        self._breaker = CircuitBreaker(
+            limits.breaker.failures,
+            limits.breaker.open_seconds,
+            limits.breaker.successes,
+            name=self._base.host,
+        )
+        self.context.closers.append(self.close)
+
+    async def close(self) -> None:
+        """Closes the connections; the session does it too."""
+        await self._exchange.close()
+
+    async def get(self, path: str = "", *, if_none_match: str = "", **more: Any) -> Reply:
+        """Reads; with `if_none_match` the reply may be `not_modified`."""
+        headers = {**more.pop("headers", {}), **({"If-None-Match": if_none_match} if if_none_match else {})}
+        return await self.request("GET", path, headers=headers, **more)
+
+    async def post(self, path: str = "", **more: Any) -> Reply:
+        """Sends; repeated only with `idempotent=True` or an `idempotency_key`."""
+        return await self.request("POST", path, **more)
+
+    async def put(self, path: str = "", **more: Any) -> Reply:
+        """Replaces; may be repeated."""
+        return await self.request("PUT", path, **more)
+
+    async def patch(self, path: str = "", **more: Any) -> Reply:
+        """Changes; repeated only with `idempotent=True` or an `idempotency_key`."""
+        return await self.request("PATCH", path, **more)
+
+    async def delete(self, path: str = "", **more: Any) -> Reply:
+        """Removes; may be repeated."""
+        return await self.request("DELETE", path, **more)
+
+    async def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: frozenset[int] | set[int] = frozenset(),
+        idempotent: bool | None = None,
+        idempotency_key: str = "",
+    ) -> Reply:
+        """Sends one request, repeating it where that is safe and helps.
+
+        Args:
+            method: In upper case.
+            path: Appended to the base address, or a whole address on its host.
+            params: Query parameters; None values are left out, dates are written as ISO 8601.
+            json: The body: a model, or anything that JSON can hold.
+            content: The body as bytes, in place of `json`.
+            headers: Added to the client's own.
+            accept: Further statuses to return in place of raising.
+            idempotent: Says whether repeating is safe; by default what the method promises.
+            idempotency_key: Sent as `Idempotency-Key`; makes repeating safe.
+
+        Raises:
+            Failure: Typed by what has to happen next.
+        """
+        url = with_params(self.url(path), params)
+        sent = {**self._headers, **(headers or {})}
+        if json is not None:
+            content = _encoded(json)
+            sent.setdefault("Content-Type", "application/json")
+        if idempotency_key:
+            sent["Idempotency-Key"] = idempotency_key
+        safe = (method in _IDEMPOTENT or bool(idempotency_key)) if idempotent is None else idempotent
+        reply = await self._repeated(method, url, sent, content, safe=safe)
+        if reply.not_modified:
+            self.context.stats.not_modified = True
+            return reply
+        if reply.succeeded or reply.raw_status in accept:
+            return reply
+        if method in {"GET", "HEAD"} or reply.raw_status not in REFUSALS:
+            raise failure_of(reply.raw_status, reply.url, reply.headers, method)
+        self.context.refusals.append(reply)
+        return reply
+
+    async def pages(
+        self,
+        path: str = "",
+        *,
+        follow: "str | Paging | None" = None,
+        since: Any = None,
+        since_param: str = "since",
+        params: Mapping[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """Gives the bodies of all pages; a reading that goes on starts at the page it stopped at.
+
+        Args:
+            path: As for `request`.
+            follow: A component of `isthmus.sdk.paging`, or the dotted path of the
+                next page's address in the body; None for a single page.
+            since: Sent as `since_param` when it is not None.
+            since_param: Name of that parameter.
+            params: Further query parameters.
+            state: The reading's `state`; keeps the entity tag of a single page and change tokens.
+            more: As for `request`.
+
+        Raises:
+            DataFailure: `PAGING_LOOP`, when a page leads back to one already given.
+        """
+        query = {**(params or {}), **({since_param: since} if since is not None else {})}
+        async for reply in walk(
+            self, paging_of(follow), path, query, state if state is not None else {}, more
+        ):
+            yield reply.body
+
+    def url(self, path: str = "") -> httpx.URL:
+        """The whole address of a path.
+
+        Raises:
+            ConfigurationFailure: It lies on another host.
+        """
+        if path.startswith(("http://", "https://")):
+            return self._exchange.same_host(httpx.URL(path))
+        if not path:
+            return self._base
+        head, _, query = path.partition("?")
+        joined = f"{self._base.path.rstrip('/')}/{head.lstrip('/')}"
+        return self._base.copy_with(path=joined, query=query.encode() or None)
+
+    async def _repeated(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, *, safe: bool
+    ) -> Reply:
+        retry = self.context.limits.retry
+        started = asyncio.get_running_loop().time()
+        for attempt in range(1, retry.attempts + 1):
+            outcome = await self._tried(method, url, headers, content)
+            asked = _asked(outcome)
+            if not _repeatable(outcome, safe=safe) or attempt == retry.attempts:
+                break
+            wait = self._backoff.wait(attempt, asked)
+            left = retry.total - (asyncio.get_running_loop().time() - started)
+            if wait > min(left, retry.longest_wait + 1):
+                break
+            self.context.stats.retries += 1
+            if asked and self._bucket is not None:
+                self._bucket.pause(asked)
+            await asyncio.sleep(wait)
+        if isinstance(outcome, Failure):
+            raise outcome
+        return outcome
+
+    async def _tried(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
+    ) -> "Reply | Failure":
+        """One attempt; transient failures come back as values, because they may be repeated."""
+        self._guarded()
+        if self._bucket is not None:
+            await asyncio.sleep(self._bucket.take())
+        try:
+            reply = await self._exchange.send(method, url, headers, content)
+        except TransientFailure as failure:
+            self._breaker.failed()
+            return failure
+        except BaseException:
+            self._breaker.forgotten()
+            raise
+        if reply.raw_status == 429:
+            self.context.stats.throttled += 1
+        if reply.raw_status >= 500:
+            self._breaker.failed()
+        else:
+            self._breaker.succeeded()
+        return reply
+
+    def _guarded(self) -> None:
+        try:
+            self._breaker.before()
+        except RetryLater as refusal:
+            raise TransientFailure(refusal.reason, refusal.message, retry_after=refusal.retry_after) from None
+
+
+def with_params(url: httpx.URL, params: Mapping[str, Any] | None) -> httpx.URL:
+    """The address with more query parameters; None values are left out."""
+    told = {name: _text(value) for name, value in (params or {}).items() if value is not None}
+    return url.copy_merge_params(told) if told else url
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC) if value.tzinfo else value
+        return moment.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [str(_text(item)) for item in value]
+    return str(value)
+
+
+def _encoded(body: Any) -> bytes:
+    if isinstance(body, BaseModel):
+        return body.model_dump_json(by_alias=True).encode()
+    return msgspec.json.encode(body, enc_hook=_model)
+
+
+def _model(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    raise NotImplementedError(f"a body cannot hold {type(value).__name__}")
+
+
+def _repeatable(outcome: "Reply | Failure", *, safe: bool) -> bool:
+    if isinstance(outcome, Failure):
+        return safe or isinstance(outcome, NotSent)
+    return safe and outcome.raw_status in REPEATABLE
+
+
+def _asked(outcome: "Reply | Failure") -> float | None:
+    if isinstance(outcome, Reply):
+        return asked_to_wait(outcome.headers) if outcome.raw_status in REPEATABLE else None
+    return outcome.retry_after if isinstance(outcome, TransientFailure | RateLimited) else None
+
+
+def _auth(bearer: SecretStr | str | None, basic: tuple[str, SecretStr | str] | None) -> Auth | None:
+    if bearer is not None:
+        return Auth.bearer(reveal(bearer))
+    return Auth.basic(basic[0], reveal(basic[1])) if basic is not None else None
+
+
+def _base(base_url: Any) -> httpx.URL:
+    try:
+        url = httpx.URL(str(base_url))
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigurationFailure("URL_INVALID", "The base address is not a URL.", path="url") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        message = f"{safe_url(url)} has to start with http:// or https:// and name a host."
+        raise ConfigurationFailure("URL_INVALID", message, path="url")
+    if url.userinfo:
+        message = "The base address holds a user name or password; put them into the credential."
+        raise ConfigurationFailure("URL_INVALID", message, path="url")
+    return url
+
+
+def _bucket(rate: str) -> TokenBucket | None:
+    if not rate:
+        return None
+    number, _, unit = rate.partition("/")
+    try:
+        return TokenBucket(float(number) / _PER[unit.strip()[:1]], burst=max(1.0, min(float(number), 10.0)))
+    except (ValueError, KeyError):
+        message = f"{rate!r} is not a rate; write 10/s, 600/m or 1000/h."
+        raise ConfigurationFailure("RATE_INVALID", message, path="rate") from None
+
+
+def _silence() -> None:
+    # httpx logs whole addresses with their query at INFO, httpcore headers at DEBUG; both may hold secrets.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,80 @@
+"""What the system answered."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus.sdk.decode import decode_json
+
+_UNREAD = object()
+
+
+class Reply:
+    """One answer, read to its end and known to be within the limits.
+
+    Attributes:
+        url: The address without its query; safe to show.
+        headers: Names in lower case.
+        content: The body, decompressed.
+    """
+
+    def __init__(self, status: int, url: str, headers: Mapping[str, str], content: bytes) -> None:
+        self._status = status
+        self.url = url
+        self.headers = headers
+        self.content = content
+        self.examined = False
+        self._body: Any = _UNREAD
+
+    def __repr__(self) -> str:
+        return f"<Reply {self._status} from {self.url}, {len(self.content)} bytes>"
+
+    @property
+    def status(self) -> int:
+        """The HTTP status; looking at it counts as having dealt with a refusal."""
+        self.examined = True
+        return self._status
+
+    @property
+    def raw_status(self) -> int:
+        """The HTTP status, for the client itself: looking at it deals with nothing."""
+        return self._status
+
+    @property
+    def succeeded(self) -> bool:
+        """Like `ok`, for the client itself."""
+        return 200 <= self._status < 300
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is one of success."""
+        self.examined = True
+        return 200 <= self._status < 300
+
+    @property
+    def not_modified(self) -> bool:
+        """Nothing changed since the entity tag that was sent."""
+        return self._status == 304
+
+    @property
+    def etag(self) -> str:
+        """The entity tag, empty where the system gives none."""
+        return self.headers.get("etag", "")
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 show as replacement characters."""
+        return self.content.decode(errors="replace")
+
+    @property
+    def body(self) -> Any:
+        """The body as JSON; None where there is none.
+
+        Raises:
+            DataFailure: When it is something else; the message names address and place.
+        """
+        if self._body is _UNREAD:
+            empty = self._status in {204, 304} or (not self.content.strip() and 200 <= self._status < 300)
+            self._body = (
+                None if empty and not self.content else decode_json(self.content, f"The answer of {self.url}")
+            )
+        return self._body
