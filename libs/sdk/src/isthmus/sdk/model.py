@@ -244,6 +244,9 @@ class Credential:
     password: str = field(default="", repr=False)
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", AuthMethod(self.method))
+
     @classmethod
     def from_material(cls, material: Mapping[str, Any]) -> "Credential":
         """Builds a credential from a JSON object; `token`, `key` and `api_key` are read as `secret`."""

@@ -109,7 +109,7 @@ class Batch(Generic[T]):
         """The records to write, in order."""
         if not self.operations:
             return iter(self.records)
-        return (r for r, o in zip(self.records, self.operations, strict=True) if o is not Operation.DELETE)
+        return (r for r, o in zip(self.records, self.operations, strict=True) if o != Operation.DELETE)
 
     def __len__(self) -> int:
         """How many records the batch holds, deletions included."""
@@ -118,9 +118,9 @@ class Batch(Generic[T]):
     @property
     def deletions(self) -> list[T]:
         """The records to remove; only their key fields are certain to be there."""
-        if self.mode is WriteMode.DELETE:
+        if self.mode == WriteMode.DELETE:
             return list(self.records)
-        return [r for r, o in zip(self.records, self.operations, strict=False) if o is Operation.DELETE]
+        return [r for r, o in zip(self.records, self.operations, strict=False) if o == Operation.DELETE]
 
     def reject(self, record: T, message: str, *, reason: str = "REJECTED_BY_SYSTEM", path: str = "") -> None:
         """Sends one record to quarantine; the others of the batch stay good.

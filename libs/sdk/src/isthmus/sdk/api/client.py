@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -161,7 +162,7 @@ class Api:
 
         Args:
             path: As for `request`.
-            follow: A component of `isthmus.sdk.paging`, or the dotted path of the
+            follow: A paging component of `isthmus.sdk.api`, or the dotted path of the
                 next page's address in the body; None for a single page.
             since: Sent as `since_param` when it is not None.
             since_param: Name of that parameter.
@@ -173,10 +174,11 @@ class Api:
             DataFailure: `PAGING_LOOP`, when a page leads back to one already given.
         """
         query = {**(params or {}), **({since_param: since} if since is not None else {})}
-        async for reply in walk(
-            self, paging_of(follow), path, query, state if state is not None else {}, more
-        ):
-            yield reply.body
+        kept = state if state is not None else {}
+        steps = walk(self, paging_of(follow), path, params=query, kept=kept, more=more)
+        async with aclosing(steps) as replies:
+            async for reply in replies:
+                yield reply.body
 
     def url(self, path: str = "") -> httpx.URL:
         """The whole address of a path.

@@ -59,7 +59,7 @@ class _Progress:
             raise ConfigurationFailure("POSITION_UNREADABLE", message, path="position")
         saved = dict(position.state) if position is not None else {}
         done = saved.get("done", False)
-        if done and mode is ReadMode.FULL:
+        if done and mode == ReadMode.FULL:
             saved = {}
         top = saved.get("cursor")
         resume, place = saved.get("resume"), saved.get("place")

@@ -86,8 +86,8 @@ def _fill(
     indexes: list[int] = []
     typed = isinstance(model, type) and issubclass(model, BaseModel)
     for index, record in enumerate(records):
-        deletes = batch.mode is WriteMode.DELETE or (
-            bool(operations) and operations[index] is not Operation.UPSERT
+        deletes = batch.mode == WriteMode.DELETE or (
+            bool(operations) and operations[index] != Operation.UPSERT
         )
         try:
             kept.append(model.model_validate(record) if typed and not deletes else record)
