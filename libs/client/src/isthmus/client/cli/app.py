@@ -1,0 +1,61 @@
+"""The tree of commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from isthmus.client.cli import (
+    connectors,
+    credentials,
+    events,
+    flows,
+    identity,
+    instances,
+    logs,
+    manifests,
+    mappings,
+    quarantine,
+    records,
+    sync,
+)
+
+app = typer.Typer(
+    name="isthmus",
+    help="Connects compliance, security and IT systems: syncs their records and shows what happened.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            envvar="ISTHMUS_HOME",
+            help="Folder of the local mesh; the nearest .isthmus when not given.",
+        ),
+    ] = None,
+) -> None:
+    """Connects compliance, security and IT systems: syncs their records and shows what happened."""
+
+
+for _group in (
+    connectors,
+    instances,
+    credentials,
+    mappings,
+    flows,
+    sync,
+    records,
+    quarantine,
+    events,
+    logs,
+    manifests,
+    identity,
+):
+    _group.register(app)

@@ -1,0 +1,69 @@
+"""What every command needs: the way into the mesh, and names for ids."""
+
+from pathlib import Path
+
+import typer
+from isthmus.client.mesh import Mesh, pages
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.profile import load_profile
+from isthmus.credentials.v1 import credentials_pb2
+from isthmus.mapping.v1 import mapping_pb2
+from isthmus.registry.v1 import registry_pb2
+from isthmus.scheduling.v1 import scheduling_pb2
+
+
+def mesh_of(ctx: typer.Context) -> Mesh:
+    """Opens the mesh that `--home` or the environment names; closed when the command ends."""
+    mesh = Mesh(load_profile(home_of(ctx)))
+    ctx.call_on_close(mesh.close)
+    return mesh
+
+
+def home_of(ctx: typer.Context) -> Path | None:
+    """Gives what `--home` said."""
+    found = ctx.find_root().params.get("home")
+    return Path(found) if found else None
+
+
+def instance_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of an instance named by id or name; `hub` stands for itself."""
+    if reference == "hub" or reference.startswith("ins_"):
+        return reference
+    request = registry_pb2.ListInstancesRequest(name=reference)
+    found = next(pages(mesh.registry.ListInstances, request, "instances"), None)
+    return found.instance_id if found else _unknown("instance", reference, "isthmus instances list")
+
+
+def flow_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a flow named by id or name."""
+    if reference.startswith("flw_"):
+        return reference
+    request = scheduling_pb2.ListFlowsRequest(name=reference)
+    found = next(pages(mesh.scheduling.ListFlows, request, "flows"), None)
+    return found.flow_id if found else _unknown("flow", reference, "isthmus flows list")
+
+
+def mapping_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a mapping named by id or name."""
+    if reference.startswith("map_"):
+        return reference
+    request = mapping_pb2.ListMappingsRequest(name=reference)
+    found = next(pages(mesh.mapping.ListMappings, request, "mappings"), None)
+    return found.mapping_id if found else _unknown("mapping", reference, "isthmus mappings list")
+
+
+def auth_config_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a credential named by id or name."""
+    if reference.startswith("ath_"):
+        return reference
+    request = credentials_pb2.ListAuthConfigsRequest(name=reference)
+    found = next(pages(mesh.credentials.ListAuthConfigs, request, "auth_configs"), None)
+    return found.auth_config_id if found else _unknown("credential", reference, "isthmus credentials list")
+
+
+def _unknown(kind: str, reference: str, command: str) -> str:
+    raise Problem(
+        f"{kind.upper()}_UNKNOWN",
+        f"No {kind} is called {reference}: `{command}` shows what there is.",
+        exit_code=ExitCode.USAGE,
+    )

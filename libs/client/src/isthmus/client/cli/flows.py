@@ -1,0 +1,97 @@
+"""`isthmus flows` and `isthmus schedules`: what moves, and when."""
+
+from typing import Annotated
+
+import typer
+from isthmus.client.cli.context import flow_id, mesh_of
+from isthmus.client.cli.output import Column, Format, Limit, Output, emit, show, show_one, when
+from isthmus.client.mesh import pages
+from isthmus.scheduling.v1 import scheduling_pb2
+
+
+def _rule(item: scheduling_pb2.Schedule) -> str:
+    if item.interval_minutes:
+        return f"every {item.interval_minutes} min"
+    return f"{item.cron_expression or item.event_trigger} {item.time_zone}".strip()
+
+
+_flows = typer.Typer(help="What moves: source stream, mapping, destination stream.", no_args_is_help=True)
+_schedules = typer.Typer(help="When flows run.", no_args_is_help=True)
+_FLOW_COLUMNS = (
+    Column("FLOW", lambda item: item.name),
+    Column("FROM", lambda item: f"{item.source.instance_id}/{item.source.stream}"),
+    Column("TO", lambda item: f"{item.destination.instance_id}/{item.destination.stream}"),
+    Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
+    Column("ID", lambda item: item.flow_id),
+)
+_SCHEDULE_COLUMNS = (
+    Column("FLOW", lambda item: item.flow_id),
+    Column("WHEN", _rule),
+    Column("LAST", lambda item: when(item.last_execution_time)),
+    Column("NEXT", lambda item: when(item.next_execution_time)),
+    Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
+    Column("ID", lambda item: item.schedule_id),
+)
+Flow = Annotated[str, typer.Argument(help="Name or id of a flow.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both groups to the command line."""
+    app.add_typer(_flows, name="flows")
+    app.add_typer(_schedules, name="schedules")
+
+
+@_flows.command("list")
+def list_flows(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) -> None:
+    """Lists flows.
+
+    Example: `isthmus flows list`
+    """
+    found = pages(mesh_of(ctx).scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows", limit)
+    show(found, _FLOW_COLUMNS, output, empty="There is no flow yet: `isthmus apply -f FILE` creates one.")
+
+
+@_flows.command("show")
+def show_flow(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
+    """Shows a flow.
+
+    Example: `isthmus flows show kev`
+    """
+    mesh = mesh_of(ctx)
+    show_one(mesh.scheduling.GetFlow(scheduling_pb2.GetFlowRequest(flow_id=flow_id(mesh, flow))).flow, output)
+
+
+@_flows.command("reset")
+def reset(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
+    """Forgets how far a flow has come, so that its next execution starts from the beginning.
+
+    Example: `isthmus flows reset kev`
+    """
+    mesh = mesh_of(ctx)
+    answer = mesh.scheduling.ResetFlow(scheduling_pb2.ResetFlowRequest(flow_id=flow_id(mesh, flow)))
+    emit({"checkpoints_forgotten": answer.checkpoints}, output)
+
+
+@_flows.command("delete")
+def delete(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
+    """Deletes a flow with its schedules; the history of its executions stays.
+
+    Example: `isthmus flows delete kev`
+    """
+    mesh = mesh_of(ctx)
+    found = flow_id(mesh, flow)
+    mesh.scheduling.DeleteFlow(scheduling_pb2.DeleteFlowRequest(flow_id=found))
+    emit({"deleted": found}, output)
+
+
+@_schedules.command("list")
+def list_schedules(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) -> None:
+    """Lists schedules with their next times.
+
+    Example: `isthmus schedules list`
+    """
+    request = scheduling_pb2.ListSchedulesRequest()
+    found = pages(mesh_of(ctx).scheduling.ListSchedules, request, "schedules", limit)
+    show(
+        found, _SCHEDULE_COLUMNS, output, empty="Nothing is scheduled: add `schedules` to a flow's document."
+    )

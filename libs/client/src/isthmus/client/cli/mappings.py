@@ -1,0 +1,112 @@
+"""`isthmus mappings`: how records change their shape."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from isthmus.client.cli.context import mapping_id, mesh_of
+from isthmus.client.cli.output import Column, Format, Limit, Output, show, show_one, when, word
+from isthmus.client.mesh import pages
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.mapping.v1 import mapping_pb2
+
+_group = typer.Typer(help="How records change their shape.", no_args_is_help=True)
+_COLUMNS = (
+    Column("MAPPING", lambda item: item.name),
+    Column("VERSION", lambda item: str(item.version)),
+    Column("SAVED", lambda item: when(item.update_time)),
+    Column("BY", lambda item: item.created_by),
+    Column("ID", lambda item: item.mapping_id),
+)
+Mapping = Annotated[str, typer.Argument(help="Name or id of a mapping.")]
+Version = Annotated[int, typer.Option("--version", help="Which version; the newest when not given.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group to the command line."""
+    app.add_typer(_group, name="mappings")
+
+
+@_group.command("list")
+def list_mappings(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) -> None:
+    """Lists mappings in their newest version.
+
+    Example: `isthmus mappings list`
+    """
+    found = pages(mesh_of(ctx).mapping.ListMappings, mapping_pb2.ListMappingsRequest(), "mappings", limit)
+    show(found, _COLUMNS, output, empty="There is no mapping yet: `isthmus apply -f FILE` creates one.")
+
+
+@_group.command("show")
+def show_mapping(
+    ctx: typer.Context, mapping: Mapping, version: Version = 0, output: Output = Format.YAML
+) -> None:
+    """Shows a mapping.
+
+    Example: `isthmus mappings show hardening`
+    """
+    mesh = mesh_of(ctx)
+    request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id(mesh, mapping), version=version)
+    show_one(mesh.mapping.GetMapping(request).mapping, output)
+
+
+@_group.command("versions")
+def versions(ctx: typer.Context, mapping: Mapping, limit: Limit = 0, output: Output = Format.TABLE) -> None:
+    """Lists the versions of a mapping, newest first.
+
+    Example: `isthmus mappings versions hardening`
+    """
+    mesh = mesh_of(ctx)
+    request = mapping_pb2.ListMappingVersionsRequest(mapping_id=mapping_id(mesh, mapping))
+    show(pages(mesh.mapping.ListMappingVersions, request, "versions", limit), _COLUMNS, output, empty="None.")
+
+
+@_group.command("test")
+def try_samples(
+    ctx: typer.Context,
+    mapping: Mapping,
+    samples: Annotated[
+        Path, typer.Option("--samples", help="JSON array, JSON Lines or YAML list of records.")
+    ],
+    version: Version = 0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Maps sample records without storing anything.
+
+    Example: `isthmus mappings test hardening --samples settings.json`
+    """
+    mesh = mesh_of(ctx)
+    request = mapping_pb2.TestMappingRequest(
+        mapping_id=mapping_id(mesh, mapping), version=version, samples=_samples(samples)
+    )
+    results = mesh.mapping.TestMapping(request).results
+    columns = (
+        Column("OUTCOME", lambda item: word(mapping_pb2.SampleResult.Outcome.Name(item.outcome), "OUTCOME_")),
+        Column("RECORD OR ERRORS", lambda item: item.record or _errors(item), wide=True),
+    )
+    show(results, columns, output, empty="There was no sample.")
+    if any(item.outcome == mapping_pb2.SampleResult.OUTCOME_REJECTED for item in results):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _errors(result: mapping_pb2.SampleResult) -> str:
+    return "; ".join(
+        f"{error.target or error.source or 'record'}: {error.message}" for error in result.errors
+    )
+
+
+def _samples(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            return [line for line in text.splitlines() if line.strip()]
+        found = yaml.safe_load(text) if path.suffix in {".yaml", ".yml"} else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Problem(
+            "SAMPLES_UNREADABLE",
+            f"{path} holds no samples ({type(error).__name__}): give JSON, JSON Lines or a YAML list.",
+            exit_code=ExitCode.USAGE,
+        ) from error
+    return [json.dumps(item) for item in (found if isinstance(found, list) else [found])]

@@ -1,0 +1,79 @@
+"""Runs the command line and turns every failure into one sentence and an exit code."""
+
+import os
+import sys
+from importlib.metadata import entry_points
+
+import grpc
+import typer
+import typer.exceptions
+from isthmus.client.cli.app import app
+from isthmus.client.cli.output import note
+from isthmus.client.problem import ExitCode, Problem, problem_from
+from rich.console import Console
+
+
+def main() -> None:
+    """Entry point of `isthmus`; never shows a traceback unless ISTHMUS_DEBUG is set."""
+    _add_plugins()
+    sys.exit(_run())
+
+
+def _add_plugins() -> None:
+    """Adds the commands of other packages; a broken package costs its own commands only."""
+    for plugin in entry_points(group="isthmus.commands"):
+        try:
+            plugin.load()(app)
+        except Exception as error:
+            note(f"warning: the commands of {plugin.value} are left out: {error}")
+
+
+def _run() -> int:
+    try:
+        result = app(standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.exceptions.TyperException as mistake:
+        return _explain(Problem("USAGE", _usage(mistake), exit_code=ExitCode.USAGE))
+    except (typer.Abort, KeyboardInterrupt):
+        Console(stderr=True).print("stopped", style="dim")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except Exception as error:
+        if os.environ.get("ISTHMUS_DEBUG"):
+            raise
+        return _explain(error)
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _usage(mistake: typer.exceptions.TyperException) -> str:
+    """Gives what is wrong with the command line, as the parser words it, and where help is."""
+    wording = mistake.format_message().rstrip(".?")
+    return f"{wording}. `--help` after the command shows its options."
+
+
+def _explain(error: Exception) -> int:
+    problem = _as_problem(error)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"[red]error:[/red] {_escaped(problem.message)} [dim]({problem.reason})[/dim]")
+    for violation in problem.violations:
+        console.print(f"  {_escaped(violation.path)}: {_escaped(violation.message)}")
+    return problem.exit_code
+
+
+def _as_problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, grpc.RpcError):
+        return problem_from(error)
+    return Problem(
+        "UNEXPECTED",
+        f"{type(error).__name__}: {error}. Set ISTHMUS_DEBUG=1 to see where, and report it.",
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")

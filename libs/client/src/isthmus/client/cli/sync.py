@@ -1,0 +1,138 @@
+"""`isthmus sync` and `isthmus executions`: runs of flows."""
+
+import uuid
+from typing import Annotated
+
+import typer
+from isthmus.client.cli.context import flow_id, mesh_of
+from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
+from isthmus.client.cli.progress import watch
+from isthmus.client.mesh import pages
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.scheduling.v1 import scheduling_pb2
+
+
+def status_of(item: scheduling_pb2.Execution) -> str:
+    """Gives an execution's state as a word."""
+    return word(scheduling_pb2.Execution.Status.Name(item.status), "STATUS_")
+
+
+_sync = typer.Typer(help="Run flows now.", no_args_is_help=True)
+_executions = typer.Typer(help="Runs of flows, past and present.", no_args_is_help=True)
+_COLUMNS = (
+    Column("EXECUTION", lambda item: item.execution_id),
+    Column("FLOW", lambda item: item.flow_name),
+    Column("STATUS", status_of),
+    Column("STARTED", lambda item: when(item.start_time)),
+    Column("READ", lambda item: f"{item.counts.read:,}"),
+    Column("WRITTEN", lambda item: f"{item.counts.created + item.counts.updated:,}"),
+    Column("UNCHANGED", lambda item: f"{item.counts.unchanged:,}"),
+    Column("QUARANTINED", lambda item: f"{item.counts.quarantined:,}"),
+    Column("ERROR", lambda item: item.error.message, wide=True),
+)
+Execution = Annotated[str, typer.Argument(help="Id of an execution.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both groups to the command line."""
+    app.add_typer(_sync, name="sync")
+    app.add_typer(_executions, name="executions")
+
+
+@_sync.command("run")
+def run(
+    ctx: typer.Context,
+    flow: Annotated[str, typer.Argument(help="Name or id of a flow.")],
+    follow: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show progress until the execution ends.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Starts a flow now.
+
+    Example: `isthmus sync run hardening-checks --watch`
+    """
+    mesh = mesh_of(ctx)
+    request = scheduling_pb2.StartExecutionRequest(flow_id=flow_id(mesh, flow), request_id=str(uuid.uuid4()))
+    execution = mesh.scheduling.StartExecution(request).execution
+    if follow:
+        execution = watch(mesh, execution.execution_id, quiet=output is not Format.TABLE)
+    _show_ended(execution, output)
+
+
+@_executions.command("watch")
+def watch_execution(ctx: typer.Context, execution: Execution, output: Output = Format.TABLE) -> None:
+    """Shows the progress of an execution until it ends.
+
+    Example: `isthmus executions watch exe_01j9`
+    """
+    _show_ended(watch(mesh_of(ctx), execution, quiet=output is not Format.TABLE), output)
+
+
+@_executions.command("list")
+def list_executions(
+    ctx: typer.Context,
+    flow: Annotated[str, typer.Option("--flow", help="Only of this flow, by name or id.")] = "",
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="Only in this state; repeatable.")
+    ] = None,
+    limit: Limit = 20,
+    output: Output = Format.TABLE,
+) -> None:
+    """Lists executions, newest first.
+
+    Example: `isthmus executions list --flow kev --status failed`
+    """
+    mesh = mesh_of(ctx)
+    request = scheduling_pb2.ListExecutionsRequest(
+        flow_id=flow_id(mesh, flow) if flow else "", statuses=[_status(name) for name in status or []]
+    )
+    found = pages(mesh.scheduling.ListExecutions, request, "executions", limit)
+    show(found, _COLUMNS, output, empty="Nothing has run yet: `isthmus sync run FLOW` starts a flow.")
+
+
+@_executions.command("show")
+def show_execution(ctx: typer.Context, execution: Execution, output: Output = Format.YAML) -> None:
+    """Shows an execution with its attempts.
+
+    Example: `isthmus executions show exe_01j9`
+    """
+    mesh = mesh_of(ctx)
+    request = scheduling_pb2.GetExecutionRequest(execution_id=execution)
+    shown = as_dict(mesh.scheduling.GetExecution(request).execution)
+    attempts = scheduling_pb2.ListAttemptsRequest(execution_id=execution)
+    shown["attempt_list"] = [
+        as_dict(item) for item in pages(mesh.scheduling.ListAttempts, attempts, "attempts")
+    ]
+    emit(shown, output)
+
+
+@_executions.command("cancel")
+def cancel(ctx: typer.Context, execution: Execution, output: Output = Format.YAML) -> None:
+    """Asks an execution to stop; what has arrived stays.
+
+    Example: `isthmus executions cancel exe_01j9`
+    """
+    request = scheduling_pb2.CancelExecutionRequest(execution_id=execution)
+    emit(as_dict(mesh_of(ctx).scheduling.CancelExecution(request).execution), output)
+
+
+def _status(name: str) -> scheduling_pb2.Execution.Status.ValueType:
+    try:
+        return scheduling_pb2.Execution.Status.Value(f"STATUS_{name.upper()}")
+    except ValueError as error:
+        raise Problem(
+            "STATUS_UNKNOWN",
+            f"{name} is no state: use pending, running, completed, failed or cancelled.",
+            exit_code=ExitCode.USAGE,
+        ) from error
+
+
+def _show_ended(execution: scheduling_pb2.Execution, output: Format) -> None:
+    if output is Format.TABLE:
+        show([execution], _COLUMNS, output, empty="")
+    else:
+        emit(as_dict(execution), output)
+    ended_badly = {scheduling_pb2.Execution.STATUS_FAILED, scheduling_pb2.Execution.STATUS_CANCELLED}
+    if execution.status in ended_badly:
+        raise typer.Exit(ExitCode.FAILED)

@@ -1,0 +1,325 @@
+"""Makes the mesh hold what the documents say; doing it twice changes nothing."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus.client.manifest.document import (
+    CredentialDocument,
+    Document,
+    FlowDocument,
+    FlowSpec,
+    InstanceDocument,
+    MappingDocument,
+    ScheduleSpec,
+    SecretReference,
+    SubscriptionDocument,
+)
+from isthmus.client.manifest.planning import Action, Change, Step, step
+from isthmus.client.manifest.state import Held, State
+from isthmus.client.mesh import Mesh
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.connector.v1 import connector_pb2
+from isthmus.credentials.v1 import credentials_pb2
+from isthmus.events.v1 import events_pb2
+from isthmus.mapping.v1 import mapping_pb2
+from isthmus.registry.v1 import registry_pb2
+from isthmus.scheduling.v1 import scheduling_pb2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done about one document."""
+
+    kind: str
+    name: str
+    id: str
+    action: Action
+    changes: tuple[Change, ...]
+    warning: str = ""
+
+
+def apply(
+    documents: list[Document], mesh: Mesh, state: State, *, renew_secrets: bool = False
+) -> Iterator[Outcome]:
+    """Applies documents one by one and tells about each as it is done.
+
+    Args:
+        documents: as read, in order of kind.
+        mesh: where to.
+        state: what the mesh holds; kept current.
+        renew_secrets: send the secrets of credentials that exist already too.
+
+    Raises:
+        Problem: a secret cannot be read, or a name means nothing.
+        grpc.RpcError: the mesh refused a document; those before it are applied.
+    """
+    worker = _Worker(mesh, state, renew_secrets)
+    for document in documents:
+        outcome = worker.one(document)
+        if outcome.action is not Action.UNCHANGED:
+            state.forget(document.kind)
+        yield outcome
+
+
+class _Worker:
+    def __init__(self, mesh: Mesh, state: State, renew_secrets: bool) -> None:
+        self._mesh = mesh
+        self._state = state
+        self._renew_secrets = renew_secrets
+
+    def one(self, document: Document) -> Outcome:
+        """Does what one document needs."""
+        planned = step(document, self._state)
+        if planned.action is Action.UNCHANGED and not self._must_renew(document):
+            assert planned.held is not None
+            return Outcome(document.kind, document.name, planned.held.id, planned.action, ())
+        held_id, warning = self._write(planned)
+        action = Action.UPDATE if planned.held else Action.CREATE
+        return Outcome(document.kind, document.name, held_id, action, planned.changes, warning)
+
+    def _must_renew(self, document: Document) -> bool:
+        return self._renew_secrets and isinstance(document, CredentialDocument)
+
+    def _write(self, planned: Step) -> tuple[str, str]:
+        document = planned.document
+        match document:
+            case CredentialDocument():
+                return self._credential(document, planned.held), ""
+            case InstanceDocument():
+                return self._instance(document, planned.held)
+            case MappingDocument():
+                return self._mapping(document, planned.held), ""
+            case FlowDocument():
+                return self._flow(document, planned.held), ""
+            case SubscriptionDocument():
+                return self._subscription(document, planned.held), ""
+
+    def _credential(self, document: CredentialDocument, held: Held | None) -> str:
+        spec = document.spec
+        fields: dict[str, Any] = {
+            "name": document.name,
+            "description": spec.description,
+            "is_system_account": spec.is_system_account,
+            "parameters": credentials_pb2.AuthParameters(
+                header_name=spec.header_name,
+                prefix=spec.prefix,
+                query_parameter=spec.query_parameter,
+                username=spec.username,
+            ),
+        }
+        if held is None or self._renew_secrets:
+            fields["secret"] = _secret(document)
+        if held is not None:
+            changed = self._mesh.credentials.UpdateAuthConfig(
+                credentials_pb2.UpdateAuthConfigRequest(auth_config_id=held.id, etag=held.etag, **fields)
+            )
+            return changed.auth_config.auth_config_id
+        method = connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{spec.type.upper()}")
+        created = self._mesh.credentials.CreateAuthConfig(
+            credentials_pb2.CreateAuthConfigRequest(auth_type=method, request_id=_request_id(), **fields)
+        )
+        return created.auth_config.auth_config_id
+
+    def _instance(self, document: InstanceDocument, held: Held | None) -> tuple[str, str]:
+        spec = document.spec
+        fields = {
+            "name": document.name,
+            "description": spec.description,
+            "configuration": json.dumps(spec.configuration),
+            "auth_config_id": self._reference("Credential", spec.credential, document),
+        }
+        if held is None:
+            request = registry_pb2.CreateInstanceRequest(
+                connector_id=spec.connector, request_id=_request_id(), **fields
+            )
+            instance = self._mesh.registry.CreateInstance(request).instance
+        else:
+            change = registry_pb2.UpdateInstanceRequest(instance_id=held.id, etag=held.etag, **fields)
+            instance = self._mesh.registry.UpdateInstance(change).instance
+        return instance.instance_id, self._activation(instance.instance_id, spec.active, held)
+
+    def _activation(self, instance_id: str, wanted: bool, held: Held | None) -> str:
+        if not wanted:
+            if held is not None:
+                request = registry_pb2.DeactivateInstanceRequest(instance_id=instance_id)
+                self._mesh.registry.DeactivateInstance(request)
+            return ""
+        answer = self._mesh.registry.ActivateInstance(
+            registry_pb2.ActivateInstanceRequest(instance_id=instance_id)
+        )
+        failed = [s for s in answer.steps if s.result == connector_pb2.CheckStep.RESULT_FAILED]
+        return f"check failed at {failed[0].step}: {failed[0].message} {failed[0].remedy}" if failed else ""
+
+    def _mapping(self, document: MappingDocument, held: Held | None) -> str:
+        spec = document.spec
+        fields = {
+            "name": document.name,
+            "description": spec.description,
+            "instance_id": self._state.instance_id(spec.instance),
+            "source_schema": json.dumps(spec.source_schema) if spec.source_schema else "",
+            "target_schema": json.dumps(spec.target_schema) if spec.target_schema else "",
+            "field_mappings": json.dumps(spec.field_mappings),
+            "transformations": json.dumps(spec.transformations) if spec.transformations else "",
+        }
+        if held is None:
+            request = mapping_pb2.CreateMappingRequest(request_id=_request_id(), **fields)
+            return self._mesh.mapping.CreateMapping(request).mapping.mapping_id
+        change = mapping_pb2.UpdateMappingRequest(mapping_id=held.id, etag=held.etag, **fields)
+        return self._mesh.mapping.UpdateMapping(change).mapping.mapping_id
+
+    def _flow(self, document: FlowDocument, held: Held | None) -> str:
+        flow = self._flow_message(document)
+        if held is None:
+            created = scheduling_pb2.CreateFlowRequest(flow=flow, request_id=_request_id())
+            flow_id = self._mesh.scheduling.CreateFlow(created).flow.flow_id
+        else:
+            flow.flow_id = flow_id = held.id
+            changed = scheduling_pb2.UpdateFlowRequest(flow=flow, etag=held.etag)
+            self._mesh.scheduling.UpdateFlow(changed)
+        self._schedules(flow_id, document.spec.schedules, held)
+        return flow_id
+
+    def _flow_message(self, document: FlowDocument) -> scheduling_pb2.Flow:
+        spec = document.spec
+        return scheduling_pb2.Flow(
+            name=document.name,
+            description=spec.description,
+            source=scheduling_pb2.Endpoint(
+                instance_id=self._reference("Instance", spec.source.instance, document),
+                stream=spec.source.stream,
+            ),
+            destination=scheduling_pb2.Endpoint(
+                instance_id=self._reference("Instance", spec.destination.instance, document),
+                stream=spec.destination.stream,
+            ),
+            mapping_id=self._reference("Mapping", spec.mapping, document),
+            mapping_version=spec.mapping_version,
+            destination_key=spec.key,
+            read_mode=connector_pb2.ReadMode.Value(f"READ_MODE_{(spec.read_mode or 'unspecified').upper()}"),
+            write_mode=connector_pb2.WriteMode.Value(
+                f"WRITE_MODE_{(spec.write_mode or 'unspecified').upper()}"
+            ),
+            is_active=spec.active,
+            failure_policy=scheduling_pb2.FailurePolicy(
+                max_attempts=spec.max_attempts, max_quarantined=spec.max_quarantined
+            ),
+        )
+
+    def _schedules(self, flow_id: str, wanted: list[ScheduleSpec], held: Held | None) -> None:
+        present = held.spec.schedules if held is not None and isinstance(held.spec, FlowSpec) else []
+        if present == wanted:
+            return
+        for schedule in self._state.schedules.get(flow_id, []):
+            request = scheduling_pb2.DeleteScheduleRequest(
+                schedule_id=schedule.schedule_id, etag=schedule.etag
+            )
+            self._mesh.scheduling.DeleteSchedule(request)
+        for spec in wanted:
+            created = scheduling_pb2.CreateScheduleRequest(
+                schedule=_schedule(flow_id, spec), request_id=_request_id()
+            )
+            self._mesh.scheduling.CreateSchedule(created)
+
+    def _subscription(self, document: SubscriptionDocument, held: Held | None) -> str:
+        spec = document.spec
+        starts = bool(spec.start_flow)
+        action = (
+            {"flow_id": self._reference("Flow", spec.start_flow, document)}
+            if starts
+            else {"message": spec.notify}
+        )
+        kinds = events_pb2.EventSubscription
+        subscription = events_pb2.EventSubscription(
+            name=document.name,
+            event_type=spec.event_type,
+            filter_criteria=json.dumps(spec.filter) if spec.filter else "",
+            action_type=kinds.ACTION_TYPE_SYNC if starts else kinds.ACTION_TYPE_NOTIFICATION,
+            action_config=json.dumps(action),
+            is_active=spec.active,
+        )
+        if held is None:
+            request = events_pb2.CreateSubscriptionRequest(
+                subscription=subscription, request_id=_request_id()
+            )
+            return self._mesh.events.CreateSubscription(request).subscription.subscription_id
+        subscription.subscription_id = held.id
+        change = events_pb2.UpdateSubscriptionRequest(subscription=subscription, etag=held.etag)
+        return self._mesh.events.UpdateSubscription(change).subscription.subscription_id
+
+    def _reference(self, kind: Any, name: str, document: Document) -> str:
+        """Gives the id of a thing that a document names."""
+        if not name or (kind == "Instance" and name == "hub"):
+            return name
+        held = self._state.find(kind, name)
+        if held is None:
+            raise Problem(
+                "REFERENCE_UNKNOWN",
+                f"{document.kind} {document.name} names the {kind.lower()} {name}, which does not exist: "
+                "add its document or correct the name.",
+                exit_code=ExitCode.USAGE,
+            )
+        return held.id
+
+
+def _schedule(flow_id: str, spec: ScheduleSpec) -> scheduling_pb2.Schedule:
+    kinds = scheduling_pb2.Schedule
+    kind = kinds.TYPE_INTERVAL if spec.every_minutes else kinds.TYPE_CRON if spec.cron else kinds.TYPE_EVENT
+    skips = spec.missed_runs == "skip"
+    return scheduling_pb2.Schedule(
+        flow_id=flow_id,
+        type=kind,
+        interval_minutes=spec.every_minutes,
+        cron_expression=spec.cron,
+        event_trigger=spec.event,
+        time_zone=spec.time_zone,
+        is_active=spec.active,
+        missed_runs=kinds.MISSED_RUNS_SKIP if skips else kinds.MISSED_RUNS_RUN_ONCE,
+    )
+
+
+def _request_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _secret(document: CredentialDocument) -> credentials_pb2.SecretMaterial:
+    reference = document.spec.secret
+    if reference is None:
+        raise Problem(
+            "SECRET_REFERENCE_MISSING",
+            f"Credential {document.name} is new: say where its secret stands, with `secret: {{env: NAME}}` "
+            "or `secret: {file: PATH}`.",
+            exit_code=ExitCode.USAGE,
+        )
+    value = _secret_text(document.name, reference)
+    match document.spec.type:
+        case "api_key":
+            return credentials_pb2.SecretMaterial(api_key=value)
+        case "basic":
+            return credentials_pb2.SecretMaterial(password=value)
+        case "bearer":
+            return credentials_pb2.SecretMaterial(bearer_token=value)
+
+
+def _secret_text(name: str, reference: SecretReference) -> str:
+    if reference.env:
+        value = os.environ.get(reference.env, "")
+        if not value:
+            raise Problem(
+                "SECRET_MISSING",
+                f"Credential {name} reads its secret from the environment variable {reference.env}: set it.",
+                exit_code=ExitCode.USAGE,
+            )
+        return value
+    try:
+        return Path(reference.file).expanduser().read_text().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(
+            "SECRET_MISSING",
+            f"Credential {name} reads its secret from {reference.file}: name a readable text file.",
+            exit_code=ExitCode.USAGE,
+        ) from error

@@ -1,0 +1,170 @@
+"""The documents that describe integrations; what they allow is published as JSON Schema."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+API_VERSION: Literal["isthmus.dev/v1"] = "isthmus.dev/v1"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+
+
+class _Strict(BaseModel):
+    """Unknown fields are mistakes; inputs are left out of messages because they may be secrets."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class SecretReference(_Strict):
+    """Where the secret stands; it never stands in the document itself."""
+
+    env: str = Field(default="", description="Name of an environment variable.")
+    file: str = Field(default="", description="Path of a file; a final line break is dropped.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SecretReference":
+        if bool(self.env) == bool(self.file):
+            raise ValueError("name either `env` or `file`")
+        return self
+
+
+class CredentialSpec(_Strict):
+    """What an instance authenticates with."""
+
+    type: Literal["api_key", "basic", "bearer"] = Field(description="How it authenticates.")
+    description: str = ""
+    username: str = Field(default="", description="For basic authentication.")
+    header_name: str = Field(default="", description="For API keys; X-API-Key when empty.")
+    prefix: str = Field(default="", description="For API keys: written before the key.")
+    query_parameter: str = Field(default="", description="For API keys that travel in the query.")
+    is_system_account: bool = False
+    secret: SecretReference | None = Field(default=None, description="Needed when the credential is new.")
+
+
+class InstanceSpec(_Strict):
+    """One configured connection to one external system."""
+
+    connector: str = Field(description="Connector id, for example http-json.")
+    description: str = ""
+    configuration: dict[str, Any] = Field(
+        default_factory=dict, description="Fits the connector's JSON Schema."
+    )
+    credential: str = Field(default="", description="Name of a credential.")
+    active: bool = Field(default=True, description="Checked and activated when applied.")
+
+
+class MappingSpec(_Strict):
+    """Rules that turn a record of one shape into another, in the language of docs/mapping.md."""
+
+    description: str = ""
+    instance: str = Field(default="", description="Name of the instance it is made for.")
+    source_schema: dict[str, Any] = Field(default_factory=dict)
+    target_schema: dict[str, Any] = Field(default_factory=dict)
+    field_mappings: list[dict[str, Any]] = Field(default_factory=list)
+    transformations: dict[str, Any] = Field(default_factory=dict)
+
+
+class EndpointSpec(_Strict):
+    """One end of a flow."""
+
+    instance: str = Field(description="Name of an instance, or `hub`.")
+    stream: str = Field(description="Name of one of its streams.")
+
+
+class ScheduleSpec(_Strict):
+    """When a flow runs; exactly one of the first three."""
+
+    every_minutes: int = Field(default=0, ge=0)
+    cron: str = Field(default="", description="Five fields.")
+    event: str = Field(default="", description="An event type.")
+    time_zone: str = Field(default="", description="IANA name; UTC when empty.")
+    missed_runs: Literal["run_once", "skip"] = "run_once"
+    active: bool = True
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ScheduleSpec":
+        if sum(map(bool, (self.every_minutes, self.cron, self.event))) != 1:
+            raise ValueError("name exactly one of `every_minutes`, `cron`, `event`")
+        return self
+
+
+class FlowSpec(_Strict):
+    """What moves: source stream, mapping, destination stream."""
+
+    source: EndpointSpec
+    destination: EndpointSpec
+    description: str = ""
+    mapping: str = Field(default="", description="Name of a mapping; empty passes records on unchanged.")
+    mapping_version: int = Field(default=0, ge=0, description="0 means the newest.")
+    key: list[str] = Field(default_factory=list, description="Paths that identify a mapped record.")
+    read_mode: Literal["", "full", "incremental", "delta"] = ""
+    write_mode: Literal["", "create", "update", "upsert", "delete"] = ""
+    active: bool = True
+    max_attempts: int = Field(default=0, ge=0, description="0 means 5.")
+    max_quarantined: int = Field(default=0, ge=0, description="0 means no limit.")
+    schedules: list[ScheduleSpec] = Field(default_factory=list)
+
+
+class SubscriptionSpec(_Strict):
+    """Interest in events, and what to do about them."""
+
+    event_type: str
+    filter: dict[str, Any] = Field(default_factory=dict)
+    start_flow: str = Field(default="", description="Name of the flow to start.")
+    notify: str = Field(default="", description="Message for the integration log.")
+    active: bool = True
+
+    @model_validator(mode="after")
+    def _one_action(self) -> "SubscriptionSpec":
+        if bool(self.start_flow) == bool(self.notify):
+            raise ValueError("name either `start_flow` or `notify`")
+        return self
+
+
+Spec = CredentialSpec | InstanceSpec | MappingSpec | FlowSpec | SubscriptionSpec
+Kind = Literal["Credential", "Instance", "Mapping", "Flow", "Subscription"]
+Name = Annotated[str, Field(pattern=_NAME, description="Unique among documents of its kind.")]
+
+
+class _Document(_Strict):
+    apiVersion: Literal["isthmus.dev/v1"] = API_VERSION  # noqa: N815 - the name that administrators know
+    name: Name
+
+
+class CredentialDocument(_Document):
+    """A credential."""
+
+    kind: Literal["Credential"]
+    spec: CredentialSpec
+
+
+class InstanceDocument(_Document):
+    """An instance."""
+
+    kind: Literal["Instance"]
+    spec: InstanceSpec
+
+
+class MappingDocument(_Document):
+    """A mapping."""
+
+    kind: Literal["Mapping"]
+    spec: MappingSpec
+
+
+class FlowDocument(_Document):
+    """A flow with its schedules."""
+
+    kind: Literal["Flow"]
+    spec: FlowSpec
+
+
+class SubscriptionDocument(_Document):
+    """A subscription."""
+
+    kind: Literal["Subscription"]
+    spec: SubscriptionSpec
+
+
+Document = CredentialDocument | InstanceDocument | MappingDocument | FlowDocument | SubscriptionDocument
+# What a document names must exist before it: the order in which documents are applied.
+KINDS: tuple[Kind, ...] = ("Credential", "Instance", "Mapping", "Flow", "Subscription")

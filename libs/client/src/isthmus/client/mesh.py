@@ -1,0 +1,185 @@
+"""Typed access to every service of a mesh."""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.profile import Profile
+from isthmus.credentials.v1 import credentials_pb2_grpc
+from isthmus.events.v1 import events_pb2_grpc
+from isthmus.gateway.v1 import gateway_pb2_grpc
+from isthmus.identity.v1 import identity_pb2_grpc
+from isthmus.mapping.v1 import mapping_pb2_grpc
+from isthmus.monitoring.v1 import monitoring_pb2_grpc
+from isthmus.records.v1 import records_pb2_grpc
+from isthmus.registry.v1 import registry_pb2_grpc
+from isthmus.scheduling.v1 import scheduling_pb2_grpc
+
+_DEADLINE_SECONDS = 60.0
+_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+]
+
+
+class _CallDetails(grpc.ClientCallDetails):
+    """The caller's details with identity, correlation and a deadline."""
+
+    def __init__(
+        self, base: grpc.ClientCallDetails, metadata: Iterable[tuple[str, str | bytes]], timeout: float | None
+    ):
+        self.method = base.method
+        self.timeout = timeout
+        self.metadata = tuple(metadata)
+        self.credentials = base.credentials
+        self.wait_for_ready = base.wait_for_ready
+        self.compression = base.compression
+
+
+class _Identity(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Sends the API key and a correlation id along with every call."""
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def _with_identity(self, details: grpc.ClientCallDetails, *, bounded: bool) -> _CallDetails:
+        metadata = [*(details.metadata or ()), ("isthmus-correlation-id", uuid.uuid4().hex)]
+        if self._api_key:
+            metadata.append(("authorization", f"Bearer {self._api_key}"))
+        default = _DEADLINE_SECONDS if bounded else None
+        return _CallDetails(details, metadata, details.timeout if details.timeout is not None else default)
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
+    ) -> Any:
+        """Adds identity to a single call."""
+        return continuation(self._with_identity(client_call_details, bounded=True), request)
+
+    def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any
+    ) -> Any:
+        """Adds identity to a stream, which has no deadline of its own."""
+        return continuation(self._with_identity(client_call_details, bounded=False), request)
+
+
+class Mesh:
+    """All services of one mesh as typed stubs; channels open when first used.
+
+    Example:
+        with Mesh(load_profile()) as mesh:
+            mesh.registry.ListConnectors(ListConnectorsRequest())
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._channels: dict[str, grpc.Channel] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every channel that was opened."""
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
+
+    def _channel(self, service: str) -> grpc.Channel:
+        address = self.profile.addresses.get(service)
+        if not address:
+            raise Problem(
+                "SERVICE_ADDRESS_MISSING",
+                f"No address is known for {service}: set ISTHMUS_{service.upper()}_ADDRESS.",
+                exit_code=ExitCode.UNREACHABLE,
+            )
+        if address not in self._channels:
+            self._channels[address] = _open(address)
+        return grpc.intercept_channel(self._channels[address], _Identity(self.profile.api_key))
+
+    @cached_property
+    def registry(self) -> registry_pb2_grpc.RegistryServiceStub:
+        """Connectors, instances and hosts."""
+        return registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
+
+    @cached_property
+    def credentials(self) -> credentials_pb2_grpc.CredentialsServiceStub:
+        """Authentication configurations."""
+        return credentials_pb2_grpc.CredentialsServiceStub(self._channel("credentials"))
+
+    @cached_property
+    def identity(self) -> identity_pb2_grpc.IdentityServiceStub:
+        """Tenants, service accounts and API keys."""
+        return identity_pb2_grpc.IdentityServiceStub(self._channel("identity"))
+
+    @cached_property
+    def mapping(self) -> mapping_pb2_grpc.MappingServiceStub:
+        """Mappings and their versions."""
+        return mapping_pb2_grpc.MappingServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def scheduling(self) -> scheduling_pb2_grpc.SchedulingServiceStub:
+        """Flows, schedules and executions."""
+        return scheduling_pb2_grpc.SchedulingServiceStub(self._channel("scheduling"))
+
+    @cached_property
+    def records(self) -> records_pb2_grpc.RecordsServiceStub:
+        """The hub and its quarantine."""
+        return records_pb2_grpc.RecordsServiceStub(self._channel("records"))
+
+    @cached_property
+    def events(self) -> events_pb2_grpc.EventsServiceStub:
+        """Events and subscriptions."""
+        return events_pb2_grpc.EventsServiceStub(self._channel("events"))
+
+    @cached_property
+    def monitoring(self) -> monitoring_pb2_grpc.MonitoringServiceStub:
+        """Logs, counters and health."""
+        return monitoring_pb2_grpc.MonitoringServiceStub(self._channel("monitoring"))
+
+    @cached_property
+    def gateway(self) -> gateway_pb2_grpc.GatewayServiceStub:
+        """Health of the mesh itself."""
+        return gateway_pb2_grpc.GatewayServiceStub(self._channel("gateway"))
+
+
+def pages(call: Callable[[Any], Any], request: Any, items: str, limit: int = 0) -> Iterator[Any]:
+    """Walks a paged list to its end, or to `limit` items when that is not 0.
+
+    Args:
+        call: a `List…` method of a stub.
+        request: its request; `page_size` and `page_token` are set here.
+        items: the name of the repeated field in the answer.
+        limit: the most items to give; 0 means all.
+    """
+    request.page_size = min(limit or 1000, 1000)
+    given = 0
+    while True:
+        answer = call(request)
+        for item in getattr(answer, items):
+            yield item
+            given += 1
+            if limit and given >= limit:
+                return
+        if not answer.next_page_token:
+            return
+        request.page_token = answer.next_page_token
+
+
+def _open(address: str) -> grpc.Channel:
+    if _is_local(address):
+        return grpc.insecure_channel(address, options=_OPTIONS)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
+
+
+def _is_local(address: str) -> bool:
+    """Plain text is spoken on this machine only."""
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix:") or host in {"127.0.0.1", "localhost", "::1"}

@@ -1,0 +1,96 @@
+"""Where the mesh is and who is calling."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isthmus.client.problem import ExitCode, Problem
+
+SERVICES = (
+    "registry",
+    "credentials",
+    "identity",
+    "mapping",
+    "scheduling",
+    "records",
+    "events",
+    "monitoring",
+    "gateway",
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way into one mesh; printing it never shows the key."""
+
+    addresses: Mapping[str, str]
+    api_key: str = field(repr=False)
+    tenant_id: str = ""
+    gateway_url: str = ""
+
+
+def find_home(explicit: Path | None = None) -> Path:
+    """Gives the local mesh's folder: named, `ISTHMUS_HOME`, nearest `.isthmus` upwards, or `~/.isthmus`."""
+    if explicit is not None:
+        return explicit.expanduser().absolute()
+    if named := os.environ.get("ISTHMUS_HOME"):
+        return Path(named).expanduser().absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".isthmus").is_dir():
+            return folder / ".isthmus"
+    return Path.home() / ".isthmus"
+
+
+def load_profile(home: Path | None = None) -> Profile:
+    """Reads `cli.json` of the home folder; environment variables win over it.
+
+    `ISTHMUS_<SERVICE>_ADDRESS` names one service, `ISTHMUS_ADDRESS` all of them;
+    the key comes from `ISTHMUS_API_KEY` or the file in `ISTHMUS_API_KEY_FILE`.
+
+    Raises:
+        Problem: neither the folder nor the environment tells where the mesh is.
+    """
+    folder = find_home(home)
+    stored = _stored(folder / "cli.json")
+    everywhere = os.environ.get("ISTHMUS_ADDRESS", "")
+    addresses = {
+        name: os.environ.get(f"ISTHMUS_{name.upper()}_ADDRESS") or everywhere or stored_address
+        for name in SERVICES
+        if (stored_address := stored.get("addresses", {}).get(name, ""))
+        or everywhere
+        or f"ISTHMUS_{name.upper()}_ADDRESS" in os.environ
+    }
+    if not addresses:
+        raise Problem(
+            "MESH_UNKNOWN",
+            f"No mesh is set up in {folder}: run `isthmus up`, or name its folder with --home.",
+            exit_code=ExitCode.UNREACHABLE,
+        )
+    return Profile(
+        addresses=addresses,
+        api_key=_api_key() or stored.get("api_key", ""),
+        tenant_id=stored.get("tenant_id", ""),
+        gateway_url=stored.get("gateway_url", ""),
+    )
+
+
+def _api_key() -> str:
+    if path := os.environ.get("ISTHMUS_API_KEY_FILE"):
+        return Path(path).expanduser().read_text().strip()
+    return os.environ.get("ISTHMUS_API_KEY", "")
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise Problem(
+            "PROFILE_UNREADABLE", f"{path} cannot be read ({error}): remove it and run `isthmus up`."
+        ) from error
+    return found if isinstance(found, dict) else {}

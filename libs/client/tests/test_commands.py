@@ -1,0 +1,59 @@
+"""The tree of commands."""
+
+import typer
+from isthmus.client.cli import app as tree
+from isthmus.client.cli import run as runner
+from isthmus.client.problem import ExitCode, Problem
+from typer.testing import CliRunner
+
+COMMANDS = typer.main.get_command(tree.app)
+
+
+def leaves(command, path=()):
+    found = getattr(command, "commands", None)
+    if not found:
+        return [(path, command)]
+    return [leaf for name, child in found.items() for leaf in leaves(child, (*path, name))]
+
+
+def test_every_command_has_an_example_and_an_output_option():
+    """
+    Help shows how, and every answer can be read by a program.
+    """
+    lacking = [
+        " ".join(path)
+        for path, command in leaves(COMMANDS)
+        if "Example: `isthmus " not in (command.help or "")
+        or not any("--output" in option.opts for option in command.params)
+    ]
+
+    assert lacking == []
+
+
+def test_help_ends_well():
+    """
+    Asking for help is no mistake.
+    """
+    assert CliRunner().invoke(tree.app, ["sync", "run", "--help"]).exit_code == ExitCode.DONE
+
+
+def test_a_problem_is_one_sentence_with_its_reason_and_fields(capsys):
+    """
+    A person reads what happened and what to do, never a traceback.
+    """
+    code = runner._explain(Problem("FIELD_INVALID", "Mend [this].", exit_code=ExitCode.USAGE))
+
+    assert code == ExitCode.USAGE
+    assert capsys.readouterr().err == "error: Mend [this]. (FIELD_INVALID)\n"
+
+
+def test_without_a_mesh_the_way_to_one_is_shown(tmp_path, monkeypatch):
+    """
+    The first command on a new machine leads on.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(tree.app, ["--home", str(tmp_path / "none"), "connectors", "list"])
+
+    assert isinstance(result.exception, Problem)
+    assert "isthmus up" in result.exception.message
