@@ -1,0 +1,30 @@
+"""Runs the gateway."""
+
+from collections.abc import Callable
+
+from isthmus.gateway.v1 import gateway_pb2_grpc
+from isthmus.kit import Chassis, Wiring
+from isthmus.kit import serve as serve_chassis
+from isthmus.services.gateway.servicer import GatewayServicer, HttpFace
+from isthmus.services.gateway.servicer.probe import Probe
+from isthmus.services.gateway.settings import GatewaySettings
+
+
+async def wire(chassis: Chassis) -> Wiring:
+    """Puts the gateway together."""
+    probe = Probe(chassis.peer, chassis.settings.health_timeout)
+    face = HttpFace(probe, chassis.settings.http_listen)
+    return Wiring(
+        servicers=[(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, GatewayServicer(probe))],
+        tasks=[face.serve],
+        closers=[face.close],
+    )
+
+
+def serve(settings: GatewaySettings | None = None, ready: Callable[[int], None] | None = None) -> None:
+    """Serves until told to stop."""
+    serve_chassis(settings or GatewaySettings(), wire, name="gateway", ready=ready)
+
+
+if __name__ == "__main__":
+    serve()
