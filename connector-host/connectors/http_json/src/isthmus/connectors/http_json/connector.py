@@ -1,0 +1,100 @@
+"""Reads and writes what the settings describe."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, ClassVar
+
+from isthmus.connectors.http_json.records import records_in
+from isthmus.connectors.http_json.settings import Settings, StreamSettings
+from isthmus.connectors.http_json.writing import Writer
+from isthmus.sdk import Api, AuthMethod, Connector, Guarantee, Page, ReadMode, Stream, WriteMode
+
+
+class HttpJson(Connector[Settings]):
+    """Reads and writes any JSON over HTTP interface that its settings describe."""
+
+    connector_id = "http-json"
+    title = "JSON over HTTP"
+    system_type = "api"
+    author = "Isthmus"
+    is_built_in = True
+    auth_methods: ClassVar[tuple[AuthMethod, ...]] = (
+        AuthMethod.NONE,
+        AuthMethod.API_KEY,
+        AuthMethod.BASIC,
+        AuthMethod.BEARER,
+    )
+
+    def open(self) -> None:
+        """Makes the client; the credential is the leased one."""
+        given = self.settings
+        self.api = Api(given.base_url, headers=given.headers, rate=given.rate, verify=given.verify_tls)
+
+    async def check(self) -> None:
+        """Asks at `check_path` where there is one; the sample proves the rest."""
+        if self.settings.check_path:
+            await self.api.get(self.settings.check_path)
+
+    async def streams(self) -> list[Stream]:
+        """One stream for each that the settings describe."""
+        return [self._stream(told) for told in self.settings.streams]
+
+    def _stream(self, told: StreamSettings) -> Stream:
+        writer = Writer(self.api, told) if told.write is not None else None
+        return Stream(
+            stream=told.name,
+            description=told.description,
+            json_schema=told.record_schema or {"type": "object"},
+            primary_key=told.key,
+            cursor_field=told.cursor.field if told.cursor else "",
+            read_modes=_modes(told),
+            write_modes=_write_modes(told),
+            guarantee=_guarantee(told),
+            ordered=told.cursor.ordered if told.cursor else False,
+            reader=partial(self._read, told) if told.path else None,
+            writer=writer.write if writer is not None else None,
+        )
+
+    async def _read(
+        self, told: StreamSettings, since: str | None, state: dict[str, Any]
+    ) -> AsyncIterator[Page[dict[str, Any]]]:
+        if told.cursor is not None and since is None:
+            since = told.cursor.start or None
+        pages = self.api.pages(
+            told.path,
+            follow=told.paging.component(told.records_path),
+            since=since if told.cursor else None,
+            since_param=told.cursor.param if told.cursor else "since",
+            params=told.params,
+            state=state,
+            method=told.method,
+            headers=told.headers,
+            json=told.body or None,
+        )
+        async for body in pages:
+            yield records_in(body, told)
+
+
+def _modes(told: StreamSettings) -> tuple[ReadMode, ...]:
+    if not told.path:
+        return ()
+    modes = [ReadMode.FULL]
+    if told.cursor is not None or told.paging.kind == "none":
+        modes.append(ReadMode.INCREMENTAL)
+    if told.paging.kind == "delta":
+        modes.append(ReadMode.DELTA)
+    return tuple(modes)
+
+
+def _write_modes(told: StreamSettings) -> tuple[WriteMode, ...]:
+    if told.write is None:
+        return ()
+    deletes = (WriteMode.DELETE,) if told.write.delete_path else ()
+    return (WriteMode.CREATE, WriteMode.UPSERT, *deletes)
+
+
+def _guarantee(told: StreamSettings) -> Guarantee | None:
+    if told.write is None:
+        return None
+    repeatable = told.write.method == "PUT" or told.write.idempotency_header
+    return Guarantee.IDEMPOTENT if repeatable else Guarantee.AT_LEAST_ONCE

@@ -1,0 +1,222 @@
+"""What describes an HTTP interface."""
+
+from typing import Annotated, Any, Literal
+
+from isthmus.sdk.api import (
+    CursorToken,
+    DeltaLink,
+    LinkHeader,
+    NextLink,
+    Offset,
+    PageNumber,
+    Paging,
+    RangeHeader,
+    SinglePage,
+)
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, model_validator
+
+
+class _Strict(BaseModel):
+    """Refuses what it does not know, so that a misspelt setting is found at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoPaging(_Strict):
+    """Everything comes in one answer; entity tags spare the reading of unchanged ones."""
+
+    kind: Literal["none"] = "none"
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        del records_path
+        return SinglePage()
+
+
+class NextLinkPaging(_Strict):
+    """The body holds the next page's address."""
+
+    kind: Literal["next_link"]
+    field: str = Field("next", description="Dotted path of the address in the body.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        del records_path
+        return NextLink(self.field)
+
+
+class LinkHeaderPaging(_Strict):
+    """The Link header names the next page."""
+
+    kind: Literal["link_header"]
+    rel: str = Field("next", description="The relation to follow.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        del records_path
+        return LinkHeader(self.rel)
+
+
+class CursorPaging(_Strict):
+    """The body holds a token that asks for the next page."""
+
+    kind: Literal["cursor"]
+    param: str = Field("cursor", description="Parameter that takes the token.")
+    field: str = Field("next_cursor", description="Dotted path of the token in the body.")
+    more: str = Field("", description="Dotted path of a flag that says whether more follows.")
+    in_body: bool = Field(False, description="The token goes into the posted body instead of the query.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        del records_path
+        return CursorToken(self.param, self.field, self.more, self.in_body)
+
+
+class PagePaging(_Strict):
+    """A parameter counts the pages."""
+
+    kind: Literal["page"]
+    param: str = Field("page", description="Parameter that takes the page's number.")
+    first: int = Field(1, description="Number of the first page.")
+    size: int = Field(0, ge=0, description="Records asked for at a time; 0 leaves it to the system.")
+    size_param: str = Field("", description="Parameter that takes the size.")
+    pages: str = Field("", description="Dotted path of the number of pages, where the system tells.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        return PageNumber(self.param, self.first, self.size, self.size_param, records_path, self.pages)
+
+
+class OffsetPaging(_Strict):
+    """A parameter counts the records so far."""
+
+    kind: Literal["offset"]
+    param: str = Field("offset", description="Parameter that takes the number of records so far.")
+    size: int = Field(100, ge=1, description="Records asked for at a time.")
+    size_param: str = Field("limit", description="Parameter that takes the size.")
+    total: str = Field("", description="Dotted path of the number of all records, where the system tells.")
+    first: int = Field(0, description="What the first record counts as; 1 for startIndex.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        return Offset(self.param, self.size, self.size_param, records_path, self.total, self.first)
+
+
+class RangePaging(_Strict):
+    """The Range header asks for records from one number to another."""
+
+    kind: Literal["range"]
+    unit: str = Field("items", description="Unit of the Range header.")
+    size: int = Field(100, ge=1, description="Records asked for at a time.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        del records_path
+        return RangeHeader(self.unit, self.size)
+
+
+class DeltaPaging(_Strict):
+    """Pages end with a token that the next reading starts with."""
+
+    kind: Literal["delta"]
+    next: str = Field("@odata.nextLink", description="Path of the next page's address in the body.")
+    delta: str = Field("@odata.deltaLink", description="Path of the token's address in the last page.")
+
+    def component(self, records_path: str) -> Paging:
+        """The SDK's component for these settings."""
+        del records_path
+        return DeltaLink(self.next, self.delta)
+
+
+AnyPaging = Annotated[
+    NoPaging
+    | NextLinkPaging
+    | LinkHeaderPaging
+    | CursorPaging
+    | PagePaging
+    | OffsetPaging
+    | RangePaging
+    | DeltaPaging,
+    Field(discriminator="kind"),
+]
+
+
+class Cursor(_Strict):
+    """How to ask only for what changed."""
+
+    field: str = Field(description="Dotted path of the field that grows with every change.")
+    param: str = Field("since", description="Query parameter that takes the last value seen.")
+    start: str = Field("", description="Value of the first reading; empty reads everything.")
+    ordered: bool = Field(False, description="The system gives the oldest change first.")
+
+
+class Write(_Strict):
+    """How records are written."""
+
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    path: str = Field(description="Path with fields in braces, for example /items/{id}.")
+    batch: bool = Field(False, description="Send all records of a batch as one array.")
+    wrap: str = Field("", description="Name of the field that holds the array; empty sends it bare.")
+    success: tuple[int, ...] = Field(
+        (), description="Further statuses that count as written, for example 409."
+    )
+    rejects: tuple[int, ...] = Field(
+        (400, 409, 413, 422), description="Statuses that concern one record; it goes to quarantine."
+    )
+    idempotency_header: str = Field("", description="Header that takes a key by which repetitions are known.")
+    delete_path: str = Field("", description="Path to DELETE removed records at; empty rejects deletions.")
+
+
+class StreamSettings(_Strict):
+    """One kind of record."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
+    description: str = ""
+    path: str = Field("", description="Path below the base address; empty for streams that are only written.")
+    method: Literal["GET", "POST"] = "GET"
+    params: dict[str, str | int | float | bool] = Field({}, description="Query parameters of every page.")
+    body: dict[str, Any] = Field({}, description="JSON body of every page, for searches by POST.")
+    headers: dict[str, str] = {}
+    records_path: str = Field("", description="Dotted path of the records in the body; empty means the body.")
+    records_optional: bool = Field(False, description="The system leaves the list out when it is empty.")
+    shape: Literal["list", "object", "map"] = Field(
+        "list", description="A list of records, one record, or an object whose values are records."
+    )
+    name_field: str = Field("_name", description="With shape map: field that takes each record's name.")
+    key: tuple[str, ...] = Field((), description="Dotted paths of the fields that identify a record.")
+    cursor: Cursor | None = None
+    paging: AnyPaging = NoPaging()
+    record_schema: dict[str, Any] = Field({}, description="JSON Schema of a record.")
+    write: Write | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "StreamSettings":
+        if not self.path and self.write is None:
+            raise ValueError("a stream needs a path to read from, or write, or both")
+        return self
+
+
+class Settings(BaseModel):
+    """An HTTP interface that speaks JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: HttpUrl = Field(description="Base address, for example https://acme.example/api/v2.")
+    headers: dict[str, str] = Field(
+        {}, description="Sent with every request; secrets belong into the credential."
+    )
+    rate: str = Field(
+        "", description="Most requests, for example 10/s or 600/m.", pattern=r"^(\d+(\.\d+)?/[smhd])?$"
+    )
+    verify_tls: bool = Field(True, description="Check certificates; leave it on.")
+    check_path: str = Field(
+        "", description="Path that answers with success when credential and rights are good."
+    )
+    streams: list[StreamSettings] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Settings":
+        names = [stream.name for stream in self.streams]
+        if len(set(names)) != len(names):
+            raise ValueError("two streams have the same name")
+        return self
