@@ -4,14 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc.aio
 import pytest
 from isthmus.connector.v1 import connector_pb2 as pb
 from isthmus.connector.v1 import connector_pb2_grpc as rpc
-from isthmus.kit import ServiceSettings, Wiring, run
+from isthmus.kit import Database, ServiceSettings, Wiring, run
 from isthmus.kit.authentication import KeyHolder
 from isthmus.kit.channel import Caller
+from isthmus.kit.db import provision
+from isthmus.kit.db.migrating import migrate
 from isthmus.kit.principal import Principal
 from isthmus.kit.tokens import new_key
 from isthmus.resilience.faults import NotAuthenticated
@@ -137,3 +140,27 @@ def bearer():
         )
 
     return make
+
+
+SAMPLE = Path(__file__).parent / "sample" / "migrations"
+
+
+@pytest.fixture
+async def urls(database):
+    """A provisioned schema `notes`, not yet migrated."""
+    return (await provision(database, {"notes": "secret"}))["notes"]
+
+
+@pytest.fixture
+async def db(urls):
+    """The migrated schema `notes`."""
+    notes = Database(urls.url, "notes")
+    await migrate(notes, urls.owner_url, SAMPLE)
+    yield notes
+    await notes.close()
+
+
+@pytest.fixture
+def sample():
+    """The folder of the sample migrations."""
+    return SAMPLE

@@ -13,7 +13,7 @@ from isthmus.kit.dispatch import Dispatcher, Registration
 from isthmus.kit.guard import Guard
 from isthmus.kit.health import Health
 from isthmus.kit.settings import ServiceSettings
-from isthmus.kit.supervision import Supervisor
+from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.tokens import TrustStore
 from isthmus.kit.wiring import Chassis, Wire, Wiring
 from isthmus.resilience.faults import Precondition
@@ -116,7 +116,30 @@ class Engine:
         return port
 
     async def _connect(self) -> None:
-        """Open what the settings name; slices of the chassis hang themselves in here."""
+        """Open what the settings name, in the order in which it is needed."""
+        if self._settings.database_url.get_secret_value():
+            await self._open_database()
+
+    async def _open_database(self) -> None:
+        from isthmus.kit.db import Database
+        from isthmus.kit.db.migrating import migrate
+        from isthmus.kit.outbox import Outbox
+
+        settings = self._settings
+        database = Database(
+            settings.database_url.get_secret_value(),
+            self._name,
+            pool=settings.database_pool,
+            burst=settings.database_pool_burst,
+            statement_timeout=settings.statement_timeout,
+        )
+        self._closers.append(database.close)
+        folder = settings.migrations_folder()
+        if folder is not None:
+            owner_url = settings.database_owner_url.get_secret_value()
+            await when_reachable(lambda: migrate(database, owner_url, folder))
+        self._chassis.database = database
+        self._chassis.events = Outbox(self._name)
 
     def _start_work(self) -> None:
         for number, task in enumerate(self._wiring.tasks):

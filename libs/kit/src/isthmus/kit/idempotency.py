@@ -1,18 +1,32 @@
 """Creates and starts that may be repeated: the same request id gives the first answer again."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import Message
+from isthmus.kit.principal import current_principal
+from isthmus.kit.redaction import without_secrets
+from isthmus.resilience.faults import Conflict, FixRequest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 R = TypeVar("R", bound=Message)
 
+_LONGEST_ID = 128
 
-class Repeatable(Protocol):
-    """A request message with a `request_id`."""
-
-    request_id: str
+_CLAIM = text(
+    "INSERT INTO idempotency (tenant_id, rpc, request_id, fingerprint) "
+    "VALUES (:tenant_id, :rpc, :request_id, :fingerprint) ON CONFLICT DO NOTHING"
+)
+_KEEP = text(
+    "UPDATE idempotency SET response = :response "
+    "WHERE tenant_id = :tenant_id AND rpc = :rpc AND request_id = :request_id"
+)
+_FIND = text(
+    "SELECT fingerprint, response FROM idempotency "
+    "WHERE tenant_id = :tenant_id AND rpc = :rpc AND request_id = :request_id"
+)
 
 
 async def once(
@@ -24,6 +38,9 @@ async def once(
 ) -> R:
     """Run `produce` unless this request was answered before; then give that answer.
 
+    Of two equal requests at the same moment the second waits for the first. Fields marked
+    `debug_redact` are not remembered: a repeated answer comes without them.
+
     Args:
         conn: The transaction in which the effect happens; the answer is remembered in it.
         rpc: Name of the RPC; request ids are counted per RPC.
@@ -34,7 +51,34 @@ async def once(
     Raises:
         Conflict: `REQUEST_ID_REUSED`, the id was used for a different request.
     """
-    raise NotImplementedError
+    request_id: str = request.request_id  # type: ignore[attr-defined]
+    if not request_id:
+        return await produce()
+    if len(request_id) > _LONGEST_ID:
+        message = f"Use at most {_LONGEST_ID} characters for the request id, a UUID for example."
+        raise FixRequest("FIELD_INVALID", message, path="request_id")
+    key = {"tenant_id": current_principal().tenant_id, "rpc": rpc, "request_id": request_id}
+    fingerprint = _fingerprint(request)
+    claimed = await conn.execute(_CLAIM, {**key, "fingerprint": fingerprint})
+    if claimed.rowcount == 0:
+        return await _first_answer(conn, key, fingerprint, response_type)
+    response = await produce()
+    await conn.execute(_KEEP, {**key, "response": without_secrets(response).SerializeToString()})
+    return response
+
+
+async def _first_answer(
+    conn: AsyncConnection, key: dict[str, str], fingerprint: bytes, response_type: type[R]
+) -> R:
+    known = (await conn.execute(_FIND, key)).one()
+    if bytes(known.fingerprint) != fingerprint:
+        message = "Choose a new request id; this one was used for a different request."
+        raise Conflict("REQUEST_ID_REUSED", message, path="request_id")
+    return response_type.FromString(bytes(known.response))
+
+
+def _fingerprint(request: Message) -> bytes:
+    return hashlib.sha256(without_secrets(request).SerializeToString(deterministic=True)).digest()
 
 
 __all__ = ["once"]

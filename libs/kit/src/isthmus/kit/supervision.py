@@ -1,6 +1,7 @@
 """Work without end: started again after a failure, with growing pauses, and watched."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -8,6 +9,7 @@ from contextlib import suppress
 from isthmus.kit.errors import fault_of
 from isthmus.kit.logs import logger
 from isthmus.kit.metrics import counter
+from isthmus.resilience.faults import RetryLater
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
@@ -81,9 +83,29 @@ class Supervisor:
             _log.warning("task failed", task=name, failures=failures, reason=fault.reason, why=fault.message)
 
 
+async def when_reachable(work: Callable[[], Awaitable[None]], *, limit: float = 60.0) -> None:
+    """Do something that needs another system, again and again while that system cannot be reached.
+
+    Args:
+        work: What to do; safe to repeat.
+        limit: Seconds after which the last failure is raised.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limit
+    for attempt in itertools.count(1):
+        try:
+            return await work()
+        except Exception as error:
+            fault = fault_of(error)
+            if not isinstance(fault, RetryLater) or loop.time() > until:
+                raise
+            _log.warning("waiting", reason=fault.reason, why=fault.message)
+        await asyncio.sleep(min(1.0, _pause(attempt)))
+
+
 def _pause(failures: int) -> float:
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
     return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads restarts, guards nothing
 
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "when_reachable"]

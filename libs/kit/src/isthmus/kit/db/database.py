@@ -1,20 +1,120 @@
 """Transactions that see one tenant, or all of them."""
 
-from contextlib import AbstractAsyncContextManager
+import select
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from isthmus.resilience.faults import NotAuthenticated
+from sqlalchemy import TextClause, event, exc, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+_AFTER_COMMIT = "isthmus.after_commit"
+_CONNECT_SECONDS = 3
+_WAIT_SECONDS = 5.0
+_IDLE_IN_TRANSACTION_SECONDS = 60
+
+_AS_TENANT = text("SELECT set_config('isthmus.tenant', :tenant_id, true)")
 
 
 class Database:
-    """A pool of connections whose transactions are bound to a tenant by row-level security."""
+    """A pool of connections whose transactions are bound to a tenant by row-level security.
+
+    A connection that PostgreSQL closed is noticed before it is used, so a restart of the
+    server costs only the transactions that were open.
+
+    Args:
+        url: PostgreSQL as the service's run-time role.
+        service: Name of the service, which is the name of its schema.
+        pool: Connections kept open.
+        burst: Connections opened above the pool when busy.
+        statement_timeout: Longest single statement in seconds.
+    """
+
+    def __init__(
+        self, url: str, service: str, *, pool: int = 4, burst: int = 6, statement_timeout: float = 30.0
+    ) -> None:
+        self.service = service
+        self._as_system = text(f"SET LOCAL ROLE isthmus_{service}_system")
+        self._engine = create_async_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=pool,
+            max_overflow=burst,
+            pool_timeout=_WAIT_SECONDS,
+            hide_parameters=True,
+            connect_args=_connect_arguments(service, statement_timeout),
+        )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_dead)
 
     def tenant(self, tenant_id: str) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Open a transaction that sees and writes one tenant's rows only."""
-        raise NotImplementedError
+        """Open a transaction that sees and writes one tenant's rows only.
+
+        Raises:
+            NotAuthenticated: `TENANT_MISSING`, the caller acts for no tenant.
+        """
+        if not tenant_id:
+            message = "Say for which tenant this is; the caller acts for none."
+            raise NotAuthenticated("TENANT_MISSING", message)
+        return self._transaction(_AS_TENANT, {"tenant_id": tenant_id})
 
     def system(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that sees all tenants; for schedulers, relays and start-up work."""
-        raise NotImplementedError
+        return self._transaction(self._as_system, {})
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(
+        self, opening: TextClause, values: dict[str, Any]
+    ) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            callbacks = connection.info[_AFTER_COMMIT] = []
+            async with connection.begin():
+                await connection.execute(opening, values)
+                yield connection
+        for callback in callbacks:
+            callback()
 
 
-__all__ = ["Database"]
+def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> None:
+    """Call back once the transaction of this connection has been committed; never when it was not."""
+    callbacks: list[Callable[[], None]] = connection.info[_AFTER_COMMIT]
+    if callback not in callbacks:
+        callbacks.append(callback)
+
+
+def _connect_arguments(service: str, statement_timeout: float) -> dict[str, Any]:
+    settings = {
+        "search_path": service,
+        "statement_timeout": f"{int(statement_timeout * 1000)}",
+        "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_SECONDS * 1000}",
+        "timezone": "UTC",
+    }
+    return {
+        "application_name": f"isthmus-{service}",
+        "connect_timeout": _CONNECT_SECONDS,
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        # A server that vanished without a word is noticed within seconds, not hours.
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    }
+
+
+def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Replace a pooled connection on which the server has said something while nobody asked: goodbye."""
+    driver = connection.driver_connection
+    if driver.closed or _readable(driver.fileno()):
+        raise exc.DisconnectionError("closed by the server")
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(0))
+
+
+__all__ = ["Database", "after_commit"]
