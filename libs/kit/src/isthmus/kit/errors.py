@@ -2,6 +2,7 @@
 
 import sys
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -29,8 +30,9 @@ from isthmus.resilience.faults import (
 
 _DOMAIN = "isthmus.dev"
 _DETAILS_KEY = "grpc-status-details-bin"
-_LONGEST_MESSAGE = 800
-_LARGEST_DETAILS = 4500  # trailers above 8 KiB are refused by most gRPC clients; base64 adds a third
+# Trailers above 8 KiB are refused by most gRPC clients; the message goes percent-encoded, details in base64.
+_LONGEST_MESSAGE = 1500
+_LARGEST_DETAILS = 4000
 _DEFAULT_RETRY = 1.0
 
 _TABLE: tuple[tuple[type[Fault], grpc.StatusCode], ...] = (
@@ -77,10 +79,10 @@ def code_of(fault: Fault) -> grpc.StatusCode:
 def answer_of(fault: Fault, correlation_id: str = "") -> Answer:
     """Return status, message and rich details of a fault, small enough for any client's limits."""
     code = code_of(fault)
-    message = _shortened(scrub(fault.message), _LONGEST_MESSAGE)
+    message = _transmittable(scrub(fault.message))
     number: int = code.value[0]
     status = status_pb2.Status(code=number, message=message)
-    metadata = {key: _shortened(value, 200) for key, value in fault.metadata.items()}
+    metadata = {key: _shortened(value, 200) for key, value in list(fault.metadata.items())[:8]}
     if correlation_id:
         metadata["correlation_id"] = correlation_id
     if fault.path:
@@ -89,11 +91,11 @@ def answer_of(fault: Fault, correlation_id: str = "") -> Answer:
     if isinstance(fault, RetryLater | LimitReached):
         _pack(status, error_details_pb2.RetryInfo(retry_delay=_duration(fault.retry_after)))
     if isinstance(fault, FixRequest) and fault.violations:
-        _pack(status, _bad_request(fault.violations))
+        _pack(status, _bad_request(fault.violations, _LARGEST_DETAILS - status.ByteSize()))
     return Answer(code, message, ((_DETAILS_KEY, status.SerializeToString()),))
 
 
-def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:
+def _bad_request(violations: tuple[Violation, ...], largest: int) -> error_details_pb2.BadRequest:
     details = error_details_pb2.BadRequest()
     for violation in violations:
         details.field_violations.add(
@@ -101,7 +103,7 @@ def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequ
             reason=violation.reason,
             description=_shortened(scrub(violation.message), 300),
         )
-        if details.ByteSize() > _LARGEST_DETAILS:
+        if details.ByteSize() > largest:
             del details.field_violations[-1]
             break
     return details
@@ -116,6 +118,13 @@ def _pack(status: status_pb2.Status, detail: Any) -> None:
 def _duration(seconds: float | None) -> duration_pb2.Duration:
     delay = _DEFAULT_RETRY if seconds is None else max(0.0, min(seconds, 86_400.0))
     return duration_pb2.Duration(seconds=int(delay), nanos=int(delay % 1 * 1e9))
+
+
+def _transmittable(message: str) -> str:
+    shortened = _shortened(message, _LONGEST_MESSAGE)
+    while len(quote(shortened)) > _LONGEST_MESSAGE:
+        shortened = shortened[: len(shortened) * 3 // 4] + "…"
+    return shortened
 
 
 def _shortened(text: str, longest: int) -> str:
