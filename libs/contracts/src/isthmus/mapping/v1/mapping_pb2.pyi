@@ -625,6 +625,94 @@ class ListMappingVersionsResponse(_message.Message):
 Global___ListMappingVersionsResponse: _TypeAlias = ListMappingVersionsResponse  # noqa: Y015
 
 @_typing.final
+class MappingDifference(_message.Message):
+    """One change between two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Where, as a JSON pointer (RFC 6901) into the newer definition, or into the older one when it was removed."""
+    target: _builtins.str
+    """The target field concerned, by which field rules are matched; empty outside `field_mappings`."""
+    before: _builtins.str
+    """What the older version says, as JSON; empty when it says nothing."""
+    after: _builtins.str
+    """What the newer version says, as JSON; empty when it says nothing."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        target: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "path", b"path", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MappingDifference: _TypeAlias = MappingDifference  # noqa: Y015
+
+@_typing.final
+class DiffMappingVersionsRequest(_message.Message):
+    """Asks to compare two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAPPING_ID_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    mapping_id: _builtins.str
+    """Of which mapping."""
+    from_version: _builtins.int
+    """The older version."""
+    to_version: _builtins.int
+    """The newer version; 0 means the newest."""
+    def __init__(
+        self,
+        *,
+        mapping_id: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        to_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_version", b"from_version", "mapping_id", b"mapping_id", "to_version", b"to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffMappingVersionsRequest: _TypeAlias = DiffMappingVersionsRequest  # noqa: Y015
+
+@_typing.final
+class DiffMappingVersionsResponse(_message.Message):
+    """What changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___MappingDifference]:
+        """Empty when the definitions are equal; names and descriptions are not compared."""
+
+    def __init__(
+        self,
+        *,
+        differences: _abc.Iterable[Global___MappingDifference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffMappingVersionsResponse: _TypeAlias = DiffMappingVersionsResponse  # noqa: Y015
+
+@_typing.final
 class ValidateMappingRequest(_message.Message):
     """Asks to check a definition."""
 

@@ -73,6 +73,11 @@ class MappingServiceStub:
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ListMappingVersionsRequest.SerializeToString,
                 response_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ListMappingVersionsResponse.FromString,
                 _registered_method=True)
+        self.DiffMappingVersions = channel.unary_unary(
+                '/isthmus.mapping.v1.MappingService/DiffMappingVersions',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.DiffMappingVersionsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.DiffMappingVersionsResponse.FromString,
+                _registered_method=True)
         self.ValidateMapping = channel.unary_unary(
                 '/isthmus.mapping.v1.MappingService/ValidateMapping',
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ValidateMappingRequest.SerializeToString,
@@ -146,6 +151,7 @@ class MappingServiceServicer:
 
         Errors:
         NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+        ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
         INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
@@ -170,6 +176,16 @@ class MappingServiceServicer:
 
         Errors:
         NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffMappingVersions(self, request, context):
+        """Tells what changed in the definition between two versions.
+
+        Errors:
+        NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,6 +266,11 @@ def add_MappingServiceServicer_to_server(servicer, server):
                     servicer.ListMappingVersions,
                     request_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ListMappingVersionsRequest.FromString,
                     response_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ListMappingVersionsResponse.SerializeToString,
+            ),
+            'DiffMappingVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffMappingVersions,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.DiffMappingVersionsRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.DiffMappingVersionsResponse.SerializeToString,
             ),
             'ValidateMapping': grpc.unary_unary_rpc_method_handler(
                     servicer.ValidateMapping,
@@ -443,6 +464,33 @@ class MappingService:
             '/isthmus.mapping.v1.MappingService/ListMappingVersions',
             isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ListMappingVersionsRequest.SerializeToString,
             isthmus_dot_mapping_dot_v1_dot_mapping__pb2.ListMappingVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffMappingVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.MappingService/DiffMappingVersions',
+            isthmus_dot_mapping_dot_v1_dot_mapping__pb2.DiffMappingVersionsRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_mapping__pb2.DiffMappingVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

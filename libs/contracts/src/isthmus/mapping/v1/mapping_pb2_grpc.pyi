@@ -69,6 +69,7 @@ class MappingServiceStub:
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+      ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
@@ -85,6 +86,12 @@ class MappingServiceStub:
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+    """
+    DiffMappingVersions: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.DiffMappingVersionsRequest, _mapping_pb2.DiffMappingVersionsResponse]
+    """Tells what changed in the definition between two versions.
+
+    Errors:
+      NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
     """
     ValidateMapping: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.ValidateMappingRequest, _mapping_pb2.ValidateMappingResponse]
     """Checks a definition without saving it; mistakes are an answer, not an error.
@@ -155,6 +162,7 @@ class MappingServiceAsyncStub(MappingServiceStub):
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+      ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
@@ -171,6 +179,12 @@ class MappingServiceAsyncStub(MappingServiceStub):
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+    """
+    DiffMappingVersions: _aio.UnaryUnaryMultiCallable[_mapping_pb2.DiffMappingVersionsRequest, _mapping_pb2.DiffMappingVersionsResponse]  # type: ignore[assignment]
+    """Tells what changed in the definition between two versions.
+
+    Errors:
+      NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
     """
     ValidateMapping: _aio.UnaryUnaryMultiCallable[_mapping_pb2.ValidateMappingRequest, _mapping_pb2.ValidateMappingResponse]  # type: ignore[assignment]
     """Checks a definition without saving it; mistakes are an answer, not an error.
@@ -262,6 +276,7 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+          ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
           INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
@@ -290,6 +305,18 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffMappingVersions(
+        self,
+        request: _mapping_pb2.DiffMappingVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mapping_pb2.DiffMappingVersionsResponse, _abc.Awaitable[_mapping_pb2.DiffMappingVersionsResponse]]:
+        """Tells what changed in the definition between two versions.
+
+        Errors:
+          NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
         """
 
     @_abc_1.abstractmethod
