@@ -1,1 +1,1 @@
-"""Connectors, instances, configuration history, and where hosts are."""
+"""Knows which connectors exist, which connections are configured, and where hosts run."""

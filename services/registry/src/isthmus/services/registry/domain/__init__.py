@@ -1,0 +1,1 @@
+"""The rules of the registry, in plain Python: no gRPC, no SQL, no NATS."""
