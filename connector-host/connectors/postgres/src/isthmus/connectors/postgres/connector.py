@@ -1,0 +1,122 @@
+"""PostgreSQL: reads tables and queries, writes tables by their key."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import psycopg
+from isthmus.connectors.postgres.catalogue import Connection, Relation, relations
+from isthmus.connectors.postgres.failing import failure_of
+from isthmus.connectors.postgres.reading import pages
+from isthmus.connectors.postgres.settings import Settings
+from isthmus.connectors.postgres.writing import write
+from isthmus.sdk import (
+    AuthMethod,
+    Batch,
+    Connector,
+    Failure,
+    Guarantee,
+    Page,
+    ReadMode,
+    Stream,
+    WriteMode,
+)
+
+_CONNECT_SECONDS = 10
+
+
+class Postgres(Connector[Settings]):
+    """Tables and queries of a PostgreSQL database, read page by page and written exactly once by key."""
+
+    connector_id: ClassVar[str] = "postgres"
+    title: ClassVar[str] = "PostgreSQL"
+    version: ClassVar[str] = "0.1.0"
+    system_type: ClassVar[str] = "database"
+    vendor: ClassVar[str] = "PostgreSQL Global Development Group"
+    author: ClassVar[str] = "Isthmus"
+    is_built_in: ClassVar[bool] = True
+    auth_methods: ClassVar[tuple[AuthMethod, ...]] = (AuthMethod.BASIC, AuthMethod.NONE)
+    allowed_hosts: ClassVar[tuple[str, ...]] = ("{host}",)
+
+    def open(self) -> None:
+        """Prepares; connections are made when they are needed."""
+        self._writer: Connection | None = None
+        self._writing = asyncio.Lock()
+
+    async def check(self) -> None:
+        """Connects and describes every configured table and query."""
+        async with await self._connect() as connection:
+            await relations(connection, self.settings)
+
+    async def streams(self) -> list[Stream]:
+        """Lists tables and queries as streams."""
+        async with await self._connect() as connection:
+            return [self._stream(relation) for relation in await relations(connection, self.settings)]
+
+    async def handle_error(self, error: Exception) -> Failure:
+        """Tells what an error of the driver means."""
+        return failure_of(error) if isinstance(error, psycopg.Error) else await super().handle_error(error)
+
+    async def disconnect(self) -> None:
+        """Closes the connection for writing."""
+        if self._writer is not None:
+            await self._writer.close()
+
+    def _stream(self, relation: Relation) -> Stream:
+        readable = bool(relation.columns)
+        modes = (ReadMode.FULL, ReadMode.INCREMENTAL) if relation.cursor else (ReadMode.FULL,)
+        writable = relation.table is not None and bool(relation.key)
+        return Stream(
+            stream=relation.name,
+            description=relation.description,
+            json_schema=relation.json_schema(),
+            primary_key=relation.key,
+            cursor_field=relation.cursor,
+            read_modes=modes if readable else (),
+            write_modes=(WriteMode.UPSERT, WriteMode.DELETE) if writable else (),
+            guarantee=Guarantee.TRANSACTIONAL if writable else None,
+            reader=partial(self._read, relation) if readable else None,
+            writer=partial(self._write, relation) if writable else None,
+        )
+
+    async def _read(
+        self,
+        relation: Relation,
+        since: Any = None,
+        resume: Mapping[str, Any] | None = None,
+        limit: int = 0,
+    ) -> AsyncIterator[Page[dict[str, Any]]]:
+        async with await self._connect(read_only=True) as connection:
+            async for page in pages(
+                connection, relation, rows=self.settings.page_rows, since=since, resume=resume, limit=limit
+            ):
+                yield page
+
+    async def _write(self, relation: Relation, batch: Batch[Any]) -> None:
+        async with self._writing:
+            if self._writer is None or self._writer.closed or self._writer.broken:
+                self._writer = await self._connect()
+            await write(self._writer, relation, batch)
+
+    async def _connect(self, *, read_only: bool = False) -> Connection:
+        settings, credential = self.settings, self.credential
+        self.context.egress.allow(settings.host, settings.port)
+        options = f"-c statement_timeout={settings.statement_timeout_seconds * 1000}"
+        if read_only:
+            options += " -c default_transaction_read_only=on"
+        return await psycopg.AsyncConnection.connect(
+            host=settings.host,
+            port=settings.port,
+            dbname=settings.database,
+            user=credential.username or None,
+            password=credential.password or None,
+            sslmode=settings.sslmode,
+            connect_timeout=_CONNECT_SECONDS,
+            application_name="isthmus",
+            options=options,
+            autocommit=True,
+        )
+
+
+__all__ = ["Postgres"]

@@ -1,0 +1,283 @@
+"""Batches into a table: one transaction holds the rows and the position that covers them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from isthmus.connectors.postgres.catalogue import Connection, Relation
+from isthmus.connectors.postgres.failing import failure_of
+from isthmus.sdk import Batch, ConfigurationFailure, Fenced, Operation
+from psycopg import sql
+
+_encode = msgspec.json.Encoder().encode
+_POSITIONS = """
+create table if not exists {positions} (
+    flow_id text not null, partition text not null, fencing_token bigint not null, sequence bigint not null,
+    applied_at timestamptz not null default now(), primary key (flow_id, partition))
+"""
+_ADVANCE = """
+insert into {positions} as p (flow_id, partition, fencing_token, sequence) values (%s, %s, %s, %s)
+on conflict (flow_id, partition) do update
+set fencing_token = excluded.fencing_token, sequence = excluded.sequence, applied_at = now()
+where (p.fencing_token, p.sequence) < (excluded.fencing_token, excluded.sequence)
+returning sequence
+"""
+_STAGE = "create temporary table if not exists isthmus_stage (place int, doc text) on commit delete rows"
+_UPSERT = """
+with written as (
+    insert into {table} as t ({columns})
+    select {staged} from isthmus_stage s, jsonb_populate_record(null::{table}, s.doc::jsonb) r
+    on conflict ({key}) {resolution}
+    returning (xmax = 0) as is_new
+)
+select count(*) filter (where is_new), count(*) filter (where not is_new) from written
+"""
+_SQL_TYPES = {"boolean": "boolean", "integer": "bigint", "number": "double precision", "string": "text"}
+
+
+async def write(connection: Connection, relation: Relation, batch: Batch[Any]) -> None:
+    """Applies a batch and remembers it; a batch that comes again takes no effect.
+
+    Rows that the database refuses are rejected one by one, the others stand.
+
+    Raises:
+        Fenced: a newer attempt has written this flow.
+        ConfigurationFailure: the table cannot be written by this key.
+    """
+    assert relation.table is not None
+    async with connection.transaction():
+        if not await _advance(connection, relation.table[0], batch):
+            batch.repeated = True
+            return
+        if relation.create:
+            await _create_table(connection, relation, batch)
+        columns = await _writable_columns(connection, relation)
+        fitting = _fitting(batch, set(columns), relation.key)
+        try:
+            async with connection.transaction():
+                await _apply(connection, relation, batch, fitting)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            await _apply_one_by_one(connection, relation, batch, fitting)
+
+
+async def _advance(connection: Connection, schema: str, batch: Batch[Any]) -> bool:
+    """Moves the flow's position; False when this batch has been applied before."""
+    if not batch.id.flow_id:
+        return True
+    positions = sql.Identifier(schema, "isthmus_positions")
+    who = (batch.id.flow_id, batch.id.partition)
+    values = (*who, batch.id.fencing_token, batch.id.sequence)
+    known = await connection.execute("select to_regclass(%s)", (f'"{schema}".isthmus_positions',))
+    row = await known.fetchone()
+    if row is None or row[0] is None:
+        await connection.execute(sql.SQL(_POSITIONS).format(positions=positions))
+    advanced = await connection.execute(sql.SQL(_ADVANCE).format(positions=positions), values)
+    if await advanced.fetchone() is not None:
+        return True
+    held = await connection.execute(
+        sql.SQL("select fencing_token from {} where flow_id = %s and partition = %s").format(positions), who
+    )
+    token = await held.fetchone()
+    if token is not None and token[0] > batch.id.fencing_token:
+        raise Fenced
+    return False
+
+
+async def _create_table(connection: Connection, relation: Relation, batch: Batch[Any]) -> None:
+    assert relation.table is not None
+    table = sql.Identifier(*relation.table)
+    known = await connection.execute("select to_regclass(%s)", (table.as_string(connection),))
+    row = await known.fetchone()
+    if row is not None and row[0] is not None:
+        return
+    kinds = _column_types(batch, relation.key)
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in kinds.items()
+    )
+    key = sql.SQL(", ").join(map(sql.Identifier, relation.key))
+    await connection.execute(
+        sql.SQL("create table if not exists {} ({}, primary key ({}))").format(table, columns, key)
+    )
+
+
+def _column_types(batch: Batch[Any], key: tuple[str, ...]) -> dict[str, str]:
+    """Types from the schema that travelled with the batch, else from its values."""
+    properties: Mapping[str, Any] = (batch.json_schema or {}).get("properties") or {}
+    kinds = {name: _declared_type(schema) for name, schema in properties.items()}
+    for record in batch.records:
+        for name, value in record.items():
+            if name not in kinds and value is not None:
+                kinds[name] = _value_type(value)
+    return {**dict.fromkeys(key, "text"), **kinds}
+
+
+def _declared_type(schema: Mapping[str, Any]) -> str:
+    kinds = schema.get("type", "")
+    kind = next((k for k in kinds if k != "null"), "") if isinstance(kinds, list) else kinds
+    if kind == "string" and schema.get("format") == "date-time":
+        return "timestamptz"
+    return _SQL_TYPES.get(kind, "jsonb")
+
+
+def _value_type(value: Any) -> str:
+    for kinds, name in ((bool, "boolean"), (int, "bigint"), (float, "double precision"), (str, "text")):
+        if isinstance(value, kinds):
+            return name
+    return "jsonb"
+
+
+async def _writable_columns(connection: Connection, relation: Relation) -> list[str]:
+    assert relation.table is not None
+    found = await connection.execute(
+        """select a.attname::text from pg_attribute a where a.attrelid = to_regclass(%s)
+           and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by a.attnum""",
+        (sql.Identifier(*relation.table).as_string(connection),),
+    )
+    columns = [row[0] for row in await found.fetchall()]
+    if not relation.key or not set(relation.key) <= set(columns):
+        message = (
+            f"Table {'.'.join(relation.table)} has no key to write by: give it a primary key, or set `key`."
+        )
+        raise ConfigurationFailure("KEY_MISSING", message)
+    return columns
+
+
+def _fitting(batch: Batch[Any], columns: set[str], key: tuple[str, ...]) -> list[int]:
+    """Gives the places of records whose fields all have a column; rejects the others."""
+    places = []
+    for place, record in enumerate(batch.records):
+        strange = sorted(record.keys() - columns)
+        lacking = [name for name in key if record.get(name) is None]
+        if lacking:
+            batch.reject_at(
+                place, f"Key field {lacking[0]} is missing.", reason="KEY_MISSING", path=lacking[0]
+            )
+        elif strange and not _removes(batch, place):
+            text = f"The table has no column {strange[0]}: add it, or leave the field out in the mapping."
+            batch.reject_at(place, text, reason="COLUMN_UNKNOWN", path=strange[0])
+        else:
+            places.append(place)
+    return places
+
+
+def _removes(batch: Batch[Any], place: int) -> bool:
+    return bool(batch.operations) and batch.operations[place] == Operation.DELETE
+
+
+async def _apply(
+    connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
+) -> None:
+    final = _last_of_each_key(batch, places, relation.key)
+    created = updated = unchanged = deleted = 0
+    for group in _groups(batch, final):
+        if _removes(batch, group[0]):
+            removed = await _delete(connection, relation, batch, group)
+            deleted += removed
+            unchanged += len(group) - removed
+            continue
+        is_new, changed = await _upsert(connection, relation, batch, group)
+        created += is_new
+        updated += changed
+        unchanged += len(group) - is_new - changed
+    batch.created += created
+    batch.updated += updated + len(places) - len(final)
+    batch.unchanged += unchanged
+    batch.deleted += deleted
+
+
+def _last_of_each_key(batch: Batch[Any], places: Iterable[int], key: tuple[str, ...]) -> list[int]:
+    """Of one key only the last operation shows in the end; those before it are taken as done."""
+    last = {_encode([batch.records[place].get(name) for name in key]): place for place in places}
+    return sorted(last.values())
+
+
+def _groups(batch: Batch[Any], places: Sequence[int]) -> Iterable[list[int]]:
+    """Splits places into those that one statement can handle."""
+    groups: dict[object, list[int]] = {}
+    for place in places:
+        operation = batch.operations[place] if batch.operations else Operation.UPSERT
+        fields = tuple(sorted(batch.records[place])) if operation == Operation.PATCH else ()
+        groups.setdefault((operation, fields), []).append(place)
+    return groups.values()
+
+
+async def _stage(connection: Connection, batch: Batch[Any], places: Iterable[int]) -> None:
+    await connection.execute(_STAGE)
+    await connection.execute("delete from isthmus_stage")
+    async with (
+        connection.cursor() as cursor,
+        cursor.copy("copy isthmus_stage (place, doc) from stdin") as copy,
+    ):
+        for place in places:
+            await copy.write_row((place, _encode(batch.records[place]).decode()))
+
+
+async def _upsert(
+    connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
+) -> tuple[int, int]:
+    """Creates or changes rows; gives how many are new and how many changed."""
+    assert relation.table is not None
+    await _stage(connection, batch, places)
+    given = sorted({name for place in places for name in batch.records[place]})
+    statement = sql.SQL(_UPSERT).format(
+        table=sql.Identifier(*relation.table),
+        staged=_joined("r.{}", given),
+        columns=_joined("{}", given),
+        key=_joined("{}", relation.key),
+        resolution=_resolution([name for name in given if name not in relation.key]),
+    )
+    try:
+        row = await (await connection.execute(statement)).fetchone()
+    except psycopg.errors.InvalidColumnReference as error:
+        message = f"Table {'.'.join(relation.table)} needs a unique index on {', '.join(relation.key)}."
+        raise ConfigurationFailure("UNIQUE_INDEX_MISSING", message) from error
+    return (row[0], row[1]) if row is not None else (0, 0)
+
+
+def _resolution(changing: Sequence[str]) -> sql.Composable:
+    """Writes a row only when something in it differs."""
+    if not changing:
+        return sql.SQL("do nothing")
+    return sql.SQL("do update set {} where ({}) is distinct from ({})").format(
+        sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing),
+        _joined("t.{}", changing),
+        _joined("excluded.{}", changing),
+    )
+
+
+async def _delete(
+    connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
+) -> int:
+    """Removes rows; gives how many there were."""
+    assert relation.table is not None
+    await _stage(connection, batch, places)
+    statement = sql.SQL(
+        "delete from {table} t using isthmus_stage s, jsonb_populate_record(null::{table}, s.doc::jsonb) r"
+        " where ({held}) = ({wanted})"
+    ).format(
+        table=sql.Identifier(*relation.table),
+        held=_joined("t.{}", relation.key),
+        wanted=_joined("r.{}", relation.key),
+    )
+    return (await connection.execute(statement)).rowcount
+
+
+def _joined(pattern: str, names: Iterable[str]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.SQL(pattern).format(sql.Identifier(name)) for name in names)
+
+
+async def _apply_one_by_one(
+    connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
+) -> None:
+    """Finds the records that the database refuses, when it refused the batch as a whole."""
+    for place in places:
+        try:
+            async with connection.transaction():
+                await _apply(connection, relation, batch, [place])
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            failure = failure_of(error)
+            batch.reject_at(place, failure.message, reason=failure.reason, path=error.diag.column_name or "")
+
+
+__all__ = ["write"]
