@@ -1,10 +1,205 @@
-"""JSON Schema of the language."""
+"""JSON Schema of the language, written down once here and completed from the function library."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from isthmus.mapper.casts import CASTS, STRICTNESS
+from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
+from isthmus.mapper.limits import MAX_FIELDS, MAX_FORMAT_TEXT, MAX_PATH_TEXT, MAX_PATTERN_TEXT, MAX_STEPS
+from isthmus.mapper.reading.conditions import CHECKS, SWITCHES
+from isthmus.mapper.reading.mapping import VERSION
+from isthmus.mapper.tables import OTHERWISE
 
-def mapping_schema() -> dict[str, Any]:
+Schema = dict[str, Any]
+
+
+def mapping_schema() -> Schema:
     """JSON Schema (2020-12) of a mapping definition, for editors, forms and generated help."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://isthmus.dev/schemas/mapping/{VERSION.removeprefix('isthmus/')}.json",
+        "title": "Isthmus mapping",
+        "description": "Rules that turn a record of one shape into another.",
+        "type": "object",
+        "properties": {
+            "version": {"const": VERSION, "description": "Version of the language."},
+            "description": {"type": "string"},
+            "source_schema": {"type": "object", "description": "JSON Schema of the records it takes."},
+            "target_schema": {"type": "object", "description": "JSON Schema of the records it gives."},
+            "field_mappings": _fields(),
+            "transformations": _transformations(),
+        },
+        "required": ["version", "field_mappings"],
+        "additionalProperties": False,
+        "$defs": {
+            "path": {"type": "string", "minLength": 1, "maxLength": MAX_PATH_TEXT},
+            "field": _field(),
+            "value": {"anyOf": [_ref("path"), _object(_value(), description="An origin and its steps.")]},
+            "condition": _condition(),
+            "steps": {"type": "array", "items": _ref("step"), "maxItems": MAX_STEPS},
+            "step": {"anyOf": [{"type": "string"}, *map(_call, FUNCTIONS.values())]},
+            "table": _table(),
+            "cast": _cast(),
+        },
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _object(properties: Schema, *required: str, description: str = "") -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = list(required)
+    if description:
+        schema["description"] = description
+    return schema
+
+
+def _fields() -> Schema:
+    return {"type": "array", "items": _ref("field"), "maxItems": MAX_FIELDS}
+
+
+def _rules() -> Schema:
+    return {
+        "where": {**_ref("condition"), "description": "Only records for which this holds are mapped."},
+        "unmapped": {"enum": ["drop", "keep"], "default": "drop"},
+        "ignore": {"type": "array", "items": {"type": "string"}},
+        "nulls": {"enum": ["omit", "keep"], "default": "omit"},
+    }
+
+
+def _transformations() -> Schema:
+    return _object(
+        {
+            **_rules(),
+            "validate": {
+                "type": "boolean",
+                "default": False,
+                "description": "Check results by target_schema.",
+            },
+            "tables": {"type": "object", "additionalProperties": _ref("table")},
+            "functions": {"type": "object", "additionalProperties": _ref("steps")},
+        },
+        description="What concerns more than one field.",
+    )
+
+
+def _value() -> Schema:
+    values = {"type": "array", "items": _ref("value"), "minItems": 1, "maxItems": MAX_STEPS}
+    branch = {"description": "An object is a value with an origin; anything else stands for itself."}
+    case = _object({"when": _ref("condition"), "then": branch}, "when", "then")
+    return {
+        "source": _ref("path"),
+        "constant": {"description": "Any JSON."},
+        "template": {"type": "string", "description": "Text with {path} and {optional path?}."},
+        "concat": {"anyOf": [values, _object({"values": values, "separator": {"type": "string"}}, "values")]},
+        "coalesce": values,
+        "choose": _object({"cases": {"type": "array", "items": case}, "otherwise": branch}, "cases"),
+        "items": _object(
+            {"source": _ref("path"), **_rules(), "field_mappings": _fields()}, "source", "field_mappings"
+        ),
+        "now": {"const": True, "description": "The evaluation time."},
+        "steps": _ref("steps"),
+        "table": {"anyOf": [{"type": "string"}, _ref("table")]},
+        "enum": {"type": "object", "description": "Results by value; other values are refused."},
+        "cast": _ref("cast"),
+        "default": {"description": "Stands in where there is no value."},
+    }
+
+
+def _field() -> Schema:
+    schema = _object(
+        {
+            "target": _ref("path"),
+            **_value(),
+            "required": {"type": "boolean", "default": False},
+            "when": _ref("condition"),
+            "nulls": {"enum": ["omit", "keep"]},
+            "description": {"type": "string"},
+        },
+        "target",
+    )
+    origins = ("source", "constant", "template", "concat", "coalesce", "choose", "items", "now")
+    return {**schema, "oneOf": [{"required": [name]} for name in origins]}
+
+
+def _condition() -> Schema:
+    several = {"type": "array", "items": _ref("condition"), "minItems": 1}
+    checks = {name: _argument(FUNCTIONS[name].params[0]) for name in CHECKS}
+    switches = {name: {"type": "boolean"} for name in SWITCHES}
+    test = _object({"path": _ref("path"), "steps": _ref("steps"), **checks, **switches}, "path")
+    return {
+        "anyOf": [
+            _object({"all": several}, "all"),
+            _object({"any": several}, "any"),
+            _object({"not": _ref("condition")}, "not"),
+            {**test, "minProperties": 2},
+        ]
+    }
+
+
+def _table() -> Schema:
+    return _object(
+        {
+            "entries": {"type": "object", "description": "Results by value."},
+            "default": {"description": "Result for values without an entry."},
+            "otherwise": {"enum": list(OTHERWISE), "default": "reject"},
+            "ignore_case": {"type": "boolean", "default": False},
+        },
+        "entries",
+    )
+
+
+def _cast() -> Schema:
+    kind = {"enum": list(CASTS)}
+    strictness = {"enum": list(STRICTNESS), "default": "lossless"}
+    return {"anyOf": [kind, _object({"type": kind, "strictness": strictness}, "type")]}
+
+
+def _call(function: Function) -> Schema:
+    if not function.params:
+        return {"const": function.name, "description": function.doc}
+    arguments = _arguments(function.params)
+    return _object({function.name: arguments}, function.name, description=function.doc)
+
+
+def _arguments(params: tuple[Param, ...]) -> Schema:
+    first = _argument(params[0])
+    if len(params) == 1:
+        return first
+    needed = [param.name for param in params if param.default is REQUIRED]
+    by_place = {
+        "type": "array",
+        "prefixItems": [_argument(param) for param in params],
+        "items": False,
+        "minItems": len(needed),
+    }
+    by_name = _object({param.name: _argument(param) for param in params}, *needed)
+    alone = [first] if len(needed) <= 1 else []
+    return {"anyOf": [*alone, by_place, by_name]}
+
+
+def _argument(param: Param) -> Schema:
+    return _ARGUMENTS[param.kind](param)
+
+
+_ARGUMENTS: dict[str, Callable[[Param], Schema]] = {
+    "text": lambda _: {"type": "string"},
+    "pattern": lambda _: {"type": "string", "maxLength": MAX_PATTERN_TEXT, "description": "RE2 syntax."},
+    "whole": lambda param: {"type": "integer", "minimum": param.low, "maximum": param.high},
+    "number": lambda _: {"type": "number"},
+    "any": lambda _: {},
+    "values": lambda _: {"type": "array"},
+    "choice": lambda param: {"enum": list(param.options)},
+    "steps": lambda _: {"anyOf": [_ref("steps"), _ref("step")]},
+    "condition": lambda _: _ref("condition"),
+    "table": lambda _: {"anyOf": [{"type": "string"}, _ref("table")]},
+    "zone": lambda _: {"type": "string", "examples": ["UTC", "Europe/Zurich", "+02:00"]},
+    "format": lambda _: {"type": "string", "minLength": 1, "maxLength": MAX_FORMAT_TEXT},
+    "path": lambda _: _ref("path"),
+    "cast": lambda _: _ref("cast"),
+}

@@ -25,8 +25,8 @@ REQUIRED: Final = _Required()
 class Param:
     """One argument of a function, as a definition writes it.
 
-    `kind` is one of text, pattern, replacement, whole, number, flag, any, values, choice, steps, condition,
-    table, zone, format, path, cast.
+    `kind` is one of text, pattern, whole, number, any, values, choice, steps, condition, table, zone,
+    format, path, cast.
     """
 
     name: str
