@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import grpc.aio
 from isthmus.kit import logs, telemetry
@@ -119,6 +120,13 @@ class Engine:
         """Open what the settings name, in the order in which it is needed."""
         if self._settings.database_url.get_secret_value():
             await self._open_database()
+        if self._settings.vault_addr and self._settings.vault_token_file is not None:
+            self._open_vault(self._settings.vault_addr, self._settings.vault_token_file)
+
+    def _open_vault(self, address: str, token_file: Path) -> None:
+        from isthmus.kit.vault import Vault
+
+        self._chassis.secrets = Vault(address, token_file)
 
     async def _open_database(self) -> None:
         from isthmus.kit.db import Database
