@@ -262,6 +262,7 @@ class IdentityServiceServicer:
 
         Errors:
         NOT_FOUND SERVICE_ACCOUNT_UNKNOWN: no such account in this tenant; do not retry.
+        PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody makes a key that opens more than his own.
         UNAVAILABLE VAULT_UNREACHABLE: keys cannot be made without the vault; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -128,6 +128,7 @@ class IdentityServiceStub:
 
     Errors:
       NOT_FOUND SERVICE_ACCOUNT_UNKNOWN: no such account in this tenant; do not retry.
+      PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody makes a key that opens more than his own.
       UNAVAILABLE VAULT_UNREACHABLE: keys cannot be made without the vault; repeat after the given delay.
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListApiKeysRequest, _identity_pb2.ListApiKeysResponse]
@@ -247,6 +248,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     Errors:
       NOT_FOUND SERVICE_ACCOUNT_UNKNOWN: no such account in this tenant; do not retry.
+      PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody makes a key that opens more than his own.
       UNAVAILABLE VAULT_UNREACHABLE: keys cannot be made without the vault; repeat after the given delay.
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListApiKeysRequest, _identity_pb2.ListApiKeysResponse]  # type: ignore[assignment]
@@ -435,6 +437,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND SERVICE_ACCOUNT_UNKNOWN: no such account in this tenant; do not retry.
+          PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody makes a key that opens more than his own.
           UNAVAILABLE VAULT_UNREACHABLE: keys cannot be made without the vault; repeat after the given delay.
         """
 
