@@ -88,9 +88,8 @@ async def test_queries_are_streams_and_run_read_only(sql, opened):
     """
     A query that writes is refused by the database itself.
     """
-    sql(
-        "create table t (id int); create function f() returns int language sql as 'insert into t values (1); select 1'"
-    )
+    body = "insert into t values (1); select 1"
+    sql(f"create table t (id int); create function f() returns int language sql as '{body}'")
     queries = [
         {
             "name": "fsync",
