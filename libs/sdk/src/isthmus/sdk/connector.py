@@ -83,7 +83,7 @@ def source(
     parameters it gets: `since` (the cursor value to start from, read as its
     annotation says; `None` at first), `resume` (what the last page gave as
     `resume`), `state` (a dictionary that is kept from one complete reading to
-    the next, for entity tags and change tokens), `partition` and `limit`.
+    the next, for entity tags and change tokens), `partition`, `mode` and `limit`.
 
     Args:
         key: Dotted paths of the fields that identify a record.

@@ -106,6 +106,7 @@ class Reading:
         self._context = context
         self._partition = partition
         self._limit = limit
+        self._mode = mode
         self._progress = _Progress.load(position, mode, ordered=stream.ordered)
         self._last = position or Position()
         self._started = context.stats.copy()
@@ -196,6 +197,7 @@ class Reading:
             "state": self._state,
             "partition": self._partition,
             "limit": self._limit,
+            "mode": self._mode,
         }
         if "since" in names:
             given["since"] = _as_annotated(reader, given["since"])

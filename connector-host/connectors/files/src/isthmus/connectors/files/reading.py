@@ -1,0 +1,232 @@
+"""Reads files page by page; a page ends at a place from which reading can go on."""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from isthmus.connectors.files.lines import LONGEST, Line, Row, Rows, lines
+from isthmus.connectors.files.root import Root
+from isthmus.connectors.files.settings import StreamSettings
+from isthmus.sdk import ConfigurationFailure, DataFailure, Page, ReadMode, ReadReject
+from isthmus.sdk.decode import decode_json
+from isthmus.sdk.records import at_path
+
+LARGEST_DOCUMENT = 64 * 1024 * 1024
+# Each followed file takes about 100 bytes of a position, which may have 64 KiB.
+MOST_FILES = 400
+_HEAD = 256
+_SETTLED_SECONDS = 60.0
+_PAGE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far one file was read; `head` tells whether it is still the same file."""
+
+    offset: int = 0
+    line: int = 0
+    head: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """As it travels in a position."""
+        return {"offset": self.offset, "line": self.line, "head": self.head}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record or reject of a file and the place behind it."""
+
+    record: dict[str, Any] | None
+    reject: ReadReject | None
+    end: int
+    line: int
+    size: int = 0
+
+
+class FileReader:
+    """Reads the files of one stream.
+
+    Files are known by device, inode and their first bytes: one that was
+    renamed goes on where it was, one that was replaced or cut starts again.
+    """
+
+    def __init__(self, root: Root, told: StreamSettings) -> None:
+        self._root = root
+        self._told = told
+
+    async def read(
+        self, resume: dict[str, Any] | None, state: dict[str, Any], mode: ReadMode
+    ) -> AsyncGenerator[Page[dict[str, Any]], None]:
+        """Pages of all files, one file after another."""
+        known: dict[str, Any] = dict(resume or state.get("files") or {})
+        alive: set[str] = set()
+        paths = self._root.find(self._told.path)
+        if len(paths) > MOST_FILES:
+            message = f"{self._told.path} names {len(paths):,} files; at most {MOST_FILES} are followed."
+            raise ConfigurationFailure("FILES_TOO_MANY", message, path="path")
+        for path in paths:
+            descriptor = self._root.open(path)
+            try:
+                mark = _mark(descriptor)
+                alive.add(mark)
+                start = _place(descriptor, known.get(mark))
+                async for page, place in self._pages(
+                    descriptor, path, start, settled=_settled(descriptor, mode)
+                ):
+                    known = {**known, mark: place.told()}
+                    page.resume = known
+                    yield page
+            finally:
+                os.close(descriptor)
+        state["files"] = {mark: place for mark, place in known.items() if mark in alive}
+
+    async def _pages(
+        self, descriptor: int, path: Path, start: Place, *, settled: bool
+    ) -> AsyncGenerator[tuple[Page[dict[str, Any]], Place], None]:
+        name = self._root.name(path)
+        if self._told.form == "json":
+            entries, end = await asyncio.to_thread(_document, descriptor, name, self._told, start)
+        else:
+            entries = self._entries(descriptor, name, start, settled=settled)
+            end = None
+        while batch := await asyncio.to_thread(_some, entries, self._told.page_records):
+            records = [entry.record for entry in batch if entry.record is not None]
+            rejected = [entry.reject for entry in batch if entry.reject is not None]
+            last = batch[-1]
+            place = Place(last.end, last.line, end or _head(descriptor, last.end))
+            yield Page(records, rejected=rejected), place
+        if end and start.head != end:
+            yield Page(), Place(0, 0, end)
+
+    def _entries(self, descriptor: int, name: str, start: Place, *, settled: bool) -> Iterator[Entry]:
+        if self._told.form == "csv":
+            table = Rows(descriptor, name, self._told.delimiter)
+            for row in table.rows(start.offset, start.line):
+                if not row.complete and not settled:
+                    return
+                if row.cells or row.fault:
+                    yield self._row(table.header, row, name)
+            return
+        for line in lines(descriptor, start.offset, start.line):
+            entry = self._line(line, name, settled=settled)
+            if entry is not None:
+                yield entry
+
+    def _line(self, line: Line, name: str, *, settled: bool) -> Entry | None:
+        if not line.raw.strip():
+            return Entry(None, None, line.end, line.number)
+        where = f"Line {line.number} of {name}"
+        if line.cut:
+            return _bad(line, "LINE_TOO_LONG", f"{where} is longer than {LONGEST:,} bytes.")
+        try:
+            record = decode_json(line.raw, where)
+        except DataFailure as failure:
+            if not line.complete and not settled:
+                # Somebody is still writing it; the next reading finds it whole.
+                return None
+            return _bad(line, failure.reason.replace("ANSWER", "LINE"), failure.message)
+        if not isinstance(record, dict):
+            return _bad(line, "LINE_NOT_OBJECT", f"{where} is no JSON object.")
+        return Entry(self._placed(record, name, line.number), None, line.end, line.number, len(line.raw))
+
+    def _row(self, header: list[str], row: Row, name: str) -> Entry:
+        where = f"Line {row.line} of {name}"
+        if row.fault:
+            reject = ReadReject({"line": row.line, "text": row.raw}, "ROW_INVALID", f"{where}: {row.fault}.")
+            return Entry(None, reject, row.end, row.line)
+        if len(row.cells) != len(header):
+            message = f"{where} has {len(row.cells)} cells where the header has {len(header)}."
+            reject = ReadReject({"line": row.line, "text": row.raw}, "ROW_INVALID", message)
+            return Entry(None, reject, row.end, row.line)
+        record = dict(zip(header, row.cells, strict=True))
+        return Entry(self._placed(record, name, row.line), None, row.end, row.line, len(row.raw))
+
+    def _placed(self, record: dict[str, Any], name: str, line: int) -> dict[str, Any]:
+        return {**record, "_file": name, "_line": line} if self._told.place_fields else record
+
+
+def _document(descriptor: int, name: str, told: StreamSettings, start: Place) -> tuple[Iterator[Entry], str]:
+    """The records of a JSON document and the fingerprint of its content.
+
+    Raises:
+        DataFailure: It is too large, no JSON, or has no records where the settings say.
+    """
+    size = os.fstat(descriptor).st_size
+    if size > LARGEST_DOCUMENT:
+        message = f"{name} has {size:,} bytes; a JSON document may have {LARGEST_DOCUMENT:,}. Use JSON Lines."
+        raise DataFailure("DOCUMENT_TOO_LARGE", message)
+    raw = os.pread(descriptor, size, 0)
+    fingerprint = hashlib.sha256(raw).hexdigest()
+    if start.head == fingerprint and start.line == 0:
+        return iter(()), fingerprint
+    found = decode_json(raw, name)
+    if told.records_path:
+        found = at_path(found, told.records_path)
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list):
+        at = told.records_path or "its top"
+        message = f"{name} has no list of records at {at}; correct records_path."
+        raise DataFailure("RECORDS_MISSING", message, path="records_path")
+    skip = start.line if start.head == fingerprint else 0
+    return (
+        _item(name, told, number, item) for number, item in enumerate(found, 1) if number > skip
+    ), fingerprint
+
+
+def _item(name: str, told: StreamSettings, number: int, item: Any) -> Entry:
+    if not isinstance(item, dict):
+        reject = ReadReject(item, "RECORD_NOT_OBJECT", f"Record {number} of {name} is no JSON object.")
+        return Entry(None, reject, 0, number)
+    placed = {**item, "_file": name, "_line": number} if told.place_fields else item
+    return Entry(placed, None, 0, number)
+
+
+def _bad(line: Line, reason: str, message: str) -> Entry:
+    record = {"line": line.number, "text": line.raw[:1000].decode(errors="replace")}
+    return Entry(None, ReadReject(record, reason, message), line.end, line.number)
+
+
+def _some(entries: Iterator[Entry], most: int) -> list[Entry]:
+    """The entries of one page: by number, and by bytes for long lines."""
+    taken: list[Entry] = []
+    size = 0
+    for entry in islice(entries, most):
+        taken.append(entry)
+        size += entry.size
+        if size >= _PAGE_BYTES:
+            break
+    return taken
+
+
+def _mark(descriptor: int) -> str:
+    told = os.fstat(descriptor)
+    return f"{told.st_dev}:{told.st_ino}"
+
+
+def _head(descriptor: int, offset: int) -> str:
+    """Fingerprint of the first bytes, as far as they were read."""
+    length = min(_HEAD, offset)
+    return f"{length}:{hashlib.sha256(os.pread(descriptor, length, 0)).hexdigest()[:16]}"
+
+
+def _place(descriptor: int, told: dict[str, Any] | None) -> Place:
+    """Where to go on; the beginning when the file is not the one that was read."""
+    if not told:
+        return Place()
+    place = Place(int(told["offset"]), int(told["line"]), str(told["head"]))
+    if ":" not in place.head:
+        return place
+    same = os.fstat(descriptor).st_size >= place.offset and _head(descriptor, place.offset) == place.head
+    return place if same else Place()
+
+
+def _settled(descriptor: int, mode: ReadMode) -> bool:
+    """Whether nobody writes the file any more, so that its last line is as it will be."""
+    age = time.time() - os.fstat(descriptor).st_mtime
+    return mode == ReadMode.FULL or age > _SETTLED_SECONDS
