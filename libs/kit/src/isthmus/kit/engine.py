@@ -74,9 +74,8 @@ class Engine:
         return port
 
     async def wait(self) -> None:
-        """Return when the server has stopped, which only `stop` brings about."""
-        assert self._server is not None
-        await self._server.wait_for_termination()
+        """Wait until cancelled; cancelling gRPC's own wait would disturb its shutdown."""
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Take no new calls, finish those in flight, then close everything; each step has a limit."""
@@ -120,6 +119,8 @@ class Engine:
         """Open what the settings name, in the order in which it is needed."""
         if self._settings.database_url.get_secret_value():
             await self._open_database()
+        if self._settings.nats_url:
+            self._open_bus()
         if self._settings.vault_addr and self._settings.vault_token_file is not None:
             self._open_vault(self._settings.vault_addr, self._settings.vault_token_file)
 
@@ -127,6 +128,14 @@ class Engine:
         from isthmus.kit.vault import Vault
 
         self._chassis.secrets = Vault(address, token_file)
+
+    def _open_bus(self) -> None:
+        from isthmus.kit.bus import Bus
+
+        bus = Bus(self._settings.nats_url, self._name)
+        self._closers.append(bus.close)
+        self._chassis.connection = bus
+        self._supervisor.start("bus", bus.run)
 
     async def _open_database(self) -> None:
         from isthmus.kit.db import Database
@@ -152,6 +161,21 @@ class Engine:
     def _start_work(self) -> None:
         for number, task in enumerate(self._wiring.tasks):
             self._supervisor.start(getattr(task, "__qualname__", f"task-{number}"), task)
+        if self._chassis.database is not None:
+            self._start_event_work()
+
+    def _start_event_work(self) -> None:
+        from isthmus.kit.janitor import Janitor
+        from isthmus.kit.relay import Relay
+        from isthmus.kit.subscription import Subscription
+
+        chassis = self._chassis
+        self._supervisor.start("janitor", Janitor(chassis.db).run)
+        if chassis.connection is not None:
+            self._supervisor.start("relay", Relay(chassis.db, chassis.bus, chassis.outbox).run)
+        for consumer in self._wiring.consumers:
+            subscription = Subscription(consumer, chassis.db, chassis.bus)
+            self._supervisor.start(f"consumer {consumer.durable}", subscription.run)
 
     def _lookup(self) -> KeyLookup | None:
         if not self._settings.peer_address("identity"):

@@ -1,0 +1,204 @@
+"""Runs one consumer: takes events, gives each its effect once, sets aside what cannot be handled."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any
+
+from isthmus.kit.bus import CORRELATION_HEADER, EVENTS_STREAM, Bus
+from isthmus.kit.consumer import Consumer
+from isthmus.kit.db.database import Database
+from isthmus.kit.errors import fault_of
+from isthmus.kit.event import ReceivedEvent
+from isthmus.kit.logs import logger, safe_text
+from isthmus.kit.metrics import counter
+from isthmus.kit.principal import acting_for, correlated
+from isthmus.kit.trace import HEADER as TRACE_HEADER
+from isthmus.kit.trace import continue_trace
+from isthmus.resilience.faults import RetryLater
+from nats import errors
+from nats.js import api
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_BATCH = 16
+_PULL_SECONDS = 5.0
+_LONGEST_PAUSE = 60.0
+_LONGEST_WAIT_FOR_OTHERS = 10.0
+_FINISH_SECONDS = 5.0
+_REMEMBERED_FAILURES = 1000
+
+_log = logger(__name__)
+_handled = counter("isthmus.events.handled", "Events by consumer and outcome")
+
+_REMEMBER = text(
+    "INSERT INTO inbox (tenant_id, consumer, event_id) VALUES (:tenant_id, :consumer, :event_id) "
+    "ON CONFLICT DO NOTHING"
+)
+
+
+class Subscription:
+    """One consumer at work.
+
+    Args:
+        consumer: What to do with which events.
+        db: The service's database, which has the table `inbox`.
+        bus: Where the events come from.
+    """
+
+    def __init__(self, consumer: Consumer, db: Database, bus: Bus) -> None:
+        self._consumer = consumer
+        self._db = db
+        self._bus = bus
+        self._failures: OrderedDict[str, int] = OrderedDict()
+
+    async def run(self) -> None:
+        """Consume for ever; makes the durable consumer again when NATS has lost it."""
+        while True:
+            await self._bus.ready()
+            generation = self._bus.incarnation.generation
+            try:
+                pull = await self._bind()
+            except (errors.Error, OSError) as error:
+                _log.warning("consumer waits", durable=self._consumer.durable, kind=type(error).__name__)
+                await asyncio.sleep(1.0)
+                continue
+            try:
+                while generation == self._bus.incarnation.generation:
+                    for message in await self._fetch(pull):
+                        await self._finish(message)
+            except (errors.Error, OSError) as error:
+                _log.info("consumer binds again", durable=self._consumer.durable, kind=type(error).__name__)
+                await asyncio.sleep(0.5)
+            finally:
+                await self._release(pull)
+
+    async def _bind(self) -> Any:
+        wanted = self._consumer
+        config = api.ConsumerConfig(
+            durable_name=wanted.durable,
+            filter_subjects=list(wanted.subjects),
+            deliver_policy=api.DeliverPolicy.ALL,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=wanted.ack_wait,
+            max_deliver=-1,  # the bound is kept here, where a failure is told from an outage
+        )
+        await self._bus.jetstream.add_consumer(EVENTS_STREAM, config)
+        return await self._bus.jetstream.pull_subscribe_bind(wanted.durable, EVENTS_STREAM)
+
+    async def _fetch(self, pull: Any) -> list[Any]:
+        try:
+            messages: list[Any] = await pull.fetch(_BATCH, timeout=_PULL_SECONDS)
+        except TimeoutError:
+            await self._bus.jetstream.consumer_info(EVENTS_STREAM, self._consumer.durable)
+            return []
+        return messages
+
+    async def _release(self, pull: Any) -> None:
+        try:
+            await pull.unsubscribe()
+        except (errors.Error, OSError):
+            _log.debug("unsubscribe failed", durable=self._consumer.durable)
+
+    async def _finish(self, message: Any) -> None:
+        """Handle one message to its end, also when the service is told to stop meanwhile."""
+        work = asyncio.ensure_future(self._handle(message))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work}, timeout=_FINISH_SECONDS)
+            work.cancel()
+            raise
+
+    async def _handle(self, message: Any) -> None:
+        event = received(message.subject, message.data)
+        if event is None:
+            await self._set_aside(message, "EVENT_UNREADABLE")
+            return
+        headers = message.headers or {}
+        continue_trace(headers.get(TRACE_HEADER, ""))
+        with correlated(headers.get(CORRELATION_HEADER, event.id)), acting_for(event.tenant_id):
+            try:
+                await self._apply(event)
+            except Exception as error:
+                await self._failed(message, event, error)
+                return
+        self._failures.pop(event.id, None)
+        _handled.add(1, durable=self._consumer.durable, outcome="done")
+        await message.ack()
+
+    async def _apply(self, event: ReceivedEvent) -> None:
+        """Run the handler and remember the event, in one transaction, unless it was handled before."""
+        async with self._transaction(event) as conn:
+            key = {
+                "tenant_id": event.tenant_id,
+                "consumer": self._consumer.durable,
+                "event_id": event.id,
+            }
+            if (await conn.execute(_REMEMBER, key)).rowcount:
+                await self._consumer.handle(conn, event)
+
+    def _transaction(self, event: ReceivedEvent) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._db.system() if self._consumer.system else self._db.tenant(event.tenant_id)
+
+    async def _failed(self, message: Any, event: ReceivedEvent, error: Exception) -> None:
+        fault = fault_of(error)
+        if isinstance(fault, RetryLater):
+            # An outage is not the event's fault: it waits, however long, and is not set aside.
+            pause = self._consumer.backoff * 2.0 ** min(message.metadata.num_delivered - 1, 10)
+            await message.nak(delay=min(pause, _LONGEST_WAIT_FOR_OTHERS))
+            return
+        failures = self._count(event.id)
+        reason = fault.reason if fault else type(error).__name__
+        if failures >= self._consumer.max_deliver:
+            _log.error("event set aside", error, durable=self._consumer.durable, event_id=event.id)
+            await self._set_aside(message, reason, safe_text(error))
+            return
+        _log.warning("event failed", durable=self._consumer.durable, event_id=event.id, reason=reason)
+        pause = self._consumer.backoff * 2.0 ** min(failures - 1, 10)
+        await message.nak(delay=min(pause, _LONGEST_PAUSE))
+
+    def _count(self, event_id: str) -> int:
+        failures = self._failures.pop(event_id, 0) + 1
+        self._failures[event_id] = failures
+        while len(self._failures) > _REMEMBERED_FAILURES:
+            self._failures.popitem(last=False)
+        return failures
+
+    async def _set_aside(self, message: Any, reason: str, why: str = "") -> None:
+        """Keep the message for a human on the dead-letter subject, then take it off the consumer."""
+        durable = self._consumer.durable
+        headers = {
+            "isthmus-subject": message.subject,
+            "isthmus-reason": reason,
+            "isthmus-error": why.replace("\n", " ").replace("\r", " ")[:500],
+        }
+        sequence = message.metadata.sequence.stream
+        await self._bus.publish(
+            f"isthmus.dead.{durable}", message.data, message_id=f"{durable}-{sequence}", headers=headers
+        )
+        _handled.add(1, durable=durable, outcome="dead")
+        await message.term()
+
+
+def received(subject: str, data: bytes) -> ReceivedEvent | None:
+    """Read a CloudEvent in structured JSON; None when it is not one of ours."""
+    try:
+        envelope = json.loads(data)
+        return ReceivedEvent(
+            id=envelope["id"],
+            type=envelope["type"],
+            tenant_id=envelope["tenantid"],
+            source=envelope["source"],
+            subject=envelope.get("subject", ""),
+            time=datetime.fromisoformat(envelope["time"]),
+            data=envelope.get("data") or {},
+            nats_subject=subject,
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+__all__ = ["Subscription", "received"]
