@@ -1,0 +1,294 @@
+"""One attempt from the lease to its end."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.delivery import Delivery, DestinationFault
+from isthmus.host.attempt.lease import Lease, LeaseLost
+from isthmus.host.attempt.pieces import Piece
+from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
+from isthmus.host.attempt.quarantine import Quarantine
+from isthmus.host.attempt.reading import Layout, SourceFault, SourceReader
+from isthmus.host.attempt.requeue import requeued_pages
+from isthmus.host.attempt.settling import Settling
+from isthmus.host.backend import Backend
+from isthmus.host.control import ControlPlane
+from isthmus.host.failures import error_message
+from isthmus.host.reports import Log, Reports
+from isthmus.host.settings import HostSettings
+from isthmus.kit.logs import logger
+from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
+from isthmus.resilience import Broken, Fault
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.type.v1 import batch_pb2 as batch
+
+_log = logger(__name__)
+_Finish = scheduling.FinishAttemptRequest
+_Error = scheduling.ExecutionError
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every attempt of a host works with."""
+
+    backend: Backend
+    control: ControlPlane
+    preparing: Preparing
+    reports: Reports
+    settings: HostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, and what it did up to its durable positions."""
+
+    outcome: int
+    counts: batch.Counts
+    error: scheduling.ExecutionError | None = None
+
+
+class Attempt:
+    """Carries out an execution as far as it gets.
+
+    Args:
+        tools: What it works with.
+        tenant_id: Whose execution it is.
+        grant: The lease.
+        stop: Set when the host has to stop.
+    """
+
+    def __init__(
+        self, tools: Tools, tenant_id: str, grant: scheduling.AcquireLeaseResponse, stop: asyncio.Event
+    ) -> None:
+        settings = tools.settings
+        self._tools = tools
+        self._tenant_id = tenant_id
+        self._grant = grant
+        self._stop = stop
+        self._is_requeue = grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
+        self._lease = Lease(
+            tools.control,
+            grant,
+            commit_seconds=settings.commit_seconds,
+            renew_seconds=settings.renew_seconds,
+        )
+
+    async def run(self) -> scheduling.Execution | None:
+        """Do the work and give the lease back.
+
+        Returns:
+            The execution afterwards; None where another attempt has taken over.
+        """
+        self._say(Log.TYPE_INFO, f"Attempt {self._grant.attempt} at {self._grant.flow.name} began.")
+        keeping = asyncio.create_task(self._lease.keep())
+        working = asyncio.create_task(self._work())
+        try:
+            await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost = await _ended(keeping)
+            failed = await _ended(working)
+        if isinstance(lost, LeaseLost) or isinstance(failed, LeaseLost):
+            _log.warning("attempt abandoned", execution_id=self._id, why=str(lost or failed))
+            return None
+        ending = self._failed(lost) if lost and failed else working.result()
+        return await self._finish(ending)
+
+    async def _work(self) -> Ending:
+        try:
+            return await self._carry_out()
+        except LeaseLost:
+            raise
+        except Exception as error:
+            return self._failed(error)
+
+    async def _carry_out(self) -> Ending:
+        grant, tools = self._grant, self._tools
+        preparation = await tools.preparing.prepare(self._tenant_id, grant)
+        reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
+        layout = await self._layout(reader)
+        settling = self._settling(preparation)
+        delivery = Delivery(
+            opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id),
+            lambda: tools.preparing.destination(grant.flow.destination.instance_id),
+            settling,
+            patience=tools.settings.patience_seconds,
+            answer_seconds=tools.settings.answer_seconds,
+        )
+        producing = self._produce(reader, layout, preparation, delivery)
+        return await self._move(producing, delivery, settling)
+
+    async def _layout(self, reader: SourceReader) -> Layout:
+        """What the source offers; requeued records that carry their own key do not need it."""
+        flow = self._grant.flow
+        if self._is_requeue and flow.destination_key:
+            return Layout(connector.StreamSpec(stream=flow.source.stream), ("",))
+        return await reader.layout(flow.source.stream)
+
+    def _settling(self, preparation: Preparation) -> Settling:
+        grant = self._grant
+        quarantine = Quarantine(
+            self._tools.control,
+            flow_id=grant.flow.flow_id,
+            execution_id=self._id,
+            mapping_id=grant.flow.mapping_id,
+            mapping_version=preparation.mapping_version,
+            patience=self._tools.settings.patience_seconds,
+        )
+        return Settling(
+            self._lease,
+            quarantine,
+            is_requeue=self._is_requeue,
+            most_quarantined=0 if self._is_requeue else grant.flow.failure_policy.max_quarantined,
+            quarantined_before=grant.execution.counts.quarantined,
+        )
+
+    async def _produce(
+        self, reader: SourceReader, layout: Layout, preparation: Preparation, delivery: Delivery
+    ) -> None:
+        grant = self._grant
+        if not self._is_requeue:
+            checkpoints = {one.partition: one for one in grant.checkpoints}
+            mode = read_mode(grant.flow, layout.stream)
+            await reader.read(layout, mode, checkpoints, preparation.mapper, delivery)
+            return
+        pages = requeued_pages(
+            self._tools.control,
+            grant.flow.flow_id,
+            grant.quarantine_ids,
+            patience=self._tools.settings.patience_seconds,
+        )
+        async for page in pages:
+            for piece in preparation.mapper.pieces(page, "", delivery.limits):
+                await delivery.offer(piece)
+        await delivery.offer(Piece(boundary=True, complete=True))
+
+    async def _move(self, work: Any, delivery: Delivery, settling: Settling) -> Ending:
+        """Read, map and deliver side by side until the end, a failure, or a wish to stop."""
+        producing = asyncio.create_task(work)
+        delivering = asyncio.create_task(delivery.run())
+        halting = asyncio.create_task(self._halted())
+        try:
+            await asyncio.wait({producing, delivering, halting}, return_when=asyncio.FIRST_COMPLETED)
+            failed = await _ended(producing)
+            await delivery.close()
+            if failed is None:
+                await asyncio.wait({delivering, halting}, return_when=asyncio.FIRST_COMPLETED)
+            # What is in flight becomes durable, so that the next attempt need not repeat it.
+            await asyncio.wait({delivering}, timeout=self._tools.settings.stop_seconds)
+        finally:
+            halted = halting.done()
+            undelivered = await _ended(delivering)
+            await _ended(producing)
+            await _ended(halting)
+        if isinstance(undelivered, LeaseLost):
+            raise undelivered
+        if failed is None and undelivered is None:
+            settling.check_complete()
+            return Ending(_Finish.OUTCOME_COMPLETED, settling.counts)
+        if halted:
+            return self._halt()
+        raise _first_cause(undelivered, failed)
+
+    async def _halted(self) -> None:
+        """Return when the host has to stop or a person wants the execution to."""
+        waits = [
+            asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(self._lease.cancel_requested.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _halt(self) -> Ending:
+        if self._lease.cancel_requested.is_set():
+            return Ending(_Finish.OUTCOME_CANCELLED, self._lease.counts)
+        message = "The host was stopped; another one goes on from the last position."
+        error = _Error(kind=_Error.KIND_STOPPED, reason="HOST_STOPPED", message=message)
+        return Ending(_Finish.OUTCOME_FAILED, self._lease.counts, error)
+
+    def _failed(self, cause: BaseException) -> Ending:
+        if self._stop.is_set():
+            return self._halt()
+        flow = self._grant.flow
+        doing = f"Preparing {flow.name}"
+        if isinstance(cause, SourceFault):
+            doing, cause = f"Reading {flow.source.stream} of {flow.source.instance_id}", cause.fault
+        elif isinstance(cause, DestinationFault):
+            doing = f"Writing {flow.destination.stream} of {flow.destination.instance_id}"
+            cause = cause.fault
+        if not isinstance(cause, Fault):
+            _log.error("attempt failed unexpectedly", cause, execution_id=self._id)
+            cause = Broken("HOST_DEFECT", f"The host failed with {type(cause).__name__}; report this.")
+        return Ending(_Finish.OUTCOME_FAILED, self._lease.counts, error_message(cause, doing))
+
+    async def _finish(self, ending: Ending) -> scheduling.Execution | None:
+        execution = await self._lease.finish(ending.outcome, error=ending.error, counts=ending.counts)
+        self._report(ending)
+        return execution
+
+    def _report(self, ending: Ending) -> None:
+        counts, error, flow = ending.counts, ending.error, self._grant.flow
+        arrived = counts.created + counts.updated + counts.unchanged + counts.deleted
+        told = {
+            _Finish.OUTCOME_COMPLETED: (
+                Log.TYPE_SUCCESS,
+                f"{flow.name}: {counts.read} records read, {arrived} arrived, "
+                f"{counts.filtered} left out, {counts.quarantined} in quarantine.",
+            ),
+            _Finish.OUTCOME_CANCELLED: (Log.TYPE_WARNING, f"{flow.name} was stopped on request."),
+            _Finish.OUTCOME_FAILED: (Log.TYPE_ERROR, error.message if error else f"{flow.name} failed."),
+        }
+        kind, message = told[_Finish.Outcome.ValueType(ending.outcome)]
+        if error is not None and error.kind == _Error.KIND_STOPPED:
+            kind = Log.TYPE_INFO
+        self._say(kind, message)
+        self._tools.reports.usage(
+            self._tenant_id,
+            monitoring.UsageSample(
+                sample_id=f"{self._id}.{self._grant.fencing_token}",
+                instance_id=flow.source.instance_id,
+                is_failure=kind == Log.TYPE_ERROR,
+                is_unavailable=error is not None and error.kind == _Error.KIND_TRANSIENT,
+                api_calls=counts.api_calls,
+                bytes=counts.bytes_sent,
+                records=counts.read,
+                throttled=counts.throttled,
+            ),
+        )
+
+    def _notice(self, notice: connector.Notice) -> None:
+        kind = Log.TYPE_WARNING if notice.level == connector.Notice.LEVEL_WARNING else Log.TYPE_INFO
+        self._say(kind, f"{notice.reason}: {notice.message}")
+
+    def _say(self, kind: "Log.Type.ValueType", message: str) -> None:
+        self._tools.reports.log(
+            self._tenant_id,
+            kind,
+            message,
+            instance_id=self._grant.flow.source.instance_id,
+            execution_id=self._id,
+        )
+
+    @property
+    def _id(self) -> str:
+        return self._grant.execution.execution_id
+
+
+def _first_cause(undelivered: BaseException | None, failed: BaseException | None) -> BaseException:
+    """The failure that came first: a task that was merely cancelled is a consequence."""
+    causes = [one for one in (undelivered, failed) if one and not isinstance(one, asyncio.CancelledError)]
+    return causes[0] if causes else Broken("DELIVERY_INCOMPLETE", "Batches in flight were not acknowledged.")
+
+
+async def _ended(task: "asyncio.Task[Any]") -> BaseException | None:
+    """Cancel a task that still runs, wait for it, and return what it ended with."""
+    task.cancel()
+    result: Any = (await asyncio.gather(task, return_exceptions=True))[0]
+    return result if isinstance(result, BaseException) else None
+
+
+__all__ = ["Attempt", "Ending", "Tools"]

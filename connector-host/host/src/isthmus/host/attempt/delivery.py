@@ -1,0 +1,250 @@
+"""Sends batches to a destination within its credit, and settles them in order.
+
+Batches that are not acknowledged are kept. When the stream breaks, a new one is opened and exactly
+these batches are sent again under their old sequence numbers, so a destination that has applied one
+of them recognises it.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.lease import LeaseLost
+from isthmus.host.attempt.pieces import Limits, Piece, Unit, batch_of
+from isthmus.host.attempt.waiting import Waiting
+from isthmus.host.control import passes
+from isthmus.host.failures import is_authentication
+from isthmus.kit.errors import fault_from_rpc_error
+from isthmus.kit.logs import logger
+from isthmus.resilience import Backoff, Broken, Fault, OutOfTime, RetryLater
+
+_STREAM_SECONDS = 24 * 3600.0
+_MOST_CREDIT = 8
+_MOST_RECORDS = 1000
+_MOST_BYTES = 1024 * 1024
+_log = logger(__name__)
+
+Connect = Callable[[], Awaitable[Any]]
+Settle = Callable[[Unit, connector.BatchAck], Awaitable[None]]
+
+
+class DestinationFault(Exception):
+    """What the destination answered, or what keeps it from answering."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class Delivery:
+    """One `Write` to a destination, however many streams it takes.
+
+    Args:
+        opening: The first message of each stream.
+        connect: Gives the stub of a host of the destination.
+        settle: Called in order for each unit that is durable at the destination.
+        patience: Seconds without progress after which a destination that is away is given up.
+        answer_seconds: Longest wait for one acknowledgement.
+    """
+
+    def __init__(
+        self,
+        opening: connector.WriteOpen,
+        connect: Connect,
+        settle: Settle,
+        *,
+        patience: float = 60.0,
+        answer_seconds: float = 300.0,
+    ) -> None:
+        self._opening = opening
+        self._connect = connect
+        self._settle = settle
+        self._patience = patience
+        self._answer_seconds = answer_seconds
+        self._changed = asyncio.Condition()
+        self._waiting = Waiting()
+        self._units: deque[Unit] = deque()
+        self._on_stream = 0
+        self._credit = 1
+        self._sequences: dict[str, int] = {}
+        self._closed = False
+        self._settled = 0
+        self.limits = Limits(_MOST_RECORDS, _MOST_BYTES)
+
+    async def offer(self, piece: Piece) -> None:
+        """Take a piece; returns when there is room for the next one."""
+        async with self._changed:
+            self._waiting.add(piece.split(self.limits))
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: self._closed or self._waiting.has_room(self.limits))
+
+    async def close(self) -> None:
+        """Say that no more pieces come; `run` ends when everything is settled."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def run(self) -> None:
+        """Deliver until closed and settled.
+
+        Raises:
+            DestinationFault: The destination refuses, or has been away for too long.
+            LeaseLost: A newer attempt writes the flow.
+        """
+        pauses, tries, away_since, renewed = Backoff(first=0.1, longest=5.0), 0, 0.0, False
+        while await self._has_records():
+            seen = self._settled
+            try:
+                await self._one_stream()
+            except DestinationFault as broken:
+                fault = broken.fault
+                if fault.reason == "FENCED":
+                    raise LeaseLost("FENCED") from fault
+                if tries == 0 or self._settled > seen:
+                    tries, away_since, renewed = 0, time.monotonic(), False
+                tries += 1
+                self._judge(fault, away_since, renewed=renewed)
+                renewed = renewed or is_authentication(fault)
+                await asyncio.sleep(pauses.wait(tries, getattr(fault, "retry_after", None)))
+
+    def _judge(self, fault: Fault, away_since: float, *, renewed: bool) -> None:
+        """Decide whether it is worth opening another stream.
+
+        Raises:
+            DestinationFault: It is not.
+        """
+        if is_authentication(fault) and not renewed:
+            return  # the destination's host asks for the secret anew, once
+        if not passes(fault) or time.monotonic() - away_since > self._patience:
+            raise DestinationFault(fault)
+        _log.info("the destination is away", reason=fault.reason, why=fault.message)
+
+    async def _has_records(self) -> bool:
+        """Settle what needs no destination; tell whether something is left that does."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._waiting or self._units or self._closed)
+                if self._units:
+                    return True
+                if not self._waiting:
+                    return False
+                if self._waiting.first.records:
+                    return True
+                unit = Unit(self._waiting.take_empty())
+                self._changed.notify_all()
+            await self._settle(unit, connector.BatchAck())
+
+    async def _one_stream(self) -> None:
+        """Open a stream, send what is not acknowledged, go on until there is nothing left."""
+        try:
+            stub = await self._connect()
+        except Fault as fault:
+            raise DestinationFault(fault) from fault
+        call = stub.Write(timeout=_STREAM_SECONDS)
+        self._on_stream = 0
+        sending = asyncio.create_task(self._send(call))
+        try:
+            self._welcome((await self._answer(call, "ready")).ready)
+            async with self._changed:
+                self._waiting.fit(self.limits)
+                self._changed.notify_all()
+            await self._settle_in_order(call)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            call.cancel()
+
+    def _welcome(self, ready: connector.WriteReady) -> None:
+        self._credit = max(1, min(ready.credit, _MOST_CREDIT))
+        self.limits = Limits(
+            min(ready.max_batch_records or _MOST_RECORDS, _MOST_RECORDS),
+            min(ready.max_batch_bytes or _MOST_BYTES, _MOST_BYTES),
+        )
+
+    async def _settle_in_order(self, call: Any) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._units or self._is_done())
+                if not self._units:
+                    return
+                unit = self._units[0]
+            ack = connector.BatchAck()
+            if unit.batch is not None:
+                ack = (await self._answer(call, "ack")).ack
+                if ack.sequence != unit.sequence or ack.partition != unit.batch.partition:
+                    message = f"Batch {ack.sequence} was acknowledged where {unit.sequence} was due."
+                    raise DestinationFault(Broken("ACKNOWLEDGEMENT_INVALID", message))
+                ack.retries += unit.sent - 1
+            await self._settle(unit, ack)
+            async with self._changed:
+                self._settled += 1
+                self._units.popleft()
+                self._on_stream = max(0, self._on_stream - 1)
+                self._changed.notify_all()
+
+    async def _send(self, call: Any) -> None:
+        """Put onto one stream: the opening, what is not acknowledged, and what comes."""
+        try:
+            await call.write(connector.WriteRequest(open=self._opening))
+            while True:
+                async with self._changed:
+                    await self._changed.wait_for(self._may_send)
+                    unit = self._next_unit()
+                    self._changed.notify_all()
+                if unit.batch is not None:
+                    unit.sent += 1
+                    await call.write(connector.WriteRequest(batch=unit.batch))
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # whoever reads the stream learns why it broke
+
+    def _may_send(self) -> bool:
+        if self._on_stream < len(self._units):
+            return True
+        if not self._waiting or len(self._units) >= self._credit:
+            return False
+        # While the destination is busy small pages are gathered, so that it gets them together.
+        return not self._units or self._closed or self._waiting.is_full(self.limits)
+
+    def _next_unit(self) -> Unit:
+        if self._on_stream == len(self._units):
+            self._units.append(self._numbered(self._waiting.take_joined(self.limits)))
+        unit = self._units[self._on_stream]
+        self._on_stream += 1
+        return unit
+
+    def _numbered(self, pieces: list[Piece]) -> Unit:
+        partition = pieces[-1].partition
+        sequence = self._sequences.get(partition, 0) + 1
+        batch = batch_of(pieces, sequence)
+        if batch is None:
+            return Unit(pieces)
+        self._sequences[partition] = sequence
+        return Unit(pieces, sequence, batch)
+
+    def _is_done(self) -> bool:
+        return self._closed and not self._waiting and not self._units
+
+    async def _answer(self, call: Any, kind: str) -> connector.WriteResponse:
+        """The next message of the stream, which has to be of one kind."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                answer = await call.read()
+        except TimeoutError as error:
+            message = f"The destination has been silent for {self._answer_seconds:.0f} seconds."
+            raise DestinationFault(OutOfTime("DESTINATION_SILENT", message)) from error
+        except grpc.RpcError as error:
+            raise DestinationFault(fault_from_rpc_error(error)) from error
+        if not isinstance(answer, connector.WriteResponse):
+            message = "The destination closed the stream; it is opened again."
+            raise DestinationFault(RetryLater("STREAM_CLOSED", message))
+        if answer.WhichOneof("item") != kind:
+            message = f"The destination sent {answer.WhichOneof('item')} where {kind} was due."
+            raise DestinationFault(Broken("ACKNOWLEDGEMENT_INVALID", message))
+        return answer
+
+
+__all__ = ["Delivery", "DestinationFault"]

@@ -1,0 +1,164 @@
+"""The lease on an execution: kept alive, told about progress, and given back at the end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from isthmus.host.control import ControlPlane, call, passes
+from isthmus.kit.logs import logger
+from isthmus.resilience import Backoff, Fault
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.type.v1 import batch_pb2 as batch
+
+_log = logger(__name__)
+_SHORTEST_LEASE = 2.0
+_LONGEST_LEASE = 600.0
+
+
+class LeaseLost(Exception):
+    """Another attempt has taken over, or may have: nothing more may be written."""
+
+
+class Lease:
+    """What one attempt and scheduling tell each other.
+
+    Args:
+        control: Where scheduling is.
+        grant: What AcquireLease answered.
+        commit_seconds: Least pause between two commits.
+        renew_seconds: Longest silence.
+    """
+
+    def __init__(
+        self,
+        control: ControlPlane,
+        grant: scheduling.AcquireLeaseResponse,
+        *,
+        commit_seconds: float = 0.25,
+        renew_seconds: float = 5.0,
+    ) -> None:
+        self._control = control
+        self._execution_id = grant.execution.execution_id
+        self._token = grant.fencing_token
+        self._commit_seconds = commit_seconds
+        self._renew_seconds = renew_seconds
+        self._expires_at = _ends(grant.lease_expire_time.seconds)
+        self._pending: dict[str, scheduling.Checkpoint] = {}
+        self._counts = batch.Counts()
+        self._dirty = asyncio.Event()
+        self.cancel_requested = asyncio.Event()
+        self.expected_records = 0
+
+    @property
+    def counts(self) -> batch.Counts:
+        """What the attempt did up to its durable positions."""
+        return self._counts
+
+    def note(self, checkpoints: Sequence[scheduling.Checkpoint], counts: batch.Counts) -> None:
+        """Take notice of positions that have become durable, with the counts that belong to them."""
+        for checkpoint in checkpoints:
+            self._pending[checkpoint.partition] = checkpoint
+        self._counts.CopyFrom(counts)
+        self._dirty.set()
+
+    async def keep(self) -> None:
+        """Commit what is noted and renew the lease, for ever.
+
+        Raises:
+            LeaseLost: Fenced, or scheduling was away for longer than the lease.
+            Fault: Scheduling refuses a commit for another reason.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._renew_seconds):
+                    await self._dirty.wait()
+            except TimeoutError:
+                await self._insist(self._renew)
+            else:
+                await asyncio.sleep(self._commit_seconds)  # positions that follow closely go along
+                self._dirty.clear()
+                await self._insist(self._commit)
+
+    async def finish(
+        self,
+        outcome: int,
+        *,
+        error: scheduling.ExecutionError | None = None,
+        counts: batch.Counts | None = None,
+    ) -> scheduling.Execution | None:
+        """Give the lease back; call it when `keep` runs no more.
+
+        Returns:
+            The execution as it stands; None where another attempt has taken over.
+        """
+        request = scheduling.FinishAttemptRequest(
+            execution_id=self._execution_id,
+            fencing_token=self._token,
+            outcome=scheduling.FinishAttemptRequest.Outcome.ValueType(outcome),
+            error=error,
+            counts=counts or self._counts,
+            checkpoints=list(self._pending.values()),
+        )
+        try:
+            answer = await self._insist(lambda: call(self._control.scheduling.FinishAttempt, request))
+        except LeaseLost:
+            return None
+        finished: scheduling.Execution = answer.execution
+        return finished
+
+    async def _commit(self) -> None:
+        sent = dict(self._pending)
+        request = scheduling.CommitCheckpointRequest(
+            execution_id=self._execution_id,
+            fencing_token=self._token,
+            checkpoints=list(sent.values()),
+            counts=self._counts,
+        )
+        self._heard(await call(self._control.scheduling.CommitCheckpoint, request))
+        for partition, checkpoint in sent.items():
+            if self._pending.get(partition) is checkpoint:
+                del self._pending[partition]
+
+    async def _renew(self) -> None:
+        request = scheduling.RenewLeaseRequest(
+            execution_id=self._execution_id,
+            fencing_token=self._token,
+            counts=self._counts,
+            expected_records=self.expected_records,
+        )
+        self._heard(await call(self._control.scheduling.RenewLease, request))
+
+    def _heard(self, answer: Any) -> None:
+        self._expires_at = _ends(answer.lease_expire_time.seconds)
+        if answer.is_cancel_requested:
+            self.cancel_requested.set()
+
+    async def _insist(self, tell: Callable[[], Awaitable[Any]]) -> Any:
+        """Repeat until scheduling hears it, or until the lease would have ended."""
+        pauses, tries = Backoff(first=0.2, longest=2.0), 0
+        while True:
+            try:
+                return await tell()
+            except Fault as fault:
+                if fault.reason in {"FENCED", "EXECUTION_ENDED", "EXECUTION_UNKNOWN"}:
+                    raise LeaseLost(fault.reason) from fault
+                if not passes(fault):
+                    raise
+                tries += 1
+                pause = pauses.wait(tries, getattr(fault, "retry_after", None))
+                if time.monotonic() + pause >= self._expires_at:
+                    _log.warning(
+                        "scheduling is away and the lease has ended", execution_id=self._execution_id
+                    )
+                    raise LeaseLost("SCHEDULING_UNREACHABLE") from fault
+                await asyncio.sleep(pause)
+
+
+def _ends(expire_seconds: int) -> float:
+    """Monotonic time of a lease's end; bounded, because the clocks of two machines may differ."""
+    lasting = min(max(expire_seconds - time.time(), _SHORTEST_LEASE), _LONGEST_LEASE)
+    return time.monotonic() + lasting
+
+
+__all__ = ["Lease", "LeaseLost"]

@@ -1,0 +1,282 @@
+"""From a source's page to pieces: mapped, keyed and encoded, a thousand records at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
+from isthmus.host.backend import SourcePage
+from isthmus.mapper import Plan, Rejection
+from isthmus.records.v1 import records_pb2 as records
+from isthmus.sdk.records import KEY_SEPARATOR, key_of
+from isthmus.type.v1 import batch_pb2 as batch
+
+_Stage = records.QuarantinedRecord
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+_TOO_LARGE = Reason(
+    "RECORD_TOO_LARGE", "The record is larger than a batch may be; leave fields out in the mapping."
+)
+_UNREADABLE = Reason("RECORD_INVALID", "The record is not a JSON object; mend the source.")
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Some records of a page while they are being mapped.
+
+    `records`, `keys` and `places` grow side by side; a place counts from the start of the slice.
+    """
+
+    page: SourcePage
+    start: int
+    records: list[bytes] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    filtered: list[int] = field(default_factory=list)
+
+    def source(self, place: int) -> Any:
+        """The record as the source gave it."""
+        return self.page.records[self.start + place]
+
+    def is_deletion(self, place: int) -> bool:
+        """Tell whether the source deleted the record."""
+        operations = self.page.operations
+        return operations is not None and operations[self.start + place] == batch.OPERATION_DELETE
+
+    def reject(self, place: int, stage: int, *reasons: Reason) -> None:
+        """Put a record aside."""
+        index, page = self.start + place, self.page
+        self.rejects.append(
+            Reject(
+                stage=stage,
+                record=page.records[index],
+                key=page.keys[index] if page.keys else "",
+                reasons=reasons,
+                deletes=self.is_deletion(place),
+                quarantine_id=page.quarantine_ids[index] if page.quarantine_ids else "",
+            )
+        )
+
+    def reject_unmapped(self, place: int, rejection: Rejection) -> None:
+        """Put a record aside that the mapping cannot map."""
+        reasons = (Reason(one.reason, one.message, one.target, one.source) for one in rejection.errors)
+        self.reject(place, _Stage.STAGE_MAP, *reasons)
+
+
+class PageMapper:
+    """Applies a plan to pages.
+
+    Args:
+        plan: None passes records on unchanged.
+        destination_key: Dotted paths in the mapped record; empty keeps the source's keys.
+    """
+
+    def __init__(self, plan: Plan | None, destination_key: Sequence[str] = ()) -> None:
+        self._plan = plan
+        self._key = _key_function(tuple(destination_key))
+
+    def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
+        """Give the pieces of a page, in order; the last one is its boundary."""
+        total = len(page.records)
+        rejects = [_unreadable(one.record, one.reason, one.message, one.path) for one in page.rejected]
+        start = 0
+        while True:
+            stop = min(start + limits.records, total)
+            cut = _cut(self._mapped(page, start, stop, limits), limits)
+            cut[0].rejects.extend(rejects)
+            cut[0].read += len(rejects)
+            rejects = []
+            if stop >= total:
+                cut[-1].boundary, cut[-1].position, cut[-1].barrier = True, page.position, page.barrier
+            for piece in cut:
+                piece.partition = partition
+            yield from cut
+            start = stop
+            if start >= total:
+                return
+
+    def _mapped(self, page: SourcePage, start: int, stop: int, limits: Limits) -> _Slice:
+        places = list(range(stop - start))
+        done = _Slice(page, start)
+        if self._plan is None and self._key is None:
+            self._pass(done, places)
+        elif page.operations is not None and self._key is None:
+            # Of a deleted record only its key is read, so it keeps the form the source gave it.
+            gone = _Slice(page, start)
+            self._pass(gone, [place for place in places if done.is_deletion(place)])
+            self._map(done, [place for place in places if not done.is_deletion(place)])
+            done = _interleaved(done, gone)
+        else:
+            self._map(done, places)
+        _refuse_large(done, limits)
+        return done
+
+    def _pass(self, done: _Slice, places: list[int]) -> None:
+        """Take records as they are."""
+        for place in places:
+            record = done.source(place)
+            if isinstance(record, bytes):
+                self._keep(done, place, record, None)
+            else:
+                self._encode(done, place, record)
+
+    def _map(self, done: _Slice, places: list[int]) -> None:
+        """Map records; each ends up kept, rejected or filtered."""
+        objects, kept = _decoded(done, places)
+        if self._plan is None:
+            self._encode_all(done, kept, objects)
+            return
+        mapped = self._plan.apply_many(objects)
+        self._encode_all(done, [kept[index] for index in mapped.indexes], mapped.records)
+        for rejection in mapped.rejected:
+            done.reject_unmapped(kept[rejection.index], rejection)
+        if mapped.filtered:
+            met = {*mapped.indexes, *(rejection.index for rejection in mapped.rejected)}
+            done.filtered = [kept[index] for index in range(len(objects)) if index not in met]
+
+    def _encode_all(self, done: _Slice, places: list[int], mapped: Sequence[Any]) -> None:
+        """Encode many at once; only when one of them does not fit, each is looked at by itself."""
+        page, start = done.page, done.start
+        try:
+            encoded = [_encode(record) for record in mapped]
+            if self._key is not None:
+                keys = [self._key(record) for record in mapped]
+            else:
+                keys = [page.keys[start + place] for place in places] if page.keys else []
+        except (LookupError, *_UNFIT):
+            for place, record in zip(places, mapped, strict=True):
+                self._encode(done, place, record)
+            return
+        done.records.extend(encoded)
+        done.keys.extend(keys)
+        done.places.extend(places)
+
+    def _encode(self, done: _Slice, place: int, record: Any) -> None:
+        try:
+            encoded = _encode(record)
+        except _UNFIT as error:
+            message = f"The record cannot be written as JSON ({type(error).__name__}); mend the mapping."
+            done.reject(place, _Stage.STAGE_VALIDATE, Reason("RECORD_NOT_JSON", message))
+        else:
+            self._keep(done, place, encoded, record)
+
+    def _keep(self, done: _Slice, place: int, encoded: bytes, record: Any) -> None:
+        if self._key is not None:
+            try:
+                done.keys.append(self._key(record))
+            except LookupError as missing:
+                path = str(missing.args[0])
+                message = f"The key field {path} is missing in the mapped record; map it."
+                done.reject(place, _Stage.STAGE_MAP, Reason("KEY_MISSING", message, target_path=path))
+                return
+        elif done.page.keys:
+            done.keys.append(done.page.keys[done.start + place])
+        done.records.append(encoded)
+        done.places.append(place)
+
+
+def _decoded(done: _Slice, places: list[int]) -> tuple[list[Any], list[int]]:
+    """The records as objects with their places; what cannot be read is rejected."""
+    sources = [done.source(place) for place in places]
+    if not any(isinstance(record, bytes) for record in sources):
+        return sources, places
+    objects: list[Any] = []
+    kept: list[int] = []
+    for place, record in zip(places, sources, strict=True):
+        try:
+            objects.append(_decode(record) if isinstance(record, bytes) else record)
+        except _UNFIT:
+            done.reject(place, _Stage.STAGE_READ, _UNREADABLE)
+        else:
+            kept.append(place)
+    return objects, kept
+
+
+def _refuse_large(done: _Slice, limits: Limits) -> None:
+    large = [index for index, record in enumerate(done.records) if len(record) > limits.size]
+    for index in reversed(large):
+        done.reject(done.places[index], _Stage.STAGE_VALIDATE, _TOO_LARGE)
+        del done.records[index], done.places[index]
+        if done.keys:
+            del done.keys[index]
+
+
+def _cut(done: _Slice, limits: Limits) -> list[Piece]:
+    """Cut a slice where it is too large; what did not get through is accounted for by the first part."""
+    pieces = [_piece(done, begin, end) for begin, end in _ends(done.records, limits.size)]
+    first = pieces[0]
+    first.rejects = done.rejects
+    first.filtered = len(done.filtered)
+    first.read += len(done.rejects) + len(done.filtered)
+    if done.page.quarantine_ids:
+        first.settled_ids = [done.page.quarantine_ids[done.start + place] for place in done.filtered]
+    return pieces
+
+
+def _piece(done: _Slice, begin: int, end: int) -> Piece:
+    page = done.page
+    places = [done.start + place for place in done.places[begin:end]]
+    keys = done.keys[begin:end]
+    encoded = done.records[begin:end]
+    return Piece(
+        read=len(places),
+        records=encoded,
+        keys=keys if any(keys) else [],
+        operations=None if page.operations is None else [page.operations[place] for place in places],
+        sources=[page.records[place] for place in places],
+        source_keys=[page.keys[place] for place in places] if page.keys else (),
+        quarantine_ids=[page.quarantine_ids[place] for place in places] if page.quarantine_ids else (),
+        size=sum(map(len, encoded)),
+    )
+
+
+def _interleaved(one: _Slice, other: _Slice) -> _Slice:
+    """Both slices in the order of the page, because the order is the order of effect."""
+    done = _Slice(one.page, one.start, rejects=[*one.rejects, *other.rejects], filtered=one.filtered)
+    keyed = bool(one.keys or other.keys)
+    rows = [
+        (place, record, part.keys[index] if part.keys else "")
+        for part in (one, other)
+        for index, (place, record) in enumerate(zip(part.places, part.records, strict=True))
+    ]
+    for place, record, key in sorted(rows, key=lambda row: row[0]):
+        done.places.append(place)
+        done.records.append(record)
+        if keyed:
+            done.keys.append(key)
+    return done
+
+
+def _ends(encoded: Sequence[bytes], size: int) -> list[tuple[int, int]]:
+    ends: list[tuple[int, int]] = []
+    begin = total = 0
+    for index, record in enumerate(encoded):
+        if total + len(record) > size and index > begin:
+            ends.append((begin, index))
+            begin, total = index, 0
+        total += len(record)
+    return [*ends, (begin, len(encoded))]
+
+
+def _key_function(paths: tuple[str, ...]) -> Callable[[Any], str] | None:
+    if not paths:
+        return None
+    if len(paths) > 1 or "." in paths[0]:
+        return lambda record: key_of(record, paths)
+    (name,) = paths
+
+    def key(record: Any) -> str:
+        value = record.get(name)
+        return value if type(value) is str and value and KEY_SEPARATOR not in value else key_of(record, paths)
+
+    return key
+
+
+def _unreadable(record: Any, reason: str, message: str, path: str) -> Reject:
+    return Reject(_Stage.STAGE_READ, record, "", (Reason(reason, message, source_path=path),))
+
+
+__all__ = ["PageMapper"]

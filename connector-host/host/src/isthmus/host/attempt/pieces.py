@@ -1,0 +1,194 @@
+"""Mapped records on their way to the destination, and how they are joined into batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.type.v1 import batch_pb2 as batch
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What fits into one batch."""
+
+    records: int = 1000
+    size: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing wrong with a record."""
+
+    reason: str
+    message: str
+    target_path: str = ""
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record for quarantine.
+
+    Attributes:
+        stage: Value of the contract's `QuarantinedRecord.Stage`.
+        record: As the source gave it: an object, or bytes.
+        deletes: The source deleted the record.
+        quarantine_id: Where it waited before, for records that were requeued.
+    """
+
+    stage: int
+    record: Any
+    key: str
+    reasons: tuple[Reason, ...]
+    deletes: bool = False
+    quarantine_id: str = ""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was asked of the source."""
+
+    api_calls: int = 0
+    retries: int = 0
+    throttled: int = 0
+
+
+@dataclass(slots=True)
+class Piece:
+    """Part of a page, ready to be sent.
+
+    Attributes:
+        read: Records of the source that this piece accounts for.
+        filtered: Those of them that the mapping leaves out.
+        records: The bytes of each mapped record.
+        keys: One for each of `records`, or none at all.
+        operations: One for each of `records`; None means that all are upserts.
+        sources: The source's form of each of `records`, for quarantine.
+        source_keys: The source's key of each of `records`.
+        rejects: Records that go to quarantine instead.
+        quarantine_ids: Where each of `records` waited before; empty unless requeued.
+        settled_ids: Requeued records that the mapping now leaves out.
+        boundary: A page ends here.
+        position: Where reading goes on behind it; only at a boundary.
+        complete: The partition ends here.
+    """
+
+    partition: str = ""
+    read: int = 0
+    filtered: int = 0
+    records: list[bytes] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    operations: list[Any] | None = None
+    sources: Sequence[Any] = ()
+    source_keys: Sequence[str] = ()
+    rejects: list[Reject] = field(default_factory=list)
+    quarantine_ids: Sequence[str] = ()
+    settled_ids: list[str] = field(default_factory=list)
+    size: int = 0
+    boundary: bool = False
+    position: batch.Position | None = None
+    complete: bool = False
+    barrier: bool = False
+    usage: Usage = field(default_factory=Usage)
+
+    def joins(self, head: "Piece", after: "Piece", records: int, size: int, limits: Limits) -> bool:
+        """Tell whether this piece may follow others, from `head` to `after`, in one batch.
+
+        Only whole pages are joined: counts can be told apart at the end of a batch only, and a
+        position is worth nothing without the counts that belong to it.
+        """
+        if not (after.boundary and self.boundary) or after.barrier or self.partition != head.partition:
+            return False
+        if not self.records:
+            return True
+        return (
+            bool(after.records)
+            and records + len(self.records) <= limits.records
+            and size + self.size <= limits.size
+            and (self.operations is None) == (head.operations is None)
+            and bool(self.keys) == bool(head.keys)
+        )
+
+    def split(self, limits: Limits) -> list["Piece"]:
+        """Return the parts that fit into a destination's batches; usually the piece itself."""
+        if len(self.records) <= limits.records and self.size <= limits.size:
+            return [self]
+        parts: list[Piece] = []
+        begin = total = 0
+        for index, record in enumerate(self.records):
+            if index > begin and (index - begin >= limits.records or total + len(record) > limits.size):
+                parts.append(self._part(begin, index))
+                begin, total = index, 0
+            total += len(record)
+        last = self._part(begin, len(self.records))
+        last.boundary, last.position, last.complete = self.boundary, self.position, self.complete
+        parts.append(last)
+        first = parts[0]
+        first.read += self.read - len(self.records)
+        first.filtered, first.rejects, first.usage = self.filtered, self.rejects, self.usage
+        first.settled_ids = self.settled_ids
+        return parts
+
+    def _part(self, begin: int, end: int) -> "Piece":
+        return Piece(
+            partition=self.partition,
+            read=end - begin,
+            records=self.records[begin:end],
+            keys=self.keys[begin:end],
+            operations=None if self.operations is None else self.operations[begin:end],
+            sources=self.sources[begin:end],
+            source_keys=self.source_keys[begin:end],
+            quarantine_ids=self.quarantine_ids[begin:end],
+            size=sum(map(len, self.records[begin:end])),
+            barrier=self.barrier,
+        )
+
+
+@dataclass(slots=True)
+class Unit:
+    """Pieces that are sent and acknowledged together.
+
+    Attributes:
+        sequence: The batch's number in its partition; 0 where there is nothing to send.
+        batch: None where there is nothing to send and only a position passes.
+        sent: How often the batch has been sent.
+    """
+
+    pieces: list[Piece]
+    sequence: int = 0
+    batch: batch.Batch | None = None
+    sent: int = 0
+
+    @property
+    def last(self) -> Piece:
+        """The piece whose position counts."""
+        return self.pieces[-1]
+
+    @property
+    def size(self) -> int:
+        """Bytes of record data."""
+        return sum(piece.size for piece in self.pieces)
+
+
+def batch_of(pieces: Sequence[Piece], sequence: int) -> batch.Batch | None:
+    """Return the batch that carries the records of some pieces; None when they have none."""
+    if not any(piece.records for piece in pieces):
+        return None
+    last = pieces[-1]
+    one = batch.Batch(
+        partition=last.partition,
+        sequence=sequence,
+        encoding=batch.ENCODING_JSON,
+        barrier=last.barrier,
+    )
+    for piece in pieces:
+        one.records.extend(piece.records)
+        one.keys.extend(piece.keys)
+        if piece.operations is not None:
+            one.operations.extend(piece.operations)
+    if last.position is not None:
+        one.position.CopyFrom(last.position)
+    return one
+
+
+__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "batch_of"]

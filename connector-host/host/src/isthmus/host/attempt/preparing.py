@@ -1,0 +1,113 @@
+"""Everything an attempt needs before the first record moves."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.mapping import PageMapper
+from isthmus.host.backend import Bound
+from isthmus.host.binding import Resolver
+from isthmus.host.control import ControlPlane, call, persist
+from isthmus.host.modes import best_read_mode
+from isthmus.host.plans import Plans
+from isthmus.registry.v1 import registry_pb2 as registry
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is known before reading begins.
+
+    Attributes:
+        source: The instance to read.
+        mapper: Turns pages into pieces.
+        target_schema: JSON Schema of mapped records; empty when unknown.
+        mapping_version: The version in use; 0 for none.
+    """
+
+    source: Bound
+    mapper: PageMapper
+    target_schema: str
+    mapping_version: int
+
+
+class Preparing:
+    """Asks the control plane for what a flow needs.
+
+    Args:
+        control: The control plane.
+        resolver: Completes the source's binding.
+        plans: Compiled mappings.
+        patience: Seconds to wait for a service that is away.
+    """
+
+    def __init__(self, control: ControlPlane, resolver: Resolver, plans: Plans, *, patience: float) -> None:
+        self._control = control
+        self.resolver = resolver
+        self._plans = plans
+        self._patience = patience
+
+    async def prepare(self, tenant_id: str, grant: scheduling.AcquireLeaseResponse) -> Preparation:
+        """Resolve the source and compile the mapping.
+
+        Raises:
+            Fault: Something of it is missing, refused or away for too long.
+        """
+        flow = grant.flow
+        source = await self.source(tenant_id, flow.source.instance_id)
+        plan, schema, version = None, "", 0
+        if flow.mapping_id:
+            version = grant.execution.mapping_version or flow.mapping_version
+            plan, schema = await persist(
+                lambda: self._plans.get(tenant_id, flow.mapping_id, version), seconds=self._patience
+            )
+        return Preparation(source, PageMapper(plan, flow.destination_key), schema, version)
+
+    async def source(self, tenant_id: str, instance_id: str, *, fresh: float = 5.0) -> Bound:
+        """Return the source's connection; with `fresh=0` its secret is asked for anew."""
+        binding = connector.Binding(instance_id=instance_id)
+
+        async def resolved() -> Bound:
+            bound = await self.resolver.configuration(tenant_id, binding)
+            return await self.resolver.authenticated(bound, fresh=fresh)
+
+        return await persist(resolved, seconds=self._patience)
+
+    async def destination(self, instance_id: str) -> Any:
+        """Return the stub of a host that serves the destination.
+
+        Raises:
+            Fault: `HOST_UNAVAILABLE`, or the instance is not there.
+        """
+        request = registry.ResolveHostRequest(instance_id=instance_id)
+        answer = await call(self._control.registry.ResolveHost, request, seconds=30.0)
+        return self._control.connector(answer.host.address)
+
+
+def opening_of(
+    grant: scheduling.AcquireLeaseResponse,
+    preparation: Preparation,
+    stream: connector.StreamSpec,
+    connector_id: str,
+) -> connector.WriteOpen:
+    """Return the first message to the destination."""
+    flow = grant.flow
+    return connector.WriteOpen(
+        binding=connector.Binding(instance_id=flow.destination.instance_id),
+        stream=flow.destination.stream,
+        flow_id=flow.flow_id,
+        execution_id=grant.execution.execution_id,
+        fencing_token=grant.fencing_token,
+        mode=flow.write_mode or connector.WRITE_MODE_UPSERT,
+        json_schema=preparation.target_schema or ("" if flow.mapping_id else stream.json_schema),
+        primary_key=flow.destination_key or stream.primary_key,
+        origin=f"{connector_id}/{flow.source.instance_id}/{flow.source.stream}",
+    )
+
+
+def read_mode(flow: scheduling.Flow, stream: connector.StreamSpec) -> int:
+    """Return how the source is read: as the flow says, else in the best mode the stream offers."""
+    return flow.read_mode or best_read_mode(stream)
+
+
+__all__ = ["Preparation", "Preparing", "opening_of", "read_mode"]

@@ -1,0 +1,137 @@
+"""Puts records aside durably, whole and with their reasons."""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from isthmus.host.attempt.pieces import Reason, Reject
+from isthmus.host.control import ControlPlane, call, persist
+from isthmus.records.v1 import records_pb2 as records
+
+DELETION = "SOURCE_DELETED_RECORD"
+_MOST_RECORDS = 1000
+_MOST_BYTES = 1024 * 1024
+_ROOM = 64 * 1024
+_DELETED = Reason(DELETION, "The source deleted this record; requeue it to delete it at the destination.")
+
+
+class Quarantine:
+    """Where one attempt puts records that cannot arrive.
+
+    Args:
+        control: Where the records service is.
+        flow_id: Whose records they are.
+        execution_id: Who puts them there.
+        mapping_id: What mapped them; empty for no mapping.
+        mapping_version: Its version.
+        patience: Seconds to wait for a records service that is away.
+    """
+
+    def __init__(
+        self,
+        control: ControlPlane,
+        *,
+        flow_id: str,
+        execution_id: str,
+        mapping_id: str = "",
+        mapping_version: int = 0,
+        patience: float = 60.0,
+    ) -> None:
+        self._control = control
+        self._flow_id = flow_id
+        self._execution_id = execution_id
+        self._mapping_id = mapping_id
+        self._mapping_version = mapping_version
+        self._patience = patience
+
+    async def add(self, rejects: Sequence[Reject]) -> list[str]:
+        """Put records aside; on return they are durable.
+
+        Returns:
+            Where each of them waits now.
+        """
+        ids: list[str] = []
+        for request in self._requests(rejects):
+            ids += await self._stored(request)
+        return ids
+
+    async def resolve(self, quarantine_ids: Sequence[str]) -> None:
+        """Mark requeued records as delivered."""
+        for start in range(0, len(quarantine_ids), _MOST_RECORDS):
+            request = records.ResolveQuarantinedRequest(
+                quarantine_ids=quarantine_ids[start : start + _MOST_RECORDS], execution_id=self._execution_id
+            )
+            await self._call(self._control.records.ResolveQuarantined, request)
+
+    async def _stored(self, request: records.QuarantineRecordsRequest) -> list[str]:
+        answer = await self._call(self._control.records.QuarantineRecords, request)
+        return list(answer.quarantine_ids)
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        return await persist(lambda: call(method, request), seconds=self._patience)
+
+    def _requests(self, rejects: Sequence[Reject]) -> Iterator[records.QuarantineRecordsRequest]:
+        request, size = records.QuarantineRecordsRequest(), 0
+        for reject in rejects:
+            entry = self._entry(reject)
+            weight = entry.ByteSize() + 8
+            if request.records and (len(request.records) >= _MOST_RECORDS or size + weight > _MOST_BYTES):
+                yield request
+                request, size = records.QuarantineRecordsRequest(), 0
+            request.records.append(entry)
+            size += weight
+        if request.records:
+            yield request
+
+    def _entry(self, reject: Reject) -> records.QuarantinedRecord:
+        text, is_binary = preserved(reject.record)
+        entry = records.QuarantinedRecord(
+            flow_id=self._flow_id,
+            execution_id=self._execution_id,
+            stage=records.QuarantinedRecord.Stage.ValueType(reject.stage),
+            key=reject.key,
+            record=text,
+            is_binary=is_binary,
+            mapping_id=self._mapping_id,
+            mapping_version=self._mapping_version,
+        )
+        for reason in (*reject.reasons, *((_DELETED,) if reject.deletes else ())):
+            entry.reasons.add(
+                reason=reason.reason,
+                message=reason.message[:2000],
+                target_path=reason.target_path,
+                source_path=reason.source_path,
+            )
+        return entry
+
+
+def preserved(record: Any) -> tuple[str, bool]:
+    """Return a record as text, and whether that text is base64 because the record is no JSON.
+
+    One that is larger than a request may be is kept by its beginning: the source still has it whole.
+    """
+    text, is_binary = _as_text(record)
+    if len(text.encode("utf-8", "surrogatepass")) <= _MOST_BYTES - _ROOM:
+        return text, is_binary
+    beginning = text[: _ROOM // 4] if not is_binary else ""
+    kept = {"isthmus_cut": True, "length": len(text), "beginning": beginning}
+    return json.dumps(kept), False
+
+
+def _as_text(record: Any) -> tuple[str, bool]:
+    if isinstance(record, bytes | bytearray):
+        try:
+            text = bytes(record).decode()
+            msgspec.json.decode(text)
+        except (UnicodeDecodeError, msgspec.MsgspecError):
+            return base64.b64encode(record).decode(), True
+        return text, False
+    try:
+        return msgspec.json.encode(record).decode(), False
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return json.dumps(record, default=str), False
+
+
+__all__ = ["DELETION", "Quarantine", "preserved"]

@@ -1,0 +1,195 @@
+"""Reads the source of an attempt, partition by partition, and hands pieces to the delivery."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.delivery import Delivery
+from isthmus.host.attempt.mapping import PageMapper
+from isthmus.host.attempt.pieces import Piece, Usage
+from isthmus.host.attempt.preparing import Preparing
+from isthmus.host.backend import Backend, Bound, Connection, SourcePage, SourceReading, Wanted
+from isthmus.host.failures import is_authentication
+from isthmus.host.modes import stream_of
+from isthmus.resilience import Fault
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+
+T = TypeVar("T")
+_SECRET_FRESH_SECONDS = 120.0
+
+
+class SourceFault(Exception):
+    """What the source answered, or what keeps it from answering."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is to be read, as the source says now."""
+
+    stream: connector.StreamSpec
+    partitions: tuple[str, ...]
+
+
+class SourceReader:
+    """The source of one attempt; a secret that is renewed meanwhile is taken up without loss.
+
+    Args:
+        backend: The connector.
+        preparing: Completes the source's binding anew when its secret has changed.
+        bound: The source.
+        notice: Told what the source found worth telling.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        preparing: Preparing,
+        bound: Bound,
+        notice: Callable[[connector.Notice], None],
+    ) -> None:
+        self._backend = backend
+        self._preparing = preparing
+        self._bound = bound
+        self._notice = notice
+
+    async def layout(self, stream: str) -> Layout:
+        """Return the stream and its partitions.
+
+        Raises:
+            SourceFault: The source refuses or is away.
+        """
+
+        async def ask(connection: Connection) -> Layout:
+            found = stream_of(await connection.streams(), stream)
+            return Layout(found, tuple(await connection.partitions(stream)))
+
+        return await self._authenticated(ask)
+
+    async def read(
+        self,
+        layout: Layout,
+        mode: int,
+        checkpoints: dict[str, scheduling.Checkpoint],
+        mapper: PageMapper,
+        delivery: Delivery,
+    ) -> None:
+        """Read every partition that is not complete, from its last durable position.
+
+        Raises:
+            SourceFault: The source refuses or is away.
+        """
+        for partition in layout.partitions:
+            known = checkpoints.get(partition)
+            if known is not None and known.is_complete:
+                continue
+            position = known.position if known is not None and known.HasField("position") else None
+            wanted = Wanted(layout.stream.stream, partition, mode, position)
+            one = _Partition(wanted, mapper, delivery)
+            await self._authenticated(partial(self._partition, one))
+
+    async def _partition(self, one: "_Partition", connection: Connection) -> None:
+        """Read a partition to its end; stop early, to be called again, when the secret has changed."""
+        while not one.done:
+            async with connection.read(one.wanted()) as reading:
+                async for page in reading:
+                    await one.take(page, reading)
+                    for told in reading.notices():
+                        self._notice(told)
+                    await self._follow_secret()
+                await one.end(reading)
+
+    async def _follow_secret(self) -> None:
+        """Keep the lease on the secret; another version counts as a refusal of the present one."""
+        if self._bound.auth_config_id:
+            now = await self._preparing.resolver.authenticated(self._bound, fresh=_SECRET_FRESH_SECONDS)
+            if now.secret_version != self._bound.secret_version:
+                raise _SecretChanged(now)
+
+    async def _authenticated(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do something with a connection; repeat it when a newer secret is to be had."""
+        while True:
+            try:
+                async with self._backend.connect(self._bound) as connection:
+                    return await work(connection)
+            except _SecretChanged as changed:
+                self._bound = changed.bound
+            except Fault as fault:
+                if not is_authentication(fault) or not await self._has_new_secret():
+                    raise SourceFault(fault) from fault
+
+    async def _has_new_secret(self) -> bool:
+        if not self._bound.auth_config_id:
+            return False
+        try:
+            now = await self._preparing.resolver.authenticated(self._bound, fresh=0.0)
+        except Fault:
+            return False
+        changed = now.secret_version != self._bound.secret_version
+        self._bound = now
+        return changed
+
+
+class _SecretChanged(Exception):
+    def __init__(self, bound: Bound) -> None:
+        super().__init__("the secret has changed")
+        self.bound = bound
+
+
+class _Partition:
+    """How far one partition has been read."""
+
+    def __init__(self, wanted: Wanted, mapper: PageMapper, delivery: Delivery) -> None:
+        self._wanted = wanted
+        self._mapper = mapper
+        self._delivery = delivery
+        self._counted = connector.ReadEnd()
+        self.done = False
+
+    def wanted(self) -> Wanted:
+        """Return what is still to be read."""
+        self._counted = connector.ReadEnd()
+        return self._wanted
+
+    async def take(self, page: SourcePage, reading: SourceReading) -> None:
+        """Hand a page on, piece by piece."""
+        usage = self._usage(reading)
+        for piece in self._mapper.pieces(page, self._wanted.partition, self._delivery.limits):
+            piece.usage, usage = usage, Usage()
+            await self._delivery.offer(piece)
+            await asyncio.sleep(0)  # a page of many pieces must not keep others waiting
+        if page.position is not None:
+            self._wanted = replace(self._wanted, position=page.position)
+
+    async def end(self, reading: SourceReading) -> None:
+        """Hand the end on; a full reading begins anew the next time, so it leaves no position."""
+        end = reading.end()
+        full = self._wanted.mode == connector.READ_MODE_FULL
+        position = None if full or not end.HasField("position") else end.position
+        piece = Piece(
+            partition=self._wanted.partition,
+            boundary=True,
+            complete=True,
+            position=position,
+            usage=self._usage(reading),
+        )
+        self.done = True
+        await self._delivery.offer(piece)
+
+    def _usage(self, reading: SourceReading) -> Usage:
+        """What was asked of the source since the last time."""
+        before, self._counted = self._counted, connector.ReadEnd()
+        self._counted.CopyFrom(reading.end())
+        now = self._counted
+        return Usage(
+            now.api_calls - before.api_calls, now.retries - before.retries, now.throttled - before.throttled
+        )
+
+
+__all__ = ["Layout", "SourceFault", "SourceReader"]

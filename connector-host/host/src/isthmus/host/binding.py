@@ -1,0 +1,168 @@
+"""From a binding in a request to a configured connection: saved configuration, leased secret."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.credentials.v1 import credentials_pb2 as credentials
+from isthmus.host.backend import Bound
+from isthmus.host.control import ControlPlane, call, passes
+from isthmus.registry.v1 import registry_pb2 as registry
+from isthmus.resilience import Fault, FixRequest
+
+HUB = "hub"
+_FRESH_SECONDS = 5.0
+_MOST_LEASES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A borrowed secret; lives in memory only.
+
+    Attributes:
+        taken_at: Monotonic time at which it was lent.
+        expires_at: Monotonic time at which it has to be asked for again.
+    """
+
+    material: Mapping[str, Any] = field(repr=False)
+    secret_version: int
+    taken_at: float
+    expires_at: float
+
+
+class Leases:
+    """Borrows secrets and hands out the same one for a few seconds.
+
+    Args:
+        control: Where to borrow.
+        host_id: Told to the credentials service, which records the holder.
+    """
+
+    def __init__(self, control: ControlPlane, host_id: str) -> None:
+        self._control = control
+        self._host_id = host_id
+        self._held: OrderedDict[tuple[str, str, str], Leased] = OrderedDict()
+
+    async def lease(
+        self, tenant_id: str, auth_config_id: str, instance_id: str, *, fresh: float = _FRESH_SECONDS
+    ) -> Leased:
+        """Borrow a secret; one that is older than `fresh` seconds is asked for again.
+
+        A lease that still holds is good while the vault is away.
+
+        Raises:
+            Fault: What the credentials service answered.
+        """
+        key = (tenant_id, auth_config_id, instance_id)
+        held = self._held.get(key)
+        now = time.monotonic()
+        if held is not None and now - held.taken_at < fresh and now < held.expires_at:
+            return held
+        try:
+            leased = await self._borrow(auth_config_id, instance_id)
+        except Fault as fault:
+            if held is not None and passes(fault) and now < held.expires_at:
+                return held
+            self._held.pop(key, None)
+            raise
+        self._held[key] = leased
+        while len(self._held) > _MOST_LEASES:
+            self._held.popitem(last=False)
+        return leased
+
+    def forget(self, bound: Bound) -> None:
+        """Let the next use ask for the secret anew."""
+        self._held.pop((bound.tenant_id, bound.auth_config_id, bound.instance_id), None)
+
+    async def _borrow(self, auth_config_id: str, instance_id: str) -> Leased:
+        request = credentials.LeaseCredentialRequest(
+            auth_config_id=auth_config_id, instance_id=instance_id, host_id=self._host_id
+        )
+        answer = await call(self._control.credentials.LeaseCredential, request)
+        now = time.monotonic()
+        lasting = min(max(answer.expire_time.seconds - time.time(), 1.0), 300.0)
+        return Leased(_material(answer), answer.secret_version, now, now + lasting)
+
+
+class Resolver:
+    """Completes bindings with what is saved.
+
+    Args:
+        control: Where configurations are.
+        leases: Where secrets are.
+    """
+
+    def __init__(self, control: ControlPlane, leases: Leases) -> None:
+        self._control = control
+        self.leases = leases
+
+    async def resolve(self, tenant_id: str, binding: connector.Binding) -> Bound:
+        """Return the connection that a request is about.
+
+        Raises:
+            Fault: `INSTANCE_UNKNOWN`, or what the credentials service answered.
+        """
+        bound = await self.configuration(tenant_id, binding)
+        return await self.authenticated(bound)
+
+    async def configuration(self, tenant_id: str, binding: connector.Binding) -> Bound:
+        """Return the connection without its secret."""
+        if binding.instance_id == HUB:
+            return Bound(tenant_id, HUB, name=HUB)
+        if binding.configuration or not binding.instance_id:
+            return Bound(
+                tenant_id,
+                instance_id="",
+                configuration=_document(binding.configuration),
+                auth_config_id=binding.auth_config_id,
+            )
+        request = registry.GetInstanceRequest(instance_id=binding.instance_id)
+        instance = (await call(self._control.registry.GetInstance, request)).instance
+        return Bound(
+            tenant_id,
+            instance.instance_id,
+            name=instance.name,
+            configuration=_document(instance.configuration),
+            revision=instance.configuration_revision,
+            auth_config_id=instance.auth_config_id,
+        )
+
+    async def authenticated(self, bound: Bound, *, fresh: float = _FRESH_SECONDS) -> Bound:
+        """Return the connection with its secret."""
+        if not bound.auth_config_id:
+            return bound
+        leased = await self.leases.lease(
+            bound.tenant_id, bound.auth_config_id, bound.instance_id, fresh=fresh
+        )
+        return replace(bound, material=leased.material, secret_version=leased.secret_version)
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    except msgspec.MsgspecError as error:
+        message = "The configuration is not a JSON object; mend it."
+        raise FixRequest("CONFIGURATION_INVALID", message, path="configuration") from error
+
+
+def _material(answer: credentials.LeaseCredentialResponse) -> dict[str, Any]:
+    """The secret in the words that connectors of every kind read."""
+    parameters, secret = answer.parameters, answer.secret
+    method = connector.AuthMethod.Name(answer.auth_type).removeprefix("AUTH_METHOD_").lower()
+    material = {
+        "method": method,
+        "header": parameters.header_name,
+        "prefix": f"{parameters.prefix} " if parameters.prefix else "",
+        "query_param": parameters.query_parameter,
+        "username": parameters.username,
+        "secret": secret.api_key or secret.bearer_token,
+        "password": secret.password,
+    }
+    return {name: value for name, value in material.items() if value}
+
+
+__all__ = ["HUB", "Leased", "Leases", "Resolver"]

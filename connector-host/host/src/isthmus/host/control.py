@@ -1,0 +1,100 @@
+"""The control plane as a host sees it: typed stubs, and calls that end in faults."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import grpc
+import grpc.aio
+from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
+from isthmus.credentials.v1.credentials_pb2_grpc import CredentialsServiceStub
+from isthmus.kit.errors import fault_from_rpc_error
+from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
+from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
+from isthmus.records.v1.records_pb2_grpc import RecordsServiceStub
+from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
+from isthmus.resilience import Backoff, Conflict, Fault, LimitReached, OutOfTime, RetryLater
+from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
+
+T = TypeVar("T")
+_PASSING = (RetryLater, OutOfTime, LimitReached, Conflict)
+
+
+class Mesh(Protocol):
+    """Where channels come from; the chassis is one."""
+
+    def peer(self, name: str) -> grpc.aio.Channel:
+        """Return the channel to a service."""
+        ...
+
+    def channel(self, address: str) -> grpc.aio.Channel:
+        """Return the channel to an address."""
+        ...
+
+
+class ControlPlane:
+    """Stubs of every service that a host calls.
+
+    Args:
+        mesh: Where channels come from.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self.registry = RegistryServiceStub(mesh.peer("registry"))
+        self.credentials = CredentialsServiceStub(mesh.peer("credentials"))
+        self.mapping = MappingServiceStub(mesh.peer("mapping"))
+        self.scheduling = SchedulingServiceStub(mesh.peer("scheduling"))
+        self.records = RecordsServiceStub(mesh.peer("records"))
+        self.monitoring = MonitoringServiceStub(mesh.peer("monitoring"))
+
+    def connector(self, address: str) -> Any:
+        """Return the stub of a connector host."""
+        return ConnectorServiceStub(self._mesh.channel(address))
+
+
+async def call(method: Any, request: Any, *, seconds: float = 10.0) -> Any:
+    """Call a peer once, and give up after some seconds.
+
+    Raises:
+        Fault: What the peer answered, or what kept the call from reaching it.
+    """
+    try:
+        return await method(request, timeout=seconds)
+    except grpc.RpcError as error:
+        raise fault_from_rpc_error(error) from error
+
+
+def passes(fault: Fault) -> bool:
+    """Tell whether repeating the very same call may help."""
+    return isinstance(fault, _PASSING)
+
+
+async def persist(
+    attempt: Callable[[], Awaitable[T]], *, seconds: float, backoff: Backoff | None = None
+) -> T:
+    """Repeat what fails for reasons that pass by themselves.
+
+    Args:
+        attempt: Called until it succeeds.
+        seconds: After this time the last fault is raised.
+        backoff: The pauses in between.
+
+    Raises:
+        Fault: What does not pass, or has not passed in time.
+    """
+    pauses = backoff or Backoff(first=0.2, longest=5.0)
+    ends_at, tries = time.monotonic() + seconds, 0
+    while True:
+        try:
+            return await attempt()
+        except Fault as fault:
+            tries += 1
+            pause = pauses.wait(tries, getattr(fault, "retry_after", None))
+            if not passes(fault) or time.monotonic() + pause >= ends_at:
+                raise
+            await asyncio.sleep(pause)
+
+
+__all__ = ["ControlPlane", "Mesh", "call", "passes", "persist"]

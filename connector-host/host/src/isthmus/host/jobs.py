@@ -1,0 +1,178 @@
+"""Pulls jobs of one connector from JetStream and carries their executions out."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from google.protobuf import json_format
+from isthmus.host.attempt.attempt import Attempt, Tools
+from isthmus.host.control import call
+from isthmus.kit import acting_for
+from isthmus.kit.logs import logger
+from isthmus.kit.principal import correlated
+from isthmus.resilience import Backoff, Fault
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from nats import errors
+from nats.js import api
+from nats.js import errors as stream_errors
+
+STREAM = "ISTHMUS_JOBS"
+_ACK_WAIT = 30.0
+_FETCH_SECONDS = 5.0
+_OVER = frozenset({"EXECUTION_UNKNOWN", "EXECUTION_ENDED", "LEASE_HELD", "FLOW_UNKNOWN"})
+_log = logger(__name__)
+
+
+class Jobs:
+    """Takes jobs as long as there is room, each until it is finished.
+
+    Args:
+        tools: What executions work with.
+        host_id: Told to scheduling.
+    """
+
+    def __init__(self, tools: Tools, host_id: str) -> None:
+        self._tools = tools
+        self._host_id = host_id
+        self._slots = asyncio.Semaphore(tools.settings.executions)
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """Executions in progress."""
+        return len(self._running)
+
+    async def pull(self, bus: Any) -> None:
+        """Take jobs from the bus until stopped; a bus that is away or has lost its store is tried again."""
+        pauses, tries = Backoff(first=0.2, longest=5.0), 0
+        while not self._stopping.is_set():
+            try:
+                await bus.ready(_FETCH_SECONDS)
+                subscription = await self._subscribed(bus.jetstream)
+                tries = 0
+                await self._drink(subscription)
+            except (errors.Error, Fault, TimeoutError, OSError) as error:
+                tries += 1
+                _log.info("jobs cannot be pulled", why=str(error) or type(error).__name__, tries=tries)
+                await self._pause(pauses.wait(tries))
+
+    async def work(self, tenant_id: str, execution_id: str) -> bool:
+        """Take an execution over and start on it.
+
+        Returns:
+            False where the job has to come again; True where it is taken, or nobody needs it any more.
+        """
+        request = scheduling.AcquireLeaseRequest(execution_id=execution_id, host_id=self._host_id)
+        with acting_for(tenant_id), correlated(execution_id):
+            try:
+                grant = await call(self._tools.control.scheduling.AcquireLease, request)
+            except Fault as fault:
+                if fault.reason in _OVER:
+                    return True
+                _log.warning("no lease", execution_id=execution_id, reason=fault.reason, why=fault.message)
+                return False
+            await self._slots.acquire()
+            attempt = Attempt(self._tools, tenant_id, grant, self._stopping)
+            task = asyncio.create_task(self._carry_out(attempt))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return True
+
+    async def stop(self) -> None:
+        """Pull no more and let the executions in progress come to their next position."""
+        self._stopping.set()
+        if self._running:
+            limit = self._tools.settings.stop_seconds + 2.0
+            _, late = await asyncio.wait(set(self._running), timeout=limit)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Return when no execution is in progress."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+    async def _carry_out(self, attempt: Attempt) -> None:
+        try:
+            await attempt.run()
+        except Exception as error:
+            # Nothing is lost: the lease ends by itself, and scheduling starts another attempt.
+            _log.error("attempt broke off", error)
+        finally:
+            self._slots.release()
+
+    async def _subscribed(self, jetstream: Any) -> Any:
+        connector_id = self._tools.backend.spec.connector_id
+        config = api.ConsumerConfig(
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=_ACK_WAIT,
+            max_ack_pending=256,
+            max_waiting=64,
+        )
+        return await jetstream.pull_subscribe(
+            f"isthmus.jobs.{connector_id}", durable=f"host-{connector_id}", stream=STREAM, config=config
+        )
+
+    async def _drink(self, subscription: Any) -> None:
+        try:
+            while not self._stopping.is_set():
+                if not await self._has_room():
+                    return
+                for message in await self._fetched(subscription):
+                    await self._take(message)
+        finally:
+            with suppress(errors.Error):
+                await subscription.unsubscribe()
+
+    async def _has_room(self) -> bool:
+        """Wait until another execution may be taken; False when the host stops first."""
+        room = asyncio.create_task(self._slots.acquire())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({room, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if room.done():
+            self._slots.release()
+            return not self._stopping.is_set()
+        room.cancel()
+        return False
+
+    async def _fetched(self, subscription: Any) -> list[Any]:
+        """One job, or none after a while; a consumer that is gone is noticed then."""
+        fetching = asyncio.create_task(subscription.fetch(1, timeout=_FETCH_SECONDS))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not fetching.done():
+                return []
+            return list(fetching.result())
+        except (TimeoutError, errors.TimeoutError):
+            await subscription.consumer_info()
+            return []
+        finally:
+            for task in (fetching, stopping):
+                task.cancel()
+            await asyncio.gather(fetching, stopping, return_exceptions=True)
+
+    async def _take(self, message: Any) -> None:
+        try:
+            job = json_format.Parse(message.data, scheduling.Job(), ignore_unknown_fields=True)
+        except json_format.ParseError:
+            _log.warning("a job cannot be read and is dropped", subject=message.subject)
+            await message.term()
+            return
+        taken = await self.work(job.tenant_id, job.execution_id)
+        try:
+            # PostgreSQL is the truth: scheduling sends a job again when its lease ends without a result.
+            await (message.ack() if taken else message.nak(delay=1.0))
+        except (errors.Error, stream_errors.Error) as error:
+            _log.info("a job was not acknowledged", why=str(error))
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+
+__all__ = ["STREAM", "Jobs"]

@@ -1,0 +1,206 @@
+"""Speaks the connector contract; what it says comes from the backend."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import msgspec
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
+from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
+from isthmus.host.binding import Resolver
+from isthmus.host.failures import is_authentication, marked
+from isthmus.host.modes import best_read_mode, stream_of
+from isthmus.host.steps import without_credential
+from isthmus.kit import PageRequest, current_principal
+from isthmus.kit.paging import encode_token
+from isthmus.resilience import Fault, FixRequest, Unsupported
+from isthmus.type.v1 import batch_pb2 as batch
+
+_encode = msgspec.json.Encoder().encode
+_MOST_RECORDS = 1000
+_MOST_BYTES = 1024 * 1024
+
+
+class ConnectorServicer(ConnectorServiceServicer):
+    """Serves one connector.
+
+    Args:
+        backend: The connector.
+        resolver: Completes bindings.
+    """
+
+    def __init__(self, backend: Backend, resolver: Resolver) -> None:
+        self._backend = backend
+        self._resolver = resolver
+
+    async def Describe(self, request: Any, context: Any) -> connector.DescribeResponse:
+        """Tell what the connector is."""
+        return connector.DescribeResponse(spec=self._backend.spec)
+
+    async def Check(
+        self, request: connector.CheckRequest, context: Any
+    ) -> AsyncIterator[connector.CheckResponse]:
+        """Try a configuration."""
+        bound = await self._resolver.configuration(_tenant(), request.binding)
+        try:
+            bound = await self._resolver.authenticated(bound)
+        except Fault as fault:
+            for step in without_credential(fault):
+                yield connector.CheckResponse(step=step)
+            return
+        async for step in self._backend.check(bound):
+            yield connector.CheckResponse(step=step)
+
+    async def Discover(self, request: connector.DiscoverRequest, context: Any) -> connector.DiscoverResponse:
+        """List the streams."""
+        page = PageRequest.parse(request.page_size, request.page_token, default=100)
+        async with self._connected(request.binding) as connection:
+            streams = await connection.streams()
+        shown, token = _page(streams, page, lambda stream: stream.stream)
+        return connector.DiscoverResponse(streams=shown, next_page_token=token)
+
+    async def ListPartitions(
+        self, request: connector.ListPartitionsRequest, context: Any
+    ) -> connector.ListPartitionsResponse:
+        """List the parts of a stream."""
+        page = PageRequest.parse(request.page_size, request.page_token, default=100)
+        async with self._connected(request.binding) as connection:
+            partitions = sorted(await connection.partitions(request.stream))
+        shown, token = _page(partitions, page, lambda partition: partition)
+        return connector.ListPartitionsResponse(partitions=shown, next_page_token=token)
+
+    async def Read(
+        self, request: connector.ReadRequest, context: Any
+    ) -> AsyncIterator[connector.ReadResponse]:
+        """Read a partition from a position to its present end."""
+        async with self._connected(request.binding) as connection:
+            mode = request.mode or best_read_mode(stream_of(await connection.streams(), request.stream))
+            size = min(request.max_batch_records or _MOST_RECORDS, _MOST_RECORDS)
+            position = request.position if request.HasField("position") else None
+            wanted = Wanted(request.stream, request.partition, mode, position, size, request.limit)
+            async with connection.read(wanted) as reading:
+                sequence = 0
+                async for page in reading:
+                    for one in batches_of(page, request.partition, size):
+                        sequence += 1
+                        one.sequence = sequence
+                        yield connector.ReadResponse(batch=one)
+                    for told in [*reading.notices(), *_notices_of(page)]:
+                        yield connector.ReadResponse(notice=told)
+                yield connector.ReadResponse(end=reading.end())
+
+    async def Write(
+        self, request_iterator: AsyncIterator[connector.WriteRequest], context: Any
+    ) -> AsyncIterator[connector.WriteResponse]:
+        """Take batches and acknowledge each once it is durable."""
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or not first.HasField("open"):
+            raise FixRequest("BATCH_INVALID", "The first message must be `open`; send it once.", path="open")
+        async with self._connected(first.open.binding) as connection:
+            async for response in connection.write(first.open, _batches(requests)):
+                yield response
+
+    async def Invoke(self, request: connector.InvokeRequest, context: Any) -> connector.InvokeResponse:
+        """Run a named action."""
+        async with self._connected(request.binding) as connection:
+            return await connection.invoke(request)
+
+    async def Receive(self, request: connector.ReceiveRequest, context: Any) -> connector.ReceiveResponse:
+        """Verify and decode one inbound webhook."""
+        async with self._connected(request.binding) as connection:
+            return await connection.receive(request)
+
+    async def NotifyInstance(
+        self, request: connector.NotifyInstanceRequest, context: Any
+    ) -> connector.NotifyInstanceResponse:
+        """Tell the connector what happened to an instance."""
+        if connector.CAPABILITY_LIFECYCLE not in self._backend.spec.capabilities:
+            raise Unsupported("CAPABILITY_MISSING", "This connector has no life-cycle hook; nothing to do.")
+        async with self._connected(request.binding) as connection:
+            await connection.notify(request.change)
+        return connector.NotifyInstanceResponse()
+
+    @asynccontextmanager
+    async def _connected(self, binding: connector.Binding) -> AsyncIterator[Connection]:
+        bound = await self._resolver.resolve(_tenant(), binding)
+        with self._explained(bound):
+            async with self._backend.connect(bound) as connection:
+                yield connection
+
+    @contextmanager
+    def _explained(self, bound: Bound) -> Iterator[None]:
+        """Let failures keep their kind on the way to the caller, and refused secrets be asked for anew."""
+        try:
+            yield
+        except Fault as fault:
+            if is_authentication(fault):
+                self._resolver.leases.forget(bound)
+            marked(fault)
+            raise
+
+
+def batches_of(page: SourcePage, partition: str, size: int) -> Iterator[batch.Batch]:
+    """Cut a page into batches; only the last one carries the position behind the page."""
+    records = [one if isinstance(one, bytes) else _encode(one) for one in page.records]
+    start = 0
+    while True:
+        stop = _cut(records, start, size)
+        one = batch.Batch(
+            partition=partition,
+            encoding=batch.ENCODING_JSON,
+            records=records[start:stop],
+            keys=page.keys[start:stop] if any(page.keys[start:stop]) else (),
+            barrier=page.barrier,
+        )
+        if page.operations is not None:
+            one.operations.extend(batch.Operation.ValueType(number) for number in page.operations[start:stop])
+        if stop >= len(records) and page.position is not None:
+            one.position.CopyFrom(page.position)
+        yield one
+        start = stop
+        if start >= len(records):
+            return
+
+
+def _cut(records: list[bytes], start: int, size: int) -> int:
+    total = 0
+    for index in range(start, min(start + size, len(records))):
+        total += len(records[index])
+        if total > _MOST_BYTES and index > start:
+            return index
+    return min(start + size, len(records))
+
+
+def _notices_of(page: SourcePage) -> Iterator[connector.Notice]:
+    """Tell about records that cannot travel, without showing them."""
+    for reject in page.rejected:
+        told = connector.Notice(
+            level=connector.Notice.LEVEL_WARNING, reason=reject.reason, message=reject.message
+        )
+        told.at.GetCurrentTime()
+        yield told
+
+
+async def _batches(requests: AsyncIterator[connector.WriteRequest]) -> AsyncIterator[batch.Batch]:
+    async for request in requests:
+        if not request.HasField("batch"):
+            raise FixRequest("BATCH_INVALID", "After `open` only batches may come.", path="batch")
+        yield request.batch
+
+
+def _page(items: list[Any], page: PageRequest, name: Any) -> tuple[list[Any], str]:
+    """One page of what is sorted by name, and the token of the next."""
+    after = str((page.after or {}).get("name", ""))
+    rest = [item for item in items if name(item) > after] if page.after else list(items)
+    shown = rest[: page.size]
+    token = encode_token({"name": name(shown[-1])}) if len(rest) > page.size else ""
+    return shown, token
+
+
+def _tenant() -> str:
+    return current_principal().tenant_id
+
+
+__all__ = ["ConnectorServicer", "batches_of"]

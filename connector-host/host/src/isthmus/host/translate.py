@@ -1,0 +1,147 @@
+"""Between the words of the SDK and the messages of the contract."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.sdk import runtime as sdk
+from isthmus.type.v1 import batch_pb2 as batch
+
+READ_MODES = {connector.ReadMode.Value(f"READ_MODE_{mode.name}"): mode for mode in sdk.ReadMode}
+WRITE_MODES = {connector.WriteMode.Value(f"WRITE_MODE_{mode.name}"): mode for mode in sdk.WriteMode}
+OPERATIONS = {batch.Operation.Value(f"OPERATION_{one.name}"): one for one in sdk.Operation}
+OPERATIONS[batch.OPERATION_UNSPECIFIED] = sdk.Operation.UPSERT
+_OPERATION_NUMBERS = {one: batch.Operation.Value(f"OPERATION_{one.name}") for one in sdk.Operation}
+_CHANGES: dict[Any, str] = {
+    number: name.removeprefix("CHANGE_").lower()
+    for name, number in connector.NotifyInstanceRequest.Change.items()
+}
+
+
+def spec_message(spec: sdk.ConnectorSpec, *, max_message_bytes: int) -> connector.ConnectorSpec:
+    """Return a connector's description as it travels."""
+    message = connector.ConnectorSpec(
+        connector_id=spec.connector_id,
+        name=spec.name,
+        description=spec.description,
+        version=spec.version,
+        contract_version=spec.contract_version,
+        contract_version_min=spec.contract_version_min,
+        system_type=spec.system_type,
+        vendor=spec.vendor,
+        capabilities=[connector.Capability.Value(f"CAPABILITY_{one.name}") for one in spec.capabilities],
+        configuration_schema=_text(spec.configuration_schema),
+        auth_methods=[connector.AuthMethod.Value(f"AUTH_METHOD_{one.name}") for one in spec.auth_methods],
+        allowed_hosts=spec.allowed_hosts,
+        is_built_in=spec.is_built_in,
+        author=spec.author,
+        documentation_url=spec.documentation_url,
+        icon_url=spec.icon_url,
+        build_digest=spec.build_digest,
+        max_message_bytes=max_message_bytes,
+    )
+    if spec.rate_limit.requests or spec.rate_limit.concurrent:
+        message.rate_limit.requests = spec.rate_limit.requests
+        message.rate_limit.concurrent = spec.rate_limit.concurrent
+        message.rate_limit.per.CopyFrom(duration(spec.rate_limit.per))
+    for action in spec.actions:
+        message.actions.add(
+            action=action.action,
+            description=action.description,
+            input_schema=_text(action.input_schema),
+            output_schema=_text(action.output_schema),
+            is_idempotent=action.is_idempotent,
+        )
+    for webhook in spec.webhooks:
+        message.webhooks.add(
+            kind=webhook.kind, description=webhook.description, feeds_stream=webhook.feeds_stream
+        )
+    return message
+
+
+def stream_message(stream: sdk.Stream) -> connector.StreamSpec:
+    """Return a stream's description as it travels."""
+    guarantee = f"GUARANTEE_{stream.guarantee.name}" if stream.guarantee else "GUARANTEE_UNSPECIFIED"
+    return connector.StreamSpec(
+        stream=stream.stream,
+        description=stream.description,
+        json_schema=_text(stream.json_schema),
+        schema_fingerprint=stream.schema_fingerprint,
+        primary_key=stream.primary_key,
+        cursor_field=stream.cursor_field,
+        read_modes=[connector.ReadMode.Value(f"READ_MODE_{mode.name}") for mode in stream.read_modes],
+        write_modes=[connector.WriteMode.Value(f"WRITE_MODE_{mode.name}") for mode in stream.write_modes],
+        guarantee=connector.Guarantee.Value(guarantee),
+        longest_silence=duration(stream.longest_silence),
+    )
+
+
+def step_message(step: sdk.CheckStep) -> connector.CheckStep:
+    """Return one step of a check as it travels."""
+    return connector.CheckStep(
+        step=step.step,
+        result=connector.CheckStep.Result.Value(f"RESULT_{step.result.name}"),
+        reason=step.reason,
+        message=step.message,
+        remedy=step.remedy,
+        took=duration(step.took),
+        granted_permissions=step.granted_permissions,
+        needed_permissions=step.needed_permissions,
+    )
+
+
+def position_message(position: sdk.Position) -> batch.Position:
+    """Return a position as it travels."""
+    return batch.Position(
+        state=position.encode(), schema_version=position.schema_version, summary=position.summary
+    )
+
+
+def position_of(message: batch.Position | None) -> sdk.Position | None:
+    """Return the position that travelled here; None means the beginning.
+
+    Raises:
+        ConfigurationFailure: `POSITION_UNREADABLE`.
+    """
+    if message is None or not message.state:
+        return None
+    return sdk.Position.decode(message.state, message.schema_version, message.summary)
+
+
+def operations_message(operations: list[sdk.Operation] | None) -> list[int] | None:
+    """Return operations as they travel."""
+    return None if operations is None else [_OPERATION_NUMBERS[one] for one in operations]
+
+
+def change_word(change: int) -> str:
+    """Return the SDK's word for a change in an instance's life."""
+    return _CHANGES.get(connector.NotifyInstanceRequest.Change.ValueType(change), "unspecified")
+
+
+def duration(span: timedelta) -> Duration:
+    """Return a time span as it travels."""
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(document).decode()
+
+
+__all__ = [
+    "OPERATIONS",
+    "READ_MODES",
+    "WRITE_MODES",
+    "change_word",
+    "duration",
+    "operations_message",
+    "position_message",
+    "position_of",
+    "spec_message",
+    "step_message",
+    "stream_message",
+]

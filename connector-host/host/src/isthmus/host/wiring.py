@@ -1,0 +1,133 @@
+"""Puts a host together."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import grpc.aio
+from isthmus.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from isthmus.host.attempt.attempt import Tools
+from isthmus.host.attempt.preparing import Preparing
+from isthmus.host.backend import Backend
+from isthmus.host.binding import HUB, Leases, Resolver
+from isthmus.host.control import ControlPlane
+from isthmus.host.jobs import Jobs
+from isthmus.host.plans import Plans
+from isthmus.host.registration import Registration
+from isthmus.host.reports import Reports
+from isthmus.host.servicer import ConnectorServicer
+from isthmus.host.settings import HostSettings
+from isthmus.kit import new_id
+from isthmus.kit.channel import CHANNEL_OPTIONS
+from isthmus.kit.wiring import Chassis, Wiring
+from isthmus.resilience import Precondition
+
+_SWEEP_SECONDS = 15.0
+
+
+class Host:
+    """One connector with everything around it; `wire` fits the chassis.
+
+    Args:
+        settings: What to run.
+    """
+
+    def __init__(self, settings: HostSettings) -> None:
+        if not settings.connector:
+            raise Precondition("CONNECTOR_MISSING", "Say which connector to run, with --connector.")
+        self._settings = settings
+        self._port: int | None = None
+        self._registration: Registration | None = None
+
+    def ready(self, port: int) -> None:
+        """Take notice of the port on which the chassis listens."""
+        self._port = port
+        if self._registration is not None:
+            self._registration.listening(advertised(self._settings, port))
+
+    async def wire(self, chassis: Chassis) -> Wiring:
+        """Return the connector's servicer and the work of the host."""
+        settings = self._settings
+        host_id = new_id("hst")
+        control = ControlPlane(chassis)
+        backend, sweep, closers = await self._backend(chassis)
+        resolver = Resolver(control, Leases(control, host_id))
+        reports = Reports(control)
+        preparing = Preparing(control, resolver, Plans(control), patience=settings.patience_seconds)
+        jobs = Jobs(Tools(backend, control, preparing, reports, settings), host_id)
+        registration = Registration(
+            control,
+            backend.spec,
+            host_id,
+            lambda: jobs.running,
+            heartbeat_seconds=settings.heartbeat_seconds,
+        )
+        self._registration = registration
+        if self._port is not None:
+            self.ready(self._port)
+
+        async def pull() -> None:
+            await jobs.pull(chassis.bus)
+
+        async def drain() -> None:
+            await chassis.draining.wait()
+            await registration.leave()
+            await jobs.stop()
+
+        async def last_words() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await reports.flush()
+
+        return Wiring(
+            servicers=[(add_ConnectorServiceServicer_to_server, ConnectorServicer(backend, resolver))],
+            tasks=[pull, drain, registration.run, reports.run, *sweep],
+            closers=[jobs.stop, last_words, backend.close, *closers],
+        )
+
+    async def _backend(
+        self, chassis: Chassis
+    ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
+        settings = self._settings
+        if not settings.upstream:
+            return self._local()
+        from isthmus.host.upstream import UpstreamBackend
+
+        if settings.connector == HUB:
+            return await UpstreamBackend.open(chassis.channel(settings.upstream), HUB), [], []
+        # A connector of somebody else must not see the token with which this host speaks to the mesh.
+        channel = grpc.aio.insecure_channel(settings.upstream, options=CHANNEL_OPTIONS)
+        return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
+
+    def _local(
+        self,
+    ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
+        from isthmus.host.local import LocalBackend, load_connector
+
+        backend = LocalBackend(
+            load_connector(self._settings.connector), idle_seconds=self._settings.session_idle_seconds
+        )
+
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(_SWEEP_SECONDS)
+                await backend.sessions.sweep()
+
+        return backend, [sweep], []
+
+
+def advertised(settings: HostSettings, port: int) -> str:
+    """Return the address that others are told."""
+    if settings.advertise_address:
+        return settings.advertise_address
+    if settings.listen.startswith("unix:"):
+        return settings.listen
+    host = settings.listen.rpartition(":")[0].strip("[]")
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound
+        host = os.environ.get("HOSTNAME") or socket.gethostname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+__all__ = ["Host", "advertised"]
