@@ -1,7 +1,16 @@
 """Backoff, breaker and bucket with a clock of our own."""
 
 import pytest
-from isthmus.resilience import Backoff, BreakerState, CircuitBreaker, RetryLater, TokenBucket
+from hypothesis import given
+from hypothesis import strategies as st
+from isthmus.resilience import (
+    Backoff,
+    BreakerState,
+    CircuitBreaker,
+    RetryLater,
+    TokenBucket,
+    parse_rate,
+)
 
 
 class Clock:
@@ -36,7 +45,7 @@ def test_never_waits_less_than_asked():
 
 def test_breaker_opens_tries_and_closes(clock):
     """
-    Five failures open it, sixty seconds later one call may try, three successes close it.
+    Five failures open it, sixty seconds later calls may try, three successes close it.
     """
     breaker = CircuitBreaker(clock=clock)
     for _ in range(5):
@@ -53,17 +62,124 @@ def test_breaker_opens_tries_and_closes(clock):
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_breaker_lets_one_call_try_at_a_time(clock):
+def test_breaker_lets_three_calls_try_at_a_time(clock):
     """
-    A second caller waits while the first one tries.
+    A fourth caller waits while three try.
+    """
+    breaker = CircuitBreaker(failures=1, clock=clock)
+    breaker.failed()
+    clock.now += 60
+    for _ in range(3):
+        breaker.before()
+
+    with pytest.raises(RetryLater, match="held back"):
+        breaker.before()
+
+
+def test_late_answers_do_not_move_an_open_breaker(clock):
+    """
+    Calls begun before the breaker opened neither close it nor keep it open for longer.
+    """
+    breaker = CircuitBreaker(failures=1, clock=clock)
+    breaker.failed()
+    clock.now += 30
+    for _ in range(3):
+        breaker.succeeded()
+    breaker.failed()
+    state = breaker.state
+    clock.now += 30
+
+    assert (state, breaker.state) == (BreakerState.OPEN, BreakerState.HALF_OPEN)
+
+
+def test_failed_trial_opens_again(clock):
+    """
+    One failure while trying opens it for the whole time again.
     """
     breaker = CircuitBreaker(failures=1, clock=clock)
     breaker.failed()
     clock.now += 60
     breaker.before()
+    breaker.failed()
 
-    with pytest.raises(RetryLater, match="held back"):
+    with pytest.raises(RetryLater) as refusal:
         breaker.before()
+
+    assert refusal.value.retry_after == 60
+
+
+OUTCOMES = st.lists(st.tuples(st.sampled_from(["ok", "bad", "lost"]), st.floats(0, 100)), max_size=60)
+
+
+@given(outcomes=OUTCOMES)
+def test_breaker_always_recovers(outcomes):
+    """
+    Whatever happened before, quiet time and three successes close it.
+    """
+    clock = Clock()
+    breaker = CircuitBreaker(clock=clock)
+    for outcome, passed in outcomes:
+        clock.now += passed
+        try:
+            breaker.before()
+        except RetryLater:
+            continue
+        {"ok": breaker.succeeded, "bad": breaker.failed, "lost": breaker.forgotten}[outcome]()
+    clock.now += 60
+    for _ in range(3):
+        breaker.before()
+        breaker.succeeded()
+
+    assert breaker.state is BreakerState.CLOSED
+
+
+@given(rate=st.floats(0.1, 1000), turns=st.lists(st.floats(0, 5), min_size=1, max_size=50))
+def test_bucket_never_exceeds_its_rate(rate, turns):
+    """
+    Over any stretch of time no more turns come than the burst and the rate allow.
+    """
+    clock = Clock()
+    bucket = TokenBucket(rate, clock=clock)
+    came = []
+    for passed in turns:
+        clock.now += passed
+        came.append(clock.now + bucket.take())
+
+    assert came == sorted(came)
+    assert len(came) <= bucket.burst + rate * (came[-1] - 100.0) + 1e-6 + 1
+
+
+@given(attempt=st.integers(1, 10_000), chance=st.floats(0, 1, exclude_max=True))
+def test_jitter_stays_within_its_bound(attempt, chance):
+    """
+    A wait is never negative and never above the longest, however many attempts there were.
+    """
+    wait = Backoff(chance=lambda: chance).wait(attempt)
+
+    assert 0 <= wait <= 60
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("10/s", 10), ("100/min", 100 / 60), (" 6 / hour ", 1 / 600), ("0.5/s", 0.5)]
+)
+def test_rates_as_people_write_them(text, rate):
+    """
+    A rate is turns per unit of time.
+    """
+    assert parse_rate(text) == pytest.approx(rate)
+
+
+@given(text=st.text(max_size=20))
+def test_wrong_rates_are_refused(text):
+    """
+    A text is a rate greater than zero, or an error.
+    """
+    try:
+        rate = parse_rate(text)
+    except ValueError:
+        return
+
+    assert rate > 0
 
 
 def test_bucket_keeps_the_rate_after_the_burst(clock):

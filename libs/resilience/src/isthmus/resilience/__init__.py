@@ -2,7 +2,9 @@
 
 from isthmus.resilience.backoff import Backoff
 from isthmus.resilience.breaker import BreakerState, CircuitBreaker
-from isthmus.resilience.bucket import TokenBucket
+from isthmus.resilience.bucket import TokenBucket, parse_rate
+from isthmus.resilience.bulkhead import Bulkhead
+from isthmus.resilience.deadline import Deadline
 from isthmus.resilience.faults import (
     AlreadyExists,
     Broken,
@@ -20,15 +22,18 @@ from isthmus.resilience.faults import (
     Unsupported,
     Violation,
 )
+from isthmus.resilience.retry import Retry, RetryPolicy, passes_by_itself, retries_off
 
 __all__ = [
     "AlreadyExists",
     "Backoff",
     "BreakerState",
     "Broken",
+    "Bulkhead",
     "CircuitBreaker",
     "Conflict",
     "DataLost",
+    "Deadline",
     "Fault",
     "FixRequest",
     "LimitReached",
@@ -37,8 +42,13 @@ __all__ = [
     "NotAuthenticated",
     "OutOfTime",
     "Precondition",
+    "Retry",
     "RetryLater",
+    "RetryPolicy",
     "TokenBucket",
     "Unsupported",
     "Violation",
+    "parse_rate",
+    "passes_by_itself",
+    "retries_off",
 ]

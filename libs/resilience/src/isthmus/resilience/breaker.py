@@ -18,13 +18,14 @@ class BreakerState(StrEnum):
 class CircuitBreaker:
     """Opens after failures in a row, tries again after a while, closes after successes in a row.
 
-    While it tries again one call at a time is let through. A call that is given
+    While it tries again only a few calls at a time are let through. A call that is given
     up without an outcome has to say so with `forgotten`.
 
     Args:
         failures: Failures in a row that open it.
         open_seconds: How long it stays open.
         successes: Successes in a row that close it again.
+        probes: Calls let through at a time while it tries again.
         name: What to name in the refusal.
         clock: Seconds that only grow.
     """
@@ -35,18 +36,20 @@ class CircuitBreaker:
         open_seconds: float = 60.0,
         successes: int = 3,
         *,
+        probes: int = 3,
         name: str = "the system",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._failures = failures
         self._open_seconds = open_seconds
         self._successes = successes
+        self._probes = probes
         self._name = name
         self._clock = clock
         self._failed = 0
         self._succeeded = 0
         self._opened_at: float | None = None
-        self._trying = False
+        self._trying = 0
 
     @property
     def state(self) -> BreakerState:
@@ -65,19 +68,20 @@ class CircuitBreaker:
         state = self.state
         if state is BreakerState.CLOSED:
             return
-        if state is BreakerState.OPEN or self._trying:
+        if state is BreakerState.OPEN or self._trying >= self._probes:
             left = max(0.0, self._open_seconds - (self._clock() - (self._opened_at or 0.0)))
             message = (
                 f"Calls to {self._name} are held back, because the last ones failed; repeat in {left:.0f} s."
             )
             raise RetryLater("CIRCUIT_OPEN", message, retry_after=left)
-        self._trying = True
+        self._trying += 1
 
     def succeeded(self) -> None:
-        """The call went well."""
-        self._trying = False
+        """The call went well; a late answer from before it opened does not count."""
+        state = self.state
+        self.forgotten()
         self._failed = 0
-        if self._opened_at is None:
+        if state is not BreakerState.HALF_OPEN:
             return
         self._succeeded += 1
         if self._succeeded >= self._successes:
@@ -86,13 +90,17 @@ class CircuitBreaker:
 
     def failed(self) -> None:
         """The call failed in a way that says something about the other side's health."""
-        self._trying = False
+        state = self.state
+        self.forgotten()
+        if state is BreakerState.OPEN:
+            return
         self._succeeded = 0
         self._failed += 1
-        if self._opened_at is not None or self._failed >= self._failures:
+        if state is BreakerState.HALF_OPEN or self._failed >= self._failures:
             self._opened_at = self._clock()
             self._failed = 0
+            self._trying = 0
 
     def forgotten(self) -> None:
         """The call was given up and says nothing about the other side."""
-        self._trying = False
+        self._trying = max(0, self._trying - 1)

@@ -1,7 +1,25 @@
 """Keeps to a rate."""
 
+import re
 import time
 from collections.abc import Callable
+from typing import Self
+
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(s|sec|second|m|min|minute|h|hour|d|day)\s*")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_rate(rate: str) -> float:
+    """Return turns per second out of a text such as `10/s`, `100/min`, `5000/hour`.
+
+    Raises:
+        ValueError: the text is not a rate greater than zero.
+    """
+    match = _RATE.fullmatch(rate)
+    turns = float(match[1]) / _SECONDS[match[2][0]] if match else 0.0
+    if turns <= 0:
+        raise ValueError(f"write a rate as 10/s, 100/min or 5000/hour, not {rate!r}")
+    return turns
 
 
 class TokenBucket:
@@ -26,6 +44,13 @@ class TokenBucket:
         self._clock = clock
         self._tokens = self.burst
         self._at = clock()
+
+    @classmethod
+    def parse(
+        cls, rate: str, burst: float | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> Self:
+        """Make a bucket from a rate as people write it, for example `100/min`."""
+        return cls(parse_rate(rate), burst, clock=clock)
 
     def take(self, turns: float = 1.0) -> float:
         """Reserves turns and gives the seconds to wait until they come."""
