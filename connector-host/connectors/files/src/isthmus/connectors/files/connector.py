@@ -7,7 +7,6 @@ from functools import partial
 from typing import ClassVar
 
 from isthmus.connectors.files.reading import FileReader
-from isthmus.connectors.files.root import Root
 from isthmus.connectors.files.settings import Settings, StreamSettings
 from isthmus.connectors.files.writing import FileWriter
 from isthmus.sdk import (
@@ -22,6 +21,7 @@ from isthmus.sdk import (
     Stream,
     WriteMode,
 )
+from isthmus.sdk.folder import Root
 
 
 class Files(Connector[Settings]):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.connectors.files.lines import LONGEST, Line, Row, Rows, lines
-from isthmus.connectors.files.root import Root
 from isthmus.connectors.files.settings import StreamSettings
 from isthmus.sdk import ConfigurationFailure, DataFailure, Page, ReadMode, ReadReject
 from isthmus.sdk.decode import decode_json
+from isthmus.sdk.folder import Root
 from isthmus.sdk.records import at_path
 
 LARGEST_DOCUMENT = 64 * 1024 * 1024

@@ -24,9 +24,9 @@ from typing import Any
 
 from isthmus.connectors.files.ledger import Changes, Ledger
 from isthmus.connectors.files.rendering import JsonArray, JsonLines, Rendering, Table, columns_of, rendered
-from isthmus.connectors.files.root import Root
 from isthmus.connectors.files.settings import StreamSettings
 from isthmus.sdk import Batch, Operation, WriteMode
+from isthmus.sdk.folder import Root
 from isthmus.sdk.records import key_of
 
 _BUFFER = 1024 * 1024

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from isthmus.sdk import ConfigurationFailure, NotFound, PermissionFailure
+from isthmus.sdk.failures import ConfigurationFailure, NotFound, PermissionFailure
 
 ROOT_VARIABLE = "ISTHMUS_FILES_ROOT"
 
