@@ -22,7 +22,7 @@ _COLUMNS = (
     Column("DATA", _short, wide=True),
 )
 Stream = Annotated[str, typer.Argument(help="Name of a stream.")]
-Key = Annotated[str, typer.Argument(help="Key of a record.")]
+Key = Annotated[list[str], typer.Argument(help="Key of a record; its parts one after another.")]
 Filter = Annotated[str, typer.Option("--filter", help='For example \'status = "fail" AND owner : "db"\'.')]
 
 
@@ -90,9 +90,9 @@ def show_record(
 ) -> None:
     """Shows one record with where it came from.
 
-    Example: `isthmus records show policy_posture PG-TLS`
+    Example: `isthmus records show policy_posture postgresql-hardening PG-TLS`
     """
-    request = records_pb2.GetRecordRequest(stream=stream, key=key, version=version)
+    request = records_pb2.GetRecordRequest(stream=stream, key=_joined(key), version=version)
     show_one(mesh_of(ctx).records.GetRecord(request).record, output)
 
 
@@ -102,8 +102,13 @@ def history(
 ) -> None:
     """Lists the forms that a record has had, newest first.
 
-    Example: `isthmus records history policy_posture PG-TLS`
+    Example: `isthmus records history policy_posture postgresql-hardening PG-TLS`
     """
-    request = records_pb2.ListRecordVersionsRequest(stream=stream, key=key)
+    request = records_pb2.ListRecordVersionsRequest(stream=stream, key=_joined(key))
     found = pages(mesh_of(ctx).records.ListRecordVersions, request, "versions", limit)
     show(found, _COLUMNS, output, empty="There is no such record.")
+
+
+def _joined(parts: list[str]) -> str:
+    """Key parts are joined by the unit separator, which nobody can type."""
+    return "\x1f".join(parts)
