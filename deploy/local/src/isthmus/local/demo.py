@@ -16,7 +16,7 @@ from isthmus.client.problem import Problem, problem_from
 from isthmus.records.v1 import records_pb2
 from isthmus.scheduling.v1 import scheduling_pb2
 
-__all__ = ["Check", "Run", "checks", "run_all", "variables"]
+__all__ = ["Check", "Run", "checks", "counted", "lend_audit_log", "run_all", "variables"]
 
 _POLL_SECONDS = 0.1
 _LONGEST_SECONDS = 120.0
@@ -82,6 +82,25 @@ def variables(mesh_file: Path) -> dict[str, str]:
     }
 
 
+def lend_audit_log(mesh_file: Path, folder: Path) -> None:
+    """Puts the vault's audit log where files of the tenant are read from.
+
+    A hard link gives this one file away and not the folder it stands in, which
+    holds the vault's keys.
+
+    Args:
+        mesh_file: What `isthmus up` wrote about its back ends.
+        folder: The tenant's folder of files.
+    """
+    log = Path(json.loads(mesh_file.read_text())["openbao"]["audit_log"])
+    lent = folder / "openbao" / "audit.log"
+    lent.parent.mkdir(parents=True, exist_ok=True)
+    if lent.exists() and not lent.samefile(log):
+        lent.unlink()
+    if not lent.exists():
+        lent.hardlink_to(log)
+
+
 def run_all(mesh: Mesh, flows: Mapping[str, str]) -> Iterator[Run]:
     """Starts flows side by side and gives each run as it ends.
 
@@ -103,7 +122,7 @@ def run_all(mesh: Mesh, flows: Mapping[str, str]) -> Iterator[Run]:
         if waiting and time.monotonic() > give_up:
             raise Problem(
                 "DEMO_TOO_SLOW",
-                f"{', '.join(waiting.values())} did not end within two minutes: see `isthmus executions list`.",
+                f"{', '.join(waiting.values())} still run after two minutes: see `isthmus executions list`.",
             )
         time.sleep(_POLL_SECONDS)
 

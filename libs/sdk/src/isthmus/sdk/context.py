@@ -97,6 +97,7 @@ class Context:
     stats: Stats = field(default_factory=Stats)
     transport: "httpx.AsyncBaseTransport | None" = None
     secrets: set[str] = field(default_factory=set)
+    tenant_id: str = ""
     refusals: "list[Reply]" = field(default_factory=list)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 

@@ -23,8 +23,8 @@ class Root:
             raise ConfigurationFailure("FILES_ROOT_MISSING", message)
 
     @classmethod
-    def from_environment(cls) -> "Root":
-        """The folder that the operator allows.
+    def from_environment(cls, tenant_id: str = "") -> "Root":
+        """The folder that the operator allows; each tenant has one of its own below it.
 
         Raises:
             ConfigurationFailure: `FILES_ROOT_MISSING`, when there is none.
@@ -33,7 +33,11 @@ class Root:
         if not folder:
             message = f"No folder is open to files; the operator has to set {ROOT_VARIABLE}."
             raise ConfigurationFailure("FILES_ROOT_MISSING", message)
-        return cls(folder)
+        if not tenant_id:
+            return cls(folder)
+        own = cls(folder).folder / tenant_id
+        own.mkdir(mode=0o750, exist_ok=True)
+        return cls(own)
 
     def find(self, path: str) -> list[Path]:
         """The files that a path or pattern names, in the order of their names.

@@ -15,7 +15,7 @@ from isthmus.client.manifest import apply as apply_documents
 from isthmus.client.manifest.state import State
 from isthmus.client.problem import ExitCode, Problem, problem_from
 from isthmus.local.commands.common import console, local_home
-from isthmus.local.demo import Check, Run, checks, counted, run_all, variables
+from isthmus.local.demo import Check, Run, checks, counted, lend_audit_log, run_all, variables
 from isthmus.local.home import Home
 from isthmus.scheduling.v1 import scheduling_pb2
 from rich.table import Table
@@ -50,13 +50,16 @@ def demo(
     home = local_home(ctx)
     _bring_up(home)
     os.environ.update(variables(home.mesh_file))
-    with Mesh(load_profile(home.root)) as mesh:
+    profile = load_profile(home.root)
+    files = home.files / profile.tenant_id
+    lend_audit_log(home.mesh_file, files)
+    with Mesh(profile) as mesh:
         outcomes = _apply(mesh, folder)
         runs = _run(mesh, outcomes)
         found = checks(mesh)
         kev = _try_network(mesh, folder.parent / "demo-network") if network else "not tried"
     if output is Format.TABLE:
-        _show(runs, found, kev, home)
+        _show(runs, found, kev, files)
     else:
         emit(_as_dicts(runs, found, kev), output)
     if any(run.execution.status != scheduling_pb2.Execution.STATUS_COMPLETED for run in runs):
@@ -112,7 +115,7 @@ def _try_network(mesh: Mesh, folder: Path) -> str:
     return f"{run.execution.counts.read:,} vulnerabilities read, {run.written:,} written to the hub as `kev`"
 
 
-def _show(runs: list[Run], found: list[Check], kev: str, home: Home) -> None:
+def _show(runs: list[Run], found: list[Check], kev: str, files: Path) -> None:
     where = console()
     table = Table(title="What was collected", title_justify="left", box=None, pad_edge=False)
     table.add_column("FLOW")
@@ -135,7 +138,7 @@ def _show(runs: list[Run], found: list[Check], kev: str, home: Home) -> None:
     _show_checks(found)
     where.print(f"\nPublic KEV catalogue: {kev}.", markup=False)
     where.print(
-        f"Tickets for failed checks: {home.root / 'files' / 'tickets.jsonl'}\n\n"
+        f"Tickets for failed checks: {files / 'tickets.jsonl'}\n\n"
         "What to try next:\n"
         "  isthmus records query policy_posture --filter 'status = \"fail\"'\n"
         "  isthmus records query security_event --limit 5\n"

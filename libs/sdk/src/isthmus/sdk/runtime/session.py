@@ -51,6 +51,7 @@ class Session:
         limits: Bounds for everything the session does.
         egress: Decides about connections; by default only configured hosts are open.
         transport: Stands in for the network in tests.
+        tenant_id: On whose behalf; connectors to shared ground, such as folders, keep tenants apart by it.
 
     Raises:
         ConfigurationFailure: The configuration does not fit; violations name the fields.
@@ -65,6 +66,7 @@ class Session:
         limits: Limits | None = None,
         egress: Egress | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        tenant_id: str = "",
     ) -> None:
         credential = credential or Credential()
         settings = load_settings(settings_model(cls), configuration, credential)
@@ -75,6 +77,7 @@ class Session:
             credential=credential,
             transport=transport,
             secrets={*credential.secrets(), *secrets_in(settings)},
+            tenant_id=tenant_id,
         )
         self.connector = cls(settings, credential, self.context)
         self._connected = False

@@ -36,7 +36,7 @@ class Files(Connector[Settings]):
 
     def open(self) -> None:
         """Finds the allowed folder."""
-        self.root = Root.from_environment()
+        self.root = Root.from_environment(self.context.tenant_id)
         self._writers: list[FileWriter] = []
 
     async def health_check(self) -> AsyncIterator[CheckStep]:
