@@ -17,6 +17,8 @@ from isthmus.mapper.values import clean, kind_of, sentence, text_of
 
 Cast = Callable[[Any], Any]
 
+_FITS = 19
+"""Texts of fewer digits than this always fit 64 bits."""
 _INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 _TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
@@ -30,6 +32,8 @@ def to_string(value: Any) -> str:
 
 def to_integer(value: Any) -> int:
     """A whole number from a number without fraction or from text of digits."""
+    if value.__class__ is str and len(value) < _FITS and value.isdigit() and value.isascii():
+        return int(value)
     if isinstance(value, bool):
         raise Refusal("NOT_INTEGER", "A boolean is no integer; use choose to turn it into numbers.")
     if isinstance(value, int):

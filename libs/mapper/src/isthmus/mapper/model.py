@@ -32,6 +32,7 @@ class Step:
         outcomes: Every result it can give, where they are known beforehand.
         argument: The only argument, where there is one.
         fast: Whether the generator may inline the usual case.
+        nullable: Whether it may give null for a value that is not null.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Step:
     outcomes: tuple[Any, ...] | None = None
     argument: Any = None
     fast: bool = True
+    nullable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,15 @@ def zone_named(name: str) -> tzinfo:
 
 def rfc3339(moment: datetime) -> str:
     """The one way Isthmus writes a point in time: RFC 3339 in UTC, fraction only where there is one."""
-    try:
-        utc = moment.astimezone(UTC)
-    except (OverflowError, ValueError):
-        raise Refusal("TIME_OUT_OF_RANGE", "The point in time lies outside the years 1 to 9999.") from None
-    return utc.replace(tzinfo=None).isoformat() + "Z"
+    if moment.tzinfo is not UTC:
+        try:
+            moment = moment.astimezone(UTC)
+        except (OverflowError, ValueError):
+            raise Refusal(
+                "TIME_OUT_OF_RANGE", "The point in time lies outside the years 1 to 9999."
+            ) from None
+    # In UTC the text always ends in +00:00.
+    return moment.isoformat()[:-6] + "Z"
 
 
 def moment_of(value: object, zone: tzinfo = UTC, unit: str = "s") -> datetime:
@@ -95,6 +99,11 @@ def _from_epoch(value: float, unit: str) -> datetime:
         ) from None
 
 
+def out_of_range() -> Refusal:
+    """The refusal of a time that calendars do not reach."""
+    return Refusal("TIME_OUT_OF_RANGE", "The point in time lies outside the years 1 to 9999.")
+
+
 def _no_moment() -> Refusal:
     return Refusal(
         "NOT_TIMESTAMP",
@@ -103,10 +112,15 @@ def _no_moment() -> Refusal:
 
 
 def timestamp_text(value: Any) -> str:
-    """RFC 3339 UTC text of what `moment_of` reads, at the speed of a copy where it already is that."""
-    if value.__class__ is str and _is_utc_text(value):
-        _parse_text(value)
-        return value
+    """RFC 3339 UTC text of what `moment_of` reads; the usual spellings take the short way."""
+    if value.__class__ is str and len(value) < _MAX_TIME_TEXT:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return rfc3339(moment_of(value))
+        if _is_utc_text(value):
+            return value
+        return rfc3339(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
     return rfc3339(moment_of(value))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions.registry import Param, Step, function, need_text
-from isthmus.mapper.times import day_of, moment_of, parser, rfc3339
+from isthmus.mapper.times import day_of, moment_of, out_of_range, parser, rfc3339
 
 _GROUP = "dates"
 _ZONE = Param("zone", "zone", "UTC")
@@ -42,7 +42,7 @@ def format_date(pattern: str, zone: tzinfo) -> Step:
         try:
             return moment_of(value).astimezone(zone).strftime(pattern)
         except (OverflowError, ValueError):
-            raise _out_of_range() from None
+            raise out_of_range() from None
 
     return step
 
@@ -117,7 +117,7 @@ def _shift(distance: timedelta) -> Step:
         try:
             return rfc3339(moment_of(value) + distance)
         except OverflowError:
-            raise _out_of_range() from None
+            raise out_of_range() from None
 
     return step
 
@@ -160,7 +160,3 @@ def days_since() -> Step:
 def is_past() -> Step:
     """Whether the time lies before the evaluation time."""
     return lambda value, now: moment_of(value) < now
-
-
-def _out_of_range() -> Refusal:
-    return Refusal("TIME_OUT_OF_RANGE", "The point in time lies outside the years 1 to 9999.")

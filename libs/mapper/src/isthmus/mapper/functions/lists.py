@@ -14,6 +14,8 @@ from isthmus.mapper.limits import MAX_LIST, MAX_OUTPUT
 from isthmus.mapper.values import clean, text_of
 
 _GROUP = "lists"
+_SHORT = 100
+"""Lists up to this length are joined first and measured afterwards."""
 
 
 @function(
@@ -88,9 +90,13 @@ def join(separator: str) -> Step:
     """Writes the elements as one text; nulls are left out."""
 
     def step(value: Any) -> str:
-        texts = [
-            item if item.__class__ is str else text_of(item) for item in need_list(value) if item is not None
-        ]
+        items = need_list(value)
+        if len(items) <= _SHORT:
+            try:
+                return bounded(separator.join(items))
+            except TypeError:
+                pass  # some element is no text yet
+        texts = [item if item.__class__ is str else text_of(item) for item in items if item is not None]
         if sum(map(len, texts)) + len(separator) * len(texts) > MAX_OUTPUT:
             raise Refusal("TOO_LONG", f"The joined text would exceed {MAX_OUTPUT} characters.")
         return separator.join(texts)

@@ -8,13 +8,13 @@ from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.generation.values import ValueWriter
 from isthmus.mapper.limits import SMALL_TEXT
 from isthmus.mapper.lineage import block_paths, sources_of
-from isthmus.mapper.model import NOTHING, Block, Constant, Definition, Field, Items, Now, Value
+from isthmus.mapper.model import NOTHING, Block, Constant, Definition, Field, Items, Now, Source, Value
 from isthmus.mapper.paths import Path, format_path
 from isthmus.mapper.plan import Transform
 from isthmus.mapper.runtime import FieldInfo
 from isthmus.mapper.schemas import validator
 
-_IS_SMALL = f"v.__class__ is text and size(v) <= {SMALL_TEXT} and v.isascii()"
+_IS_SMALL = f"size(v) <= {SMALL_TEXT} and v.isascii()"
 
 
 def generate(definition: Definition) -> Transform:
@@ -34,7 +34,7 @@ def generate_source(definition: Definition) -> tuple[str, dict[str, Any]]:
     if definition.validate and definition.target_schema is not None:
         check = lines.bind(validator(definition.target_schema), "check")
     with lines.block("def transform(r, t):"):
-        lines.add("r = as_record(r)", "m = [0]")
+        lines.add("if r.__class__ is not dictionary: r = as_record(r)", "m = [0]")
         writer.body(definition.block, is_object=True, check=check)
     return lines.source(), lines.namespace
 
@@ -84,29 +84,45 @@ class _Writer:
         info = lines.bind(
             FieldInfo(format_path(field.target), ", ".join(sources_of(field.value, inner=False))), "i"
         )
-        lines.add("v = None")
+        if not (isinstance(field.value.origin, Source) and field.when is None):
+            lines.add("v = None")
+        finish = _Store(lines, field, slot, info, is_object=is_object)
         with lines.block("try:"):
             if field.when is not None:
                 with lines.block(f"if {self.values.condition(field.when, is_object=is_object)}:"):
-                    self._store(field, slot, info, is_object=is_object)
+                    self.values.write(field.value, finish, is_object=is_object)
             else:
-                self._store(field, slot, info, is_object=is_object)
+                self.values.write(field.value, finish, is_object=is_object)
         with lines.block("except Problem as x:"):
             lines.add(f"e = failed(e, {info}, x, v)")
 
-    def _store(self, field: Field, slot: str, info: str, *, is_object: bool) -> None:
-        lines = self.lines
-        self.values.write(field.value, is_object=is_object)
-        if _is_clean(field.value):
-            lines.add(f"if v is not None: {slot} = v")
-        elif is_object:
-            lines.add(f"if v is not None: {slot} = v if {_IS_SMALL} else clean(v, m)")
+
+class _Store:
+    """Puts a value into its place, or notes that a required one is missing."""
+
+    def __init__(self, lines: Lines, field: Field, slot: str, info: str, *, is_object: bool) -> None:
+        self.lines = lines
+        self.field = field
+        self.slot = slot
+        self.info = info
+        self.is_object = is_object
+
+    def found(self, *, is_text: bool) -> None:
+        """Adds lines that store the value, checked where it may not be storable."""
+        if _is_clean(self.field.value):
+            code = "v"
+        elif self.is_object:
+            code = f"v if {'' if is_text else 'v.__class__ is text and '}{_IS_SMALL} else clean(v, m)"
         else:
-            lines.add(f"if v is not None: {slot} = clean(v, m)")
-        if field.required:
-            lines.add(f"else: e = missing(e, {info})")
-        elif field.keep_null:
-            lines.add(f"else: {slot} = None")
+            code = "clean(v, m)"
+        self.lines.add(f"{self.slot} = {code}")
+
+    def missing(self) -> None:
+        """Adds what null means for the field."""
+        if self.field.required:
+            self.lines.add(f"else: e = missing(e, {self.info})")
+        elif self.field.keep_null:
+            self.lines.add(f"else: {self.slot} = None")
 
 
 def _claimed(block: Block) -> frozenset[str]:

@@ -34,10 +34,24 @@ _FAST = {
     "lower": f"v.lower() if v.__class__ is text and size(v) < {SMALL_TEXT} else {{call}}(v)",
     "upper": f"v.upper() if v.__class__ is text and size(v) < {SMALL_TEXT} else {{call}}(v)",
     "cast string": "v if v.__class__ is text else {call}(v)",
+    "trim": "v.strip() if v.__class__ is text else {call}(v)",
     "cast boolean": "v if v.__class__ is boolean else {call}(v)",
     "cast integer": "v if v.__class__ is integer and -4294967296 < v < 4294967296 else {call}(v)",
 }
 """Steps whose usual case is shorter than a call; the call remains for everything unusual."""
+
+
+_TEXTS = frozenset({"string", "timestamp", "date"})
+
+
+class Finish(Protocol):
+    """What becomes of a value once it is computed."""
+
+    def found(self, *, is_text: bool) -> None:
+        """Adds lines for a value that is not null; `is_text` where it is known to be text."""
+
+    def missing(self) -> None:
+        """Adds an `else:` for null, if any."""
 
 
 class BlockWriter(Protocol):
@@ -54,30 +68,59 @@ class ValueWriter:
         self.lines = lines
         self.block_writer = block_writer
 
-    def write(self, value: Value, *, is_object: bool) -> None:
-        """Adds lines that leave the value in `v`.
+    def write(self, value: Value, finish: Finish | None = None, *, is_object: bool) -> None:
+        """Adds lines that leave the value in `v` and then finish it.
 
         Args:
             value: What to compute.
+            finish: Adds the lines that use the value; `None` where the caller does.
             is_object: Whether the record `r` is known to be an object.
         """
         self._origin(value, is_object=is_object)
-        for step in value.steps:
-            self._step(step)
-        if value.default is not NOTHING:
-            self.lines.add(f"if v is None: v = {self._constant(value.default)}")
-
-    def _step(self, step: Step) -> None:
-        call = self.lines.bind(step.call, "f")
-        key = f"{step.name} {step.returns}" if step.name == "cast" and step.fast else step.name
-        if step.needs_now:
-            code = f"{call}(v, t)"
-        elif isinstance(step.argument, Table) and not step.argument.ignore_case:
-            entries = self.lines.bind(step.argument.entries, "d")
-            code = f"{entries}[v] if v.__class__ is text and v in {entries} else {call}(v)"
+        segments = _segments(value.steps)
+        for segment in segments[:-1]:
+            self._segment(segment)
+        last = segments[-1] if segments else ()
+        is_text = bool(value.steps) and value.steps[-1].returns in _TEXTS and not value.steps[-1].nullable
+        if value.default is not NOTHING or not last or last[0].takes_null:
+            self._segment(last)
+            if value.default is not NOTHING:
+                self.lines.add(f"if v is None: v = {self._constant(value.default)}")
+                is_text = is_text and isinstance(value.default, str)
+            if finish is not None:
+                with self.lines.block("if v is not None:"):
+                    finish.found(is_text=is_text)
         else:
-            code = _FAST.get(key, "{call}(v)").format(call=call)
-        self.lines.add(f"v = {code}" if step.takes_null else f"if v is not None: v = {code}")
+            with self.lines.block("if v is not None:"):
+                self._calls(last)
+                if finish is not None and not last[-1].nullable:
+                    finish.found(is_text=is_text)
+            if finish is not None and last[-1].nullable:
+                with self.lines.block("if v is not None:"):
+                    finish.found(is_text=is_text)
+        if finish is not None:
+            finish.missing()
+
+    def _segment(self, steps: tuple[Step, ...]) -> None:
+        if not steps:
+            return
+        if steps[0].takes_null:
+            self._calls(steps)
+            return
+        with self.lines.block("if v is not None:"):
+            self._calls(steps)
+
+    def _calls(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            call = self.lines.bind(step.call, "f")
+            if step.needs_now:
+                code = f"{call}(v, t)"
+            elif isinstance(step.argument, Table) and not step.argument.ignore_case:
+                entries = self.lines.bind(step.argument.entries, "d")
+                code = f"{entries}[v] if v.__class__ is text and v in {entries} else {call}(v)"
+            else:
+                code = _FAST.get(_fast_name(step), "{call}(v)").format(call=call)
+            self.lines.add(f"v = {code}")
 
     def _constant(self, constant: object) -> str:
         if isinstance(constant, dict | list):
@@ -95,7 +138,7 @@ class ValueWriter:
             case Now():
                 lines.add("v = moment_text(t)")
             case Template():
-                self._template(origin, is_object=is_object)
+                self._template(origin, is_object=is_object, has_steps=bool(value.steps))
             case Concat():
                 parts = "".join(f"{self.expression(part, is_object=is_object)}, " for part in origin.values)
                 lines.add(f"v = concat(({parts}), {lines.bind(origin.separator)})")
@@ -136,9 +179,9 @@ class ValueWriter:
         read = reader(source.path)
         return f"{self.lines.bind(lenient(read) if source.lenient else read, 'p')}(r)"
 
-    def _template(self, template: Template, *, is_object: bool) -> None:
+    def _template(self, template: Template, *, is_object: bool, has_steps: bool) -> None:
         lines = self.lines
-        pieces, needed, large = [], [], False
+        pieces, needed = [], []
         for part in template.parts:
             if isinstance(part, Slot):
                 name = lines.name("s")
@@ -147,14 +190,13 @@ class ValueWriter:
                 lines.add(f"{name} = v if v.__class__ is text else {empty} if v is None else text_of(v)")
                 needed += [] if part.optional else [name]
                 pieces.append(name)
-                large = True
             else:
                 pieces.append(lines.bind(part))
         # Each piece is a text by now, so that the f-string calls no __format__ of anybody's.
         whole = "f'" + "".join(f"{{{piece}}}" for piece in pieces) + "'"
         missing = " or ".join(f"{name} is None" for name in needed)
         lines.add(f"v = None if {missing} else {whole}" if needed else f"v = {whole}")
-        if large:
+        if has_steps and len(pieces) > 1:
             lines.add(f"if v is not None and size(v) > {MAX_TEXT}: v = bounded(v)")
 
     def _choose(self, choose: Choose, *, is_object: bool) -> None:
@@ -215,6 +257,24 @@ class ValueWriter:
                 sign = "==" if step.name == "equals" else "!="
                 return f"r.get({self.lines.bind(origin.path[0])}) {sign} {self.lines.bind(step.argument)}"
         return f"{self.lines.bind(predicate(condition), 'q')}(r, t)"
+
+
+def _fast_name(step: Step) -> str:
+    if step.name == "cast":
+        return f"cast {step.returns}" if step.fast else ""
+    return step.name if step.argument is None else ""
+
+
+def _segments(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
+    """Chains that need one look for null in front; a step that also takes null stands alone."""
+    segments: list[tuple[Step, ...]] = []
+    for step in steps:
+        previous = segments[-1] if segments else ()
+        if not previous or step.takes_null or previous[-1].nullable or previous[-1].takes_null:
+            segments.append((step,))
+        else:
+            segments[-1] = (*previous, step)
+    return segments
 
 
 def _single_key(path: Path) -> bool:

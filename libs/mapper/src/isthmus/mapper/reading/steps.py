@@ -118,6 +118,7 @@ def bind(scope: Scope, function: Function, raw: object, place: str) -> Step | No
         outcomes=outcomes,
         argument=arguments[0] if len(arguments) == 1 else None,
         fast=function.name != "cast" or arguments[0][1] == "lossless",
+        nullable=_is_nullable(function, arguments, outcomes),
     )
 
 
@@ -128,6 +129,17 @@ def _outcomes(name: str, arguments: list[Any]) -> tuple[Any, ...] | None:
         table: Table = arguments[0]
         return table.outcomes
     return None
+
+
+def _is_nullable(function: Function, arguments: list[Any], outcomes: tuple[Any, ...] | None) -> bool:
+    """Whether the step may give null although it got a value."""
+    if function.name == "cast":
+        name, strictness = arguments[0]
+        return bool(strictness == "lenient" or name == "json")
+    if outcomes is not None:
+        table = arguments[0]
+        return None in outcomes or (isinstance(table, Table) and table.otherwise == "null")
+    return function.returns == "any" or function.name == "regex_extract"
 
 
 def _is_small(value: object) -> bool:
