@@ -98,7 +98,7 @@ class LocalBackend:
 
     def _session(self, bound: Bound) -> Session:
         credential = Credential.from_material(bound.material) if bound.material else None
-        return Session(self._cls, bound.configuration, credential)
+        return Session(self._cls, bound.configuration, credential, tenant_id=bound.tenant_id)
 
 
 class LocalConnection:
