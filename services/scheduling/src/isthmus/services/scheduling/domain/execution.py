@@ -1,0 +1,319 @@
+"""One run of a flow: its life, its attempts, and what follows when one of them ends."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from isthmus.resilience import Backoff
+from isthmus.services.scheduling.domain.counts import NOTHING, Counts
+from isthmus.services.scheduling.domain.flow import FailurePolicy, FlowSpec
+
+DEFAULT_ATTEMPTS = 5
+IDLE_STOPS = 100
+_LONGEST_WAIT = timedelta(days=1)
+
+
+class Trigger(StrEnum):
+    """What started an execution."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    EVENT = "event"
+    REQUEUE = "requeue"
+
+
+class Status(StrEnum):
+    """Where an execution is in its life."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the execution has not ended."""
+        return self in {Status.PENDING, Status.RUNNING}
+
+
+class Stop(StrEnum):
+    """Why an execution is asked to stop."""
+
+    NONE = ""
+    CANCEL = "cancel"
+    QUARANTINE = "quarantine"
+
+
+class Outcome(StrEnum):
+    """How a host says that its attempt ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class FailureKind(StrEnum):
+    """What kind of failure, which decides whether another attempt follows."""
+
+    CONFIGURATION = "configuration"
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    TRANSIENT = "transient"
+    RATE_LIMITED = "rate_limited"
+    NOT_FOUND = "not_found"
+    DATA = "data"
+    FATAL = "fatal"
+    STOPPED = "stopped"
+
+    @property
+    def passes(self) -> bool:
+        """Whether waiting may help."""
+        return self in {FailureKind.TRANSIENT, FailureKind.RATE_LIMITED}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed."""
+
+    kind: FailureKind
+    reason: str
+    message: str
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a flow, as stored.
+
+    Attributes:
+        execution_id: Never reused.
+        flow_id: The flow it is a run of.
+        flow: The flow in the form that this run uses.
+        connector_id: Whose hosts carry it out.
+        lineage: Which positions it reads and writes; see docs/adr.
+        schedule_id: What started it; empty for other triggers.
+        trigger: What started it.
+        status: Where it is in its life.
+        initiated_by: A caller's subject, or the schedule.
+        create_time: When it was started.
+        start_time: When the first attempt began.
+        end_time: When it ended.
+        before: Durable counts of the attempts that have ended.
+        live: What the present attempt told last.
+        durable: What the present attempt told together with positions.
+        expected_records: What the source said it would give; 0 when it did not say.
+        mapping_version: 0 until the first attempt begins, and for flows without a mapping.
+        attempts: Attempts so far.
+        failures: Attempts that count against the policy.
+        idle_stops: Attempts in a row that were stopped and brought nothing forward.
+        fencing_token: The present or last attempt's.
+        host_id: Who has or had the lease.
+        lease_expire_time: When the lease ends.
+        next_attempt_time: When the next attempt may begin.
+        stop: Why it is to stop.
+        failure: Why the last attempt did not succeed.
+        quarantine_ids: For a requeue: what to deliver; empty means all.
+        revision: Grows with every change.
+    """
+
+    execution_id: str
+    flow_id: str
+    flow: FlowSpec
+    connector_id: str
+    lineage: str
+    trigger: Trigger
+    initiated_by: str
+    create_time: datetime
+    schedule_id: str = ""
+    status: Status = Status.PENDING
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    before: Counts = NOTHING
+    live: Counts = NOTHING
+    durable: Counts = NOTHING
+    expected_records: int = 0
+    mapping_version: int = 0
+    attempts: int = 0
+    failures: int = 0
+    idle_stops: int = 0
+    fencing_token: int = 0
+    host_id: str = ""
+    lease_expire_time: datetime | None = None
+    next_attempt_time: datetime | None = None
+    stop: Stop = Stop.NONE
+    failure: Failure | None = None
+    quarantine_ids: tuple[str, ...] = ()
+    revision: int = 1
+
+    @property
+    def counts(self) -> Counts:
+        """What happened so far: ended attempts as far as durable, and the present one."""
+        return self.before + self.live
+
+    @property
+    def is_cancel_requested(self) -> bool:
+        """Whether a person's stop is under way."""
+        return self.status.is_live and self.stop is Stop.CANCEL
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one host at an execution."""
+
+    attempt: int
+    fencing_token: int
+    host_id: str
+    start_time: datetime
+    end_time: datetime | None = None
+    outcome: str = ""
+    failure: Failure | None = None
+    counts: Counts = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What an attempt's end means.
+
+    Attributes:
+        status: The execution's next status; `PENDING` when another attempt follows.
+        before: Durable counts from now on.
+        failure: Why the attempt did not succeed; None when it did.
+        next_attempt_time: When the next attempt may begin.
+        is_counted: Whether the attempt counts against the policy.
+        idle_stops: Stopped attempts in a row that brought nothing forward.
+    """
+
+    status: Status
+    before: Counts
+    failure: Failure | None = None
+    next_attempt_time: datetime | None = None
+    is_counted: bool = False
+    idle_stops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a host says when its attempt ends.
+
+    Attributes:
+        outcome: How it ended.
+        counts: What the attempt did.
+        covers_positions: Whether positions came along, so that the counts are durable with them.
+        failure: Why it failed.
+    """
+
+    outcome: Outcome
+    counts: Counts = NOTHING
+    covers_positions: bool = False
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """How a failed attempt is followed by another."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    idle_stops: int = IDLE_STOPS
+
+
+def end_attempt(execution: Execution, report: Report, now: datetime, rules: RetryRules) -> Ending:
+    """Decide what follows the end of the present attempt."""
+    durable = report.counts if report.covers_positions else execution.durable
+    if report.outcome is Outcome.COMPLETED:
+        return _completed(execution, execution.before + report.counts)
+    before = execution.before + durable
+    if execution.stop is Stop.QUARANTINE:
+        return Ending(Status.FAILED, before, too_many_quarantined(execution.flow.failure_policy))
+    if execution.stop is Stop.CANCEL:
+        return Ending(Status.CANCELLED, before)
+    failure = report.failure or _stopped_unasked()
+    if failure.kind is FailureKind.STOPPED:
+        return _stopped(execution, before, failure, now, rules)
+    return _failed(execution, before, failure, now, rules)
+
+
+def _completed(execution: Execution, total: Counts) -> Ending:
+    policy = execution.flow.failure_policy
+    if not total.reconcile:
+        return Ending(Status.FAILED, total, _unreconciled(total), is_counted=True)
+    if exceeds(policy, total):
+        return Ending(Status.FAILED, total, too_many_quarantined(policy), is_counted=True)
+    return Ending(Status.COMPLETED, total)
+
+
+def _stopped(
+    execution: Execution, before: Counts, failure: Failure, now: datetime, rules: RetryRules
+) -> Ending:
+    idle = execution.idle_stops + 1 if before == execution.before else 0
+    if idle < rules.idle_stops:
+        return Ending(Status.PENDING, before, failure, now, idle_stops=idle)
+    message = (
+        f"{idle} hosts in a row stopped before anything became durable; "
+        "look for the cause in the hosts' logs, then start the flow again."
+    )
+    return Ending(Status.FAILED, before, Failure(FailureKind.FATAL, "HOSTS_KEEP_STOPPING", message))
+
+
+def _failed(
+    execution: Execution, before: Counts, failure: Failure, now: datetime, rules: RetryRules
+) -> Ending:
+    attempts = execution.failures + 1
+    most = execution.flow.failure_policy.max_attempts or DEFAULT_ATTEMPTS
+    if not failure.kind.passes or attempts >= most:
+        return Ending(Status.FAILED, before, failure, is_counted=True)
+    asked = failure.retry_after.total_seconds() if failure.retry_after else None
+    wait = min(timedelta(seconds=rules.backoff.wait(attempts, asked)), _LONGEST_WAIT)
+    return Ending(Status.PENDING, before, failure, now + wait, is_counted=True)
+
+
+def exceeds(policy: FailurePolicy, counts: Counts) -> bool:
+    """Whether more records are in quarantine than the flow's owner accepts."""
+    return 0 < policy.max_quarantined < counts.quarantined
+
+
+def too_many_quarantined(policy: FailurePolicy) -> Failure:
+    """Say why an execution was given up over its quarantined records."""
+    message = (
+        f"More than {policy.max_quarantined} records went to quarantine; "
+        "mend the mapping or the records, requeue them, or raise max_quarantined."
+    )
+    return Failure(FailureKind.DATA, "TOO_MANY_QUARANTINED", message)
+
+
+def lease_expired(host_id: str) -> Failure:
+    """Say that a host went silent."""
+    message = f"Host {host_id} has not renewed its lease; the execution is handed on."
+    return Failure(FailureKind.STOPPED, "LEASE_EXPIRED", message)
+
+
+def _stopped_unasked() -> Failure:
+    message = "The host ended the attempt though nobody asked for it; the execution is handed on."
+    return Failure(FailureKind.STOPPED, "STOPPED_UNASKED", message)
+
+
+def _unreconciled(total: Counts) -> Failure:
+    message = (
+        f"{total.read} records were read and {total.arrived + total.quarantined} are accounted for; "
+        "reset the flow to read everything again, and report this with the execution's id."
+    )
+    return Failure(FailureKind.FATAL, "COUNTS_DO_NOT_RECONCILE", message)
+
+
+__all__ = [
+    "Attempt",
+    "Ending",
+    "Execution",
+    "Failure",
+    "FailureKind",
+    "Outcome",
+    "Report",
+    "RetryRules",
+    "Status",
+    "Stop",
+    "Trigger",
+    "end_attempt",
+    "exceeds",
+    "lease_expired",
+    "too_many_quarantined",
+]

@@ -1,0 +1,35 @@
+"""What scheduling does, one transaction at a time, and the loops that do it unasked."""
+
+from isthmus.services.scheduling.engine.executions import Cause, Executions
+from isthmus.services.scheduling.engine.flows import Flows
+from isthmus.services.scheduling.engine.leases import LeaseRules, Leases
+from isthmus.services.scheduling.engine.loops import Dispatcher, Sweeper, Ticker, every
+from isthmus.services.scheduling.engine.ports import (
+    Announcer,
+    HostFinder,
+    InstanceFacts,
+    Instances,
+    Jobs,
+    Mappings,
+)
+from isthmus.services.scheduling.engine.schedules import EventFact, Schedules
+
+__all__ = [
+    "Announcer",
+    "Cause",
+    "Dispatcher",
+    "EventFact",
+    "Executions",
+    "Flows",
+    "HostFinder",
+    "InstanceFacts",
+    "Instances",
+    "Jobs",
+    "LeaseRules",
+    "Leases",
+    "Mappings",
+    "Schedules",
+    "Sweeper",
+    "Ticker",
+    "every",
+]

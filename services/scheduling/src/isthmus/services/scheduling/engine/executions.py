@@ -1,0 +1,262 @@
+"""How executions start and end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from isthmus.kit import Clock, current_correlation_id, new_id
+from isthmus.kit.db.database import after_commit
+from isthmus.kit.trace import current_traceparent
+from isthmus.resilience.faults import Missing, Precondition
+from isthmus.services.scheduling.domain import (
+    Ending,
+    Execution,
+    Flow,
+    Status,
+    Stop,
+    Trigger,
+)
+from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
+from isthmus.services.scheduling.store import executions, flows, leases, schedules
+from isthmus.services.scheduling.store.schedules import Waiting
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_MOST_IDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an execution starts."""
+
+    trigger: Trigger
+    initiated_by: str
+    schedule_id: str = ""
+    quarantine_ids: tuple[str, ...] = ()
+
+
+class Executions:
+    """Starts executions, one at a time for each flow, and settles their end.
+
+    Args:
+        announcer: Says what happened.
+        clock: The time.
+        wake: Called once something is pending, so that its job is sent at once.
+    """
+
+    def __init__(self, announcer: Announcer, clock: Clock, wake: Callable[[], None]) -> None:
+        self._announcer = announcer
+        self._clock = clock
+        self._wake = wake
+
+    async def start(
+        self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
+    ) -> Execution | None:
+        """Start a flow; None when one of its executions is pending or running.
+
+        The row is the job's outbox row at the same time: it is due to be dispatched.
+        """
+        execution_id = new_id("exe")
+        requeue = cause.trigger is Trigger.REQUEUE
+        execution = Execution(
+            execution_id=execution_id,
+            flow_id=flow.flow_id,
+            flow=flow.spec,
+            connector_id=flow.source_connector_id,
+            # A requeue reads the quarantine and must not move the source's positions.
+            lineage=f"x{execution_id}" if requeue else f"e{flow.epoch}",
+            trigger=cause.trigger,
+            initiated_by=cause.initiated_by,
+            schedule_id=cause.schedule_id,
+            quarantine_ids=cause.quarantine_ids,
+            create_time=self._clock.now(),
+        )
+        after_commit(conn, self._wake)
+        return await executions.insert_execution(
+            conn,
+            tenant_id,
+            execution,
+            correlation_id=current_correlation_id() or execution_id,
+            traceparent=current_traceparent(),
+        )
+
+    async def start_by_hand(
+        self,
+        conn: AsyncConnection,
+        tenant_id: str,
+        flow_id: str,
+        instances: Sequence[InstanceFacts | Missing],
+        by: str,
+    ) -> Execution:
+        """Start a flow because a caller asks for it.
+
+        Args:
+            conn: The transaction.
+            tenant_id: Whose.
+            flow_id: Which flow.
+            instances: What the registry says of the flow's instances.
+            by: The caller's subject.
+
+        Raises:
+            Missing: `FLOW_UNKNOWN`.
+            Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE` or `EXECUTION_RUNNING`.
+        """
+        flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
+        if flow is None:
+            raise flow_unknown(flow_id)
+        if not flow.spec.is_active:
+            message = f'Flow "{flow.spec.name}" is inactive; activate it, then start it.'
+            raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow_id})
+        for facts in instances:
+            _refuse_inactive(flow, facts)
+            if isinstance(facts, InstanceFacts):
+                await remember(conn, tenant_id, facts)
+        execution = await self.start(conn, tenant_id, flow, Cause(Trigger.MANUAL, by))
+        if execution is None:
+            raise await self._running(conn, tenant_id, flow)
+        return execution
+
+    async def _running(self, conn: AsyncConnection, tenant_id: str, flow: Flow) -> Precondition:
+        live = await executions.live_execution(conn, tenant_id, flow.flow_id)
+        execution_id = live.execution_id if live else ""
+        message = (
+            f'Flow "{flow.spec.name}" is at work in execution {execution_id}; wait for its end or cancel it.'
+        )
+        metadata = {"flow_id": flow.flow_id, "execution_id": execution_id}
+        return Precondition("EXECUTION_RUNNING", message, metadata=metadata)
+
+    async def start_or_skip(
+        self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
+    ) -> Execution | None:
+        """Start a flow if it can run now; None when it cannot."""
+        if not await schedules.can_run(conn, tenant_id, flow.flow_id):
+            return None
+        execution = await self.start(conn, tenant_id, flow, cause)
+        if execution is not None:
+            await self._note_start(conn, tenant_id, execution)
+        return execution
+
+    async def start_or_wait(
+        self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
+    ) -> Execution | None:
+        """Start a flow, or have it started as soon as it can run; None in the latter case."""
+        execution = await self.start_or_skip(conn, tenant_id, flow, cause)
+        if execution is None:
+            waiting = Waiting(
+                waiting_id=new_id("wai"),
+                flow_id=flow.flow_id,
+                trigger=cause.trigger,
+                initiated_by=cause.initiated_by,
+                schedule_id=cause.schedule_id,
+                quarantine_ids=cause.quarantine_ids,
+            )
+            await schedules.wait(conn, tenant_id, waiting)
+        return execution
+
+    async def start_waiting(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> Execution | None:
+        """Start what waits for a flow, if it can run; requeues that wait go together."""
+        if not await schedules.can_run(conn, tenant_id, flow_id):
+            return None
+        queue = await schedules.take_waiting(conn, tenant_id, flow_id)
+        flow = await flows.get_flow(conn, tenant_id, flow_id)
+        if not queue or flow is None:
+            return None
+        chosen = _together(queue)
+        execution = await self.start(conn, tenant_id, flow, _cause(chosen))
+        if execution is not None:
+            await schedules.drop_waiting(conn, tenant_id, [one.waiting_id for one in chosen])
+            await self._note_start(conn, tenant_id, execution)
+        return execution
+
+    async def _note_start(self, conn: AsyncConnection, tenant_id: str, execution: Execution) -> None:
+        if execution.schedule_id:
+            now = self._clock.now()
+            await schedules.ticked(conn, tenant_id, execution.schedule_id, next_time=None, started=now)
+
+    async def settle(
+        self, conn: AsyncConnection, tenant_id: str, execution: Execution, ending: Ending, now: datetime
+    ) -> Execution:
+        """Store what follows the end of an attempt, or of an execution that had none."""
+        if ending.status is Status.COMPLETED:
+            which = (execution.flow_id, execution.lineage, execution.execution_id)
+            await flows.complete_partitions(conn, tenant_id, *which)
+        execution = await leases.end_execution_attempt(conn, tenant_id, execution, ending, now)
+        if not execution.status.is_live:
+            await flows.drop_old_lineages(conn, tenant_id, execution.flow_id)
+            await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
+            await self.start_waiting(conn, tenant_id, execution.flow_id)
+        else:
+            after_commit(conn, self._wake)
+        return execution
+
+    async def cancel(self, conn: AsyncConnection, tenant_id: str, execution_id: str) -> Execution:
+        """End a pending execution, and ask the host of a running one to stop.
+
+        Raises:
+            Missing: `EXECUTION_UNKNOWN`.
+        """
+        execution = await executions.get_execution(conn, tenant_id, execution_id, lock=True)
+        if execution is None:
+            raise execution_unknown(execution_id)
+        return await self._cancel_locked(conn, tenant_id, execution)
+
+    async def cancel_live(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> None:
+        """Cancel what is pending or running of a flow."""
+        execution = await executions.live_execution(conn, tenant_id, flow_id)
+        if execution is not None:
+            await self._cancel_locked(conn, tenant_id, execution)
+
+    async def _cancel_locked(self, conn: AsyncConnection, tenant_id: str, execution: Execution) -> Execution:
+        now = self._clock.now()
+        if execution.status is Status.PENDING:
+            ending = Ending(Status.CANCELLED, execution.before, execution.failure)
+            return await self.settle(conn, tenant_id, execution, ending, now)
+        if execution.status is Status.RUNNING:
+            await executions.request_stop(conn, tenant_id, execution.execution_id, Stop.CANCEL, now)
+            changed = await executions.get_execution(conn, tenant_id, execution.execution_id)
+            return changed or execution
+        return execution
+
+
+def _together(queue: Sequence[Waiting]) -> list[Waiting]:
+    if queue[0].trigger is not Trigger.REQUEUE:
+        return [queue[0]]
+    return [one for one in queue if one.trigger is Trigger.REQUEUE]
+
+
+def _cause(chosen: Sequence[Waiting]) -> Cause:
+    first = chosen[0]
+    ids = tuple(dict.fromkeys(name for one in chosen for name in one.quarantine_ids))
+    # One that names nothing means all that are requeued, and so do more ids than a job should carry.
+    everything = any(not one.quarantine_ids for one in chosen) or len(ids) > _MOST_IDS
+    return Cause(first.trigger, first.initiated_by, first.schedule_id, () if everything else ids)
+
+
+def _refuse_inactive(flow: Flow, facts: InstanceFacts | Missing) -> None:
+    if isinstance(facts, InstanceFacts) and facts.is_active:
+        return
+    gone = isinstance(facts, Missing)
+    instance_id = facts.metadata.get("instance_id", "") if isinstance(facts, Missing) else facts.instance_id
+    state = "does not exist any more; change the flow" if gone else "is not active; activate it"
+    message = f'Instance {instance_id} of flow "{flow.spec.name}" {state}, then start the flow.'
+    raise Precondition("INSTANCE_INACTIVE", message, metadata={"instance_id": instance_id})
+
+
+async def remember(conn: AsyncConnection, tenant_id: str, facts: InstanceFacts) -> None:
+    """Keep what was learned of an instance, so that schedules can do without asking."""
+    await flows.know_instance(
+        conn, tenant_id, facts.instance_id, is_active=facts.is_active, update_time=facts.update_time
+    )
+
+
+def flow_unknown(flow_id: str) -> Missing:
+    """Say that there is no such flow."""
+    return Missing("FLOW_UNKNOWN", f"There is no flow {flow_id}; ListFlows shows what there is.")
+
+
+def execution_unknown(execution_id: str) -> Missing:
+    """Say that there is no such execution."""
+    message = f"There is no execution {execution_id}; ListExecutions shows what there is."
+    return Missing("EXECUTION_UNKNOWN", message)
+
+
+__all__ = ["Cause", "Executions", "execution_unknown", "flow_unknown", "remember"]

@@ -1,0 +1,271 @@
+"""Leases: how hosts take executions over, report, and hand them back."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from isthmus.kit import Clock, Database
+from isthmus.resilience.faults import Missing, Precondition
+from isthmus.services.scheduling.domain import (
+    Checkpoint,
+    Ending,
+    Execution,
+    Failure,
+    FailureKind,
+    Outcome,
+    Report,
+    RetryRules,
+    Status,
+    Stop,
+    end_attempt,
+    exceeds,
+    lease_expired,
+    resume_points,
+)
+from isthmus.services.scheduling.domain.flow import FailurePolicy
+from isthmus.services.scheduling.engine.executions import Executions, execution_unknown
+from isthmus.services.scheduling.engine.ports import Announcer, Mappings
+from isthmus.services.scheduling.store import executions, flows, leases
+from isthmus.services.scheduling.store.leases import Lease, Progress
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRules:
+    """How long things last.
+
+    Attributes:
+        lease: How long a lease lasts unless it is renewed.
+        cancel: How long a host may take to stop.
+        retry: How a failed attempt is followed by another.
+    """
+
+    lease: timedelta = timedelta(seconds=15)
+    cancel: timedelta = timedelta(seconds=60)
+    retry: RetryRules = field(default_factory=RetryRules)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """A lease, and all that its host needs."""
+
+    execution: Execution
+    expires: datetime
+    checkpoints: list[Checkpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """How a host is to go on."""
+
+    expires: datetime
+    stop: bool
+
+
+class Leases:
+    """Gives executions to hosts and lets only the present holder change anything.
+
+    Args:
+        db: For the transactions.
+        work: Settles the end of executions.
+        mappings: Knows versions.
+        announcer: Says what happened.
+        clock: The time.
+        rules: How long things last.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        work: Executions,
+        mappings: Mappings,
+        announcer: Announcer,
+        clock: Clock,
+        rules: LeaseRules,
+    ) -> None:
+        self._db = db
+        self._executions = work
+        self._mappings = mappings
+        self._announcer = announcer
+        self._clock = clock
+        self._rules = rules
+
+    async def acquire(self, tenant_id: str, execution_id: str, host_id: str) -> Acquired:
+        """Give a pending execution to a host and open an attempt.
+
+        Raises:
+            Missing: `EXECUTION_UNKNOWN`.
+            Precondition: `EXECUTION_ENDED` or `LEASE_HELD`.
+        """
+        async with self._db.tenant(tenant_id) as conn:
+            execution = await executions.get_execution(conn, tenant_id, execution_id)
+        if execution is None:
+            raise execution_unknown(execution_id)
+        self._refuse_unavailable(execution)
+        # The mapping service is asked outside any transaction: no row stays locked meanwhile.
+        try:
+            version = await self._mapping_version(execution)
+        except Missing as error:
+            await self._give_up(tenant_id, execution_id, error)
+            raise _ended(execution_id) from error
+        async with self._db.tenant(tenant_id) as conn:
+            return await self._open(conn, tenant_id, execution, host_id, version)
+
+    async def _mapping_version(self, execution: Execution) -> int:
+        if execution.mapping_version or not execution.flow.mapping_id:
+            return execution.mapping_version
+        return await self._mappings.version(execution.flow.mapping_id, execution.flow.mapping_version)
+
+    async def _open(
+        self, conn: AsyncConnection, tenant_id: str, seen: Execution, host_id: str, version: int
+    ) -> Acquired:
+        token = await flows.next_token(conn, tenant_id, seen.flow_id)
+        execution = await executions.get_execution(conn, tenant_id, seen.execution_id, lock=True)
+        if execution is None or token is None:
+            raise _ended(seen.execution_id)
+        self._refuse_unavailable(execution)
+        now = self._clock.now()
+        lease = Lease(execution.execution_id, token, host_id, version, now + self._rules.lease)
+        leased = await leases.lease_execution(conn, tenant_id, lease, now)
+        if leased.attempts == 1:
+            await self._announcer.sync(conn, tenant_id, "started", leased)
+        stored = await flows.list_checkpoints(conn, tenant_id, leased.flow_id, leased.lineage)
+        points = resume_points(stored, leased.execution_id, leased.flow.read_mode)
+        return Acquired(leased, lease.expires, points)
+
+    def _refuse_unavailable(self, execution: Execution) -> None:
+        if not execution.status.is_live:
+            raise _ended(execution.execution_id)
+        if execution.status is Status.RUNNING:
+            message = (
+                f"Host {execution.host_id} has the lease; drop the job, it comes again if that host dies."
+            )
+            metadata = {"execution_id": execution.execution_id, "host_id": execution.host_id}
+            raise Precondition("LEASE_HELD", message, metadata=metadata)
+        due = execution.next_attempt_time
+        if due is not None and due > self._clock.now():
+            message = f"The next attempt is due at {due:%H:%M:%S} UTC; drop the job, it comes again then."
+            metadata = {"execution_id": execution.execution_id, "next_attempt_time": due.isoformat()}
+            raise Precondition("LEASE_HELD", message, metadata=metadata)
+
+    async def _give_up(self, tenant_id: str, execution_id: str, error: Missing) -> None:
+        failure = Failure(FailureKind.NOT_FOUND, error.reason, error.message)
+        async with self._db.tenant(tenant_id) as conn:
+            execution = await executions.get_execution(conn, tenant_id, execution_id, lock=True)
+            if execution is not None and execution.status is Status.PENDING:
+                ending = Ending(Status.FAILED, execution.before, failure)
+                await self._executions.settle(conn, tenant_id, execution, ending, self._clock.now())
+
+    async def renew(self, conn: AsyncConnection, tenant_id: str, progress: Progress) -> Renewed:
+        """Move a lease's end, and store what its host told and the positions that came along.
+
+        Raises:
+            Precondition: `FENCED`.
+        """
+        now = self._clock.now()
+        held = await leases.renew_lease(
+            conn,
+            tenant_id,
+            progress,
+            expires=now + self._rules.lease,
+            cancel_seconds=self._rules.cancel.total_seconds(),
+        )
+        if held is None:
+            raise _fenced(progress.execution_id)
+        stop = held.stop is not Stop.NONE
+        if not stop and exceeds(FailurePolicy(0, held.max_quarantined), held.total):
+            await executions.request_stop(conn, tenant_id, progress.execution_id, Stop.QUARANTINE, now)
+            stop = True
+        return Renewed(held.expires, stop)
+
+    async def finish(
+        self,
+        conn: AsyncConnection,
+        tenant_id: str,
+        progress: Progress,
+        outcome: Outcome,
+        failure: Failure | None,
+    ) -> Execution:
+        """Close an attempt, and its execution unless another attempt is to follow.
+
+        Raises:
+            Precondition: `FENCED`.
+        """
+        execution = await executions.get_execution(conn, tenant_id, progress.execution_id, lock=True)
+        if execution is None:
+            raise _fenced(progress.execution_id)
+        if execution.status is not Status.RUNNING or execution.fencing_token != progress.token:
+            return await self._repeated(conn, tenant_id, execution, progress.token, outcome)
+        now = self._clock.now()
+        report = Report(outcome, progress.counts, progress.covers_positions, failure)
+        ending = end_attempt(execution, report, now, self._rules.retry)
+        if progress.checkpoints and not _lies(outcome, ending):
+            await self.renew(conn, tenant_id, progress)
+        await leases.close_attempt(
+            conn,
+            tenant_id,
+            execution,
+            outcome=outcome.value,
+            failure=ending.failure,
+            counts=progress.counts,
+            now=now,
+        )
+        return await self._executions.settle(conn, tenant_id, execution, ending, now)
+
+    async def _repeated(
+        self, conn: AsyncConnection, tenant_id: str, execution: Execution, token: int, outcome: Outcome
+    ) -> Execution:
+        attempt = await leases.attempt_by_token(conn, tenant_id, execution.execution_id, token)
+        if attempt is None or attempt.outcome != outcome.value:
+            raise _fenced(execution.execution_id)
+        return execution
+
+    async def expire(self, conn: AsyncConnection, limit: int) -> int:
+        """Take executions away from hosts that went silent; the transaction sees all tenants."""
+        now = self._clock.now()
+        silent = await leases.lock_expired(conn, now, limit)
+        for tenant_id, execution in silent:
+            failure = lease_expired(execution.host_id)
+            ending = end_attempt(
+                execution, Report(Outcome.FAILED, execution.live, failure=failure), now, self._rules.retry
+            )
+            await leases.close_attempt(
+                conn,
+                tenant_id,
+                execution,
+                outcome=EXPIRED,
+                failure=failure,
+                counts=execution.live,
+                now=now,
+            )
+            await self._executions.settle(conn, tenant_id, execution, ending, now)
+        return len(silent)
+
+
+def with_mapping_version(execution: Execution) -> Execution:
+    """Show the flow as this execution uses it, with the mapping's version filled in."""
+    flow = replace(execution.flow, mapping_version=execution.mapping_version)
+    return replace(execution, flow=flow)
+
+
+def _lies(outcome: Outcome, ending: Ending) -> bool:
+    """Whether an attempt claims to have completed with counts that say otherwise.
+
+    The positions that come along are not believed either.
+    """
+    return outcome is Outcome.COMPLETED and ending.status is Status.FAILED
+
+
+def _ended(execution_id: str) -> Precondition:
+    message = f"Execution {execution_id} has ended; drop the job."
+    return Precondition("EXECUTION_ENDED", message, metadata={"execution_id": execution_id})
+
+
+def _fenced(execution_id: str) -> Precondition:
+    message = f"Another attempt at execution {execution_id} has taken over; stop at once, write nothing more."
+    return Precondition("FENCED", message, metadata={"execution_id": execution_id})
+
+
+__all__ = ["EXPIRED", "Acquired", "LeaseRules", "Leases", "Renewed", "with_mapping_version"]

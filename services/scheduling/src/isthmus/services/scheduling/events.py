@@ -1,0 +1,134 @@
+"""What happened to flows, schedules and executions, on NATS; the jobs; and what others' events lead to."""
+
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.json_format import MessageToJson, ParseDict
+from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent
+from isthmus.kit.bus import CORRELATION_HEADER
+from isthmus.kit.trace import HEADER as TRACE_HEADER
+from isthmus.records.v1.records_pb2 import QuarantineChanged
+from isthmus.registry.v1.registry_pb2 import InstanceChanged
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling.domain import Execution, Flow, Schedule, Trigger
+from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Schedules
+from isthmus.services.scheduling.store import flows
+from isthmus.services.scheduling.store.executions import JobToSend
+from isthmus.services.scheduling.translate import write_execution, write_flow, write_schedule
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_SAME_MESSAGE = 10
+
+
+class Announcements:
+    """Says what happened, through the outbox."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def flow(self, conn: AsyncConnection, tenant_id: str, verb: str, flow: Flow, by: str) -> None:
+        """Say that a flow was created, updated or deleted."""
+        payload = pb.FlowChanged(flow=write_flow(flow), changed_by=by)
+        await self._outbox.add(conn, DomainEvent(tenant_id, "flow", verb, flow.flow_id, payload))
+
+    async def schedule(
+        self, conn: AsyncConnection, tenant_id: str, verb: str, schedule: Schedule, by: str
+    ) -> None:
+        """Say that a schedule was created, updated or deleted."""
+        payload = pb.ScheduleChanged(schedule=write_schedule(schedule), changed_by=by)
+        await self._outbox.add(conn, DomainEvent(tenant_id, "schedule", verb, schedule.schedule_id, payload))
+
+    async def sync(self, conn: AsyncConnection, tenant_id: str, verb: str, execution: Execution) -> None:
+        """Say that an execution started, completed, failed or was cancelled."""
+        payload = pb.SyncChanged(
+            execution=write_execution(execution),
+            source_instance_id=execution.flow.source.instance_id,
+            destination_instance_id=execution.flow.destination.instance_id,
+        )
+        await self._outbox.add(conn, DomainEvent(tenant_id, "sync", verb, execution.execution_id, payload))
+
+
+class JobQueue:
+    """Puts jobs into the work queues of connectors."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def send(self, job: JobToSend) -> None:
+        """Put a job into its connector's queue.
+
+        Repetitions carry the same message id for a while, so that a queue nobody reads does not
+        grow; then another one, so that a job which somebody took and lost is not taken for a
+        repetition.
+        """
+        body = pb.Job(tenant_id=job.tenant_id, execution_id=job.execution_id, flow_id=job.flow_id)
+        turn = (job.dispatches - 1) // _SAME_MESSAGE
+        message_id = f"{job.execution_id}.{job.attempt}" + (f".{turn}" if turn else "")
+        payload = MessageToJson(body, preserving_proto_field_name=True, indent=None).encode()
+        headers = {CORRELATION_HEADER: job.correlation_id, TRACE_HEADER: job.traceparent}
+        present = {name: value for name, value in headers.items() if value}
+        subject = f"isthmus.jobs.{job.connector_id}"
+        await self._bus.publish(subject, payload, message_id=message_id, headers=present)
+
+
+class Reactions:
+    """What other services' events lead to.
+
+    Args:
+        work: Starts executions.
+        schedules: Knows which flows wait for events.
+    """
+
+    def __init__(self, work: Executions, schedules: Schedules) -> None:
+        self._executions = work
+        self._schedules = schedules
+
+    def consumers(self) -> list[Consumer]:
+        """The subjects wanted, with what is done about them."""
+        return [
+            Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger),
+            Consumer("scheduling-requeue", ["isthmus.v1.*.records.quarantine.requeued"], self.requeue),
+            Consumer("scheduling-instances", ["isthmus.v1.*.registry.instance.*"], self.instance),
+        ]
+
+    async def trigger(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
+        """Start the flows that wait for an event of this type."""
+        fact = EventFact(event.tenant_id, event.type, _flow_of(event.data))
+        await self._schedules.event(conn, fact)
+
+    async def requeue(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
+        """Deliver requeued records as soon as their flow is free."""
+        change = ParseDict(event.data, QuarantineChanged(), ignore_unknown_fields=True)
+        flow = await flows.get_flow(conn, event.tenant_id, change.flow_id)
+        if flow is None:
+            return
+        complete = len(change.quarantine_ids) >= change.count
+        ids = tuple(change.quarantine_ids) if complete else ()
+        cause = Cause(Trigger.REQUEUE, change.changed_by, quarantine_ids=ids)
+        await self._executions.start_or_wait(conn, event.tenant_id, flow, cause)
+
+    async def instance(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
+        """Remember whether an instance's flows may start."""
+        instance = ParseDict(event.data, InstanceChanged(), ignore_unknown_fields=True).instance
+        is_active = instance.status == instance.STATUS_ACTIVE and not event.type.endswith(".deleted.v1")
+        changed = instance.update_time.ToDatetime(UTC) if instance.HasField("update_time") else event.time
+        await flows.know_instance(
+            conn,
+            event.tenant_id,
+            instance.instance_id or event.subject,
+            is_active=is_active,
+            update_time=changed,
+        )
+
+
+def _flow_of(data: dict[str, Any]) -> str:
+    """Find the flow that caused an event, where its payload names one."""
+    execution = data.get("execution")
+    for holder in (execution if isinstance(execution, dict) else {}, data):
+        flow_id = holder.get("flowId") or holder.get("flow_id")
+        if flow_id:
+            return str(flow_id)
+    return ""
+
+
+__all__ = ["Announcements", "JobQueue", "Reactions"]

@@ -1,0 +1,7 @@
+"""Speaks the contract; decides nothing."""
+
+from isthmus.services.scheduling.servicer.desk import Desk
+from isthmus.services.scheduling.servicer.peers import RegistryPeer, RemoteMappings
+from isthmus.services.scheduling.servicer.servicer import SchedulingServicer
+
+__all__ = ["Desk", "RegistryPeer", "RemoteMappings", "SchedulingServicer"]

@@ -1,0 +1,126 @@
+"""What a request must look like before anything is decided."""
+
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.kit.validation import Check, validating
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.type.v1 import batch_pb2
+
+_LONGEST_ID = 64
+_LONGEST_NAME = 200
+_LONGEST_STREAM = 500
+_MOST_ATTEMPTS = 100
+_MOST_KEYS = 16
+_MOST_CHECKPOINTS = 1000
+_LARGEST_POSITION = 64 * 1024
+_LONGEST_INTERVAL = 366 * 24 * 60
+_LONGEST_JITTER = 24 * 60 * 60
+_LARGEST = 2**53
+
+
+def check_id(path: str, value: str) -> None:
+    """Refuse an id that cannot be one."""
+    with validating() as check:
+        check.text(path, value, longest=_LONGEST_ID)
+
+
+def check_flow(flow: pb.Flow) -> None:
+    """Refuse a flow that could not be stored or could not run."""
+    with validating() as check:
+        check.text("flow.name", flow.name, longest=_LONGEST_NAME)
+        check.text("flow.description", flow.description, required=False, longest=4000, lines=True)
+        _check_endpoint(check, "flow.source", flow.source)
+        _check_endpoint(check, "flow.destination", flow.destination)
+        if flow.source.stream and flow.source == flow.destination:
+            check.add("flow.destination", "SAME_AS_SOURCE", "Choose a destination that is not the source.")
+        check.text("flow.mapping_id", flow.mapping_id, required=False, longest=_LONGEST_ID)
+        check.within("flow.mapping_version", flow.mapping_version, least=0, most=2**31 - 1)
+        if flow.mapping_version and not flow.mapping_id:
+            check.add("flow.mapping_id", "REQUIRED", "Name the mapping whose version is meant.")
+        _check_known(check, "flow.read_mode", flow.read_mode, connector.ReadMode)
+        _check_known(check, "flow.write_mode", flow.write_mode, connector.WriteMode)
+        _check_known(check, "flow.conflict_policy", flow.conflict_policy, pb.ConflictPolicy)
+        check.count("flow.destination_key", flow.destination_key, most=_MOST_KEYS)
+        for index, key in enumerate(flow.destination_key):
+            check.text(f"flow.destination_key[{index}]", key, longest=_LONGEST_STREAM)
+        policy, path = flow.failure_policy, "flow.failure_policy"
+        check.within(f"{path}.max_attempts", policy.max_attempts, least=0, most=_MOST_ATTEMPTS)
+        check.within(f"{path}.max_quarantined", policy.max_quarantined, least=0, most=_LARGEST)
+
+
+def _check_endpoint(check: Check, path: str, endpoint: pb.Endpoint) -> None:
+    check.text(f"{path}.instance_id", endpoint.instance_id, longest=_LONGEST_ID)
+    check.text(f"{path}.stream", endpoint.stream, longest=_LONGEST_STREAM)
+
+
+def _check_known(check: Check, path: str, value: int, enum: type) -> None:
+    known = enum.values()  # type: ignore[attr-defined]
+    if value not in known:
+        check.add(path, "UNKNOWN_VALUE", f"`{path}` has the value {value}, which this version does not know.")
+
+
+def check_schedule(schedule: pb.Schedule) -> None:
+    """Refuse a schedule that lacks what its type needs."""
+    with validating() as check:
+        check.text("schedule.flow_id", schedule.flow_id, longest=_LONGEST_ID)
+        check.enum("schedule.type", schedule.type, known=pb.Schedule.Type.values())
+        _check_known(check, "schedule.missed_runs", schedule.missed_runs, pb.Schedule.MissedRuns)
+        if schedule.type == pb.Schedule.TYPE_INTERVAL:
+            path = "schedule.interval_minutes"
+            check.within(path, schedule.interval_minutes, least=1, most=_LONGEST_INTERVAL)
+        if schedule.type == pb.Schedule.TYPE_CRON:
+            check.text("schedule.cron_expression", schedule.cron_expression, longest=_LONGEST_NAME)
+        if schedule.type == pb.Schedule.TYPE_EVENT:
+            check.text("schedule.event_trigger", schedule.event_trigger, longest=_LONGEST_NAME)
+        check.text("schedule.time_zone", schedule.time_zone, required=False, longest=_LONGEST_ID)
+        seconds = schedule.jitter.seconds + schedule.jitter.nanos / 1e9
+        check.within("schedule.jitter", seconds, least=0, most=_LONGEST_JITTER)
+
+
+def check_lease_request(request: pb.AcquireLeaseRequest) -> None:
+    """Refuse a lease for nobody."""
+    with validating() as check:
+        check.text("execution_id", request.execution_id, longest=_LONGEST_ID)
+        check.text("host_id", request.host_id, longest=_LONGEST_NAME)
+
+
+def check_progress(
+    request: pb.RenewLeaseRequest | pb.CommitCheckpointRequest | pb.FinishAttemptRequest,
+) -> None:
+    """Refuse counts that cannot be, and positions that cannot be stored."""
+    with validating() as check:
+        check.text("execution_id", request.execution_id, longest=_LONGEST_ID)
+        _check_counts(check, request.counts)
+        if isinstance(request, pb.RenewLeaseRequest):
+            check.within("expected_records", request.expected_records, least=0, most=_LARGEST)
+        else:
+            _check_checkpoints(check, request.checkpoints)
+        if isinstance(request, pb.FinishAttemptRequest):
+            _check_ending(check, request)
+
+
+def _check_counts(check: Check, counts: batch_pb2.Counts) -> None:
+    for field in counts.DESCRIPTOR.fields:
+        check.within(f"counts.{field.name}", getattr(counts, field.name), least=0, most=_LARGEST)
+
+
+def _check_checkpoints(check: Check, checkpoints: "pb.Checkpoint | object") -> None:
+    points: list[pb.Checkpoint] = list(checkpoints)  # type: ignore[call-overload]
+    check.count("checkpoints", points, most=_MOST_CHECKPOINTS)
+    if len({point.partition for point in points}) < len(points):
+        check.add("checkpoints", "PARTITION_TWICE", "Send at most one position for each partition.")
+    for index, point in enumerate(points):
+        path = f"checkpoints[{index}]"
+        check.text(f"{path}.partition", point.partition, required=False, longest=_LONGEST_STREAM)
+        check.text(f"{path}.position.summary", point.position.summary, required=False, lines=True)
+        if len(point.position.state) > _LARGEST_POSITION:
+            check.add(f"{path}.position.state", "TOO_LONG", "Keep a position within 64 KiB.")
+
+
+def _check_ending(check: Check, request: pb.FinishAttemptRequest) -> None:
+    check.enum("outcome", request.outcome, known=pb.FinishAttemptRequest.Outcome.values())
+    if request.outcome == pb.FinishAttemptRequest.OUTCOME_FAILED:
+        check.text("error.reason", request.error.reason, longest=_LONGEST_NAME)
+        check.text("error.message", request.error.message, longest=4000, lines=True)
+
+
+__all__ = ["check_flow", "check_id", "check_lease_request", "check_progress", "check_schedule"]

@@ -1,0 +1,47 @@
+"""What every group of RPCs works with."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from isthmus.kit import Clock, Database
+from isthmus.services.scheduling.engine import Executions, Flows, Instances, Leases, Mappings, Schedules
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The collaborators of the servicer.
+
+    Attributes:
+        db: For the transactions.
+        clock: The time, for rates.
+        flows: Decides about flows.
+        schedules: Decides about schedules.
+        executions: Decides about executions.
+        leases: Decides about leases.
+        instances: Knows the tenant's instances.
+        mappings: Knows the tenant's mappings.
+        watch_seconds: Pause between two looks at a watched execution.
+    """
+
+    db: Database
+    clock: Clock
+    flows: Flows
+    schedules: Schedules
+    executions: Executions
+    leases: Leases
+    instances: Instances
+    mappings: Mappings
+    watch_seconds: float = 0.2
+
+
+class Rpcs:
+    """A group of RPCs at the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+
+__all__ = ["Context", "Desk", "Rpcs"]

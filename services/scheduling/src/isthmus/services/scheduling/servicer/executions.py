@@ -1,0 +1,158 @@
+"""RPCs of executions, for people and programs."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit.validation import validating
+from isthmus.resilience.faults import Missing
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling.domain import Execution
+from isthmus.services.scheduling.engine import InstanceFacts
+from isthmus.services.scheduling.engine.executions import execution_unknown
+from isthmus.services.scheduling.servicer.checks import check_id
+from isthmus.services.scheduling.servicer.desk import Context, Rpcs
+from isthmus.services.scheduling.store import executions as rows
+from isthmus.services.scheduling.store import flows, leases
+from isthmus.services.scheduling.translate import read_statuses, write_attempt, write_execution
+
+_RATE_SECONDS = 5.0
+
+
+class ExecutionRpcs(Rpcs):
+    """Translates the RPCs of executions."""
+
+    async def StartExecution(
+        self, request: pb.StartExecutionRequest, _: Context
+    ) -> pb.StartExecutionResponse:
+        """Start a flow now."""
+        check_id("flow_id", request.flow_id)
+        caller = current_principal()
+        needed = await self._instances_of(caller.tenant_id, request.flow_id)
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+
+            async def start() -> pb.StartExecutionResponse:
+                execution = await self._desk.executions.start_by_hand(
+                    conn, caller.tenant_id, request.flow_id, needed, caller.subject
+                )
+                return pb.StartExecutionResponse(execution=write_execution(execution))
+
+            return await once(conn, "StartExecution", request, start, pb.StartExecutionResponse)
+
+    async def _instances_of(self, tenant_id: str, flow_id: str) -> list[InstanceFacts | Missing]:
+        """Ask for the flow's instances before the transaction, so that no row is locked meanwhile."""
+        async with self._desk.db.tenant(tenant_id) as conn:
+            flow = await flows.get_flow(conn, tenant_id, flow_id)
+        if flow is None:
+            return []
+        return list(await asyncio.gather(*map(self._fact, flow.spec.instance_ids)))
+
+    async def _fact(self, instance_id: str) -> InstanceFacts | Missing:
+        try:
+            return await self._desk.instances.facts(instance_id)
+        except Missing as fault:
+            return fault
+
+    async def GetExecution(self, request: pb.GetExecutionRequest, _: Context) -> pb.GetExecutionResponse:
+        """Read an execution."""
+        check_id("execution_id", request.execution_id)
+        execution = await self._read(current_principal().tenant_id, request.execution_id)
+        return pb.GetExecutionResponse(execution=write_execution(execution))
+
+    async def _read(self, tenant_id: str, execution_id: str) -> Execution:
+        async with self._desk.db.tenant(tenant_id) as conn:
+            execution = await rows.get_execution(conn, tenant_id, execution_id)
+        if execution is None:
+            raise execution_unknown(execution_id)
+        return execution
+
+    async def ListExecutions(
+        self, request: pb.ListExecutionsRequest, _: Context
+    ) -> pb.ListExecutionsResponse:
+        """List executions, newest first."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=["execution"])
+        with validating() as check:
+            for index, status in enumerate(request.statuses):
+                check.enum(f"statuses[{index}]", status, known=pb.Execution.Status.values())
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            found = await rows.list_executions(
+                conn,
+                tenant_id,
+                flow_id=request.flow_id,
+                statuses=read_statuses(request.statuses),
+                after=str(page.after["execution"]) if page.after else "",
+                limit=page.size + 1,
+            )
+        shown = found[: page.size]
+        token = encode_token({"execution": shown[-1].execution_id}) if len(found) > page.size else ""
+        return pb.ListExecutionsResponse(executions=map(write_execution, shown), next_page_token=token)
+
+    async def WatchExecution(
+        self, request: pb.WatchExecutionRequest, _: Context
+    ) -> AsyncIterator[pb.WatchExecutionResponse]:
+        """Send the execution now and at every change, until it has ended."""
+        check_id("execution_id", request.execution_id)
+        tenant_id, rate, seen = current_principal().tenant_id, Rate(), 0
+        while True:
+            execution = await self._read(tenant_id, request.execution_id)
+            speed = rate.after(self._desk.clock.monotonic(), execution.counts.read)
+            if execution.revision != seen:
+                seen = execution.revision
+                message = write_execution(execution)
+                yield pb.WatchExecutionResponse(execution=message, records_per_second=speed)
+            if not execution.status.is_live:
+                return
+            await asyncio.sleep(self._desk.watch_seconds)
+
+    async def CancelExecution(
+        self, request: pb.CancelExecutionRequest, _: Context
+    ) -> pb.CancelExecutionResponse:
+        """Ask an execution to stop."""
+        check_id("execution_id", request.execution_id)
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            execution = await self._desk.executions.cancel(conn, tenant_id, request.execution_id)
+        return pb.CancelExecutionResponse(execution=write_execution(execution))
+
+    async def ListAttempts(self, request: pb.ListAttemptsRequest, _: Context) -> pb.ListAttemptsResponse:
+        """List the attempts at an execution, first to last."""
+        check_id("execution_id", request.execution_id)
+        page = PageRequest.parse(request.page_size, request.page_token, keys=["attempt"])
+        after = _number(page.after["attempt"]) if page.after else 0
+        tenant_id = current_principal().tenant_id
+        await self._read(tenant_id, request.execution_id)
+        async with self._desk.db.tenant(tenant_id) as conn:
+            found = await leases.list_attempts(
+                conn, tenant_id, request.execution_id, after=after, limit=page.size + 1
+            )
+        shown = found[: page.size]
+        token = encode_token({"attempt": shown[-1].attempt}) if len(found) > page.size else ""
+        return pb.ListAttemptsResponse(attempts=map(write_attempt, shown), next_page_token=token)
+
+
+class Rate:
+    """Records per second over the last seconds."""
+
+    def __init__(self, seconds: float = _RATE_SECONDS) -> None:
+        self._seconds = seconds
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def after(self, now: float, records: int) -> float:
+        """Note how many records there are now and give the present rate; 0 while it is unknown."""
+        if self._samples and records < self._samples[-1][1]:
+            # A new attempt starts from what is durable; what was lost is not negative speed.
+            self._samples.clear()
+        self._samples.append((now, records))
+        while now - self._samples[0][0] > self._seconds:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        return (records - before) / (now - then) if now > then else 0.0
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
+
+
+__all__ = ["ExecutionRpcs", "Rate"]

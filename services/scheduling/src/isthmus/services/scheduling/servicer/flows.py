@@ -1,0 +1,99 @@
+"""RPCs of flows."""
+
+import asyncio
+
+from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling.domain import FlowSpec
+from isthmus.services.scheduling.engine import InstanceFacts
+from isthmus.services.scheduling.servicer.checks import check_flow, check_id
+from isthmus.services.scheduling.servicer.desk import Context, Rpcs
+from isthmus.services.scheduling.store import flows as rows
+from isthmus.services.scheduling.translate import read_flow, write_flow
+
+
+class FlowRpcs(Rpcs):
+    """Translates the RPCs of flows."""
+
+    async def CreateFlow(self, request: pb.CreateFlowRequest, _: Context) -> pb.CreateFlowResponse:
+        """Create a flow whose instances and mapping exist."""
+        check_flow(request.flow)
+        caller, spec = current_principal(), read_flow(request.flow)
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+
+            async def create() -> pb.CreateFlowResponse:
+                needed = await self._look_up(spec)
+                flow = await self._desk.flows.create(conn, caller.tenant_id, spec, needed, caller.subject)
+                return pb.CreateFlowResponse(flow=write_flow(flow))
+
+            return await once(conn, "CreateFlow", request, create, pb.CreateFlowResponse)
+
+    async def GetFlow(self, request: pb.GetFlowRequest, _: Context) -> pb.GetFlowResponse:
+        """Read a flow."""
+        check_id("flow_id", request.flow_id)
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            flow = await self._desk.flows.get(conn, tenant_id, request.flow_id)
+        return pb.GetFlowResponse(flow=write_flow(flow))
+
+    async def ListFlows(self, request: pb.ListFlowsRequest, _: Context) -> pb.ListFlowsResponse:
+        """List flows, oldest first."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=["flow"])
+        after = str(page.after["flow"]) if page.after else ""
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            found = await rows.list_flows(
+                conn,
+                tenant_id,
+                instance_id=request.instance_id,
+                name=request.name,
+                after=after,
+                limit=page.size + 1,
+            )
+        shown = found[: page.size]
+        token = encode_token({"flow": shown[-1].flow_id}) if len(found) > page.size else ""
+        return pb.ListFlowsResponse(flows=map(write_flow, shown), next_page_token=token)
+
+    async def UpdateFlow(self, request: pb.UpdateFlowRequest, _: Context) -> pb.UpdateFlowResponse:
+        """Replace what a flow's owner decides."""
+        check_id("flow.flow_id", request.flow.flow_id)
+        check_flow(request.flow)
+        caller, spec, flow_id = current_principal(), read_flow(request.flow), request.flow.flow_id
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+            await self._desk.flows.get(conn, caller.tenant_id, flow_id)
+        needed = await self._look_up(spec)
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+            flow = await self._desk.flows.update(
+                conn, caller.tenant_id, flow_id, spec, needed, etag=request.etag, by=caller.subject
+            )
+        return pb.UpdateFlowResponse(flow=write_flow(flow))
+
+    async def DeleteFlow(self, request: pb.DeleteFlowRequest, _: Context) -> pb.DeleteFlowResponse:
+        """Delete a flow with all that hangs on it."""
+        check_id("flow_id", request.flow_id)
+        caller = current_principal()
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+            await self._desk.flows.delete(
+                conn, caller.tenant_id, request.flow_id, etag=request.etag, by=caller.subject
+            )
+        return pb.DeleteFlowResponse()
+
+    async def ResetFlow(self, request: pb.ResetFlowRequest, _: Context) -> pb.ResetFlowResponse:
+        """Forget a flow's positions."""
+        check_id("flow_id", request.flow_id)
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            number = await self._desk.flows.reset(conn, tenant_id, request.flow_id)
+        return pb.ResetFlowResponse(checkpoints=number)
+
+    async def _look_up(self, spec: FlowSpec) -> list[InstanceFacts]:
+        facts = asyncio.gather(*map(self._desk.instances.facts, spec.instance_ids))
+        found, _ = await asyncio.gather(facts, self._need_mapping(spec))
+        return found
+
+    async def _need_mapping(self, spec: FlowSpec) -> None:
+        if spec.mapping_id:
+            await self._desk.mappings.version(spec.mapping_id, spec.mapping_version)
+
+
+__all__ = ["FlowRpcs"]

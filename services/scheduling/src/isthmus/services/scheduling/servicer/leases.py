@@ -1,0 +1,90 @@
+"""RPCs of executions, for hosts."""
+
+from isthmus.kit import current_principal
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling.engine.leases import Renewed, with_mapping_version
+from isthmus.services.scheduling.servicer.checks import check_lease_request, check_progress
+from isthmus.services.scheduling.servicer.desk import Context, Rpcs
+from isthmus.services.scheduling.store.leases import Progress
+from isthmus.services.scheduling.translate import (
+    moment,
+    read_checkpoint,
+    read_counts,
+    read_failure,
+    read_outcome,
+    write_checkpoint,
+    write_execution,
+    write_spec,
+)
+
+
+class LeaseRpcs(Rpcs):
+    """Translates the RPCs of leases."""
+
+    async def AcquireLease(self, request: pb.AcquireLeaseRequest, _: Context) -> pb.AcquireLeaseResponse:
+        """Take a pending execution over."""
+        check_lease_request(request)
+        tenant_id = current_principal().tenant_id
+        acquired = await self._desk.leases.acquire(tenant_id, request.execution_id, request.host_id)
+        execution = with_mapping_version(acquired.execution)
+        flow = write_spec(execution.flow)
+        flow.flow_id = execution.flow_id
+        return pb.AcquireLeaseResponse(
+            execution=write_execution(execution),
+            flow=flow,
+            attempt=execution.attempts,
+            fencing_token=execution.fencing_token,
+            lease_expire_time=moment(acquired.expires),
+            checkpoints=map(write_checkpoint, acquired.checkpoints),
+            quarantine_ids=execution.quarantine_ids,
+        )
+
+    async def RenewLease(self, request: pb.RenewLeaseRequest, _: Context) -> pb.RenewLeaseResponse:
+        """Move a lease's end."""
+        check_progress(request)
+        progress = Progress(
+            execution_id=request.execution_id,
+            token=request.fencing_token,
+            counts=read_counts(request.counts),
+            expected_records=request.expected_records,
+        )
+        renewed = await self._renew(progress)
+        return pb.RenewLeaseResponse(
+            lease_expire_time=moment(renewed.expires), is_cancel_requested=renewed.stop
+        )
+
+    async def CommitCheckpoint(
+        self, request: pb.CommitCheckpointRequest, _: Context
+    ) -> pb.CommitCheckpointResponse:
+        """Store positions and the counts that belong to them."""
+        check_progress(request)
+        renewed = await self._renew(_progress(request))
+        return pb.CommitCheckpointResponse(
+            lease_expire_time=moment(renewed.expires), is_cancel_requested=renewed.stop
+        )
+
+    async def _renew(self, progress: Progress) -> Renewed:
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            return await self._desk.leases.renew(conn, tenant_id, progress)
+
+    async def FinishAttempt(self, request: pb.FinishAttemptRequest, _: Context) -> pb.FinishAttemptResponse:
+        """End an attempt."""
+        check_progress(request)
+        tenant_id, outcome = current_principal().tenant_id, read_outcome(request.outcome)
+        failure = read_failure(request.error) if request.HasField("error") else None
+        async with self._desk.db.tenant(tenant_id) as conn:
+            execution = await self._desk.leases.finish(conn, tenant_id, _progress(request), outcome, failure)
+        return pb.FinishAttemptResponse(execution=write_execution(execution))
+
+
+def _progress(request: pb.CommitCheckpointRequest | pb.FinishAttemptRequest) -> Progress:
+    return Progress(
+        execution_id=request.execution_id,
+        token=request.fencing_token,
+        counts=read_counts(request.counts),
+        checkpoints=tuple(map(read_checkpoint, request.checkpoints)),
+    )
+
+
+__all__ = ["LeaseRpcs"]

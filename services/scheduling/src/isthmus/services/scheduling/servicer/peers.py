@@ -1,0 +1,106 @@
+"""What scheduling asks other services."""
+
+import asyncio
+from datetime import UTC
+
+import grpc
+from isthmus.kit import acting_for, fault_from_rpc_error
+from isthmus.kit.logs import logger
+from isthmus.mapping.v1 import mapping_pb2
+from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
+from isthmus.registry.v1 import registry_pb2
+from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
+from isthmus.resilience.faults import Missing
+from isthmus.services.scheduling.domain import HUB
+from isthmus.services.scheduling.engine import InstanceFacts
+
+_log = logger(__name__)
+_HOST_SECONDS = 12.0
+_ASKING_AT_ONCE = 8
+
+
+class RegistryPeer:
+    """Asks the registry for instances and for hosts.
+
+    Args:
+        channel: To the registry.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = RegistryServiceStub(channel)
+        self._slots = asyncio.Semaphore(_ASKING_AT_ONCE)
+
+    async def facts(self, instance_id: str) -> InstanceFacts:
+        """Read an instance of the acting tenant; the built-in record store is one and always active.
+
+        Raises:
+            Missing: `INSTANCE_UNKNOWN`.
+        """
+        request = registry_pb2.GetInstanceRequest(instance_id=instance_id)
+        try:
+            instance = (await self._stub.GetInstance(request)).instance
+        except grpc.RpcError as error:
+            fault = fault_from_rpc_error(error)
+            if isinstance(fault, Missing):
+                raise _instance_unknown(instance_id) from error
+            raise fault from error
+        return InstanceFacts(
+            instance_id=instance_id,
+            connector_id=instance.connector_id or (HUB if instance_id == HUB else ""),
+            is_active=instance_id == HUB or instance.status == instance.STATUS_ACTIVE,
+            update_time=instance.update_time.ToDatetime(UTC),
+        )
+
+    async def ensure(self, tenant_id: str, instance_id: str) -> None:
+        """Have a host started where none runs; that none can be found is no error here.
+
+        The job waits in its queue for as long as it takes.
+        """
+        request = registry_pb2.ResolveHostRequest(instance_id=instance_id)
+        try:
+            async with self._slots:
+                with acting_for(tenant_id):
+                    await self._stub.ResolveHost(request, timeout=_HOST_SECONDS)
+        except grpc.RpcError as error:
+            reason = fault_from_rpc_error(error).reason
+            _log.info("no host yet", instance_id=instance_id, reason=reason)
+
+
+class RemoteMappings:
+    """Asks the mapping service for versions.
+
+    Args:
+        channel: To the mapping service.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = MappingServiceStub(channel)
+
+    async def version(self, mapping_id: str, version: int) -> int:
+        """Give the version that is meant, which is the newest when `version` is 0.
+
+        Raises:
+            Missing: `MAPPING_UNKNOWN`.
+        """
+        request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id, version=version)
+        try:
+            return (await self._stub.GetMapping(request)).mapping.version
+        except grpc.RpcError as error:
+            fault = fault_from_rpc_error(error)
+            if isinstance(fault, Missing):
+                raise _mapping_unknown(mapping_id, version) from error
+            raise fault from error
+
+
+def _instance_unknown(instance_id: str) -> Missing:
+    message = f"There is no instance {instance_id}; create it first."
+    return Missing("INSTANCE_UNKNOWN", message, metadata={"instance_id": instance_id})
+
+
+def _mapping_unknown(mapping_id: str, version: int) -> Missing:
+    which = f"{mapping_id} in version {version}" if version else mapping_id
+    message = f"There is no mapping {which}; create it first."
+    return Missing("MAPPING_UNKNOWN", message, metadata={"mapping_id": mapping_id})
+
+
+__all__ = ["RegistryPeer", "RemoteMappings"]

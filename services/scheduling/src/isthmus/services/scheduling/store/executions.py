@@ -1,0 +1,154 @@
+"""Rows of executions: their start, their reading, and the jobs that have to be sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from isthmus.services.scheduling.domain import Execution, Status, Stop
+from isthmus.services.scheduling.store.rows import dump_flow, execution_of
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_INSERT = text("""
+    INSERT INTO executions (tenant_id, execution_id, flow_id, flow, source_instance_id, connector_id, lineage,
+                            schedule_id, trigger, status, initiated_by, create_time, dispatch_time,
+                            quarantine_ids, correlation_id, traceparent)
+    VALUES (:tenant_id, :execution_id, :flow_id, CAST(:flow AS jsonb), :source_instance_id, :connector_id,
+            :lineage, :schedule_id, :trigger, 'pending', :initiated_by, :create_time, :create_time,
+            CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent)
+    ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
+    RETURNING *
+""")
+_LIST = text("""
+    SELECT * FROM executions
+    WHERE tenant_id = :tenant_id AND (:after = '' OR execution_id < :after)
+      AND (:flow_id = '' OR flow_id = :flow_id)
+      AND (cardinality(CAST(:statuses AS text[])) = 0 OR status = ANY(CAST(:statuses AS text[])))
+    ORDER BY execution_id DESC LIMIT :limit
+""")
+_STOP = text("""
+    UPDATE executions SET stop = :stop, stop_time = :now, revision = revision + 1
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND status = 'running' AND stop = ''
+""")
+_DISPATCH = text("""
+    UPDATE executions x SET dispatches = x.dispatches + 1,
+        dispatch_time = CAST(:now AS timestamptz)
+            + make_interval(secs => :resend * CASE WHEN x.dispatches < 10 THEN 1 ELSE 3 END)
+    FROM (SELECT tenant_id, execution_id FROM executions
+          WHERE status = 'pending' AND dispatch_time <= :now
+          ORDER BY dispatch_time LIMIT :limit FOR UPDATE SKIP LOCKED) due
+    WHERE x.tenant_id = due.tenant_id AND x.execution_id = due.execution_id
+    RETURNING x.tenant_id, x.execution_id, x.flow_id, x.connector_id, x.source_instance_id, x.attempts,
+              x.dispatches, x.correlation_id, x.traceparent
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class JobToSend:
+    """A pending execution whose job is due to be sent."""
+
+    tenant_id: str
+    execution_id: str
+    flow_id: str
+    connector_id: str
+    source_instance_id: str
+    attempt: int
+    dispatches: int
+    correlation_id: str
+    traceparent: str
+
+
+async def insert_execution(
+    conn: AsyncConnection, tenant_id: str, execution: Execution, *, correlation_id: str, traceparent: str
+) -> Execution | None:
+    """Store a new execution, due to be dispatched; None when the flow has a live one."""
+    fields = {
+        "tenant_id": tenant_id,
+        "execution_id": execution.execution_id,
+        "flow_id": execution.flow_id,
+        "flow": dump_flow(execution.flow),
+        "source_instance_id": execution.flow.source.instance_id,
+        "connector_id": execution.connector_id,
+        "lineage": execution.lineage,
+        "schedule_id": execution.schedule_id,
+        "trigger": execution.trigger.value,
+        "initiated_by": execution.initiated_by,
+        "create_time": execution.create_time,
+        "quarantine_ids": list(execution.quarantine_ids),
+        "correlation_id": correlation_id,
+        "traceparent": traceparent,
+    }
+    row = (await conn.execute(_INSERT, fields)).mappings().one_or_none()
+    return None if row is None else execution_of(row)
+
+
+async def get_execution(
+    conn: AsyncConnection, tenant_id: str, execution_id: str, *, lock: bool = False
+) -> Execution | None:
+    """Read an execution, locked when it is to be changed."""
+    query = "SELECT * FROM executions WHERE tenant_id = :tenant_id AND execution_id = :execution_id"
+    which = {"tenant_id": tenant_id, "execution_id": execution_id}
+    row = (await conn.execute(text(query + " FOR UPDATE" * lock), which)).mappings().one_or_none()
+    return None if row is None else execution_of(row)
+
+
+async def live_execution(conn: AsyncConnection, tenant_id: str, flow_id: str) -> Execution | None:
+    """Read and lock the flow's pending or running execution."""
+    query = text(
+        "SELECT * FROM executions WHERE tenant_id = :tenant_id AND flow_id = :flow_id "
+        "AND status IN ('pending', 'running') FOR UPDATE"
+    )
+    row = (await conn.execute(query, {"tenant_id": tenant_id, "flow_id": flow_id})).mappings().one_or_none()
+    return None if row is None else execution_of(row)
+
+
+async def list_executions(
+    conn: AsyncConnection, tenant_id: str, *, flow_id: str, statuses: Sequence[Status], after: str, limit: int
+) -> Sequence[Execution]:
+    """Read executions, newest first."""
+    wanted = {
+        "tenant_id": tenant_id,
+        "flow_id": flow_id,
+        "statuses": [status.value for status in statuses],
+        "after": after,
+        "limit": limit,
+    }
+    return [execution_of(row) for row in (await conn.execute(_LIST, wanted)).mappings()]
+
+
+async def request_stop(
+    conn: AsyncConnection, tenant_id: str, execution_id: str, stop: Stop, now: datetime
+) -> None:
+    """Ask the host of a running execution to stop; the first reason stays."""
+    fields = {"tenant_id": tenant_id, "execution_id": execution_id, "stop": stop.value, "now": now}
+    await conn.execute(_STOP, fields)
+
+
+async def take_jobs(conn: AsyncConnection, now: datetime, *, resend: float, limit: int) -> list[JobToSend]:
+    """Take pending executions whose job is due to be sent, and say when it is due again."""
+    rows = (await conn.execute(_DISPATCH, {"now": now, "resend": resend, "limit": limit})).mappings()
+    return [
+        JobToSend(
+            tenant_id=row["tenant_id"],
+            execution_id=row["execution_id"],
+            flow_id=row["flow_id"],
+            connector_id=row["connector_id"],
+            source_instance_id=row["source_instance_id"],
+            attempt=row["attempts"] + 1,
+            dispatches=row["dispatches"],
+            correlation_id=row["correlation_id"],
+            traceparent=row["traceparent"],
+        )
+        for row in rows
+    ]
+
+
+__all__ = [
+    "JobToSend",
+    "get_execution",
+    "insert_execution",
+    "list_executions",
+    "live_execution",
+    "request_stop",
+    "take_jobs",
+]

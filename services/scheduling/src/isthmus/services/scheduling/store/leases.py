@@ -1,0 +1,278 @@
+"""Rows of leases and attempts; every change a host asks for is guarded by its fencing token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from isthmus.services.scheduling.domain import (
+    Attempt,
+    Checkpoint,
+    Counts,
+    Ending,
+    Execution,
+    Failure,
+    Stop,
+)
+from isthmus.services.scheduling.store.rows import attempt_of, dump, dump_failure, execution_of
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_LEASE = text("""
+    UPDATE executions SET status = 'running', attempts = attempts + 1, fencing_token = :token,
+        host_id = :host_id, start_time = COALESCE(start_time, :now), lease_expire_time = :expires,
+        next_attempt_time = NULL, dispatch_time = NULL, dispatches = 0, mapping_version = :mapping_version,
+        counts_live = '{}', counts_durable = '{}', revision = revision + 1
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
+""")
+_OPEN_ATTEMPT = text("""
+    INSERT INTO attempts (tenant_id, execution_id, attempt, fencing_token, host_id, start_time)
+    VALUES (:tenant_id, :execution_id, :attempt, :token, :host_id, :now)
+""")
+# A lease is not renewed beyond the time a host may take to stop.
+_RENEW = """
+    UPDATE executions SET counts_live = CAST(:counts AS jsonb),
+        expected_records = GREATEST(expected_records, :expected),
+        lease_expire_time = LEAST(CAST(:expires AS timestamptz),
+                                  stop_time + make_interval(secs => :cancel_seconds)),
+        revision = revision + 1
+"""
+_GUARD = """
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
+      AND status = 'running'
+"""
+_RENEW_ONLY = text(f"{_RENEW} {_GUARD} RETURNING lease_expire_time, stop, counts_before, flow")
+# Positions and the counts that belong to them change in one statement, and only under the present
+# token. A call that was overtaken by a later one of the same attempt changes neither.
+_COMMIT = text(f"""
+    WITH held AS (
+        {_RENEW}, idle_stops = 0,
+            counts_durable = CASE WHEN :covers
+                AND CAST(:read AS bigint) >= COALESCE(CAST(counts_durable ->> 'read' AS bigint), 0)
+                THEN CAST(:counts AS jsonb) ELSE counts_durable END
+        {_GUARD} RETURNING *
+    ), stored AS (
+        INSERT INTO checkpoints (tenant_id, flow_id, lineage, partition, state, schema_version, summary,
+                                 is_complete, execution_id, fencing_token, at_read)
+        SELECT h.tenant_id, h.flow_id, h.lineage, c.partition, decode(c.state, 'hex'), c.schema_version,
+               c.summary, c.is_complete, h.execution_id, h.fencing_token, :read
+        FROM held h
+        JOIN flows f ON f.tenant_id = h.tenant_id AND f.flow_id = h.flow_id
+        CROSS JOIN jsonb_to_recordset(CAST(:checkpoints AS jsonb))
+            AS c (partition text, state text, schema_version integer, summary text, is_complete boolean)
+        ON CONFLICT (tenant_id, flow_id, lineage, partition) DO UPDATE
+        SET state = excluded.state, schema_version = excluded.schema_version, summary = excluded.summary,
+            is_complete = excluded.is_complete, execution_id = excluded.execution_id,
+            fencing_token = excluded.fencing_token, at_read = excluded.at_read
+        WHERE checkpoints.fencing_token < excluded.fencing_token
+           OR (checkpoints.at_read <= excluded.at_read
+               AND (excluded.is_complete OR NOT checkpoints.is_complete))
+    )
+    SELECT lease_expire_time, stop, counts_before, flow FROM held
+""")  # noqa: S608 - parts of this module
+_END = text("""
+    UPDATE executions SET status = :status, counts_before = CAST(:before AS jsonb), counts_live = '{}',
+        counts_durable = '{}', failures = failures + :counted, idle_stops = :idle_stops,
+        failure = CAST(:failure AS jsonb), next_attempt_time = :next_attempt_time,
+        dispatch_time = :next_attempt_time, dispatches = 0, lease_expire_time = NULL,
+        end_time = CASE WHEN :status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
+        revision = revision + 1
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
+""")
+_CLOSE_ATTEMPT = text("""
+    UPDATE attempts SET end_time = :now, outcome = :outcome, failure = CAST(:failure AS jsonb),
+        counts = CAST(:counts AS jsonb)
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
+""")
+_EXPIRED = text("""
+    SELECT * FROM executions WHERE status = 'running' AND lease_expire_time < :now
+    ORDER BY lease_expire_time LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+_ATTEMPTS = text("""
+    SELECT a.attempt, a.fencing_token, a.host_id, a.start_time, a.end_time, a.outcome, a.failure,
+           CASE WHEN a.end_time IS NULL THEN x.counts_live ELSE a.counts END AS counts
+    FROM attempts a JOIN executions x ON x.tenant_id = a.tenant_id AND x.execution_id = a.execution_id
+    WHERE a.tenant_id = :tenant_id AND a.execution_id = :execution_id AND a.attempt > :after
+    ORDER BY a.attempt LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was asked for."""
+
+    execution_id: str
+    token: int
+    host_id: str
+    mapping_version: int
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a host tells about an attempt that goes on."""
+
+    execution_id: str
+    token: int
+    counts: Counts
+    expected_records: int = 0
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+    @property
+    def covers_positions(self) -> bool:
+        """Whether a position came along from which reading could go on."""
+        return any(point.state or point.is_complete for point in self.checkpoints)
+
+
+async def lease_execution(conn: AsyncConnection, tenant_id: str, lease: Lease, now: datetime) -> Execution:
+    """Give a locked pending execution to a host and open the attempt."""
+    fields: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "execution_id": lease.execution_id,
+        "token": lease.token,
+        "host_id": lease.host_id,
+        "mapping_version": lease.mapping_version,
+        "expires": lease.expires,
+        "now": now,
+    }
+    execution = execution_of((await conn.execute(_LEASE, fields)).mappings().one())
+    await conn.execute(_OPEN_ATTEMPT, {**fields, "attempt": execution.attempts})
+    return execution
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease that is still held, as it is after a renewal."""
+
+    expires: datetime
+    stop: Stop
+    total: Counts
+    max_quarantined: int
+
+
+async def renew_lease(
+    conn: AsyncConnection, tenant_id: str, progress: Progress, *, expires: datetime, cancel_seconds: float
+) -> Held | None:
+    """Move a lease's end and store what its host told; None when the token is not the present one."""
+    statement = _COMMIT if progress.checkpoints else _RENEW_ONLY
+    fields: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "execution_id": progress.execution_id,
+        "token": progress.token,
+        "counts": dump(progress.counts.stored()),
+        "expected": progress.expected_records,
+        "expires": expires,
+        "cancel_seconds": cancel_seconds,
+    }
+    if progress.checkpoints:
+        fields |= {
+            "read": progress.counts.read,
+            "covers": progress.covers_positions,
+            "checkpoints": _dump_checkpoints(progress.checkpoints),
+        }
+    row = (await conn.execute(statement, fields)).mappings().one_or_none()
+    if row is None:
+        return None
+    return Held(
+        expires=row["lease_expire_time"],
+        stop=Stop(row["stop"]),
+        total=Counts.of(row["counts_before"]) + progress.counts,
+        max_quarantined=row["flow"]["failure_policy"]["max_quarantined"],
+    )
+
+
+def _dump_checkpoints(checkpoints: Sequence[Checkpoint]) -> str:
+    return dump(
+        [
+            {
+                "partition": point.partition,
+                "state": point.state.hex(),
+                "schema_version": point.schema_version,
+                "summary": point.summary,
+                "is_complete": point.is_complete,
+            }
+            for point in checkpoints
+        ]
+    )
+
+
+async def end_execution_attempt(
+    conn: AsyncConnection, tenant_id: str, execution: Execution, ending: Ending, now: datetime
+) -> Execution:
+    """Store what an attempt's end means for its locked execution."""
+    fields = {
+        "tenant_id": tenant_id,
+        "execution_id": execution.execution_id,
+        "status": ending.status.value,
+        "before": dump(ending.before.stored()),
+        "counted": int(ending.is_counted),
+        "idle_stops": ending.idle_stops,
+        "failure": dump_failure(ending.failure),
+        "next_attempt_time": ending.next_attempt_time,
+        "now": now,
+    }
+    return execution_of((await conn.execute(_END, fields)).mappings().one())
+
+
+async def close_attempt(
+    conn: AsyncConnection,
+    tenant_id: str,
+    execution: Execution,
+    *,
+    outcome: str,
+    failure: Failure | None,
+    counts: Counts,
+    now: datetime,
+) -> None:
+    """Store how the present attempt ended."""
+    fields = {
+        "tenant_id": tenant_id,
+        "execution_id": execution.execution_id,
+        "token": execution.fencing_token,
+        "outcome": outcome,
+        "failure": dump_failure(failure),
+        "counts": dump(counts.stored()),
+        "now": now,
+    }
+    await conn.execute(_CLOSE_ATTEMPT, fields)
+
+
+async def lock_expired(conn: AsyncConnection, now: datetime, limit: int) -> list[tuple[str, Execution]]:
+    """Take running executions whose lease has ended, as (tenant, execution)."""
+    rows = (await conn.execute(_EXPIRED, {"now": now, "limit": limit})).mappings()
+    return [(row["tenant_id"], execution_of(row)) for row in rows]
+
+
+async def list_attempts(
+    conn: AsyncConnection, tenant_id: str, execution_id: str, *, after: int, limit: int
+) -> Sequence[Attempt]:
+    """Read an execution's attempts, first to last."""
+    wanted = {"tenant_id": tenant_id, "execution_id": execution_id, "after": after, "limit": limit}
+    return [attempt_of(row) for row in (await conn.execute(_ATTEMPTS, wanted)).mappings()]
+
+
+async def attempt_by_token(
+    conn: AsyncConnection, tenant_id: str, execution_id: str, token: int
+) -> Attempt | None:
+    """Read the attempt that a fencing token belongs to."""
+    query = text(
+        "SELECT * FROM attempts WHERE tenant_id = :tenant_id AND execution_id = :execution_id "
+        "AND fencing_token = :token"
+    )
+    which = {"tenant_id": tenant_id, "execution_id": execution_id, "token": token}
+    row = (await conn.execute(query, which)).mappings().one_or_none()
+    return None if row is None else attempt_of(row)
+
+
+__all__ = [
+    "Held",
+    "Lease",
+    "Progress",
+    "attempt_by_token",
+    "close_attempt",
+    "end_execution_attempt",
+    "lease_execution",
+    "list_attempts",
+    "lock_expired",
+    "renew_lease",
+]

@@ -1,0 +1,184 @@
+"""Between rows and the domain's values."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from isthmus.services.scheduling.domain import (
+    Attempt,
+    Checkpoint,
+    Counts,
+    Endpoint,
+    Execution,
+    Failure,
+    FailureKind,
+    FailurePolicy,
+    Flow,
+    FlowSpec,
+    MissedRuns,
+    ReadMode,
+    Schedule,
+    ScheduleSpec,
+    ScheduleType,
+    Status,
+    Stop,
+    Trigger,
+    WriteMode,
+)
+from sqlalchemy import RowMapping
+
+Row = RowMapping | Mapping[str, Any]
+
+
+def dump(value: object) -> str:
+    """Write a value for a jsonb parameter."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def dump_flow(spec: FlowSpec) -> str:
+    """Write what a flow's owner decided."""
+    return dump(asdict(spec))
+
+
+def load_flow(stored: Mapping[str, Any]) -> FlowSpec:
+    """Read what a flow's owner decided."""
+    return FlowSpec(
+        **{
+            **stored,
+            "source": Endpoint(**stored["source"]),
+            "destination": Endpoint(**stored["destination"]),
+            "read_mode": ReadMode(stored["read_mode"]),
+            "write_mode": WriteMode(stored["write_mode"]),
+            "destination_key": tuple(stored["destination_key"]),
+            "failure_policy": FailurePolicy(**stored["failure_policy"]),
+        }
+    )
+
+
+def dump_schedule(spec: ScheduleSpec) -> str:
+    """Write what a schedule's owner decided; the flow has a column of its own."""
+    return dump({**asdict(spec), "jitter": spec.jitter.total_seconds()})
+
+
+def load_schedule(stored: Mapping[str, Any]) -> ScheduleSpec:
+    """Read what a schedule's owner decided."""
+    return ScheduleSpec(
+        **{
+            **stored,
+            "type": ScheduleType(stored["type"]),
+            "missed_runs": MissedRuns(stored["missed_runs"]),
+            "jitter": timedelta(seconds=stored["jitter"]),
+        }
+    )
+
+
+def dump_failure(failure: Failure | None) -> str | None:
+    """Write why an attempt did not succeed."""
+    if failure is None:
+        return None
+    wait = failure.retry_after.total_seconds() if failure.retry_after is not None else None
+    return dump({**asdict(failure), "retry_after": wait})
+
+
+def load_failure(stored: Mapping[str, Any] | None) -> Failure | None:
+    """Read why an attempt did not succeed."""
+    if stored is None:
+        return None
+    wait = stored["retry_after"]
+    return Failure(
+        kind=FailureKind(stored["kind"]),
+        reason=stored["reason"],
+        message=stored["message"],
+        retry_after=timedelta(seconds=wait) if wait is not None else None,
+    )
+
+
+def flow_of(row: Row) -> Flow:
+    """Read a row of `flows`."""
+    return Flow(
+        flow_id=row["flow_id"],
+        spec=load_flow(row["spec"]),
+        source_connector_id=row["source_connector_id"],
+        created_by=row["created_by"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        revision=row["revision"],
+        epoch=row["epoch"],
+    )
+
+
+def schedule_of(row: Row) -> Schedule:
+    """Read a row of `schedules`."""
+    return Schedule(
+        schedule_id=row["schedule_id"],
+        spec=load_schedule(row["spec"]),
+        created_by=row["created_by"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        last_execution_time=row["last_execution_time"],
+        next_execution_time=row["next_execution_time"],
+        revision=row["revision"],
+    )
+
+
+def execution_of(row: Row) -> Execution:
+    """Read a row of `executions`."""
+    same = (
+        "execution_id flow_id connector_id lineage schedule_id initiated_by create_time start_time end_time "
+        "expected_records mapping_version attempts failures idle_stops fencing_token host_id "
+        "lease_expire_time next_attempt_time revision"
+    )
+    return Execution(
+        **{name: row[name] for name in same.split()},
+        flow=load_flow(row["flow"]),
+        trigger=Trigger(row["trigger"]),
+        status=Status(row["status"]),
+        before=Counts.of(row["counts_before"]),
+        live=Counts.of(row["counts_live"]),
+        durable=Counts.of(row["counts_durable"]),
+        stop=Stop(row["stop"]),
+        failure=load_failure(row["failure"]),
+        quarantine_ids=tuple(row["quarantine_ids"]),
+    )
+
+
+def attempt_of(row: Row) -> Attempt:
+    """Read a row of `attempts`."""
+    return Attempt(
+        attempt=row["attempt"],
+        fencing_token=row["fencing_token"],
+        host_id=row["host_id"],
+        start_time=row["start_time"],
+        end_time=row["end_time"],
+        outcome=row["outcome"],
+        failure=load_failure(row["failure"]),
+        counts=Counts.of(row["counts"]),
+    )
+
+
+def checkpoint_of(row: Row) -> Checkpoint:
+    """Read a row of `checkpoints`."""
+    return Checkpoint(
+        partition=row["partition"],
+        state=bytes(row["state"]),
+        schema_version=row["schema_version"],
+        summary=row["summary"],
+        is_complete=row["is_complete"],
+    )
+
+
+__all__ = [
+    "Row",
+    "attempt_of",
+    "checkpoint_of",
+    "dump",
+    "dump_failure",
+    "dump_flow",
+    "dump_schedule",
+    "execution_of",
+    "flow_of",
+    "load_flow",
+    "schedule_of",
+]

@@ -1,0 +1,265 @@
+"""Between the contract's messages and the domain's values."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling import domain
+from isthmus.services.scheduling.domain import (
+    Attempt,
+    Checkpoint,
+    Counts,
+    Endpoint,
+    Execution,
+    Failure,
+    FailureKind,
+    FailurePolicy,
+    Flow,
+    FlowSpec,
+    MissedRuns,
+    Outcome,
+    ReadMode,
+    Schedule,
+    ScheduleSpec,
+    ScheduleType,
+    Status,
+    Trigger,
+    WriteMode,
+)
+from isthmus.type.v1 import batch_pb2 as batch
+
+_READ_MODES = {mode: connector.ReadMode.Value(f"READ_MODE_{mode.name}") for mode in ReadMode}
+_WRITE_MODES = {mode: connector.WriteMode.Value(f"WRITE_MODE_{mode.name}") for mode in WriteMode}
+_TYPES = {kind: pb.Schedule.Type.Value(f"TYPE_{kind.name}") for kind in ScheduleType}
+_MISSED = {choice: pb.Schedule.MissedRuns.Value(f"MISSED_RUNS_{choice.name}") for choice in MissedRuns}
+_TRIGGERS = {trigger: pb.Execution.Trigger.Value(f"TRIGGER_{trigger.name}") for trigger in Trigger}
+_STATUSES = {status: pb.Execution.Status.Value(f"STATUS_{status.name}") for status in Status}
+_KINDS = {kind: pb.ExecutionError.Kind.Value(f"KIND_{kind.name}") for kind in FailureKind}
+_OUTCOMES = {outcome: pb.FinishAttemptRequest.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
+
+
+def _back(table: dict[Any, Any], value: int, default: Any) -> Any:
+    return next((mine for mine, theirs in table.items() if theirs == value), default)
+
+
+def moment(value: datetime | None) -> Timestamp | None:
+    """Write a time; None stays unset."""
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(value)
+    return stamp
+
+
+def read_flow(message: pb.Flow) -> FlowSpec:
+    """Read what a flow's owner decides."""
+    return FlowSpec(
+        name=message.name,
+        description=message.description,
+        source=Endpoint(message.source.instance_id, message.source.stream),
+        destination=Endpoint(message.destination.instance_id, message.destination.stream),
+        mapping_id=message.mapping_id,
+        mapping_version=message.mapping_version,
+        read_mode=_back(_READ_MODES, message.read_mode, ReadMode.UNSPECIFIED),
+        write_mode=_back(_WRITE_MODES, message.write_mode, WriteMode.UPSERT),
+        destination_key=tuple(message.destination_key),
+        is_active=message.is_active,
+        failure_policy=FailurePolicy(
+            message.failure_policy.max_attempts, message.failure_policy.max_quarantined
+        ),
+    )
+
+
+def write_spec(spec: FlowSpec) -> pb.Flow:
+    """Write what a flow's owner decided."""
+    return pb.Flow(
+        name=spec.name,
+        description=spec.description,
+        source=pb.Endpoint(instance_id=spec.source.instance_id, stream=spec.source.stream),
+        destination=pb.Endpoint(instance_id=spec.destination.instance_id, stream=spec.destination.stream),
+        mapping_id=spec.mapping_id,
+        mapping_version=spec.mapping_version,
+        read_mode=_READ_MODES[spec.read_mode],
+        write_mode=_WRITE_MODES[spec.write_mode],
+        conflict_policy=pb.CONFLICT_POLICY_SOURCE_WINS,
+        destination_key=spec.destination_key,
+        is_active=spec.is_active,
+        failure_policy=pb.FailurePolicy(
+            max_attempts=spec.failure_policy.max_attempts, max_quarantined=spec.failure_policy.max_quarantined
+        ),
+    )
+
+
+def write_flow(flow: Flow) -> pb.Flow:
+    """Write a flow as stored."""
+    message = write_spec(flow.spec)
+    message.flow_id = flow.flow_id
+    message.created_by = flow.created_by
+    message.create_time.FromDatetime(flow.create_time)
+    message.update_time.FromDatetime(flow.update_time)
+    message.etag = str(flow.revision)
+    return message
+
+
+def read_schedule(message: pb.Schedule) -> ScheduleSpec:
+    """Read what a schedule's owner decides."""
+    return ScheduleSpec(
+        flow_id=message.flow_id,
+        type=_back(_TYPES, message.type, ScheduleType.INTERVAL),
+        interval_minutes=message.interval_minutes,
+        cron_expression=message.cron_expression,
+        event_trigger=message.event_trigger,
+        time_zone=message.time_zone,
+        is_active=message.is_active,
+        missed_runs=_back(_MISSED, message.missed_runs, MissedRuns.RUN_ONCE),
+        jitter=message.jitter.ToTimedelta(),
+    )
+
+
+def write_schedule(schedule: Schedule) -> pb.Schedule:
+    """Write a schedule as stored."""
+    spec = schedule.spec
+    message = pb.Schedule(
+        schedule_id=schedule.schedule_id,
+        flow_id=spec.flow_id,
+        type=_TYPES[spec.type],
+        interval_minutes=spec.interval_minutes,
+        cron_expression=spec.cron_expression,
+        event_trigger=spec.event_trigger,
+        time_zone=spec.time_zone,
+        is_active=spec.is_active,
+        missed_runs=_MISSED[spec.missed_runs],
+        last_execution_time=moment(schedule.last_execution_time),
+        next_execution_time=moment(schedule.next_execution_time),
+        created_by=schedule.created_by,
+        create_time=moment(schedule.create_time),
+        update_time=moment(schedule.update_time),
+        etag=str(schedule.revision),
+    )
+    message.jitter.FromTimedelta(spec.jitter)
+    return message
+
+
+def read_counts(message: batch.Counts) -> Counts:
+    """Read counts."""
+    return Counts(**{field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields})
+
+
+def write_counts(counts: Counts) -> batch.Counts:
+    """Write counts."""
+    return batch.Counts(**counts.stored())
+
+
+def read_failure(message: pb.ExecutionError) -> Failure:
+    """Read why an attempt did not succeed; a kind this build does not know counts as transient."""
+    wait = message.retry_after.ToTimedelta() if message.HasField("retry_after") else None
+    return Failure(
+        kind=_back(_KINDS, message.kind, FailureKind.TRANSIENT),
+        reason=message.reason,
+        message=message.message,
+        retry_after=max(wait, timedelta()) if wait is not None else None,
+    )
+
+
+def write_failure(failure: Failure | None) -> pb.ExecutionError | None:
+    """Write why an attempt did not succeed."""
+    if failure is None:
+        return None
+    message = pb.ExecutionError(kind=_KINDS[failure.kind], reason=failure.reason, message=failure.message)
+    if failure.retry_after is not None:
+        message.retry_after.FromTimedelta(failure.retry_after)
+    return message
+
+
+def write_execution(execution: Execution) -> pb.Execution:
+    """Write an execution as stored."""
+    counts = execution.counts
+    return pb.Execution(
+        execution_id=execution.execution_id,
+        flow_id=execution.flow_id,
+        flow_name=execution.flow.name,
+        schedule_id=execution.schedule_id,
+        trigger=_TRIGGERS[execution.trigger],
+        status=_STATUSES[execution.status],
+        start_time=moment(execution.start_time),
+        end_time=moment(execution.end_time),
+        counts=write_counts(counts),
+        records_processed=counts.read,
+        success_count=counts.arrived,
+        error_count=counts.quarantined,
+        error=write_failure(execution.failure),
+        initiated_by=execution.initiated_by,
+        create_time=moment(execution.create_time),
+        attempts=execution.attempts,
+        mapping_version=execution.mapping_version,
+        expected_records=execution.expected_records,
+        next_attempt_time=moment(execution.next_attempt_time),
+        is_cancel_requested=execution.is_cancel_requested,
+    )
+
+
+def write_attempt(attempt: Attempt) -> pb.Attempt:
+    """Write an attempt as stored."""
+    return pb.Attempt(
+        attempt=attempt.attempt,
+        fencing_token=attempt.fencing_token,
+        host_id=attempt.host_id,
+        start_time=moment(attempt.start_time),
+        end_time=moment(attempt.end_time),
+        error=write_failure(attempt.failure),
+        counts=write_counts(attempt.counts),
+    )
+
+
+def read_checkpoint(message: pb.Checkpoint) -> Checkpoint:
+    """Read a position."""
+    return Checkpoint(
+        partition=message.partition,
+        state=message.position.state,
+        schema_version=message.position.schema_version,
+        summary=message.position.summary,
+        is_complete=message.is_complete,
+    )
+
+
+def write_checkpoint(checkpoint: Checkpoint) -> pb.Checkpoint:
+    """Write a position; the beginning stays unset."""
+    message = pb.Checkpoint(partition=checkpoint.partition, is_complete=checkpoint.is_complete)
+    if checkpoint.state:
+        message.position.state = checkpoint.state
+        message.position.schema_version = checkpoint.schema_version
+        message.position.summary = checkpoint.summary
+    return message
+
+
+def read_statuses(values: Any) -> list[Status]:
+    """Read the states that a list is narrowed to."""
+    return [_back(_STATUSES, value, None) for value in values if value in _STATUSES.values()]
+
+
+def read_outcome(value: int) -> Outcome:
+    """Read how an attempt ended."""
+    outcome: domain.Outcome = _back(_OUTCOMES, value, Outcome.FAILED)
+    return outcome
+
+
+__all__ = [
+    "moment",
+    "read_checkpoint",
+    "read_counts",
+    "read_failure",
+    "read_flow",
+    "read_outcome",
+    "read_schedule",
+    "read_statuses",
+    "write_attempt",
+    "write_checkpoint",
+    "write_counts",
+    "write_execution",
+    "write_failure",
+    "write_flow",
+    "write_schedule",
+    "write_spec",
+]

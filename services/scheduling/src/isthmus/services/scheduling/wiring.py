@@ -1,0 +1,81 @@
+"""Puts the service together."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+from isthmus.kit.wiring import Chassis, Wiring
+from isthmus.resilience import Backoff
+from isthmus.scheduling.v1.scheduling_pb2_grpc import add_SchedulingServiceServicer_to_server
+from isthmus.services.scheduling.domain import RetryRules
+from isthmus.services.scheduling.engine import (
+    Dispatcher,
+    Executions,
+    Flows,
+    LeaseRules,
+    Leases,
+    Schedules,
+    Sweeper,
+    Ticker,
+    every,
+)
+from isthmus.services.scheduling.events import Announcements, JobQueue, Reactions
+from isthmus.services.scheduling.servicer import Desk, RegistryPeer, RemoteMappings, SchedulingServicer
+from isthmus.services.scheduling.settings import Settings
+
+
+async def wire(chassis: Chassis) -> Wiring:
+    """Make the service out of what the chassis offers."""
+    settings: Settings = chassis.settings
+    db, clock, announcer = chassis.db, chassis.clock, Announcements(chassis.outbox)
+    registry, mappings = RegistryPeer(chassis.peer("registry")), RemoteMappings(chassis.peer("mapping"))
+    pending = asyncio.Event()
+    executions = Executions(announcer, clock, pending.set)
+    schedules = Schedules(executions, announcer, clock)
+    leases = Leases(
+        db=db,
+        work=executions,
+        mappings=mappings,
+        announcer=announcer,
+        clock=clock,
+        rules=lease_rules(settings),
+    )
+    desk = Desk(
+        db=db,
+        clock=clock,
+        flows=Flows(executions, announcer, clock),
+        schedules=schedules,
+        executions=executions,
+        leases=leases,
+        instances=registry,
+        mappings=mappings,
+        watch_seconds=settings.watch_seconds,
+    )
+    batch = settings.batch
+    ticker = Ticker(db, executions, clock, batch=batch)
+    sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=batch)
+    queue = JobQueue(chassis.bus)
+    dispatcher = Dispatcher(db, queue, registry, clock, resend=settings.resend_seconds, batch=batch)
+    return Wiring(
+        servicers=[(add_SchedulingServiceServicer_to_server, SchedulingServicer(desk))],
+        tasks=[
+            partial(every, settings.tick_seconds, ticker.tick),
+            partial(every, settings.sweep_seconds, sweeper.sweep),
+            partial(every, settings.dispatch_seconds, dispatcher.dispatch, pending),
+        ],
+        consumers=Reactions(executions, schedules).consumers(),
+        closers=[dispatcher.close],
+    )
+
+
+def lease_rules(settings: Settings) -> LeaseRules:
+    """Read how long things last from the settings."""
+    backoff = Backoff(settings.retry_first_seconds, settings.retry_longest_seconds)
+    return LeaseRules(
+        lease=timedelta(seconds=settings.lease_seconds),
+        cancel=timedelta(seconds=settings.cancel_seconds),
+        retry=RetryRules(backoff),
+    )
+
+
+__all__ = ["lease_rules", "wire"]

@@ -1,0 +1,264 @@
+"""A scheduling service over a real PostgreSQL and NATS; registry and mapping are stood in for."""
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import grpc
+import nats
+import pytest
+from isthmus.kit import fault_from_rpc_error
+from isthmus.mapping.v1 import mapping_pb2, mapping_pb2_grpc
+from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
+from isthmus.type.v1 import batch_pb2
+from nats.js import api
+
+FAST = {
+    "tick_seconds": 0.05,
+    "sweep_seconds": 0.05,
+    "dispatch_seconds": 0.05,
+    "watch_seconds": 0.05,
+    "lease_seconds": 5,
+    "lease_grace_seconds": 0,
+    "resend_seconds": 0.5,
+    "retry_first_seconds": 0.01,
+    "retry_longest_seconds": 0.02,
+}
+
+
+class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
+    """Knows every instance whose name does not say otherwise."""
+
+    def __init__(self):
+        self.inactive = set()
+        self.gone = set()
+        self.resolved = []
+
+    async def GetInstance(self, request, context):
+        if request.instance_id in self.gone:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such instance")
+        state = registry_pb2.IntegrationInstance
+        inactive = request.instance_id in self.inactive
+        instance = registry_pb2.IntegrationInstance(
+            instance_id=request.instance_id,
+            connector_id="hub" if request.instance_id == "hub" else "files",
+            status=state.STATUS_INACTIVE if inactive else state.STATUS_ACTIVE,
+        )
+        instance.update_time.GetCurrentTime()
+        return registry_pb2.GetInstanceResponse(instance=instance)
+
+    async def ResolveHost(self, request, context):
+        self.resolved.append(request.instance_id)
+        return registry_pb2.ResolveHostResponse()
+
+
+class FakeMapping(mapping_pb2_grpc.MappingServiceServicer):
+    """Has mappings whose newest version is 7."""
+
+    def __init__(self):
+        self.gone = set()
+
+    async def GetMapping(self, request, context):
+        if request.mapping_id in self.gone:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such mapping")
+        return mapping_pb2.GetMappingResponse(
+            mapping=mapping_pb2.DataMapping(mapping_id=request.mapping_id, version=request.version or 7)
+        )
+
+
+def flow_message(name="incidents", **more):
+    defaults = {
+        "source": pb.Endpoint(instance_id="ins_files", stream="incident"),
+        "destination": pb.Endpoint(instance_id="hub", stream="incident"),
+        "is_active": True,
+    }
+    return pb.Flow(name=name, **{**defaults, **more})
+
+
+def counts(read=0, **places):
+    places = places or {"created": read}
+    return batch_pb2.Counts(read=read, **places)
+
+
+def position(state, partition="", *, complete=False):
+    return pb.Checkpoint(
+        partition=partition, position=batch_pb2.Position(state=state.encode()), is_complete=complete
+    )
+
+
+async def until(condition, seconds=10):
+    """Wait until an awaited condition is true and give its value."""
+    async with asyncio.timeout(seconds):
+        while not (value := await condition()):
+            await asyncio.sleep(0.02)
+        return value
+
+
+class Host:
+    """Carries executions out, one call at a time, as a connector host does."""
+
+    def __init__(self, stub, name="host-1"):
+        self.stub = stub
+        self.name = name
+
+    async def acquire(self, execution_id):
+        request = pb.AcquireLeaseRequest(execution_id=execution_id, host_id=self.name)
+        lease = await self.stub.AcquireLease(request)
+        return SimpleNamespace(
+            execution_id=execution_id, token=lease.fencing_token, attempt=lease.attempt, answer=lease
+        )
+
+    async def renew(self, lease, done=None, expected=0):
+        request = pb.RenewLeaseRequest(
+            execution_id=lease.execution_id, fencing_token=lease.token, counts=done, expected_records=expected
+        )
+        return await self.stub.RenewLease(request)
+
+    async def commit(self, lease, done, *checkpoints):
+        request = pb.CommitCheckpointRequest(
+            execution_id=lease.execution_id, fencing_token=lease.token, counts=done, checkpoints=checkpoints
+        )
+        return await self.stub.CommitCheckpoint(request)
+
+    async def finish(self, lease, done=None, *checkpoints, outcome="COMPLETED", error=None):
+        request = pb.FinishAttemptRequest(
+            execution_id=lease.execution_id,
+            fencing_token=lease.token,
+            outcome=f"OUTCOME_{outcome}",
+            counts=done,
+            checkpoints=checkpoints,
+            error=error,
+        )
+        return (await self.stub.FinishAttempt(request)).execution
+
+    async def fail(self, lease, kind, done=None, *checkpoints):
+        error = pb.ExecutionError(kind=f"KIND_{kind}", reason="IT_BROKE", message="It broke; mend it.")
+        return await self.finish(lease, done, *checkpoints, outcome="FAILED", error=error)
+
+
+class Bench:
+    """One tenant's view of a scheduling service, with what tests of it need."""
+
+    flow_message = staticmethod(flow_message)
+    counts = staticmethod(counts)
+    position = staticmethod(position)
+    until = staticmethod(until)
+
+    def __init__(self, service, registry, mapping, nats_url, tenant):
+        self.service = service
+        self.registry = registry
+        self.mapping = mapping
+        self.tenant = tenant
+        self.nats_url = nats_url
+        self.stub = SchedulingServiceStub(service.channel(tenant=tenant))
+        self.host = Host(
+            SchedulingServiceStub(service.channel(tenant=tenant, mesh=True, subject="host:files"))
+        )
+
+    async def flow(self, name="", **more):
+        name = name or f"flow-{time.monotonic_ns()}"
+        request = pb.CreateFlowRequest(flow=flow_message(name, **more))
+        return (await self.stub.CreateFlow(request)).flow
+
+    async def start(self, flow, request_id=""):
+        request = pb.StartExecutionRequest(flow_id=flow.flow_id, request_id=request_id)
+        return (await self.stub.StartExecution(request)).execution
+
+    async def refused(self, call):
+        """Make a call that has to fail and give its fault."""
+        with pytest.raises(grpc.RpcError) as caught:
+            await call
+        return fault_from_rpc_error(caught.value)
+
+    async def execution(self, execution_id):
+        return (await self.stub.GetExecution(pb.GetExecutionRequest(execution_id=execution_id))).execution
+
+    async def executions(self, flow):
+        found = await self.stub.ListExecutions(pb.ListExecutionsRequest(flow_id=flow.flow_id))
+        return list(found.executions)
+
+    async def attempts(self, execution_id):
+        found = await self.stub.ListAttempts(pb.ListAttemptsRequest(execution_id=execution_id))
+        return list(found.attempts)
+
+    async def schedule(self, flow, **more):
+        defaults = {"flow_id": flow.flow_id, "is_active": True}
+        request = pb.CreateScheduleRequest(schedule=pb.Schedule(**{**defaults, **more}))
+        return (await self.stub.CreateSchedule(request)).schedule
+
+    async def publish(self, service, entity, verb, data, event_id=""):
+        """Publish an event as another service's relay would."""
+        body = {
+            "specversion": "1.0",
+            "id": event_id or f"evt_{time.monotonic_ns()}",
+            "type": f"isthmus.{service}.{entity}.{verb}.v1",
+            "source": f"isthmus/{service}",
+            "tenantid": self.tenant,
+            "time": "2026-05-01T00:00:00.000Z",
+            "data": data,
+        }
+        client = await nats.connect(self.nats_url)
+        subject = f"isthmus.v1.{self.tenant}.{service}.{entity}.{verb}"
+        await client.jetstream().publish(subject, json.dumps(body).encode())
+        await client.close()
+
+    async def jobs(self, execution_id, count=1, seconds=10, connector="files"):
+        """Take an execution's next jobs off the queue, as (message id, body)."""
+        client = await nats.connect(self.nats_url)
+        taken = []
+        try:
+            config = api.ConsumerConfig(ack_policy=api.AckPolicy.EXPLICIT)
+            durable = f"host-{connector}"
+            queue = await client.jetstream().pull_subscribe(
+                f"isthmus.jobs.{connector}", durable, stream="ISTHMUS_JOBS", config=config
+            )
+            async with asyncio.timeout(seconds):
+                while len(taken) < count:
+                    taken += await self._take(queue, execution_id)
+        finally:
+            await client.close()
+        return taken
+
+    async def _take(self, queue, execution_id):
+        try:
+            messages = await queue.fetch(10, timeout=1)
+        except TimeoutError:
+            return []
+        for message in messages:
+            await message.ack()
+        found = [(message.headers["Nats-Msg-Id"], json.loads(message.data)) for message in messages]
+        return [one for one in found if one[1]["execution_id"] == execution_id]
+
+
+@pytest.fixture(scope="session")
+def open_bench(running, nats_url):
+    """Run a scheduling service with other settings or another clock."""
+
+    @asynccontextmanager
+    async def run(**options):
+        registry, mapping = FakeRegistry(), FakeMapping()
+        peers = {
+            "registry": (registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry),
+            "mapping": (mapping_pb2_grpc.add_MappingServiceServicer_to_server, mapping),
+        }
+        async with running("scheduling", peers=peers, **{**FAST, **options}) as service:
+            yield lambda tenant: Bench(service, registry, mapping, nats_url, tenant)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+async def benches(open_bench):
+    """Run one scheduling service for a module's tests; gives a tenant's view of it."""
+    async with open_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def bench(benches):
+    """Give the view of a tenant that nobody else uses."""
+    return benches(f"tnt_{time.monotonic_ns()}")
