@@ -1,0 +1,34 @@
+"""Runs the hub."""
+
+from isthmus.connector.v1 import connector_pb2_grpc
+from isthmus.kit import Chassis, Wiring
+from isthmus.kit import serve as run_service
+from isthmus.records.v1 import records_pb2_grpc
+from isthmus.services.records.events import Announcer
+from isthmus.services.records.servicer import HubServicer, RecordsServicer
+from isthmus.services.records.settings import RecordsSettings
+from isthmus.services.records.store import ChangeReader, QuarantineStore, RecordQueries, RecordWriter
+
+
+async def wire(chassis: Chassis) -> Wiring:
+    """Put the hub together out of the chassis' collaborators."""
+    events = Announcer(chassis.outbox)
+    queries = RecordQueries(chassis.db)
+    writer = RecordWriter(chassis.db, events.records_changed, remembered=chassis.settings.hub_credit)
+    hub = HubServicer(chassis, writer, ChangeReader(chassis.db), queries)
+    records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
+    return Wiring(
+        servicers=[
+            (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
+            (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
+        ]
+    )
+
+
+def serve() -> None:
+    """Serve until the process is told to stop; everything is set by the environment."""
+    run_service(RecordsSettings(), wire, name="records")
+
+
+if __name__ == "__main__":
+    serve()

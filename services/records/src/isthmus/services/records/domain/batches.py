@@ -1,0 +1,224 @@
+"""What a batch must look like, and which of its records can never be stored.
+
+The screening runs for every record that arrives, so it asks questions about the whole batch at once
+and looks at single records only where the answer is suspicious.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from isthmus.resilience.faults import FixRequest
+from isthmus.services.records.domain import keys as record_keys
+
+MAX_BATCH_RECORDS = 1000
+MAX_BATCH_BYTES = 1 << 20
+MAX_DEPTH = 256
+
+_JSON_SPACE = b" \t\r\n"
+_LONGEST_NUMBER = 4096
+# Digits become 0, exponent marks become e, signs become 0: a number that numeric might refuse then
+# contains an e between digits with at least five behind it, or a very long run of zeros.
+_SHAPE = bytes.maketrans(b"123456789E+-", b"000000000e00")
+_HUGE_EXPONENT = b"0e00000"
+_HUGE_NUMBER = b"0" * _LONGEST_NUMBER
+_ODD_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+class Operation(IntEnum):
+    """What is to happen to a record; the numbers are the contract's."""
+
+    UPSERT = 1
+    PATCH = 2
+    DELETE = 3
+
+
+class WriteMode(IntEnum):
+    """What a writer may do to a stream; the numbers are the contract's."""
+
+    CREATE = 1
+    UPDATE = 2
+    UPSERT = 3
+    DELETE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that the hub refuses, and why.
+
+    Attributes:
+        index: Its place in the batch, from 0.
+        reason: Stable word in capitals.
+        message: One sentence with the remedy.
+        path: Where in the record; empty when it concerns the whole.
+    """
+
+    index: int
+    reason: str
+    message: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records as they arrived.
+
+    Attributes:
+        partition: Which part of the source's stream they come from.
+        sequence: Counts from 1 inside one attempt and partition.
+        records: JSON documents, one each.
+        keys: Key of each record; empty where the hub derives them.
+        operations: Operation of each record; empty when all are upserts.
+    """
+
+    partition: str
+    sequence: int
+    records: Sequence[bytes]
+    keys: Sequence[str] = ()
+    operations: Sequence[int] = ()
+
+
+@dataclass(slots=True)
+class Screened:
+    """A batch that may go to the store.
+
+    Attributes:
+        batch: What arrived.
+        read: Indexes of the records whose content matters; of a deletion only the key does.
+        keys: The key of each record as UTF-8; meaningless where the record is rejected.
+        rejected: The records that are refused, by index.
+        suspects: Indexes of records that only PostgreSQL can judge.
+    """
+
+    batch: Batch
+    read: Sequence[int]
+    keys: list[bytes] = field(default_factory=list)
+    rejected: dict[int, Rejection] = field(default_factory=dict)
+    suspects: list[int] = field(default_factory=list)
+
+    def reject(self, index: int, reason: str, message: str, path: str = "") -> None:
+        """Refuse a record; the first reason stays."""
+        self.rejected.setdefault(index, Rejection(index, reason, message, path))
+
+    @property
+    def rejections(self) -> list[Rejection]:
+        """All refusals in the order of the batch."""
+        return [self.rejected[index] for index in sorted(self.rejected)]
+
+
+def screen(batch: Batch, primary_key: Sequence[str]) -> Screened:
+    """Refuse what no store could take, find the keys, and name the records that need a closer look.
+
+    Args:
+        batch: What arrived.
+        primary_key: Dotted paths from which keys are derived where the batch brings none.
+
+    Raises:
+        FixRequest: `BATCH_INVALID`, the batch as a whole breaks the contract.
+    """
+    joined = b"\n".join(batch.records)
+    _check_limits(batch, len(joined))
+    screened = Screened(batch, _indexes_read(batch))
+    _screen_bytes(screened, joined)
+    _screen_shape(screened)
+    record_keys.find(screened, primary_key)
+    _find_suspects(screened, joined)
+    return screened
+
+
+def _check_limits(batch: Batch, size: int) -> None:
+    count = len(batch.records)
+    if count > MAX_BATCH_RECORDS:
+        _refuse(batch, f"has {count} records; send at most {MAX_BATCH_RECORDS}")
+    if size - max(count - 1, 0) > MAX_BATCH_BYTES:
+        _refuse(batch, f"is larger than {MAX_BATCH_BYTES} bytes; send fewer records at once")
+    if batch.keys and len(batch.keys) != count:
+        _refuse(batch, f"has {count} records and {len(batch.keys)} keys; send one key a record or none")
+    if batch.operations and len(batch.operations) != count:
+        _refuse(batch, f"has {count} records and {len(batch.operations)} operations; send one each or none")
+    if any(operation not in {0, 1, 2, 3} for operation in set(batch.operations)):
+        _refuse(batch, "has an operation that this version does not know")
+
+
+def _refuse(batch: Batch, trouble: str) -> None:
+    where = f" of partition {batch.partition!r}" if batch.partition else ""
+    raise FixRequest("BATCH_INVALID", f"Batch {batch.sequence}{where} {trouble}.")
+
+
+def _indexes_read(batch: Batch) -> Sequence[int]:
+    everything = range(len(batch.records))
+    if not batch.keys or Operation.DELETE not in batch.operations:
+        return everything
+    return [index for index in everything if batch.operations[index] != Operation.DELETE]
+
+
+def _screen_bytes(screened: Screened, joined: bytes) -> None:
+    if joined.isascii() and b"\0" not in joined:
+        return
+    for index in screened.read:
+        record = screened.batch.records[index]
+        if b"\0" in record:
+            screened.reject(index, "JSON_INVALID", "The record contains a NUL byte; remove it.")
+            continue
+        try:
+            record.decode()
+        except UnicodeDecodeError as error:
+            message = f"The record is not UTF-8: byte {error.start} cannot be read; send UTF-8."
+            screened.reject(index, "ENCODING_INVALID", message)
+
+
+def _screen_shape(screened: Screened) -> None:
+    records = screened.batch.records
+    for index in screened.read:
+        record = records[index]
+        if record[:1] != b"{" and record.lstrip(_JSON_SPACE)[:1] != b"{":
+            screened.reject(index, "JSON_NOT_AN_OBJECT", "The record is not a JSON object; send an object.")
+        elif len(record) > 2 * MAX_DEPTH and _too_deep(record):
+            message = f"The record is nested deeper than {MAX_DEPTH} levels; flatten it."
+            screened.reject(index, "JSON_TOO_DEEP", message)
+
+
+def _too_deep(record: bytes) -> bool:
+    if record.count(b"{") + record.count(b"[") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for byte in _TEXT.sub(b"", record):
+        if byte in b"{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif byte in b"}]":
+            depth -= 1
+    return False
+
+
+def _find_suspects(screened: Screened, joined: bytes) -> None:
+    """Name records with escapes or numbers that JSON allows and PostgreSQL's jsonb may not."""
+    if not _suspicious(joined):
+        return
+    records = screened.batch.records
+    screened.suspects = [
+        index for index in screened.read if index not in screened.rejected and _suspicious(records[index])
+    ]
+
+
+def _suspicious(text: bytes) -> bool:
+    if b"\\u" in text and any(escape in text for escape in _ODD_ESCAPES):
+        return True
+    shape = text.translate(_SHAPE)
+    return _HUGE_EXPONENT in shape or _HUGE_NUMBER in shape
+
+
+__all__ = [
+    "MAX_BATCH_BYTES",
+    "MAX_BATCH_RECORDS",
+    "MAX_DEPTH",
+    "Batch",
+    "Operation",
+    "Rejection",
+    "Screened",
+    "WriteMode",
+    "screen",
+]

@@ -1,0 +1,6 @@
+"""Speaks the contracts of the hub; decides nothing."""
+
+from isthmus.services.records.servicer.connector import HubServicer
+from isthmus.services.records.servicer.records import RecordsServicer
+
+__all__ = ["HubServicer", "RecordsServicer"]

@@ -1,0 +1,208 @@
+"""Translates between the contract's messages and the domain's values."""
+
+from datetime import datetime
+from typing import cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from isthmus.connector.v1 import connector_pb2 as connector_pb
+from isthmus.records.v1 import records_pb2 as pb
+from isthmus.resilience.faults import FixRequest
+from isthmus.services.records.domain import schemas
+from isthmus.services.records.domain.batches import Batch, Rejection, Screened, WriteMode, screen
+from isthmus.services.records.domain.positions import SCHEMA_VERSION, ReadPosition
+from isthmus.services.records.domain.quarantine import Quarantined, Stage, Status
+from isthmus.services.records.domain.records import Applied, StoredRecord, Stream, Writer
+from isthmus.type.v1 import batch_pb2
+
+READ_MODES = (
+    connector_pb.READ_MODE_FULL,
+    connector_pb.READ_MODE_INCREMENTAL,
+    connector_pb.READ_MODE_DELTA,
+)
+WRITE_MODES = (
+    connector_pb.WRITE_MODE_CREATE,
+    connector_pb.WRITE_MODE_UPDATE,
+    connector_pb.WRITE_MODE_UPSERT,
+    connector_pb.WRITE_MODE_DELETE,
+)
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Translate a moment; None stays unset."""
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def record(stored: StoredRecord) -> pb.HubRecord:
+    """Translate one form of a record."""
+    return pb.HubRecord(
+        stream=stored.stream,
+        key=stored.key,
+        data=stored.data,
+        version=stored.version,
+        content_hash=stored.content_hash,
+        is_deleted=stored.is_deleted,
+        flow_id=stored.flow_id,
+        execution_id=stored.execution_id,
+        origin=stored.origin,
+        create_time=timestamp(stored.create_time),
+        update_time=timestamp(stored.update_time),
+    )
+
+
+def stream_spec(stream: Stream, json_schema: str) -> connector_pb.StreamSpec:
+    """Describe a stream to a flow."""
+    return connector_pb.StreamSpec(
+        stream=stream.name,
+        description=f"Records of the hub's stream {stream.name}.",
+        json_schema=json_schema,
+        schema_fingerprint=schemas.fingerprint(json_schema),
+        primary_key=stream.primary_key,
+        read_modes=READ_MODES,
+        write_modes=WRITE_MODES,
+        guarantee=connector_pb.GUARANTEE_TRANSACTIONAL,
+        encodings=[batch_pb2.ENCODING_JSON],
+    )
+
+
+def writer(opened: connector_pb.WriteOpen, tenant_id: str) -> Writer:
+    """Translate the opening of a write; an unset mode is upsert."""
+    known = {int(mode) for mode in WriteMode}
+    if opened.mode and opened.mode not in known:
+        raise FixRequest("BATCH_INVALID", "Open with a write mode that the hub knows.", path="open.mode")
+    return Writer(
+        tenant_id=tenant_id,
+        stream=opened.stream,
+        flow_id=opened.flow_id,
+        execution_id=opened.execution_id,
+        fencing_token=opened.fencing_token,
+        mode=WriteMode(opened.mode or WriteMode.UPSERT),
+        origin=opened.origin,
+        primary_key=tuple(opened.primary_key),
+        json_schema=opened.json_schema,
+    )
+
+
+def screened(batch: batch_pb2.Batch, target: Writer) -> Screened:
+    """Translate a batch and screen it."""
+    if batch.encoding not in {batch_pb2.ENCODING_UNSPECIFIED, batch_pb2.ENCODING_JSON}:
+        message = f"Batch {batch.sequence} is not in JSON; the hub's streams announce JSON only."
+        raise FixRequest("BATCH_INVALID", message, path="batch.encoding")
+    arrived = Batch(
+        partition=batch.partition,
+        sequence=batch.sequence,
+        records=list(batch.records),
+        keys=list(batch.keys),
+        operations=[operation or 1 for operation in batch.operations],
+    )
+    return screen(arrived, target.primary_key)
+
+
+def ack(applied: Applied) -> connector_pb.WriteResponse:
+    """Say what a durable batch did."""
+    repeated = applied.is_repeated
+    return connector_pb.WriteResponse(
+        ack=connector_pb.BatchAck(
+            partition=applied.partition,
+            sequence=applied.sequence,
+            created=applied.created,
+            updated=applied.updated,
+            unchanged=applied.unchanged,
+            deleted=applied.deleted,
+            outcomes=[_outcome(rejection) for rejection in applied.rejections],
+            repeated_batch=repeated,
+        )
+    )
+
+
+def _outcome(rejection: Rejection) -> batch_pb2.RecordOutcome:
+    return batch_pb2.RecordOutcome(
+        index=rejection.index,
+        result=batch_pb2.RecordOutcome.RESULT_REJECTED,
+        reason=rejection.reason,
+        message=rejection.message,
+        path=rejection.path,
+    )
+
+
+def position(place: ReadPosition, stream: str) -> batch_pb2.Position:
+    """Translate a read position; the beginning is an empty one."""
+    if not place.state:
+        return batch_pb2.Position()
+    where = f"record {place.after_key!r}" if place.after_key else f"change {place.after_change}"
+    return batch_pb2.Position(
+        state=place.state, schema_version=SCHEMA_VERSION, summary=f"after {where} of {stream}"
+    )
+
+
+def quarantined(message: pb.QuarantinedRecord) -> Quarantined:
+    """Translate a record that is put aside."""
+    known = {int(stage) for stage in Stage}
+    reasons = [
+        {
+            "reason": _storable(one.reason),
+            "message": _storable(one.message),
+            "target_path": _storable(one.target_path),
+            "source_path": _storable(one.source_path),
+        }
+        for one in message.reasons
+    ]
+    return Quarantined(
+        flow_id=_storable(message.flow_id),
+        execution_id=_storable(message.execution_id),
+        stage=Stage(message.stage if message.stage in known else Stage.UNKNOWN),
+        key=_storable(message.key),
+        record=message.record,
+        is_binary=message.is_binary,
+        reasons=reasons,
+        mapping_id=_storable(message.mapping_id),
+        mapping_version=message.mapping_version,
+    )
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\ufffd")
+
+
+def quarantined_record(kept: Quarantined) -> pb.QuarantinedRecord:
+    """Translate a record that waits."""
+    return pb.QuarantinedRecord(
+        quarantine_id=kept.quarantine_id,
+        flow_id=kept.flow_id,
+        execution_id=kept.execution_id,
+        stage=cast("pb.QuarantinedRecord.Stage.ValueType", int(kept.stage)),
+        status=cast("pb.QuarantinedRecord.Status.ValueType", int(kept.status)),
+        key=kept.key,
+        record=kept.record,
+        is_binary=kept.is_binary,
+        reasons=[pb.QuarantineReason(**reason) for reason in kept.reasons],
+        mapping_id=kept.mapping_id,
+        mapping_version=kept.mapping_version,
+        attempts=kept.attempts,
+        create_time=timestamp(kept.create_time),
+        update_time=timestamp(kept.update_time),
+        decided_by=kept.decided_by,
+    )
+
+
+def statuses(values: list[int]) -> list[Status]:
+    """Translate the states of a question; those this build does not know match nothing."""
+    known = {int(status) for status in Status}
+    return [Status(value) for value in values if value in known]
+
+
+__all__ = [
+    "ack",
+    "position",
+    "quarantined",
+    "quarantined_record",
+    "record",
+    "screened",
+    "statuses",
+    "stream_spec",
+    "timestamp",
+    "writer",
+]

@@ -1,0 +1,156 @@
+"""Speaks `RecordsService`."""
+
+from isthmus.kit import Database, PageRequest, current_principal, once
+from isthmus.records.v1 import records_pb2 as pb
+from isthmus.records.v1 import records_pb2_grpc as pb_grpc
+from isthmus.services.records.domain import quarantine
+from isthmus.services.records.domain.filters import parse_filter
+from isthmus.services.records.servicer import messages
+from isthmus.services.records.store import QuarantineStore, RecordQueries
+
+
+class RecordsServicer(pb_grpc.RecordsServiceServicer):
+    """Answers questions about records, and keeps those that wait for a decision.
+
+    Args:
+        database: Opens the transactions in which decisions are made.
+        queries: Knows the records.
+        waiting: Knows the quarantine.
+    """
+
+    def __init__(self, database: Database, queries: RecordQueries, waiting: QuarantineStore) -> None:
+        self._database = database
+        self._queries = queries
+        self._waiting = waiting
+
+    async def QueryRecords(self, request: pb.QueryRecordsRequest, context: object) -> pb.QueryRecordsResponse:
+        """Find records of a stream, by key."""
+        parsed = parse_filter(request.filter)
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("key",))
+        tenant = current_principal().tenant_id
+        page = await self._queries.query(
+            tenant, request.stream, parsed, asked, deleted=request.include_deleted
+        )
+        found = [messages.record(stored) for stored in page.items]
+        return pb.QueryRecordsResponse(records=found, next_page_token=page.next_token)
+
+    async def CountRecords(self, request: pb.CountRecordsRequest, context: object) -> pb.CountRecordsResponse:
+        """Count what QueryRecords would find."""
+        parsed = parse_filter(request.filter)
+        tenant = current_principal().tenant_id
+        count = await self._queries.count(tenant, request.stream, parsed, deleted=request.include_deleted)
+        return pb.CountRecordsResponse(records=count)
+
+    async def GetRecord(self, request: pb.GetRecordRequest, context: object) -> pb.GetRecordResponse:
+        """Read one form of a record."""
+        tenant = current_principal().tenant_id
+        stored = await self._queries.get(tenant, request.stream, request.key, request.version)
+        return pb.GetRecordResponse(record=messages.record(stored))
+
+    async def ListRecordVersions(
+        self, request: pb.ListRecordVersionsRequest, context: object
+    ) -> pb.ListRecordVersionsResponse:
+        """List the forms of a record, newest first."""
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("version",))
+        tenant = current_principal().tenant_id
+        page = await self._queries.versions(tenant, request.stream, request.key, asked)
+        forms = [messages.record(stored) for stored in page.items]
+        return pb.ListRecordVersionsResponse(versions=forms, next_page_token=page.next_token)
+
+    async def ListStreams(self, request: pb.ListStreamsRequest, context: object) -> pb.ListStreamsResponse:
+        """List the tenant's streams with their counts."""
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("stream",))
+        page = await self._queries.streams(current_principal().tenant_id, asked)
+        streams = [
+            pb.HubStream(
+                stream=stream.name,
+                records=stream.records,
+                update_time=messages.timestamp(stream.update_time),
+            )
+            for stream in page.items
+        ]
+        return pb.ListStreamsResponse(streams=streams, next_page_token=page.next_token)
+
+    async def QuarantineRecords(
+        self, request: pb.QuarantineRecordsRequest, context: object
+    ) -> pb.QuarantineRecordsResponse:
+        """Put records aside."""
+        caller = current_principal()
+        given = [messages.quarantined(record) for record in request.records]
+        admitted = quarantine.admit(given, caller.tenant_id)
+        await self._waiting.add(caller.tenant_id, admitted, caller.subject)
+        return pb.QuarantineRecordsResponse(quarantine_ids=[record.quarantine_id for record in admitted])
+
+    async def ListQuarantine(
+        self, request: pb.ListQuarantineRequest, context: object
+    ) -> pb.ListQuarantineResponse:
+        """List quarantined records, oldest first."""
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("position",))
+        statuses = messages.statuses(list(request.statuses))
+        tenant = current_principal().tenant_id
+        page = await self._waiting.list(tenant, request.flow_id, statuses, request.reason, asked)
+        kept = [messages.quarantined_record(record) for record in page.items]
+        return pb.ListQuarantineResponse(records=kept, next_page_token=page.next_token)
+
+    async def GetQuarantined(
+        self, request: pb.GetQuarantinedRequest, context: object
+    ) -> pb.GetQuarantinedResponse:
+        """Read one quarantined record whole."""
+        kept = await self._waiting.get(current_principal().tenant_id, request.quarantine_id)
+        return pb.GetQuarantinedResponse(record=messages.quarantined_record(kept))
+
+    async def RequeueQuarantined(
+        self, request: pb.RequeueQuarantinedRequest, context: object
+    ) -> pb.RequeueQuarantinedResponse:
+        """Send quarantined records through their flow again."""
+        selection = quarantine.Selection(list(request.quarantine_ids), request.flow_id)
+        selection.check()
+        caller = current_principal()
+        before = quarantine.REQUEUABLE if selection.quarantine_ids else (quarantine.Status.WAITING,)
+        async with self._database.tenant(caller.tenant_id) as connection:
+
+            async def requeue() -> pb.RequeueQuarantinedResponse:
+                moved = await self._waiting.decide(
+                    connection,
+                    caller.tenant_id,
+                    selection,
+                    before=before,
+                    after=quarantine.Status.REQUEUED,
+                    who=caller.subject,
+                )
+                return pb.RequeueQuarantinedResponse(requeued=moved)
+
+            return await once(
+                connection, "RequeueQuarantined", request, requeue, pb.RequeueQuarantinedResponse
+            )
+
+    async def DropQuarantined(
+        self, request: pb.DropQuarantinedRequest, context: object
+    ) -> pb.DropQuarantinedResponse:
+        """Give quarantined records up."""
+        selection = quarantine.Selection(list(request.quarantine_ids), request.flow_id)
+        selection.check()
+        caller = current_principal()
+        before = quarantine.OPEN if selection.quarantine_ids else (quarantine.Status.WAITING,)
+        async with self._database.tenant(caller.tenant_id) as connection:
+            dropped = await self._waiting.decide(
+                connection,
+                caller.tenant_id,
+                selection,
+                before=before,
+                after=quarantine.Status.DROPPED,
+                who=caller.subject,
+            )
+        return pb.DropQuarantinedResponse(dropped=dropped)
+
+    async def ResolveQuarantined(
+        self, request: pb.ResolveQuarantinedRequest, context: object
+    ) -> pb.ResolveQuarantinedResponse:
+        """Mark requeued records as delivered."""
+        quarantine.check_ids(request.quarantine_ids)
+        tenant = current_principal().tenant_id
+        resolved = await self._waiting.resolve(tenant, list(request.quarantine_ids), request.execution_id)
+        return pb.ResolveQuarantinedResponse(resolved=resolved)
+
+
+__all__ = ["RecordsServicer"]

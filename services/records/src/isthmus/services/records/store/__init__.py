@@ -1,0 +1,8 @@
+"""All SQL of the hub."""
+
+from isthmus.services.records.store.quarantine import QuarantineStore
+from isthmus.services.records.store.queries import RecordQueries
+from isthmus.services.records.store.reads import ChangeReader
+from isthmus.services.records.store.writes import RecordWriter
+
+__all__ = ["ChangeReader", "QuarantineStore", "RecordQueries", "RecordWriter"]

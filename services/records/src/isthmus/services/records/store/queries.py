@@ -1,0 +1,172 @@
+"""What people and programs ask about records and streams."""
+
+from typing import Any
+
+from isthmus.kit import Database, Page, PageRequest, encode_token
+from isthmus.resilience.faults import Missing
+from isthmus.services.records.domain.filters import Filter
+from isthmus.services.records.domain.records import StoredRecord, Stream
+from isthmus.services.records.store.filters import FilterSql
+from sqlalchemy import Row, text
+
+PAGE_BYTES = 2 << 20
+
+_FORM = """key, version, is_deleted, size, create_time, update_time,
+    encode(content_hash, 'hex') AS content_hash, flow_id, execution_id, origin, data"""
+_SHOWN = """key, version, is_deleted, create_time, update_time, content_hash, flow_id, execution_id, origin,
+    data::text AS data"""
+
+# A page ends early when its records together are large: the answer has to fit into one message.
+_CUT = f"""
+    SELECT {_SHOWN}, found FROM (
+        SELECT *, sum(size) OVER (ORDER BY {{order}} ROWS UNBOUNDED PRECEDING) - size AS before,
+            count(*) OVER () AS found
+        FROM ({{page}}) AS page
+    ) AS sized
+    WHERE before < {PAGE_BYTES} ORDER BY {{order}}
+"""  # noqa: S608 -- the parts are constants of this module
+
+_AS_JSON = "CROSS JOIN LATERAL (SELECT r.data::jsonb AS doc OFFSET 0) AS parsed"
+
+_ONE = text(f"""
+    SELECT {_SHOWN} FROM (
+        SELECT {_FORM} FROM records
+        WHERE tenant_id = :tenant AND stream = :stream AND key = :key AND :version IN (0, version)
+        UNION ALL
+        SELECT {_FORM} FROM record_history
+        WHERE tenant_id = :tenant AND stream = :stream AND key = :key AND version = :version
+    ) AS forms
+""")  # noqa: S608 -- the parts are constants of this module
+
+_FORMS = f"""
+    SELECT * FROM (
+        SELECT {_FORM} FROM records WHERE tenant_id = :tenant AND stream = :stream AND key = :key
+        UNION ALL
+        SELECT {_FORM} FROM record_history WHERE tenant_id = :tenant AND stream = :stream AND key = :key
+    ) AS forms
+    WHERE version < :after ORDER BY version DESC LIMIT :limit
+"""  # noqa: S608 -- the parts are constants of this module
+
+_STREAMS = text("""
+    SELECT stream, records, last_change, primary_key, json_schema, update_time FROM streams
+    WHERE tenant_id = :tenant AND stream > :after ORDER BY stream LIMIT :limit
+""")
+
+_SAMPLE = text("""
+    SELECT convert_to(data::text, 'UTF8') FROM records
+    WHERE tenant_id = :tenant AND stream = :stream AND NOT is_deleted LIMIT :limit
+""")
+
+
+class RecordQueries:
+    """Reads records for people; large reads go through `ChangeReader`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def query(
+        self, tenant: str, stream: str, parsed: Filter | None, page: PageRequest, *, deleted: bool
+    ) -> Page[StoredRecord]:
+        """Find a page of records by key."""
+        chosen, values = _chosen(parsed, deleted=deleted)
+        found = f"SELECT {_FORM} {chosen} AND r.key > :after ORDER BY r.key LIMIT :limit"
+        after = str((page.after or {}).get("key", ""))
+        values |= {"tenant": tenant, "stream": stream, "after": after, "limit": page.size + 1}
+        async with self._database.tenant(tenant) as connection:
+            rows = await connection.execute(text(_CUT.format(page=found, order="key")), values)
+            return _page(stream, list(rows), page, "key")
+
+    async def count(self, tenant: str, stream: str, parsed: Filter | None, *, deleted: bool) -> int:
+        """Count the records that `query` would find."""
+        chosen, values = _chosen(parsed, deleted=deleted)
+        async with self._database.tenant(tenant) as connection:
+            statement = text(f"SELECT count(*) {chosen}")
+            counted = await connection.execute(statement, {**values, "tenant": tenant, "stream": stream})
+            return int(counted.scalar_one())
+
+    async def get(self, tenant: str, stream: str, key: str, version: int) -> StoredRecord:
+        """Read one form of a record; version 0 is the present one.
+
+        Raises:
+            Missing: `RECORD_UNKNOWN`.
+        """
+        values = {"tenant": tenant, "stream": stream, "key": key, "version": version}
+        async with self._database.tenant(tenant) as connection:
+            row = (await connection.execute(_ONE, values)).one_or_none()
+        if row is None:
+            raise _unknown(stream, key, version)
+        return _record(stream, row)
+
+    async def versions(self, tenant: str, stream: str, key: str, page: PageRequest) -> Page[StoredRecord]:
+        """List the forms of a record, newest first.
+
+        Raises:
+            Missing: `RECORD_UNKNOWN`.
+        """
+        after = int((page.after or {}).get("version", 1 << 31))
+        values = {"tenant": tenant, "stream": stream, "key": key, "after": after, "limit": page.size + 1}
+        async with self._database.tenant(tenant) as connection:
+            statement = text(_CUT.format(page=_FORMS, order="version DESC"))
+            rows = list(await connection.execute(statement, values))
+        if not rows and page.after is None:
+            raise _unknown(stream, key, 0)
+        return _page(stream, rows, page, "version")
+
+    async def streams(self, tenant: str, page: PageRequest) -> Page[Stream]:
+        """List the tenant's streams by name."""
+        after = str((page.after or {}).get("stream", ""))
+        async with self._database.tenant(tenant) as connection:
+            values = {"tenant": tenant, "after": after, "limit": page.size + 1}
+            rows = [_stream(row) for row in await connection.execute(_STREAMS, values)]
+        return Page.of(rows, page, lambda stream: {"stream": stream.name})
+
+    async def sample(self, tenant: str, stream: str, limit: int) -> list[bytes]:
+        """Read a few records of a stream, any."""
+        async with self._database.tenant(tenant) as connection:
+            values = {"tenant": tenant, "stream": stream, "limit": limit}
+            return [bytes(data) for (data,) in await connection.execute(_SAMPLE, values)]
+
+
+def _chosen(parsed: Filter | None, *, deleted: bool) -> tuple[str, dict[str, Any]]:
+    filtered = FilterSql(parsed)
+    source = f"FROM records AS r {_AS_JSON}" if filtered.condition else "FROM records AS r"
+    conditions = ["r.tenant_id = :tenant", "r.stream = :stream"]
+    conditions += [] if deleted else ["NOT r.is_deleted"]
+    conditions += [filtered.condition] if filtered.condition else []
+    return f"{source} WHERE {' AND '.join(conditions)}", filtered.values
+
+
+def _page(stream: str, rows: list[Row[Any]], page: PageRequest, key: str) -> Page[StoredRecord]:
+    records = [_record(stream, row) for row in rows[: page.size]]
+    more = bool(rows) and rows[0].found > len(records)
+    return Page(records, encode_token({key: getattr(records[-1], key)}) if more else "")
+
+
+def _record(stream: str, row: Row[Any]) -> StoredRecord:
+    return StoredRecord(
+        stream=stream,
+        key=row.key,
+        data=row.data,
+        version=row.version,
+        content_hash=row.content_hash,
+        is_deleted=row.is_deleted,
+        flow_id=row.flow_id,
+        execution_id=row.execution_id,
+        origin=row.origin,
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )
+
+
+def _stream(row: Row[Any]) -> Stream:
+    return Stream(
+        row.stream, row.records, row.last_change, tuple(row.primary_key), row.json_schema, row.update_time
+    )
+
+
+def _unknown(stream: str, key: str, version: int) -> Missing:
+    which = f"version {version} of record" if version else "record"
+    return Missing("RECORD_UNKNOWN", f"Stream {stream!r} holds no {which} {key!r}; query the stream.")
+
+
+__all__ = ["PAGE_BYTES", "RecordQueries"]

@@ -1,0 +1,72 @@
+"""The driver beneath SQLAlchemy, for statements that carry a thousand records at a time.
+
+Arrays travel in PostgreSQL's binary format, packed here: the driver's own packing costs more than
+everything else that happens to a record in this process.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_BYTEA, _TEXT = 17, 25
+_BYTEA_ARRAY, _TEXT_ARRAY = 1001, 1009
+_HEADER = struct.Struct("!iiIii")
+
+
+@dataclass(frozen=True, slots=True)
+class TextArray:
+    """UTF-8 texts that become one `text[]`."""
+
+    items: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ByteaArray:
+    """Bytes that become one `bytea[]`."""
+
+    items: Sequence[bytes]
+
+
+def _pack(items: Sequence[bytes], element: int) -> bytes:
+    if not items:
+        return struct.pack("!iiI", 0, 0, element)
+    parts = [_HEADER.pack(1, 0, element, len(items), 1)]
+    for item in items:
+        parts.append(len(item).to_bytes(4, "big"))
+        parts.append(item)
+    return b"".join(parts)
+
+
+class _TextArrayDumper(Dumper):
+    format = Format.BINARY
+    oid = _TEXT_ARRAY
+
+    def dump(self, obj: TextArray) -> bytes:
+        return _pack(obj.items, _TEXT)
+
+
+class _ByteaArrayDumper(Dumper):
+    format = Format.BINARY
+    oid = _BYTEA_ARRAY
+
+    def dump(self, obj: ByteaArray) -> bytes:
+        return _pack(obj.items, _BYTEA)
+
+
+async def raw_cursor(connection: AsyncConnection) -> psycopg.AsyncCursor[Any]:
+    """Return a binary cursor in the transaction that `connection` has open."""
+    pooled = await connection.get_raw_connection()
+    driver: Any = pooled.driver_connection
+    driver.adapters.register_dumper(TextArray, _TextArrayDumper)
+    driver.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
+    cursor: psycopg.AsyncCursor[Any] = driver.cursor(binary=True)
+    return cursor
+
+
+__all__ = ["ByteaArray", "TextArray", "raw_cursor"]

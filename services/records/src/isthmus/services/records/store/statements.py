@@ -1,0 +1,135 @@
+"""The statements of the write path.
+
+A writer holds its position and then the stream for the length of its transaction. So the changes of
+a stream are numbered in the order in which they become visible, a reader that has seen number n has
+seen everything up to n, and no two writers meet on one key.
+"""
+
+LOCK_POSITION = """
+    SELECT fencing_token, last_sequence, rejected FROM write_positions
+    WHERE tenant_id = %(tenant)s AND flow_id = %(flow)s AND partition = %(partition)s
+    FOR UPDATE
+"""
+
+CREATE_POSITION = """
+    INSERT INTO write_positions (tenant_id, flow_id, partition)
+    VALUES (%(tenant)s, %(flow)s, %(partition)s) ON CONFLICT DO NOTHING
+"""
+
+STORE_POSITION = """
+    UPDATE write_positions
+    SET fencing_token = %(token)s::bigint, last_sequence = %(sequence)s::bigint,
+        rejected = %(rejected)s::text::json, update_time = now()
+    WHERE tenant_id = %(tenant)s AND flow_id = %(flow)s AND partition = %(partition)s
+"""
+
+LOCK_STREAM = """
+    SELECT stream_number, last_change, primary_key, json_schema FROM streams
+    WHERE tenant_id = %(tenant)s AND stream = %(stream)s
+    FOR UPDATE
+"""
+
+CREATE_STREAM = """
+    INSERT INTO streams (tenant_id, stream) VALUES (%(tenant)s, %(stream)s) ON CONFLICT DO NOTHING
+"""
+
+DESCRIBE_STREAM = """
+    UPDATE streams SET primary_key = %(keys)s::text[], json_schema = %(schema)s::text
+    WHERE tenant_id = %(tenant)s AND stream = %(stream)s
+"""
+
+ADVANCE_STREAM = """
+    UPDATE streams
+    SET last_change = %(change)s::bigint, records = records + %(records)s::bigint, update_time = now()
+    WHERE tenant_id = %(tenant)s AND stream = %(stream)s
+"""
+
+FIND_INVALID = """
+    SELECT found.ordinal, error.sql_error_code, error.message
+    FROM unnest(%(lines)b::text[]) WITH ORDINALITY AS found (line, ordinal),
+        LATERAL pg_input_error_info(found.line, 'jsonb') AS error
+    WHERE error.message IS NOT NULL
+"""
+
+PRESENT = """
+    SELECT convert_to(key, 'UTF8'), convert_to(data::text, 'UTF8') FROM records
+    WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND NOT is_deleted AND key = ANY (%(keys)b::text[])
+"""
+
+# One lookup a record decides: equal hash means equal content, and where the bytes differ the values
+# are compared, so that another order of members or another spelling of a number makes no version.
+# LIMIT keeps the planner from joining by a scan of the whole stream; ctid finds the row again.
+UPSERT = """
+    WITH delta AS MATERIALIZED (
+        SELECT given.ordinal, given.key, given.hash, given.line::json AS data,
+            known.version, known.is_deleted, known.place,
+            CASE WHEN known.version IS NULL OR known.is_deleted
+                THEN %(refuse_new)s::boolean ELSE %(refuse_known)s::boolean END AS is_refused
+        FROM unnest(%(keys)b::text[], %(hashes)b::bytea[], %(lines)b::text[])
+            WITH ORDINALITY AS given (key, hash, line, ordinal)
+        LEFT JOIN LATERAL (
+            SELECT r.version, r.is_deleted, r.content_hash, r.data, r.ctid AS place FROM records AS r
+            WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+            LIMIT 1
+        ) AS known ON true
+        WHERE known.version IS NULL OR known.is_deleted
+            OR (known.content_hash <> given.hash AND known.data::jsonb <> given.line::jsonb)
+    ), added AS (
+        INSERT INTO records (tenant_id, stream, stream_number, key, change, version, is_deleted, data, size,
+            content_hash, flow_id, execution_id, origin)
+        SELECT %(tenant)s, %(stream)s, %(number)s::bigint, key, %(change)s::bigint + ordinal, 1, false, data,
+            octet_length(data::text), hash, %(flow)s, %(execution)s, %(origin)s
+        FROM delta WHERE version IS NULL AND NOT is_refused
+    ), kept AS (
+        INSERT INTO record_history
+        SELECT r.* FROM delta JOIN records AS r ON r.ctid = delta.place
+        WHERE delta.version IS NOT NULL AND NOT delta.is_refused
+    ), replaced AS (
+        UPDATE records AS r
+        SET change = %(change)s::bigint + delta.ordinal, version = delta.version + 1, is_deleted = false,
+            data = delta.data, size = octet_length(delta.data::text), content_hash = delta.hash,
+            flow_id = %(flow)s, execution_id = %(execution)s, origin = %(origin)s, update_time = now()
+        FROM delta
+        WHERE r.ctid = delta.place AND delta.version IS NOT NULL AND NOT delta.is_refused
+    )
+    SELECT count(*) FILTER (WHERE NOT is_refused AND (version IS NULL OR is_deleted)),
+        count(*) FILTER (WHERE NOT is_refused AND NOT is_deleted),
+        array_agg(ordinal) FILTER (WHERE is_refused)
+    FROM delta
+"""
+
+DELETE = """
+    WITH gone AS MATERIALIZED (
+        SELECT given.ordinal, known.version, known.place
+        FROM unnest(%(keys)b::text[]) WITH ORDINALITY AS given (key, ordinal),
+        LATERAL (
+            SELECT r.version, r.ctid AS place FROM records AS r
+            WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+                AND NOT r.is_deleted
+            LIMIT 1
+        ) AS known
+    ), kept AS (
+        INSERT INTO record_history
+        SELECT r.* FROM gone JOIN records AS r ON r.ctid = gone.place
+    ), marked AS (
+        UPDATE records AS r
+        SET change = %(change)s::bigint + gone.ordinal, version = gone.version + 1, is_deleted = true,
+            flow_id = %(flow)s, execution_id = %(execution)s, origin = %(origin)s, update_time = now()
+        FROM gone WHERE r.ctid = gone.place
+    )
+    SELECT count(*) FROM gone
+"""
+
+__all__ = [
+    "ADVANCE_STREAM",
+    "CREATE_POSITION",
+    "CREATE_STREAM",
+    "DELETE",
+    "DESCRIBE_STREAM",
+    "FIND_INVALID",
+    "LOCK_POSITION",
+    "LOCK_STREAM",
+    "PRESENT",
+    "STORE_POSITION",
+    "UPSERT",
+]

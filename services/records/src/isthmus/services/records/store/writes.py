@@ -1,0 +1,264 @@
+"""Applies batches: records, their history, the writer's position and the event, in one transaction."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+from isthmus.kit import Database
+from isthmus.services.records.domain.admission import WritePosition, admit
+from isthmus.services.records.domain.batches import Rejection, Screened, WriteMode
+from isthmus.services.records.domain.folding import Effects, fold, patched_keys
+from isthmus.services.records.domain.records import Applied, Writer
+from isthmus.services.records.store import statements as sql
+from isthmus.services.records.store.raw import ByteaArray, TextArray, raw_cursor
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Announce = Callable[[AsyncConnection, Writer, Applied], Awaitable[None]]
+_Cursor = psycopg.AsyncCursor[Any]
+
+_REASONS = {"22003": "NUMBER_OUT_OF_RANGE", "22P05": "CHARACTER_UNSTORABLE"}
+
+
+@dataclass(slots=True)
+class _Position:
+    """A writer's position in one partition while a transaction works on it."""
+
+    stored: WritePosition
+    rejected: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Target:
+    """The stream as it is while a transaction holds it."""
+
+    number: int
+    last_change: int
+    records: int = 0
+
+
+class RecordWriter:
+    """Writes batches into streams.
+
+    Args:
+        database: Where records are kept.
+        announce: Stores the event of a batch that changed something, in the same transaction.
+        remembered: How many batches back the rejections of a repeated batch can be told again.
+    """
+
+    def __init__(self, database: Database, announce: Announce, *, remembered: int) -> None:
+        self._database = database
+        self._announce = announce
+        self._remembered = remembered
+
+    async def apply(self, writer: Writer, batches: Sequence[Screened]) -> list[Applied]:
+        """Make batches take effect together, or none of them.
+
+        Args:
+            writer: Who writes what.
+            batches: In the order in which they take effect.
+
+        Raises:
+            Precondition: `FENCED`, a newer attempt writes the flow.
+            FixRequest: `BATCH_INVALID`, a batch is missing in between.
+        """
+        if any(batch.suspects for batch in batches):
+            await self._reject_invalid(batches, suspects_only=True)
+        try:
+            return await self._apply(writer, batches)
+        except psycopg.DataError:
+            if not await self._reject_invalid(batches, suspects_only=False):
+                raise
+        return await self._apply(writer, batches)
+
+    async def _reject_invalid(self, batches: Sequence[Screened], *, suspects_only: bool) -> int:
+        """Ask PostgreSQL which records it cannot read, and reject those."""
+        places = [
+            (batch, index)
+            for batch in batches
+            for index in (batch.suspects if suspects_only else batch.read)
+            if index not in batch.rejected
+        ]
+        lines = TextArray([batch.batch.records[index] for batch, index in places])
+        async with self._database.system() as connection:
+            cursor = await raw_cursor(connection)
+            await cursor.execute(sql.FIND_INVALID, {"lines": lines})
+            found = await cursor.fetchall()
+        for ordinal, code, message in found:
+            batch, index = places[ordinal - 1]
+            reason = _REASONS.get(code, "JSON_INVALID")
+            batch.reject(index, reason, f"The record cannot be stored: {message}; mend it at the source.")
+        return len(found)
+
+    async def _apply(self, writer: Writer, batches: Sequence[Screened]) -> list[Applied]:
+        async with self._database.tenant(writer.tenant_id) as connection:
+            cursor = await raw_cursor(connection)
+            positions = await self._lock_positions(cursor, writer, batches)
+            target = await self._lock_stream(cursor, writer)
+            before = replace(target)
+            done = [await self._apply_one(cursor, writer, target, positions, batch) for batch in batches]
+            if target != before:
+                values = {"change": target.last_change, "records": target.records}
+                await cursor.execute(sql.ADVANCE_STREAM, {**_place(writer), **values})
+            await self._store_positions(cursor, writer, positions)
+            for applied in done:
+                if applied.changed:
+                    await self._announce(connection, writer, applied)
+            return done
+
+    async def _lock_positions(
+        self, cursor: _Cursor, writer: Writer, batches: Sequence[Screened]
+    ) -> dict[str, _Position]:
+        positions = {}
+        for partition in sorted({batch.batch.partition for batch in batches}):
+            key = {"tenant": writer.tenant_id, "flow": writer.flow_id, "partition": partition}
+            row = await _lock(cursor, sql.LOCK_POSITION, sql.CREATE_POSITION, key)
+            rejected = {int(sequence): found for sequence, found in (row[2] or {}).items()}
+            positions[partition] = _Position(WritePosition(row[0], row[1]), rejected)
+        return positions
+
+    async def _lock_stream(self, cursor: _Cursor, writer: Writer) -> _Target:
+        number, last_change, keys, schema = await _lock(
+            cursor, sql.LOCK_STREAM, sql.CREATE_STREAM, _place(writer)
+        )
+        said = {"keys": list(writer.primary_key) or keys, "schema": writer.json_schema or schema}
+        if said != {"keys": keys, "schema": schema}:
+            await cursor.execute(sql.DESCRIBE_STREAM, {**_place(writer), **said})
+        return _Target(number, last_change)
+
+    async def _apply_one(
+        self,
+        cursor: _Cursor,
+        writer: Writer,
+        target: _Target,
+        positions: dict[str, _Position],
+        screened: Screened,
+    ) -> Applied:
+        batch = screened.batch
+        position = positions[batch.partition]
+        name = (batch.partition, batch.sequence, len(batch.records))
+        if not admit(position.stored, writer.fencing_token, batch.sequence):
+            told = tuple(Rejection(**one) for one in position.rejected.get(batch.sequence, ()))
+            return Applied(*name, rejections=told, is_repeated=True)
+        if writer.fencing_token != position.stored.fencing_token:
+            position.rejected.clear()
+        counts = await self._store_records(cursor, writer, target, screened)
+        self._remember(position, writer, screened)
+        return Applied(*name, *counts, rejections=screened.rejections)
+
+    async def _store_records(
+        self, cursor: _Cursor, writer: Writer, target: _Target, screened: Screened
+    ) -> tuple[int, int, int]:
+        present = await self._present(cursor, writer, patched_keys(screened))
+        effects = fold(screened, writer.mode, present)
+        created, updated = await self._upsert(cursor, writer, target, screened, effects)
+        deleted = await self._delete(cursor, writer, target, effects.deleted)
+        target.records += created - deleted
+        return created, updated, deleted
+
+    async def _present(self, cursor: _Cursor, writer: Writer, keys: list[bytes]) -> dict[bytes, bytes]:
+        if not keys:
+            return {}
+        await cursor.execute(sql.PRESENT, {**_place(writer), "keys": TextArray(keys)})
+        return {bytes(key): bytes(data) for key, data in await cursor.fetchall()}
+
+    async def _upsert(
+        self, cursor: _Cursor, writer: Writer, target: _Target, screened: Screened, effects: Effects
+    ) -> tuple[int, int]:
+        if not effects.keys:
+            return 0, 0
+        values = {
+            **_provenance(writer, target),
+            "keys": TextArray(effects.keys),
+            "lines": TextArray(effects.lines),
+            "hashes": ByteaArray(effects.hashes),
+            "refuse_known": writer.mode == WriteMode.CREATE,
+            "refuse_new": writer.mode == WriteMode.UPDATE,
+        }
+        await cursor.execute(sql.UPSERT, values, prepare=True)
+        created, updated, refused = await _one(cursor)
+        if created or updated:
+            target.last_change += len(effects.keys)
+        for ordinal in refused or ():
+            _reject_by_mode(screened, effects.indexes[ordinal - 1], writer.mode)
+        return created, updated
+
+    async def _delete(self, cursor: _Cursor, writer: Writer, target: _Target, keys: list[bytes]) -> int:
+        if not keys:
+            return 0
+        values = {**_provenance(writer, target), "keys": TextArray(keys)}
+        await cursor.execute(sql.DELETE, values, prepare=True)
+        (deleted,) = await _one(cursor)
+        if deleted:
+            target.last_change += len(keys)
+        return int(deleted)
+
+    def _remember(self, position: _Position, writer: Writer, screened: Screened) -> None:
+        sequence = screened.batch.sequence
+        position.stored = WritePosition(writer.fencing_token, sequence)
+        if screened.rejected:
+            position.rejected[sequence] = [
+                {"index": one.index, "reason": one.reason, "message": one.message, "path": one.path}
+                for one in screened.rejections
+            ]
+        for old in [known for known in position.rejected if known <= sequence - self._remembered]:
+            del position.rejected[old]
+
+    async def _store_positions(
+        self, cursor: _Cursor, writer: Writer, positions: dict[str, _Position]
+    ) -> None:
+        for partition, position in positions.items():
+            values = {
+                "tenant": writer.tenant_id,
+                "flow": writer.flow_id,
+                "partition": partition,
+                "token": position.stored.fencing_token,
+                "sequence": position.stored.last_sequence,
+                "rejected": json.dumps(position.rejected) if position.rejected else None,
+            }
+            await cursor.execute(sql.STORE_POSITION, values)
+
+
+def _place(writer: Writer) -> dict[str, Any]:
+    return {"tenant": writer.tenant_id, "stream": writer.stream}
+
+
+def _provenance(writer: Writer, target: _Target) -> dict[str, Any]:
+    return {
+        **_place(writer),
+        "number": target.number,
+        "change": target.last_change,
+        "flow": writer.flow_id,
+        "execution": writer.execution_id,
+        "origin": writer.origin,
+    }
+
+
+async def _one(cursor: _Cursor) -> tuple[Any, ...]:
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate has one row"
+    return tuple(row)
+
+
+async def _lock(cursor: _Cursor, lock: str, create: str, key: dict[str, Any]) -> tuple[Any, ...]:
+    """Lock a row for the rest of the transaction; the first writer of all creates it."""
+    await cursor.execute(lock, key)
+    row = await cursor.fetchone()
+    if row is None:
+        await cursor.execute(create, key)
+        await cursor.execute(lock, key)
+        return await _one(cursor)
+    return tuple(row)
+
+
+def _reject_by_mode(screened: Screened, index: int, mode: WriteMode) -> None:
+    if mode == WriteMode.CREATE:
+        message = "The stream holds another form of this record; write with mode upsert to replace it."
+        screened.reject(index, "RECORD_EXISTS", message)
+    else:
+        message = "The stream holds no such record; write with mode upsert to create it."
+        screened.reject(index, "RECORD_MISSING", message)
+
+
+__all__ = ["Announce", "RecordWriter"]
