@@ -11,8 +11,10 @@ from typing import Any
 from isthmus.mapper.casts import CASTS, STRICTNESS
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
 from isthmus.mapper.limits import (
+    MAX_BOUND_STEPS,
     MAX_FORMAT_TEXT,
     MAX_LIST,
+    MAX_PATTERNS,
     MAX_STEPS,
     MAX_TABLE_ENTRIES,
     MAX_TEMPLATE_TEXT,
@@ -38,8 +40,10 @@ class Scope:
     tables: dict[str, Table] = field(default_factory=dict)
     functions: dict[str, Any] = field(default_factory=dict)
     expanding: tuple[str, ...] = ()
-    budget: int = 5_000
+    budget: int = MAX_BOUND_STEPS
     """How many steps may still be bound; functions that call functions multiply."""
+    patterns: int = MAX_PATTERNS
+    """How many patterns may still be compiled; each may take memory of its own."""
 
 
 def read_steps(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:
@@ -95,6 +99,12 @@ def _expand(scope: Scope, name: str, argument: object, place: str) -> tuple[Step
 
 def bind(scope: Scope, function: Function, raw: object, place: str) -> Step | None:
     """Binds arguments to a function; `None` where they are wrong, which is noted."""
+    scope.patterns -= any(param.kind == "pattern" for param in function.params)
+    if scope.patterns < 0:
+        scope.report.add(
+            place, "TOO_MANY", f"A definition has at most {MAX_PATTERNS} patterns; join them with |."
+        )
+        return None
     arguments = _assign(scope, function, raw, place)
     if arguments is None or any(argument is INVALID for argument in arguments):
         return None

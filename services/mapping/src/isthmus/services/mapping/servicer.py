@@ -127,6 +127,9 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
     ) -> pb.ListMappingVersionsResponse:
         """List the versions of a mapping."""
         page = PageRequest.parse(request.page_size, request.page_token, keys=("version",))
+        if page.after is not None and not isinstance(page.after["version"], int):
+            message = "The page token was not issued by this list; start again without one."
+            raise FixRequest("PAGE_TOKEN_INVALID", message, path="page_token")
         async with self._own() as rows:
             await rows.get(request.mapping_id)
             found = await rows.versions(request.mapping_id, page)

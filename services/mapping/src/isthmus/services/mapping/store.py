@@ -101,7 +101,7 @@ class Rows:
         """Return mappings in their newest version, oldest first, one more than the page holds."""
         sql = f"""{_NEWEST} where m.mapping_id > :after and (:name = '' or m.name = :name)
             and (:instance = '' or m.instance_id = :instance) order by m.mapping_id limit :limit"""
-        after = (page.after or {}).get("id", "")
+        after = str((page.after or {}).get("id", ""))
         rows = await self._all(sql, after=after, name=name, instance=instance_id, limit=page.size + 1)
         return [_version(row) for row in rows]
 

@@ -80,7 +80,7 @@ def compiled(documents: Documents, violations: Iterable[Violation] = ()) -> Plan
     raise FixRequest("MAPPING_INVALID", message, path=found[0].path, violations=details)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=16)
 def plan_of(documents: Documents) -> Plan:
     """Compile a definition, or give the plan compiled before.
 

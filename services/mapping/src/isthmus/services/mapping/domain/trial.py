@@ -7,6 +7,9 @@ from enum import Enum
 from typing import Any
 
 from isthmus.mapper import FieldError, Plan, RecordRejected
+from isthmus.resilience.faults import FixRequest
+
+_LARGEST_ANSWER = 3 << 20
 
 
 class Outcome(Enum):
@@ -27,8 +30,20 @@ class Trial:
 
 
 def tried(plan: Plan, samples: list[dict[str, Any]], now: datetime) -> list[Trial]:
-    """Map every sample at one evaluation time."""
-    return [_try(plan, sample, now) for sample in samples]
+    """Map every sample at one evaluation time.
+
+    Raises:
+        FixRequest: `SAMPLE_INVALID`, the results together are too large for one answer.
+    """
+    trials = []
+    room = _LARGEST_ANSWER
+    for sample in samples:
+        trials.append(_try(plan, sample, now))
+        room -= len(trials[-1].record.encode()) + 500 * len(trials[-1].errors)
+        if room < 0:
+            message = "The mapped samples are larger than one answer may be; send fewer of them."
+            raise FixRequest("SAMPLE_INVALID", message, path="samples")
+    return trials
 
 
 def _try(plan: Plan, sample: dict[str, Any], now: datetime) -> Trial:
