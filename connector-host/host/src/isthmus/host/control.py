@@ -14,10 +14,11 @@ from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from isthmus.records.v1.records_pb2_grpc import RecordsServiceStub
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
-from isthmus.resilience import Backoff, Conflict, Fault, LimitReached, OutOfTime, RetryLater
+from isthmus.resilience import Backoff, Broken, Conflict, Fault, LimitReached, OutOfTime, RetryLater
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 
 T = TypeVar("T")
+_BROKEN_CONNECTION = frozenset({"INTERNAL", "UNKNOWN"})
 _PASSING = (RetryLater, OutOfTime, LimitReached, Conflict)
 
 
@@ -63,7 +64,19 @@ async def call(method: Any, request: Any, *, seconds: float = 10.0) -> Any:
     try:
         return await method(request, timeout=seconds)
     except grpc.RpcError as error:
-        raise fault_from_rpc_error(error) from error
+        raise fault_from(error) from error
+
+
+def fault_from(error: grpc.RpcError) -> Fault:
+    """Return what a peer answered; a connection that breaks in the middle is a fault that passes.
+
+    A peer gives reasons with its faults. INTERNAL and UNKNOWN without one come from gRPC itself, when
+    a connection is reset at the wrong moment.
+    """
+    fault = fault_from_rpc_error(error)
+    if isinstance(fault, Broken) and fault.reason in _BROKEN_CONNECTION:
+        return RetryLater("CONNECTION_BROKEN", f"The connection broke ({fault.message}).")
+    return fault
 
 
 def passes(fault: Fault) -> bool:
@@ -97,4 +110,4 @@ async def persist(
             await asyncio.sleep(pause)
 
 
-__all__ = ["ControlPlane", "Mesh", "call", "passes", "persist"]
+__all__ = ["ControlPlane", "Mesh", "call", "fault_from", "passes", "persist"]

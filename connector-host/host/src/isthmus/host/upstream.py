@@ -11,8 +11,7 @@ import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
 from isthmus.host.backend import Bound, SourcePage, Wanted
-from isthmus.host.control import call, passes
-from isthmus.kit.errors import fault_from_rpc_error
+from isthmus.host.control import call, fault_from, passes
 from isthmus.kit.logs import logger
 from isthmus.resilience import Backoff, Fault, Precondition, RetryLater, Unsupported
 from isthmus.type.v1 import batch_pb2 as batch
@@ -250,7 +249,7 @@ async def _answers(answers: Any) -> AsyncIterator[Any]:
         async for answer in answers:
             yield answer
     except grpc.RpcError as error:
-        raise fault_from_rpc_error(error) from error
+        raise fault_from(error) from error
 
 
 __all__ = ["CONTRACT_VERSION", "UpstreamBackend", "UpstreamConnection", "binding_message"]

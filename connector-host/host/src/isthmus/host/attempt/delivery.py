@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -16,9 +17,8 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.lease import LeaseLost
 from isthmus.host.attempt.pieces import Limits, Piece, Unit, batch_of
 from isthmus.host.attempt.waiting import Waiting
-from isthmus.host.control import passes
+from isthmus.host.control import fault_from, passes
 from isthmus.host.failures import is_authentication
-from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.kit.logs import logger
 from isthmus.resilience import Backoff, Broken, Fault, OutOfTime, RetryLater
 
@@ -26,6 +26,7 @@ _STREAM_SECONDS = 24 * 3600.0
 _MOST_CREDIT = 8
 _MOST_RECORDS = 1000
 _MOST_BYTES = 1024 * 1024
+_BROKEN_STREAM = (grpc.RpcError, asyncio.InvalidStateError)
 _log = logger(__name__)
 
 Connect = Callable[[], Awaitable[Any]]
@@ -145,25 +146,28 @@ class Delivery:
         except Fault as fault:
             raise DestinationFault(fault) from fault
         call = stub.Write(timeout=_STREAM_SECONDS)
-        self._on_stream = 0
-        sending = asyncio.create_task(self._send(call))
         try:
+            with suppress(*_BROKEN_STREAM):  # whoever reads the stream learns why it broke
+                await call.write(connector.WriteRequest(open=self._opening))
             self._welcome((await self._answer(call, "ready")).ready)
-            async with self._changed:
-                self._waiting.fit(self.limits)
-                self._changed.notify_all()
-            await self._settle_in_order(call)
+            sending = asyncio.create_task(self._send(call))
+            try:
+                await self._settle_in_order(call)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
             call.cancel()
 
     def _welcome(self, ready: connector.WriteReady) -> None:
+        """Adapt to what the destination can take."""
+        self._on_stream = 0
         self._credit = max(1, min(ready.credit, _MOST_CREDIT))
         self.limits = Limits(
             min(ready.max_batch_records or _MOST_RECORDS, _MOST_RECORDS),
             min(ready.max_batch_bytes or _MOST_BYTES, _MOST_BYTES),
         )
+        self._waiting.fit(self.limits)
 
     async def _settle_in_order(self, call: Any) -> None:
         while True:
@@ -187,9 +191,8 @@ class Delivery:
                 self._changed.notify_all()
 
     async def _send(self, call: Any) -> None:
-        """Put onto one stream: the opening, what is not acknowledged, and what comes."""
-        try:
-            await call.write(connector.WriteRequest(open=self._opening))
+        """Put onto one stream what is not acknowledged, and then what comes."""
+        with suppress(*_BROKEN_STREAM):
             while True:
                 async with self._changed:
                     await self._changed.wait_for(self._may_send)
@@ -198,8 +201,6 @@ class Delivery:
                 if unit.batch is not None:
                     unit.sent += 1
                     await call.write(connector.WriteRequest(batch=unit.batch))
-        except (grpc.RpcError, asyncio.InvalidStateError):
-            return  # whoever reads the stream learns why it broke
 
     def _may_send(self) -> bool:
         if self._on_stream < len(self._units):
@@ -237,7 +238,7 @@ class Delivery:
             message = f"The destination has been silent for {self._answer_seconds:.0f} seconds."
             raise DestinationFault(OutOfTime("DESTINATION_SILENT", message)) from error
         except grpc.RpcError as error:
-            raise DestinationFault(fault_from_rpc_error(error)) from error
+            raise DestinationFault(fault_from(error)) from error
         if not isinstance(answer, connector.WriteResponse):
             message = "The destination closed the stream; it is opened again."
             raise DestinationFault(RetryLater("STREAM_CLOSED", message))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.type.v1 import batch_pb2 as batch
+from isthmus.type.v1 import batch_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Piece:
     settled_ids: list[str] = field(default_factory=list)
     size: int = 0
     boundary: bool = False
-    position: batch.Position | None = None
+    position: batch_pb2.Position | None = None
     complete: bool = False
     barrier: bool = False
     usage: Usage = field(default_factory=Usage)
@@ -156,7 +156,7 @@ class Unit:
 
     pieces: list[Piece]
     sequence: int = 0
-    batch: batch.Batch | None = None
+    batch: batch_pb2.Batch | None = None
     sent: int = 0
 
     @property
@@ -170,15 +170,15 @@ class Unit:
         return sum(piece.size for piece in self.pieces)
 
 
-def batch_of(pieces: Sequence[Piece], sequence: int) -> batch.Batch | None:
+def batch_of(pieces: Sequence[Piece], sequence: int) -> batch_pb2.Batch | None:
     """Return the batch that carries the records of some pieces; None when they have none."""
     if not any(piece.records for piece in pieces):
         return None
     last = pieces[-1]
-    one = batch.Batch(
+    one = batch_pb2.Batch(
         partition=last.partition,
         sequence=sequence,
-        encoding=batch.ENCODING_JSON,
+        encoding=batch_pb2.ENCODING_JSON,
         barrier=last.barrier,
     )
     for piece in pieces:

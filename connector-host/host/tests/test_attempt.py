@@ -1,0 +1,413 @@
+"""Attempts against a control plane and a destination in memory."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from isthmus.kit import acting_for
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.testing import TcpProxy
+
+Finish = scheduling.FinishAttemptRequest
+Error = scheduling.ExecutionError
+
+
+def accounted(counts: Any) -> int:
+    """Records that are somewhere."""
+    arrived = counts.created + counts.updated + counts.unchanged + counts.deleted
+    return int(arrived + counts.filtered + counts.quarantined)
+
+
+async def until(condition: Any) -> None:
+    """Wait for something that other tasks bring about."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_all_records_arrive_once_and_are_accounted_for(world):
+    """
+    A complete attempt delivers everything and tells how much it was.
+    """
+    world.registry.configuration = {"count": 100, "page": 7}
+
+    ended = await world.run()
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.read == ended.counts.created == accounted(ended.counts) == 100
+    assert len(world.hub.data) == world.hub.versions == 100
+    assert all(one.is_complete for one in world.scheduling.checkpoints.values())
+
+
+async def test_the_next_attempt_goes_on_from_the_last_position(world):
+    """
+    What is behind a committed position is not read again after a failure.
+    """
+    world.registry.configuration = {"count": 60, "page": 10, "fail_at": 30}
+    failed = await world.run()
+
+    world.registry.configuration = {"count": 60, "page": 10}
+    ended = await world.run()
+
+    assert failed.outcome == Finish.OUTCOME_FAILED
+    assert failed.error.kind == Error.KIND_TRANSIENT
+    assert "Reading numbers of ins_source" in failed.error.message
+    assert failed.counts.read == 30
+    assert ended.counts.read == ended.counts.created == 30
+    assert world.connector.reads == list(range(60))
+
+
+async def test_a_complete_execution_is_not_read_again(world):
+    """
+    An attempt that finds every partition complete has nothing to do.
+    """
+    await world.run()
+    world.connector.reads.clear()
+
+    ended = await world.run()
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.read == 0
+    assert world.connector.reads == []
+
+
+@pytest.mark.parametrize("cut_at", [1, 2, 5, 9, 10])
+async def test_a_stream_cut_at_any_batch_loses_and_doubles_nothing(world, cut_at):
+    """
+    The acknowledgement of one batch is lost; the batch comes again and takes no effect.
+    """
+    world.registry.configuration = {"count": 100, "page": 10}
+    lost = iter([True])
+    world.hub.before_ack = lambda one: one.sequence == cut_at and next(lost, False)
+    world.hub.credit, world.hub.most_records = 3, 10
+
+    ended = await world.run()
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert accounted(ended.counts) == ended.counts.read == 100
+    assert len(world.hub.data) == world.hub.versions == 100
+    assert len(world.hub.openings) == 2
+
+
+async def test_a_network_that_breaks_over_and_over_is_survived(world):
+    """
+    The connection to the destination is reset many times in the middle of batches.
+    """
+    world.registry.configuration = {"count": 400, "page": 5, "pause": 0.002}
+    world.hub.pause = 0.002
+    async with TcpProxy(int(world.hub_address.rpartition(":")[2])) as proxy:
+        world.registry.address = lambda: f"127.0.0.1:{proxy.port}"
+        running = asyncio.create_task(world.run())
+        for number in range(1, 8):
+            await until(lambda: len(world.hub.data) >= number * 40 or running.done())  # noqa: B023
+            proxy.cut()
+            await asyncio.sleep(0.01)
+            proxy.heal()
+        ended = await running
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert accounted(ended.counts) == ended.counts.read == 400
+    assert len(world.hub.data) == world.hub.versions == 400
+
+
+async def test_a_destination_that_stays_away_ends_the_attempt_as_transient(world):
+    """
+    After the patience is used up another attempt has to follow.
+    """
+    world.registry.address = lambda: "127.0.0.1:1"
+
+    ended = await world.run(patience_seconds=0.3)
+
+    assert ended.outcome == Finish.OUTCOME_FAILED
+    assert ended.error.kind == Error.KIND_TRANSIENT
+    assert "Writing numbers of hub" in ended.error.message
+
+
+async def test_a_slow_destination_holds_the_source_back(world):
+    """
+    While nothing is acknowledged only a few pages are read, however long the stream is.
+    """
+    world.registry.configuration = {"count": 1_000_000, "page": 1000}
+    world.hub.open_gate.clear()
+    running = asyncio.create_task(world.run())
+    await until(lambda: world.hub.openings)
+    await asyncio.sleep(0.5)
+
+    read = len(world.connector.reads)
+
+    assert read <= 1000 * (world.hub.credit + 4)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_small_pages_travel_together_while_the_destination_is_busy(world):
+    """
+    A slow destination gets few large batches instead of many small ones.
+    """
+    world.registry.configuration = {"count": 500, "page": 5}
+    world.hub.pause = 0.05
+
+    ended = await world.run()
+
+    assert ended.counts.created == 500
+    assert len(world.hub.batches) < 30
+
+
+async def test_a_cancelled_execution_ends_with_what_is_durable(world):
+    """
+    A wish to stop that comes with a commit ends the attempt as cancelled, with exact counts.
+    """
+    world.registry.configuration = {"count": 100_000, "page": 10, "pause": 0.001}
+    running = asyncio.create_task(world.run())
+    await until(lambda: len(world.hub.data) > 50)
+    world.scheduling.cancel = True
+
+    ended = await running
+
+    assert ended.outcome == Finish.OUTCOME_CANCELLED
+    assert ended.counts.read == accounted(ended.counts) == len(world.hub.data) > 50
+
+
+async def test_a_host_that_has_to_stop_hands_the_execution_on(world):
+    """
+    SIGTERM finishes what is in flight; the next attempt goes on exactly there.
+    """
+    world.registry.configuration = {"count": 1000, "page": 10, "pause": 0.001}
+    running = asyncio.create_task(world.run())
+    await until(lambda: len(world.hub.data) > 50)
+    world.stop.set()
+    ended = await running
+    world.stop.clear()
+
+    finished = await world.run()
+
+    assert ended.error.kind == Error.KIND_STOPPED
+    assert ended.counts.read + finished.counts.read == 1000
+    assert finished.counts.created + ended.counts.created == len(world.hub.data) == world.hub.versions == 1000
+
+
+async def test_an_attempt_that_the_destination_fences_stops_without_a_word(world):
+    """
+    Another attempt has written already: the old one neither writes nor finishes.
+    """
+    grant = world.scheduling.grant()
+    world.hub.seen[""] = (99, 1)
+
+    with acting_for(world.tenant):
+        execution = await world.attempt(grant).run()
+
+    assert execution is None
+    assert world.scheduling.finished == []
+    assert world.hub.data == {}
+
+
+async def test_an_attempt_that_scheduling_fences_stops_at_once(world):
+    """
+    The lease went to another attempt: the next commit says so, and nothing more is written.
+    """
+    world.registry.configuration = {"count": 100_000, "page": 10, "pause": 0.001}
+    grant = world.scheduling.grant()
+    running = asyncio.create_task(world.attempt(grant).run())
+    await until(lambda: len(world.hub.data) > 20)
+    world.scheduling.token += 1
+
+    assert await running is None
+    assert world.scheduling.finished == []
+    assert len(world.hub.data) < 5000
+
+
+async def test_scheduling_may_be_away_for_a_while(world):
+    """
+    Records keep flowing, and the positions are committed when it is back.
+    """
+    world.registry.configuration = {"count": 300, "page": 10, "pause": 0.005}
+    world.scheduling.away = True
+    running = asyncio.create_task(world.run())
+    await until(lambda: len(world.hub.data) == 300)
+    commits = len(world.scheduling.commits)
+    world.scheduling.away = False
+
+    ended = await running
+
+    assert commits == 0
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.read == 300
+
+
+async def test_an_attempt_is_abandoned_when_scheduling_stays_away_beyond_the_lease(world):
+    """
+    Another host may have the lease by then, so nothing more is written and nothing is said.
+    """
+    world.scheduling.lease_seconds = 1
+    world.registry.configuration = {"count": 100_000, "page": 1, "pause": 0.01}
+    grant = world.scheduling.grant()
+    world.scheduling.away = True
+
+    with acting_for(world.tenant):
+        execution = await world.attempt(grant).run()
+
+    assert execution is None
+    assert world.scheduling.finished == []
+
+
+async def test_committed_counts_belong_to_the_committed_position(world):
+    """
+    Every commit accounts for exactly the records up to its position.
+    """
+    world.registry.configuration = {"count": 200, "page": 10, "pause": 0.002}
+
+    await world.run()
+
+    assert world.scheduling.commits
+    for commit in world.scheduling.commits:
+        (checkpoint,) = commit.checkpoints or [None]
+        assert accounted(commit.counts) == commit.counts.read
+        if checkpoint is not None and not checkpoint.is_complete:
+            assert f'"at":{commit.counts.read}' in checkpoint.position.state.decode()
+
+
+async def test_rejected_records_wait_in_quarantine_whole(world):
+    """
+    What the destination refuses is quarantined as the source gave it, and the rest goes on.
+    """
+    world.registry.configuration = {"count": 20, "page": 5}
+    world.hub.reject = lambda record: record["id"] % 7 == 3
+
+    ended = await world.run()
+
+    held = list(world.quarantine.held.values())
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.quarantined == len(held) == 3
+    assert ended.counts.created == 17
+    assert {one.record for one in held} == {f'{{"id":{n},"name":"n{n}"}}' for n in (3, 10, 17)}
+    assert {one.reasons[0].reason for one in held} == {"BAD"}
+    assert {one.key for one in held} == {"3", "10", "17"}
+
+
+async def test_no_position_passes_a_record_that_is_not_safe_in_quarantine(world):
+    """
+    While quarantine is away nothing behind the rejected record is committed.
+    """
+    world.registry.configuration = {"count": 20, "page": 5}
+    world.hub.reject = lambda record: record["id"] == 7
+    world.quarantine.away = True
+    failed = await world.run(patience_seconds=0.3)
+    world.quarantine.away = False
+
+    ended = await world.run()
+
+    assert failed.error.kind == Error.KIND_TRANSIENT
+    assert failed.counts.read <= 5
+    assert failed.counts.read + ended.counts.read == 20
+    assert ended.counts.quarantined == len(world.quarantine.held) == 1
+
+
+async def test_too_many_quarantined_records_stop_the_flow(world):
+    """
+    A flow's limit turns a flood of rejects into one clear failure.
+    """
+    world.registry.configuration = {"count": 1000, "page": 5, "pause": 0.001}
+    world.hub.reject = lambda record: True
+    policy = scheduling.FailurePolicy(max_quarantined=12)
+
+    ended = await world.run(world.scheduling.grant(failure_policy=policy))
+
+    assert ended.error.kind == Error.KIND_DATA
+    assert ended.error.reason == "TOO_MANY_QUARANTINED"
+    assert 12 < ended.counts.quarantined <= 60
+
+
+async def test_a_lost_acknowledgement_does_not_lose_its_rejects(world):
+    """
+    A batch that comes again tells its rejected records again, and they end in quarantine.
+    """
+    world.registry.configuration = {"count": 20, "page": 5}
+    world.hub.reject = lambda record: record["id"] == 7
+    lost = iter([True])
+    world.hub.before_ack = lambda one: one.sequence == 2 and next(lost, False)
+
+    ended = await world.run()
+
+    assert ended.counts.quarantined == len(world.quarantine.held) == 1
+    assert accounted(ended.counts) == ended.counts.read == 20
+
+
+async def test_requeued_records_are_delivered_and_resolved(world):
+    """
+    A requeue reads quarantine instead of the source and marks what arrived.
+    """
+    world.registry.configuration = {"count": 20, "page": 5}
+    world.hub.reject = lambda record: record["id"] in {3, 4}
+    await world.run()
+    for one in world.quarantine.held.values():
+        one.status = 2
+    world.hub.reject = lambda record: record["id"] == 4
+    world.connector.reads.clear()
+    grant = world.scheduling.grant()
+    grant.execution.trigger = scheduling.Execution.TRIGGER_REQUEUE
+
+    ended = await world.run(grant)
+
+    assert world.connector.reads == []
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert (ended.counts.read, ended.counts.created, ended.counts.quarantined) == (2, 1, 1)
+    assert set(world.hub.data) == {str(n) for n in range(20)} - {"4"}
+    assert len(world.quarantine.resolved) == 1
+
+
+async def test_a_secret_renewed_during_a_sync_is_taken_up(world):
+    """
+    The system refuses the old token in the middle; reading goes on with the new one.
+    """
+    world.registry.configuration = {"count": 60, "page": 5, "pause": 0.005}
+    world.registry.auth_config_id = "ath_1"
+    world.connector.good_token = "old"
+    running = asyncio.create_task(world.run())
+    await until(lambda: len(world.hub.data) >= 20)
+    world.vault.token, world.vault.version = "new", 2
+    world.connector.good_token = "new"
+
+    ended = await running
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.created == ended.counts.read == len(world.hub.data) == 60
+
+
+async def test_a_refused_secret_fails_once_and_clearly(world):
+    """
+    Without a newer secret a person has to act.
+    """
+    world.registry.auth_config_id = "ath_1"
+    world.connector.good_token = "another"
+
+    ended = await world.run()
+
+    assert ended.error.kind == Error.KIND_AUTHENTICATION
+    assert ended.error.reason == "AUTHENTICATION_FAILED"
+
+
+async def test_a_mistake_in_the_configuration_fails_as_such(world):
+    """
+    The settings do not fit the connector: no other attempt would help.
+    """
+    world.registry.configuration = {"count": "many"}
+
+    ended = await world.run()
+
+    assert ended.error.kind == Error.KIND_CONFIGURATION
+    assert "count" in ended.error.message
+
+
+async def test_what_happened_can_be_read_in_the_log(world):
+    """
+    Begin and end of an attempt are told to monitoring, with what was used.
+    """
+    tools = world.tools()
+    await world.run(tools=tools)
+
+    while await tools.reports.flush() and not world.monitoring.samples:
+        pass
+
+    assert [line.execution_id for line in world.monitoring.logs] == ["exe_1", "exe_1"]
+    assert "10 records read" in world.monitoring.logs[-1].message
+    assert world.monitoring.samples[0].records == 10
