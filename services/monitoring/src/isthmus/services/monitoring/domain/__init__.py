@@ -1,0 +1,21 @@
+"""The rules of monitoring, in plain Python."""
+
+from isthmus.services.monitoring.domain.health import HealthState, InstanceRecord, Verdict, judge
+from isthmus.services.monitoring.domain.logs import LogEntry, LogFilter
+from isthmus.services.monitoring.domain.runs import Run, run_of
+from isthmus.services.monitoring.domain.usage import Metrics, Sample, hour_of, metrics_of
+
+__all__ = [
+    "HealthState",
+    "InstanceRecord",
+    "LogEntry",
+    "LogFilter",
+    "Metrics",
+    "Run",
+    "Sample",
+    "Verdict",
+    "hour_of",
+    "judge",
+    "metrics_of",
+    "run_of",
+]

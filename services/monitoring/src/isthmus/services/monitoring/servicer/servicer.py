@@ -1,0 +1,87 @@
+"""Speaks the contract; decides nothing."""
+
+from typing import Any
+
+import grpc.aio
+from isthmus.kit import Clock, Database, Page, PageRequest, current_principal
+from isthmus.kit.validation import validating
+from isthmus.monitoring.v1 import monitoring_pb2 as pb
+from isthmus.monitoring.v1 import monitoring_pb2_grpc
+from isthmus.services.monitoring.servicer.messages import (
+    entry_of,
+    filter_of,
+    health_message,
+    log_message,
+    metrics_message,
+    moment,
+    refuse_too_many,
+    sample_of,
+    timed,
+)
+from isthmus.services.monitoring.store import Logs, Runs, Usage
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
+    """Keeps what people need to see how integrations are doing."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def AppendLogs(self, request: pb.AppendLogsRequest, context: Context) -> pb.AppendLogsResponse:
+        """Stores log entries."""
+        refuse_too_many(len(request.logs))
+        with validating() as check:
+            entries = [entry_of(log, n, check, self._clock.now()) for n, log in enumerate(request.logs)]
+        tenant_id = current_principal().tenant_id
+        async with self._db.tenant(tenant_id) as conn:
+            return pb.AppendLogsResponse(appended=await Logs(conn, tenant_id).append(entries))
+
+    async def ListLogs(self, request: pb.ListLogsRequest, context: Context) -> pb.ListLogsResponse:
+        """Lists log entries, newest first."""
+        asked = timed(PageRequest.parse(request.page_size, request.page_token, keys=("time", "id")), "time")
+        tenant_id = current_principal().tenant_id
+        async with self._db.tenant(tenant_id) as conn:
+            found = await Logs(conn, tenant_id).page(filter_of(request), asked)
+        page = Page.of(found, asked, lambda entry: {"time": entry.time.isoformat(), "id": entry.log_id})
+        return pb.ListLogsResponse(logs=map(log_message, page.items), next_page_token=page.next_token)
+
+    async def RecordUsage(self, request: pb.RecordUsageRequest, context: Context) -> pb.RecordUsageResponse:
+        """Adds up what instances did."""
+        refuse_too_many(len(request.samples))
+        with validating() as check:
+            samples = [sample_of(s, n, check, self._clock.now()) for n, s in enumerate(request.samples)]
+        tenant_id = current_principal().tenant_id
+        async with self._db.tenant(tenant_id) as conn:
+            await Usage(conn, tenant_id).record(samples)
+        return pb.RecordUsageResponse()
+
+    async def ListMetrics(self, request: pb.ListMetricsRequest, context: Context) -> pb.ListMetricsResponse:
+        """Lists the counters of instances, newest hour first."""
+        asked = timed(PageRequest.parse(request.page_size, request.page_token, keys=("hour", "id")), "hour")
+        tenant_id = current_principal().tenant_id
+        span = (moment(request.start_time), moment(request.end_time))
+        async with self._db.tenant(tenant_id) as conn:
+            found = await Usage(conn, tenant_id).page(request.instance_id, *span, asked)
+        page = Page.of(found, asked, lambda item: {"hour": item.start.isoformat(), "id": item.instance_id})
+        return pb.ListMetricsResponse(
+            metrics=map(metrics_message, page.items), next_page_token=page.next_token
+        )
+
+    async def GetHealthSummary(
+        self, request: pb.GetHealthSummaryRequest, context: Context
+    ) -> pb.GetHealthSummaryResponse:
+        """Tells how the tenant's integrations are doing."""
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
+        tenant_id = current_principal().tenant_id
+        async with self._db.tenant(tenant_id) as conn:
+            found = await Runs(conn, tenant_id).records(request.instance_id, asked)
+        page = Page.of(found, asked, lambda record: {"id": record.instance_id})
+        return pb.GetHealthSummaryResponse(
+            instances=map(health_message, page.items), next_page_token=page.next_token
+        )
+
+
+__all__ = ["MonitoringServicer"]
