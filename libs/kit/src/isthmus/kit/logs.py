@@ -82,7 +82,7 @@ class JsonFormatter(logging.Formatter):
             line["fields"] = {key: _plain(key, value) for key, value in fields.items()}
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = described(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=_fallback, separators=(",", ":"))
+        return json.dumps(line, default=_fallback, separators=(",", ":"))
 
 
 def described(error: BaseException) -> str:
@@ -138,7 +138,12 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _fallback(value: object) -> str:
-    return safe_text(value) if isinstance(value, BaseException) else _text(str(value))
+    if isinstance(value, BaseException):
+        return safe_text(value)
+    try:
+        return _text(str(value))
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def configure(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -16,7 +16,7 @@ _VALUE_NAMES = r"(?:api_?key|private_?key|token|secret|passw|authorization|crede
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bist_[A-Za-z0-9]+_[A-Za-z0-9_-]{8,}"), f"ist_{STARS}"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {STARS}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), STARS),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), STARS),
     (re.compile(r"\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{24,}"), STARS),
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'\"<>]+@"), rf"\1{STARS}@"),
     (re.compile(rf"(?i)([?&;][\w.-]*{_QUERY_NAMES}[\w.-]*=)[^&;\s'\"<>#]+"), rf"\1{STARS}"),
