@@ -291,6 +291,22 @@ async def test_starting_is_told_from_broken():
     assert first == health_pb2.HealthCheckResponse.UNKNOWN
 
 
+async def test_reflection_lists_services_when_it_is_on(address):
+    """
+    With the setting on, anybody can list the services; the setting is off by default.
+    """
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+        answer = await call.read()
+
+    names = {service.name for service in answer.list_services_response.service}
+    assert "isthmus.connector.v1.ConnectorService" in names
+    assert not ServiceSettings().reflection
+
+
 async def test_health_names_each_service(address):
     """
     Health answers for the process and for each gRPC service.
