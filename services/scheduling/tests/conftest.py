@@ -4,18 +4,22 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import SimpleNamespace
 
 import grpc
 import nats
 import pytest
-from isthmus.kit import fault_from_rpc_error
+from isthmus.kit import Clock, fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2, mapping_pb2_grpc
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
+from isthmus.services.scheduling.settings import Settings
+from isthmus.services.scheduling.wiring import wire
 from isthmus.type.v1 import batch_pb2
 from nats.js import api
+from nats.js.errors import NotFoundError
 
 FAST = {
     "tick_seconds": 0.05,
@@ -140,6 +144,16 @@ class Host:
         return await self.finish(lease, done, *checkpoints, outcome="FAILED", error=error)
 
 
+async def _queue(client, connector):
+    """Bind to a connector's queue; None while the stream is not there."""
+    config = api.ConsumerConfig(ack_policy=api.AckPolicy.EXPLICIT)
+    subject, durable = f"isthmus.jobs.{connector}", f"host-{connector}"
+    try:
+        return await client.jetstream().pull_subscribe(subject, durable, stream="ISTHMUS_JOBS", config=config)
+    except NotFoundError:
+        return None
+
+
 class Bench:
     """One tenant's view of a scheduling service, with what tests of it need."""
 
@@ -211,12 +225,8 @@ class Bench:
         client = await nats.connect(self.nats_url)
         taken = []
         try:
-            config = api.ConsumerConfig(ack_policy=api.AckPolicy.EXPLICIT)
-            durable = f"host-{connector}"
-            queue = await client.jetstream().pull_subscribe(
-                f"isthmus.jobs.{connector}", durable, stream="ISTHMUS_JOBS", config=config
-            )
             async with asyncio.timeout(seconds):
+                queue = await until(lambda: _queue(client, connector))
                 while len(taken) < count:
                     taken += await self._take(queue, execution_id)
         finally:
@@ -234,19 +244,51 @@ class Bench:
         return [one for one in found if one[1]["execution_id"] == execution_id]
 
 
+class MovableClock(Clock):
+    """The wall clock, put forward by tests."""
+
+    def __init__(self):
+        self.ahead = timedelta()
+
+    def now(self):
+        return super().now() + self.ahead
+
+    def forward(self, **much):
+        self.ahead += timedelta(**much)
+
+
 @pytest.fixture(scope="session")
-def open_bench(running, nats_url):
-    """Run a scheduling service with other settings or another clock."""
+def open_bench(open_mesh, nats_url):
+    """Run a scheduling service with other settings, perhaps in several replicas."""
 
     @asynccontextmanager
-    async def run(**options):
-        registry, mapping = FakeRegistry(), FakeMapping()
+    async def run(replicas=1, **options):
+        registry, mapping, clock = FakeRegistry(), FakeMapping(), MovableClock()
         peers = {
             "registry": (registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry),
             "mapping": (mapping_pb2_grpc.add_MappingServiceServicer_to_server, mapping),
         }
-        async with running("scheduling", peers=peers, **{**FAST, **options}) as service:
-            yield lambda tenant: Bench(service, registry, mapping, nats_url, tenant)
+
+        async def wire_with_clock(chassis):
+            chassis.clock = clock
+            return await wire(chassis)
+
+        async with open_mesh(peers=peers) as mesh:
+            for number in range(replicas):
+                service = await mesh.start(
+                    "scheduling",
+                    wire=wire_with_clock,
+                    settings=Settings,
+                    replica=number > 0,
+                    **{**FAST, **options},
+                )
+
+            def bench(tenant):
+                made = Bench(service, registry, mapping, nats_url, tenant)
+                made.clock, made.mesh = clock, mesh
+                return made
+
+            yield bench
 
     return run
 
