@@ -1,13 +1,14 @@
 """Which services there are, and how to get hold of their code without running it."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
 
-__all__ = ["SERVICES", "ServiceCode", "service_code"]
+__all__ = ["SERVICES", "ServiceCode", "host_code", "service_code"]
 
 SERVICES = (
     "identity",
@@ -54,3 +55,22 @@ def service_code(name: str) -> ServiceCode:
 
 def _is_settings(value: object) -> bool:
     return inspect.isclass(value) and issubclass(value, ServiceSettings) and value is not ServiceSettings
+
+
+def host_code() -> Callable[[str, Callable[[int], None]], None]:
+    """Import the connector host and return what runs it: given a connector and what to call with the port."""
+    settings = import_module("isthmus.host.settings").HostSettings
+    host_class = import_module("isthmus.host.wiring").Host
+    from isthmus.kit import serve
+
+    def work(connector: str, ready: Callable[[int], None]) -> None:
+        chosen = settings(connector=connector)
+        host = host_class(chosen)
+
+        def listening(port: int) -> None:
+            host.ready(port)
+            ready(port)
+
+        serve(chosen, host.wire, name=f"host-{connector}", ready=listening)
+
+    return work

@@ -154,7 +154,7 @@ class Mesh:
     def metadata(
         self, tenant: str, permissions: Iterable[str], *, subject: str, mesh: bool, api_key: str
     ) -> Callable[[], list[tuple[str, str]]]:
-        """Make an identity: a key the fake identity service knows, or a mesh caller where the real one runs."""
+        """Make an identity: a key of the fake identity service, or a mesh caller where the real one runs."""
         if not api_key and not mesh and tenant and "identity" in self._fakes:
             api_key = self.identity.api_key(tenant, permissions, subject or "service_account:svc_test")
         if api_key:

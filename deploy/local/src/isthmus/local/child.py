@@ -1,0 +1,235 @@
+"""Forks processes from a parent that has imported everything and opened nothing."""
+
+import contextlib
+import ctypes
+import gc
+import io
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from isthmus.local.backends.base import BackendFailed, Steps, dies_with_parent
+
+__all__ = ["Child", "RotatingLog", "errand"]
+
+_PR_SET_NAME = 15
+_LARGEST_LOG = 10 * 1024 * 1024
+_KEPT_LOGS = 3
+
+
+class RotatingLog(io.TextIOBase):
+    """Standard output and error of a process, kept in files of limited size.
+
+    Only the process itself writes to its file, so it also changes files without losing a line.
+    """
+
+    def __init__(self, path: Path, largest: int = _LARGEST_LOG, kept: int = _KEPT_LOGS) -> None:
+        super().__init__()
+        self._path = path
+        self._largest = largest
+        self._kept = kept
+        self._size = 0
+        self._open()
+
+    def writable(self) -> bool:
+        """Say that it is for writing."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Append a text at once, to a new file when the old one is full."""
+        data = text.encode(errors="backslashreplace")
+        if self._size + len(data) > self._largest:
+            self._rotate()
+        self._size += len(data)
+        while data:
+            data = data[os.write(2, data) :]
+        return len(text)
+
+    def _open(self) -> None:
+        target = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for standard in (1, 2):
+            os.dup2(target, standard)
+        if target > 2:
+            os.close(target)
+        self._size = self._path.stat().st_size
+
+    def _rotate(self) -> None:
+        for number in range(self._kept - 1, 0, -1):
+            older = self._numbered(number)
+            if older.exists():
+                older.replace(self._numbered(number + 1))
+        self._path.replace(self._numbered(1))
+        self._open()
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+class Child:
+    """A forked process of ours.
+
+    Args:
+        name: What `ps` and messages call it.
+        log: Where it writes to.
+        environment: Added to ours; it is set after the fork, so nobody reads it from outside.
+        work: What it does; gets a function that sends one line to the parent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: Path,
+        environment: Mapping[str, str],
+        work: Callable[[Callable[[str], None]], None],
+    ) -> None:
+        self.name = name
+        self._log = log
+        self._status: int | None = None
+        self._heard = b""
+        reading, writing = os.pipe()
+        death = dies_with_parent(signal.SIGTERM)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._live(writing, death, environment, work)
+        os.close(writing)
+        os.set_blocking(reading, False)
+        self._pipe = reading
+
+    def _live(
+        self,
+        pipe: int,
+        death: Callable[[], None],
+        environment: Mapping[str, str],
+        work: Callable[[Callable[[str], None]], None],
+    ) -> None:
+        """Be the child: never returns, so nothing of the parent's runs twice."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            death()
+            pipe = _leave_parent(pipe)
+            sys.stdout = sys.stderr = RotatingLog(self._log)
+            _call_process(self.name)
+            os.environ.update(environment)
+            gc.enable()
+            work(lambda line: _send(pipe, line))
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        except BackendFailed as failure:
+            sys.stderr.write(f"{failure}\n")
+        except BaseException as failure:
+            traceback.print_exc()
+            sys.stderr.write(f"{type(failure).__name__}: {' '.join(str(failure).split())[:500]}\n")
+        finally:
+            os._exit(code)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs; collects it when it does not."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._ended(status)
+        return self._status is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: negative for a signal; `None` while it runs."""
+        return None if self._status is None else os.waitstatus_to_exitcode(self._status)
+
+    def heard(self) -> str | None:
+        """Return the line that the child has sent, once it is complete."""
+        if self._pipe >= 0:
+            try:
+                chunk = os.read(self._pipe, 65_536)
+            except BlockingIOError:
+                chunk = b""
+            self._heard += chunk
+        return self._heard.decode().rstrip("\n") if self._heard.endswith(b"\n") else None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; a process that has ended is left alone."""
+        if self.alive:
+            os.kill(self.pid, number)
+
+    def last_words(self) -> str:
+        """Quote the last line of its log."""
+        try:
+            lines = self._log.read_bytes()[-16_384:].decode(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return _plain(lines[-1]) if lines else "it left no message"
+
+    def _ended(self, status: int) -> None:
+        self.heard()
+        self._status = status
+        os.close(self._pipe)
+        self._pipe = -1
+
+
+def errand(
+    name: str, log: Path, environment: Mapping[str, str], work: Callable[[], Any], answer: list[Any]
+) -> Steps:
+    """Let a short-lived child do something that opens connections, and bring back its JSON answer by steps.
+
+    Args:
+        name: What messages call it.
+        log: Where it writes to.
+        environment: Added to ours.
+        work: Returns the answer.
+        answer: Receives it.
+
+    Raises:
+        BackendFailed: the child failed; the message ends with its last words.
+    """
+    child = Child(name, log, environment, lambda send: send(json.dumps(work())))
+    while child.alive:
+        child.heard()
+        yield
+    line = child.heard()
+    if line is None:
+        raise BackendFailed(f"{name} failed: {child.last_words()}. Log: {log}")
+    answer.append(json.loads(line))
+
+
+def _leave_parent(pipe: int) -> int:
+    """Let go of everything that belongs to the parent: its signals, its files, its sockets."""
+    signal.set_wakeup_fd(-1)
+    for handled in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(handled, signal.SIG_DFL)
+    os.dup2(pipe, 3)
+    for number in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
+        if number > 3:
+            with contextlib.suppress(OSError):
+                os.close(number)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return 3
+
+
+def _send(pipe: int, line: str) -> None:
+    data = line.encode() + b"\n"
+    while data:
+        data = data[os.write(pipe, data) :]
+
+
+def _call_process(name: str) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"isthmus-{name}"[:15].encode())
+
+
+def _plain(line: str) -> str:
+    """Take the message out of a structured log line."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line.strip().rstrip(".")
+    words = [str(entry.get("message", "")), str(entry.get("error", "")).strip().rpartition("\n")[2]]
+    return ": ".join(word for word in words if word).rstrip(".")

@@ -1,0 +1,193 @@
+"""`isthmus up`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from isthmus.client.cli.output import Format, Output, emit
+from isthmus.client.problem import Problem
+from isthmus.local.commands.common import console, is_running, local_home
+from isthmus.local.home import Home
+from isthmus.local.options import Options
+from isthmus.local.private import read_json
+
+__all__ = ["register"]
+
+_EMBEDDED = "`embedded` takes an address back."
+
+
+def register(app: typer.Typer) -> None:
+    """Add `up`."""
+    app.command(epilog="Example: `isthmus up --home ./mesh --nats-url nats://user:word@nats.example:4222`")(
+        up
+    )
+
+
+def up(
+    ctx: typer.Context,
+    postgres_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ISTHMUS_POSTGRES_URL", help=f"A superuser's URL of a PostgreSQL 16 or newer. {_EMBEDDED}"
+        ),
+    ] = None,
+    nats_url: Annotated[
+        str | None, typer.Option(envvar="ISTHMUS_NATS_URL", help=f"A NATS with JetStream. {_EMBEDDED}")
+    ] = None,
+    vault_addr: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ISTHMUS_VAULT_ADDR", help=f"An OpenBao or Vault with a KV 2 store at secret/. {_EMBEDDED}"
+        ),
+    ] = None,
+    vault_token_file: Annotated[
+        Path | None, typer.Option(envvar="ISTHMUS_VAULT_TOKEN_FILE", help="File with a token for that vault.")
+    ] = None,
+    reflection: Annotated[
+        bool | None,
+        typer.Option("--reflection/--no-reflection", help="Let tools such as grpcurl list the RPCs."),
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(help="OTLP collector for traces and metrics; an empty text switches them off."),
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay until stopped by Ctrl-C or SIGTERM.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Starts the whole mesh on this machine and returns when it is ready.
+
+    PostgreSQL, NATS and OpenBao come along unless addresses are given, which later starts remember.
+    Data, keys and logs lie in one folder. An interrupted start leaves nothing running.
+    """
+    home = local_home(ctx)
+    if is_running(home):
+        _show({"home": str(home.root), "already_running": True}, output)
+        return
+    _prepare(home)
+    options = Options.load(home).changed(
+        postgres_url=postgres_url,
+        nats_url=nats_url,
+        vault_addr=vault_addr,
+        vault_token_file=None if vault_token_file is None else str(vault_token_file.absolute()),
+        reflection=reflection,
+        log_level=log_level,
+        otlp_endpoint=otlp_endpoint,
+    )
+    _check(options)
+    options.save(home)
+    launcher = _launch(home, options, foreground=foreground)
+    _show(_await_ready(home, launcher), output)
+    if foreground:
+        raise typer.Exit(_stay(launcher))
+
+
+def _prepare(home: Home) -> None:
+    try:
+        home.prepare()
+    except OSError as error:
+        message = f"{home.root} cannot be used ({error.strerror}): choose another folder with --home."
+        raise Problem("HOME_UNUSABLE", message) from error
+
+
+def _check(options: Options) -> None:
+    if options.vault_addr and not options.vault_token_file:
+        raise Problem("VAULT_TOKEN_MISSING", "Give --vault-token-file together with --vault-addr.")
+    if options.vault_addr and not os.access(options.vault_token_file, os.R_OK):
+        message = f"{options.vault_token_file} cannot be read: name a file with a vault token."
+        raise Problem("VAULT_TOKEN_MISSING", message)
+
+
+def _launch(home: Home, options: Options, *, foreground: bool) -> subprocess.Popen[str]:
+    """Start the launcher; options travel through a pipe, since they may hold passwords."""
+    command = [sys.executable, "-P", "-m", "isthmus.local.launcher", str(home.root)]
+    with home.log("launcher").open("a") as log:
+        launcher = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=not foreground,
+            cwd="/",
+        )
+    assert launcher.stdin is not None
+    with suppress(BrokenPipeError):
+        launcher.stdin.write(json.dumps(asdict(options)) + "\n")
+        launcher.stdin.close()
+    return launcher
+
+
+def _await_ready(home: Home, launcher: subprocess.Popen[str]) -> dict[str, Any]:
+    assert launcher.stdout is not None
+    where = console()
+    try:
+        with where.status("starting …") as status:
+            for line in launcher.stdout:
+                news = json.loads(line)
+                if "step" in news:
+                    status.update(f"{news['step']} …")
+                else:
+                    return _result(home, news)
+    except KeyboardInterrupt:
+        launcher.send_signal(signal.SIGTERM)
+        launcher.wait()
+        raise
+    launcher.wait()
+    message = f"The mesh did not start: {_last_line(home.log('launcher'))} Look into {home.logs}."
+    raise Problem("START_FAILED", message)
+
+
+def _result(home: Home, news: dict[str, Any]) -> dict[str, Any]:
+    if "failed" in news:
+        message = f"The mesh did not start: {news['failed']}"
+        raise Problem("START_FAILED", message)
+    found = {"home": str(home.root), "already_running": "already" in news}
+    if "ready" in news:
+        gateway = read_json(home.mesh_file).get("gateway_url", "")
+        found |= {"seconds": news["ready"], "gateway_url": gateway, "logs": str(home.logs)}
+        if news["api_key"]:
+            found["api_key"] = news["api_key"]
+    return found
+
+
+def _show(found: dict[str, Any], output: Format) -> None:
+    if output is not Format.TABLE:
+        emit(found, output)
+        return
+    where = console()
+    if found["already_running"]:
+        where.print(f"The mesh in {found['home']} is up already; `isthmus status` shows how it is doing.")
+        return
+    where.print(f"[green]The mesh is up[/green], ready in {found['seconds']:.1f} s.")
+    where.print(f"  home     {found['home']}\n  gateway  {found['gateway_url']}\n  logs     {found['logs']}")
+    if "api_key" in found:
+        where.print(
+            "\nThe administrator's API key of the first tenant is shown this once; cli.json keeps it for you."
+        )
+        sys.stdout.write(f"{found['api_key']}\n")
+    where.print("\nNext: `isthmus status`, `isthmus connectors list`, and `isthmus down` to stop.")
+
+
+def _stay(launcher: subprocess.Popen[str]) -> int:
+    """Wait for the launcher's end, and hand on what asks us to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: launcher.send_signal(signal.SIGTERM))
+    return launcher.wait()
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it left no message."

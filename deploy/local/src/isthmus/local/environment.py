@@ -1,0 +1,152 @@
+"""What each process of the mesh is told through its environment."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.kit.db.provisioning import service_databases
+from isthmus.local.backends import EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres
+from isthmus.local.backends.ports import HOST, PortBook
+from isthmus.local.home import Home
+from isthmus.local.keys import HOST_PERMISSIONS, KeyRing
+from isthmus.local.options import Options
+from isthmus.local.private import password, read_json, write_private
+from isthmus.local.programs import SERVICES
+
+__all__ = ["DATABASE", "Environment", "Servers"]
+
+DATABASE = "isthmus"
+"""Name of the database in the embedded server."""
+_WITH_VAULT = frozenset({"identity", "credentials"})
+_WITHOUT_DATABASE = frozenset({"gateway"})
+_DRAIN_SECONDS = "4"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The back ends that are ours; `None` where somebody else's is used."""
+
+    postgres: EmbeddedPostgres | None
+    nats: EmbeddedNats | None
+    openbao: EmbeddedOpenBao | None
+
+    @classmethod
+    def chosen(cls, home: Home, options: Options) -> "Servers":
+        """Take the embedded server wherever no address was given."""
+        return cls(
+            None if options.postgres_url else EmbeddedPostgres(home.root),
+            None if options.nats_url else EmbeddedNats(home.root),
+            None if options.vault_addr else EmbeddedOpenBao(home.root),
+        )
+
+
+class Environment:
+    """Addresses, keys and passwords of the mesh, told to each process as far as it needs them.
+
+    Args:
+        home: Where keys, ports and passwords are kept.
+        options: Servers outside.
+        servers: Servers of ours; they have their ports once they have started.
+    """
+
+    def __init__(self, home: Home, options: Options, servers: Servers) -> None:
+        self._home = home
+        self._options = options
+        self._servers = servers
+        self._keys = KeyRing(home)
+        book = PortBook(home.run / "ports.json")
+        self.addresses = {name: f"{HOST}:{book.port(f'service-{name}')}" for name in SERVICES}
+        self.http_address = f"{HOST}:{book.port('gateway-http')}"
+        self.database_secrets = self._database_secrets()
+        """From which the passwords of each service's roles are derived."""
+
+    @property
+    def admin_url(self) -> str:
+        """The database as a role that may create roles; a secret that no service gets."""
+        postgres = self._servers.postgres
+        if postgres is None:
+            return self._options.postgres_url
+        return f"{postgres.admin_url.removesuffix('/postgres')}/{DATABASE}"
+
+    @property
+    def nats_url(self) -> str:
+        """NATS, with its password."""
+        return self._options.nats_url if self._servers.nats is None else self._servers.nats.url
+
+    def of_service(self, name: str) -> dict[str, str]:
+        """Tell a service what it needs."""
+        known = self._common(f"service:{name}", ("*",))
+        known["ISTHMUS_LISTEN"] = self.addresses[name]
+        known["ISTHMUS_HTTP_LISTEN"] = self.http_address
+        if name not in _WITHOUT_DATABASE:
+            place = service_databases(self.admin_url, {name: self.database_secrets[name]})[name]
+            known["ISTHMUS_DATABASE_URL"] = place.url
+        if name in _WITH_VAULT:
+            known |= self._vault()
+        return known
+
+    def of_host(self, connector: str) -> dict[str, str]:
+        """Tell a connector host what it needs; neither database nor vault is among it."""
+        known = self._common(f"host:{connector}", HOST_PERMISSIONS)
+        return {**known, "ISTHMUS_LISTEN": f"{HOST}:0", "ISTHMUS_FILES_ROOT": str(self._home.files)}
+
+    def of_launcher(self) -> dict[str, str]:
+        """Tell the launcher's own errands who they are; whoever founds a tenant has to have all rights."""
+        return self._common("service:launcher", ("*",))
+
+    def _common(self, subject: str, permissions: tuple[str, ...]) -> dict[str, str]:
+        peers = {f"ISTHMUS_{name.upper()}_ADDRESS": address for name, address in self.addresses.items()}
+        return {
+            **peers,
+            "ISTHMUS_NATS_URL": self.nats_url,
+            "ISTHMUS_TRUST_FILE": str(self._home.trust_file),
+            "ISTHMUS_SERVICE_KEY_FILE": str(self._keys.key_file(subject, permissions)),
+            "ISTHMUS_LAUNCHER_SOCKET": str(self._home.socket),
+            "ISTHMUS_LOG_LEVEL": self._options.log_level,
+            "ISTHMUS_OTLP_ENDPOINT": self._options.otlp_endpoint,
+            "ISTHMUS_REFLECTION": str(self._options.reflection).lower(),
+            "ISTHMUS_DRAIN_SECONDS": _DRAIN_SECONDS,
+        }
+
+    def _vault(self) -> dict[str, str]:
+        openbao = self._servers.openbao
+        if openbao is None:
+            return {
+                "ISTHMUS_VAULT_ADDR": self._options.vault_addr,
+                "ISTHMUS_VAULT_TOKEN_FILE": str(Path(self._options.vault_token_file).expanduser()),
+            }
+        return {"ISTHMUS_VAULT_ADDR": openbao.address, "ISTHMUS_VAULT_TOKEN_FILE": str(openbao.token_file)}
+
+    def _database_secrets(self) -> dict[str, str]:
+        path = self._home.keys / "database.json"
+        known = read_json(path)
+        wanted = {
+            name: known.get(name) or password()
+            for name in self._options.services
+            if name not in _WITHOUT_DATABASE
+        }
+        if wanted.items() - known.items():
+            write_private(path, json.dumps({**known, **wanted}, indent=2))
+        return wanted
+
+    def describe(self) -> dict[str, object]:
+        """Say where everything listens; without secrets, for people and for the demo."""
+        known: dict[str, object] = {"services": self.addresses, "gateway_url": f"http://{self.http_address}"}
+        if self._servers.postgres is not None:
+            port = self._servers.postgres.ports["postgres"]
+            known["postgres"] = {
+                "host": HOST,
+                "port": port,
+                "database": DATABASE,
+                "auditor": "isthmus_auditor",
+                "auditor_password_file": str(self._servers.postgres.folder / "auditor.password"),
+            }
+        if self._servers.nats is not None:
+            known["nats"] = {
+                "port": self._servers.nats.ports["nats"],
+                "monitor_url": self._servers.nats.monitor_url,
+            }
+        if self._servers.openbao is not None:
+            audit_log = str(self._servers.openbao.audit_log)
+            known["openbao"] = {"address": self._servers.openbao.address, "audit_log": audit_log}
+        return known

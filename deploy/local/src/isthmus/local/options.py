@@ -1,0 +1,56 @@
+"""Which servers the mesh uses: its own, or somebody else's."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+from isthmus.local.home import Home
+from isthmus.local.private import read_json, write_private
+from isthmus.local.programs import SERVICES
+
+__all__ = ["EMBEDDED", "Options"]
+
+EMBEDDED = "embedded"
+"""Given instead of an address: the server out of the wheel, with its data in the home."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Addresses of servers outside; an empty one means the embedded server.
+
+    Attributes:
+        postgres_url: A role that may create roles, and the database to use.
+        nats_url: NATS with JetStream.
+        vault_addr: OpenBao or Vault with a KV version 2 engine at `secret/`.
+        vault_token_file: Holds a token that may use `secret/`.
+        services: Those to run here; the others are somewhere else.
+        reflection: Lets tools list the RPCs of every service.
+        log_level: Least level that services log.
+        otlp_endpoint: Where traces and metrics go; empty means nowhere.
+    """
+
+    postgres_url: str = field(default="", repr=False)
+    nats_url: str = field(default="", repr=False)
+    vault_addr: str = ""
+    vault_token_file: str = ""
+    services: tuple[str, ...] = SERVICES
+    reflection: bool = False
+    log_level: str = "INFO"
+    otlp_endpoint: str = ""
+
+    @classmethod
+    def load(cls, home: Home) -> Self:
+        """Return what the last start was told."""
+        stored = read_json(home.options_file)
+        return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
+
+    def save(self, home: Home) -> None:
+        """Remember for the next start, so that it finds its data where this one leaves them."""
+        write_private(home.options_file, json.dumps(asdict(self), indent=2))
+
+    def changed(self, **given: str | bool | None) -> Self:
+        """Return a copy with what was given; `embedded` takes an address back."""
+        values = {
+            name: "" if value == EMBEDDED else value for name, value in given.items() if value is not None
+        }
+        return type(self)(**{**asdict(self), **values})

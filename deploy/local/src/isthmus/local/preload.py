@@ -1,0 +1,90 @@
+"""Imports everything the mesh's processes will need, once, before any of them is forked.
+
+What is imported here is shared memory and saved time in every child. Nothing may be opened: no channel,
+no event loop, no thread.
+"""
+
+import importlib
+import threading
+from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from isthmus.local.programs import service_code
+
+__all__ = ["connector_class", "connector_names", "preload"]
+
+_GROUP = "isthmus.connectors"
+# Loaded by services when they first need them, which would be after the fork. Alembic is missing on
+# purpose: it is needed only when tables change, and then by a child that ends soon.
+_HEAVY = (
+    "asyncio",
+    "grpc.aio",
+    "grpc_health.v1.health",
+    "grpc_status.rpc_status",
+    "httpx",
+    "hvac",
+    "isthmus.host.__main__",
+    "isthmus.host.local",
+    "isthmus.identity.v1.identity_pb2_grpc",
+    "isthmus.kit.engine",
+    "isthmus.registry.v1.registry_pb2_grpc",
+    "isthmus.sdk.runtime",
+    "joserfc.jwk",
+    "joserfc.jwt",
+    "nats",
+    "nats.js",
+    "psycopg",
+    "psycopg_pool",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.ext.asyncio",
+    "uvloop",
+)
+
+
+def preload(services: Iterable[str]) -> Iterator[None]:
+    """Import by steps, so that servers started before make progress meanwhile.
+
+    Raises:
+        ImportError: a service cannot be imported; the mesh is not complete without it.
+    """
+    for name in services:
+        service_code(name)
+        yield
+    for module in _HEAVY:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            # What is optional here is missed where it is used, with a better message.
+            continue
+        yield
+    for entry in _entry_points().values():
+        _loaded(entry)
+        yield
+    assert threading.active_count() == 1, "an import has started a thread; it would be lost in every child"
+
+
+def connector_names() -> list[str]:
+    """List the installed connectors."""
+    return sorted(_entry_points())
+
+
+def connector_class(name: str) -> Any:
+    """Import a connector's class; `None` when it is not installed or broken.
+
+    Connectors installed after the launcher started are found too.
+    """
+    importlib.invalidate_caches()
+    entry = _entry_points().get(name)
+    return None if entry is None else _loaded(entry)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=_GROUP)}
+
+
+def _loaded(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception:
+        return None
