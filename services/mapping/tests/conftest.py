@@ -1,0 +1,52 @@
+"""Callers of a running mapping service."""
+
+import json
+
+import grpc.aio
+import pytest
+from isthmus.kit import fault_from_rpc_error
+from isthmus.mapping.v1 import mapping_pb2 as pb
+from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
+
+FIELDS = json.dumps([{"target": "id", "source": "number", "required": True}])
+
+
+@pytest.fixture(scope="module")
+async def service(running):
+    async with running("mapping") as mapping:
+        yield mapping
+
+
+@pytest.fixture
+def tenant(request):
+    """A tenant that this test has for itself."""
+    return f"tnt_{abs(hash(request.node.nodeid)) % 10**12}"
+
+
+@pytest.fixture
+def mappings(service, tenant):
+    """The service, called as a service account of the tenant."""
+    return MappingServiceStub(service.channel(tenant=tenant))
+
+
+@pytest.fixture
+def create():
+    """Creates a mapping through a stub and returns it."""
+
+    async def create(stub, name="incidents", fields=FIELDS, **more):
+        request = pb.CreateMappingRequest(name=name, field_mappings=fields, **more)
+        return (await stub.CreateMapping(request)).mapping
+
+    return create
+
+
+@pytest.fixture
+def fault_of():
+    """Awaits a call that must fail and returns the fault it told."""
+
+    async def fault_of(call):
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await call
+        return fault_from_rpc_error(failure.value)
+
+    return fault_of
