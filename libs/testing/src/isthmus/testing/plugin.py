@@ -3,6 +3,7 @@
 Every worker of a distributed run has servers of its own; a server starts with the first test that wants it.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     OpenMesh = Callable[..., AbstractAsyncContextManager[Mesh]]
     Running = Callable[..., AbstractAsyncContextManager[RunningService]]
+
+# Servers are started as other users, which takes a real fork; gRPC's fork handlers would break the
+# child while the test's own services run.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 __all__ = [
     "backend_home",

@@ -126,7 +126,7 @@ class CredentialsServiceServicer:
     def UpdateAuthConfig(self, request, context):
         """Changes an authentication configuration; a secret that is not given stays as it is.
 
-        Hosts that hold a lease on the old secret get the new one within 5 seconds.
+        Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
 
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.

@@ -67,7 +67,7 @@ class CredentialsServiceStub:
     UpdateAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.UpdateAuthConfigRequest, _credentials_pb2.UpdateAuthConfigResponse]
     """Changes an authentication configuration; a secret that is not given stays as it is.
 
-    Hosts that hold a lease on the old secret get the new one within 5 seconds.
+    Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -133,7 +133,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     UpdateAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.UpdateAuthConfigRequest, _credentials_pb2.UpdateAuthConfigResponse]  # type: ignore[assignment]
     """Changes an authentication configuration; a secret that is not given stays as it is.
 
-    Hosts that hold a lease on the old secret get the new one within 5 seconds.
+    Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -220,7 +220,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credentials_pb2.UpdateAuthConfigResponse, _abc.Awaitable[_credentials_pb2.UpdateAuthConfigResponse]]:
         """Changes an authentication configuration; a secret that is not given stays as it is.
 
-        Hosts that hold a lease on the old secret get the new one within 5 seconds.
+        Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
 
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.

@@ -1,0 +1,73 @@
+"""What instances authenticate with."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class AuthType(StrEnum):
+    """How an instance authenticates."""
+
+    API_KEY = "api_key"
+    BASIC = "basic"
+    BEARER = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parts of a method that are no secret."""
+
+    header_name: str = ""
+    prefix: str = ""
+    query_parameter: str = ""
+    username: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The secret part; prints as stars."""
+
+    kind: AuthType
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """An authentication configuration without its secret.
+
+    Attributes:
+        secret_version: The version in the vault that counts; others are leftovers.
+        revision: Grows with every change.
+    """
+
+    tenant_id: str
+    auth_config_id: str
+    name: str
+    description: str
+    auth_type: AuthType
+    parameters: Parameters
+    is_system_account: bool
+    secret_version: int
+    created_by: str
+    create_time: datetime
+    update_time: datetime
+    revision: int = 1
+    expire_time: datetime | None = None
+    last_used_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A secret lent to a host."""
+
+    tenant_id: str
+    lease_id: str
+    auth_config_id: str
+    instance_id: str
+    host_id: str
+    secret_version: int
+    create_time: datetime
+    expire_time: datetime
+
+
+__all__ = ["AuthConfig", "AuthType", "Lease", "Parameters", "Secret"]

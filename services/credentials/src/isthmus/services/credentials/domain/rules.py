@@ -1,0 +1,70 @@
+"""What makes an authentication configuration good."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from isthmus.resilience.faults import Precondition, Violation
+from isthmus.services.credentials.domain.model import AuthConfig, AuthType, Parameters, Secret
+
+_LONGEST_SECRET = 16 * 1024
+# RFC 9110 section 5.6.2: what a header's name is made of.
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+
+
+def mistakes_of(auth_type: AuthType | None, parameters: Parameters, secret: Secret | None) -> list[Violation]:
+    """Gives everything wrong with the parts of a method; secrets are not repeated."""
+    found = list(_parameter_mistakes(auth_type, parameters))
+    if secret is not None:
+        found += _secret_mistakes(auth_type, secret)
+    return found
+
+
+def _parameter_mistakes(auth_type: AuthType | None, parameters: Parameters) -> Iterator[Violation]:
+    if auth_type is AuthType.BASIC and not parameters.username:
+        yield Violation("parameters.username", "REQUIRED", "Set `username`; basic authentication needs it.")
+    if ":" in parameters.username:
+        message = "A user name of basic authentication has no colon (RFC 7617); remove it."
+        yield Violation("parameters.username", "CHARACTER_FORBIDDEN", message)
+    if parameters.header_name and not _HEADER.fullmatch(parameters.header_name):
+        message = "Use letters, digits and dashes for the name of a header."
+        yield Violation("parameters.header_name", "CHARACTER_FORBIDDEN", message)
+    if parameters.header_name and parameters.query_parameter:
+        message = "Send the key in a header or in the query, not in both; clear one of the two."
+        yield Violation("parameters.query_parameter", "EXCLUSIVE", message)
+    if any(letter < " " for letter in parameters.prefix):
+        yield Violation("parameters.prefix", "CHARACTER_FORBIDDEN", "Remove control characters.")
+
+
+def _secret_mistakes(auth_type: AuthType | None, secret: Secret) -> Iterator[Violation]:
+    if auth_type is not None and secret.kind is not auth_type:
+        message = f"The secret is one of {secret.kind}, the method is {auth_type}; send the one that fits."
+        yield Violation("secret", "WRONG_KIND", message)
+    if not secret.value:
+        yield Violation("secret", "REQUIRED", "Send the secret; it is empty.")
+    if len(secret.value) > _LONGEST_SECRET:
+        yield Violation("secret", "TOO_LONG", f"A secret has at most {_LONGEST_SECRET:,} characters.")
+    if any(letter in "\r\n\0" for letter in secret.value):
+        message = "A secret has no line breaks: they would end the header that carries it."
+        yield Violation("secret", "CHARACTER_FORBIDDEN", message)
+
+
+def refuse_expired(config: AuthConfig, now: datetime) -> None:
+    """Keeps a secret that has ended from being lent.
+
+    Raises:
+        Precondition: `AUTH_CONFIG_EXPIRED`.
+    """
+    if config.expire_time is not None and config.expire_time <= now:
+        message = (
+            f"The secret of {config.name} ended at {config.expire_time:%Y-%m-%d %H:%M} UTC; enter a new one."
+        )
+        raise Precondition("AUTH_CONFIG_EXPIRED", message)
+
+
+def vault_path(tenant_id: str, auth_config_id: str) -> str:
+    """Gives where in the vault a secret lies; each tenant has a folder of its own."""
+    return f"isthmus/tenants/{tenant_id}/{auth_config_id}"
+
+
+__all__ = ["mistakes_of", "refuse_expired", "vault_path"]

@@ -1,0 +1,245 @@
+"""Speaks the contract; decides nothing."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+from isthmus.connector.v1 import connector_pb2
+from isthmus.credentials.v1 import credentials_pb2 as pb
+from isthmus.credentials.v1 import credentials_pb2_grpc
+from isthmus.kit import Clock, Database, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.validation import Check, validating
+from isthmus.kit.vault import Vault
+from isthmus.resilience.faults import Missing, Precondition
+from isthmus.services.credentials.domain import (
+    AuthConfig,
+    AuthType,
+    Lease,
+    Parameters,
+    Secret,
+    mistakes_of,
+    refuse_expired,
+    vault_path,
+)
+from isthmus.services.credentials.events import Events
+from isthmus.services.credentials.messages import (
+    config_message,
+    lease_message,
+    moment,
+    parameters_of,
+    secret_of,
+    type_of,
+)
+from isthmus.services.credentials.store import Rows
+
+Context = grpc.aio.ServicerContext[Any, Any]
+FindUser = Callable[[str], Awaitable[str]]
+
+
+class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
+    """Keeps authentication configurations and lends their secrets to hosts.
+
+    Args:
+        db: Where everything but secrets is kept.
+        vault: Where secrets are kept.
+        events: Tells the mesh what happened.
+        clock: The time.
+        find_user: Names an instance that uses a configuration, or gives an empty text.
+        lease: How long a secret is lent.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        vault: Vault,
+        events: Events,
+        *,
+        clock: Clock,
+        find_user: FindUser,
+        lease: timedelta,
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._events = events
+        self._clock = clock
+        self._find_user = find_user
+        self._lease = lease
+
+    async def CreateAuthConfig(
+        self, request: pb.CreateAuthConfigRequest, context: Context
+    ) -> pb.CreateAuthConfigResponse:
+        """Creates a configuration; the row commits only after the vault has the secret."""
+        secret = secret_of(request.secret)
+        with validating() as check:
+            auth_type = _checked_type(check, request.auth_type)
+            _check_common(check, request, auth_type, secret)
+            if secret is None:
+                check.add("secret", "REQUIRED", "Send the secret; it goes to the vault and nowhere else.")
+        assert auth_type is not None
+        assert secret is not None
+        config = self._new(request, auth_type)
+        async with self._db.tenant(config.tenant_id) as conn:
+
+            async def create() -> pb.CreateAuthConfigResponse:
+                await Rows(conn).add(config)
+                await self._keep(config, secret)
+                await self._events.changed(conn, "created", config, config.created_by)
+                return pb.CreateAuthConfigResponse(auth_config=config_message(config))
+
+            return await once(conn, "CreateAuthConfig", request, create, pb.CreateAuthConfigResponse)
+
+    async def GetAuthConfig(
+        self, request: pb.GetAuthConfigRequest, context: Context
+    ) -> pb.GetAuthConfigResponse:
+        """Reads a configuration, without its secret."""
+        async with self._db.tenant(current_principal().tenant_id) as conn:
+            config = await Rows(conn).get(request.auth_config_id)
+        return pb.GetAuthConfigResponse(auth_config=config_message(config))
+
+    async def ListAuthConfigs(
+        self, request: pb.ListAuthConfigsRequest, context: Context
+    ) -> pb.ListAuthConfigsResponse:
+        """Lists configurations, oldest first, without their secrets."""
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
+        async with self._db.tenant(current_principal().tenant_id) as conn:
+            page = Page.of(await Rows(conn).page(asked, request.name), asked, _key)
+        return pb.ListAuthConfigsResponse(
+            auth_configs=map(config_message, page.items), next_page_token=page.next_token
+        )
+
+    async def UpdateAuthConfig(
+        self, request: pb.UpdateAuthConfigRequest, context: Context
+    ) -> pb.UpdateAuthConfigResponse:
+        """Changes a configuration; the version of the secret that counts changes with the row."""
+        principal = current_principal()
+        secret = secret_of(request.secret)
+        async with self._db.tenant(principal.tenant_id) as conn:
+            held = await Rows(conn).get(request.auth_config_id, lock=True)
+            check_etag(request.etag, held.revision)
+            with validating() as check:
+                _check_common(check, request, held.auth_type, secret)
+            config = replace(
+                held,
+                name=request.name,
+                description=request.description,
+                parameters=parameters_of(request.parameters),
+                expire_time=moment(request.expire_time),
+                is_system_account=request.is_system_account,
+                update_time=self._clock.now(),
+                revision=held.revision + 1,
+            )
+            if secret is not None:
+                config = replace(config, secret_version=await self._keep(config, secret))
+            await Rows(conn).change(config)
+            await self._events.changed(conn, "updated", config, principal.subject)
+        return pb.UpdateAuthConfigResponse(auth_config=config_message(config))
+
+    async def DeleteAuthConfig(
+        self, request: pb.DeleteAuthConfigRequest, context: Context
+    ) -> pb.DeleteAuthConfigResponse:
+        """Deletes a configuration and all versions of its secret."""
+        principal = current_principal()
+        async with self._db.tenant(principal.tenant_id) as conn:
+            config = await Rows(conn).find(request.auth_config_id, lock=True)
+            if config is None:
+                return pb.DeleteAuthConfigResponse()
+            check_etag(request.etag, config.revision)
+            await self._refuse_used(config)
+            await Rows(conn).remove(config.auth_config_id)
+            await self._events.changed(conn, "deleted", config, principal.subject)
+            await self._vault.delete(vault_path(config.tenant_id, config.auth_config_id))
+        return pb.DeleteAuthConfigResponse()
+
+    async def LeaseCredential(
+        self, request: pb.LeaseCredentialRequest, context: Context
+    ) -> pb.LeaseCredentialResponse:
+        """Lends a secret to a host and records it."""
+        principal = current_principal()
+        now = self._clock.now()
+        async with self._db.tenant(principal.tenant_id) as conn:
+            config = await Rows(conn).get(request.auth_config_id)
+            refuse_expired(config, now)
+            value = await self._reveal(config)
+            lease = Lease(
+                config.tenant_id,
+                new_id("lse"),
+                config.auth_config_id,
+                request.instance_id,
+                request.host_id,
+                config.secret_version,
+                now,
+                now + self._lease,
+            )
+            await Rows(conn).lend(lease)
+            await self._events.changed(conn, "leased", config, principal.subject)
+        return lease_message(lease, config, value)
+
+    def _new(self, request: pb.CreateAuthConfigRequest, auth_type: AuthType) -> AuthConfig:
+        principal, now = current_principal(), self._clock.now()
+        return AuthConfig(
+            tenant_id=principal.tenant_id,
+            auth_config_id=new_id("ath"),
+            name=request.name,
+            description=request.description,
+            auth_type=auth_type,
+            parameters=parameters_of(request.parameters),
+            is_system_account=request.is_system_account,
+            secret_version=1,
+            created_by=principal.subject,
+            create_time=now,
+            update_time=now,
+            expire_time=moment(request.expire_time),
+        )
+
+    async def _keep(self, config: AuthConfig, secret: Secret) -> int:
+        path = vault_path(config.tenant_id, config.auth_config_id)
+        return await self._vault.write(path, {"value": secret.value})
+
+    async def _reveal(self, config: AuthConfig) -> str:
+        path = vault_path(config.tenant_id, config.auth_config_id)
+        try:
+            return str((await self._vault.read(path, version=config.secret_version))["value"])
+        except (Missing, KeyError):
+            message = f"The vault has no secret for {config.name}; enter it again."
+            raise Precondition("SECRET_MISSING", message) from None
+
+    async def _refuse_used(self, config: AuthConfig) -> None:
+        user = await self._find_user(config.auth_config_id)
+        if user:
+            message = (
+                f"Instance {user} authenticates with {config.name}; give it another one or delete it first."
+            )
+            raise Precondition("AUTH_CONFIG_IN_USE", message, metadata={"instance_id": user})
+
+
+def _key(config: AuthConfig) -> dict[str, Any]:
+    return {"id": config.auth_config_id}
+
+
+def _checked_type(check: Check, method: int) -> AuthType | None:
+    auth_type = type_of(method)
+    if auth_type is None:
+        known = ", ".join(AuthType)
+        name = (
+            connector_pb2.AuthMethod.Name(connector_pb2.AuthMethod.ValueType(method)) if method else "nothing"
+        )
+        check.add("auth_type", "NOT_OFFERED", f"Choose one of {known}; {name} is not kept here.")
+    return auth_type
+
+
+def _check_common(
+    check: Check,
+    request: pb.CreateAuthConfigRequest | pb.UpdateAuthConfigRequest,
+    auth_type: AuthType | None,
+    secret: Secret | None,
+) -> None:
+    check.text("name", request.name, longest=100)
+    check.text("description", request.description, required=False, longest=2000, lines=True)
+    parameters: Parameters = parameters_of(request.parameters)
+    for violation in mistakes_of(auth_type, parameters, secret):
+        check.violations.append(violation)
+
+
+__all__ = ["CredentialsServicer"]

@@ -1,0 +1,118 @@
+"""The only SQL of the credentials service."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from isthmus.kit import PageRequest
+from isthmus.resilience.faults import AlreadyExists, Missing
+from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, Parameters
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
+    username, is_system_account, secret_version, expire_time, last_used_time, created_by, create_time,
+    update_time, revision"""
+_PARAMETERS = tuple(Parameters.__dataclass_fields__)
+
+
+class Rows:
+    """Authentication configurations that one transaction sees."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self.conn = conn
+
+    async def add(self, config: AuthConfig) -> None:
+        """Store a new configuration.
+
+        Raises:
+            AlreadyExists: `AUTH_CONFIG_NAME_TAKEN`.
+        """
+        sql = f"""insert into auth_configs ({_COLUMNS})
+            values ({", ".join(f":{name.strip()}" for name in _COLUMNS.split(","))})
+            on conflict (tenant_id, name) do nothing"""
+        if not (await self.conn.execute(text(sql), _fields(config))).rowcount:
+            raise _name_taken(config.name)
+
+    async def change(self, config: AuthConfig) -> None:
+        """Store a changed configuration.
+
+        Raises:
+            AlreadyExists: `AUTH_CONFIG_NAME_TAKEN`.
+        """
+        other = "select 1 from auth_configs where name = :name and auth_config_id <> :auth_config_id"
+        fields = _fields(config)
+        if (await self.conn.execute(text(other), fields)).first():
+            raise _name_taken(config.name)
+        sql = """update auth_configs set name = :name, description = :description, header_name = :header_name,
+                prefix = :prefix, query_parameter = :query_parameter, username = :username,
+                is_system_account = :is_system_account, secret_version = :secret_version,
+                expire_time = :expire_time, update_time = :update_time, revision = :revision
+            where auth_config_id = :auth_config_id"""
+        await self.conn.execute(text(sql), fields)
+
+    async def find(self, auth_config_id: str, *, lock: bool = False) -> AuthConfig | None:
+        """Return a configuration, or None; `lock` keeps others from changing it meanwhile."""
+        sql = f"select {_COLUMNS} from auth_configs where auth_config_id = :id" + (
+            " for update" if lock else ""
+        )
+        row = (await self.conn.execute(text(sql), {"id": auth_config_id})).first()
+        return _config(row._asdict()) if row else None
+
+    async def get(self, auth_config_id: str, *, lock: bool = False) -> AuthConfig:
+        """Return a configuration.
+
+        Raises:
+            Missing: `AUTH_CONFIG_UNKNOWN`.
+        """
+        found = await self.find(auth_config_id, lock=lock)
+        if found is None:
+            message = f"There is no authentication configuration `{auth_config_id}` in this tenant."
+            raise Missing("AUTH_CONFIG_UNKNOWN", message, path="auth_config_id")
+        return found
+
+    async def page(self, page: PageRequest, name: str) -> list[AuthConfig]:
+        """Return configurations, oldest first, one more than the page holds."""
+        sql = f"""select {_COLUMNS} from auth_configs
+            where auth_config_id > :after and (:name = '' or name = :name)
+            order by auth_config_id limit :limit"""
+        values = {"after": (page.after or {}).get("id", ""), "name": name, "limit": page.size + 1}
+        return [_config(row._asdict()) for row in await self.conn.execute(text(sql), values)]
+
+    async def remove(self, auth_config_id: str) -> None:
+        """Delete a configuration; the record of its leases stays."""
+        await self.conn.execute(
+            text("delete from auth_configs where auth_config_id = :id"), {"id": auth_config_id}
+        )
+
+    async def lend(self, lease: Lease) -> None:
+        """Record a lease; the time of last use is kept to the minute, which spares most writes."""
+        sql = """insert into leases (tenant_id, lease_id, auth_config_id, instance_id, host_id,
+                secret_version, create_time, expire_time)
+            values (:tenant_id, :lease_id, :auth_config_id, :instance_id, :host_id, :secret_version,
+                :create_time, :expire_time)"""
+        await self.conn.execute(text(sql), asdict(lease))
+        used = """update auth_configs set last_used_time = :now where auth_config_id = :id
+            and (last_used_time is null or last_used_time < :now - interval '1 minute')"""
+        values: dict[str, str | datetime] = {"now": lease.create_time, "id": lease.auth_config_id}
+        await self.conn.execute(text(used), values)
+
+
+def _name_taken(name: str) -> AlreadyExists:
+    message = f"There is an authentication configuration `{name}` already; choose another name."
+    return AlreadyExists("AUTH_CONFIG_NAME_TAKEN", message, path="name")
+
+
+def _fields(config: AuthConfig) -> dict[str, Any]:
+    values = {name: getattr(config, name) for name in config.__dataclass_fields__ if name != "parameters"}
+    return values | {name: getattr(config.parameters, name) for name in _PARAMETERS}
+
+
+def _config(row: Mapping[str, Any]) -> AuthConfig:
+    parameters = Parameters(**{name: row[name] for name in _PARAMETERS})
+    rest = {name: value for name, value in row.items() if name not in (*_PARAMETERS, "auth_type")}
+    return AuthConfig(auth_type=AuthType(row["auth_type"]), parameters=parameters, **rest)
+
+
+__all__ = ["Rows"]

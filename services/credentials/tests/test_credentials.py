@@ -1,0 +1,252 @@
+"""The credentials service over gRPC, on a real PostgreSQL, NATS and OpenBao."""
+
+from datetime import UTC, datetime, timedelta
+
+import grpc.aio
+import pytest
+from isthmus.connector.v1 import connector_pb2
+from isthmus.credentials.v1 import credentials_pb2 as pb
+from isthmus.credentials.v1 import credentials_pb2_grpc as pb_grpc
+from isthmus.kit import fault_from_rpc_error, new_id
+from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
+from isthmus.resilience.faults import (
+    AlreadyExists,
+    Conflict,
+    FixRequest,
+    Missing,
+    NotAllowed,
+    Precondition,
+    RetryLater,
+)
+
+CANARY = "canary-7f3a-do-not-show"
+BEARER = connector_pb2.AUTH_METHOD_BEARER
+
+
+class Registry(registry_pb2_grpc.RegistryServiceServicer):
+    """Knows one instance, which uses the configuration it is told."""
+
+    used = ""
+
+    async def ListInstances(self, request, context):
+        found = (
+            [registry_pb2.IntegrationInstance(instance_id="ins_1")]
+            if request.auth_config_id == self.used
+            else []
+        )
+        return registry_pb2.ListInstancesResponse(instances=found)
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry()
+
+
+@pytest.fixture(scope="module")
+async def service(open_mesh, registry):
+    async with open_mesh() as mesh:
+        await mesh.fake("registry", registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry)
+        yield await mesh.start("credentials")
+
+
+@pytest.fixture
+def tenant():
+    return new_id("tnt")
+
+
+@pytest.fixture
+def stub(service, tenant):
+    return pb_grpc.CredentialsServiceStub(service.channel(tenant))
+
+
+@pytest.fixture
+def host(service, tenant):
+    return pb_grpc.CredentialsServiceStub(service.channel(tenant, ("credentials.leases.create",), mesh=True))
+
+
+def bearer(**fields):
+    fields = {"name": "siem", "request_id": new_id("req"), **fields}
+    return pb.CreateAuthConfigRequest(
+        auth_type=BEARER, secret=pb.SecretMaterial(bearer_token=CANARY), **fields
+    )
+
+
+async def refusal(call):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return fault_from_rpc_error(caught.value)
+
+
+async def lease(host, auth_config_id):
+    return await host.LeaseCredential(
+        pb.LeaseCredentialRequest(auth_config_id=auth_config_id, instance_id="ins_1")
+    )
+
+
+async def test_a_secret_goes_in_and_comes_out_as_a_lease_only(stub, host):
+    """
+    No answer but a host's lease carries the secret.
+    """
+    created = (await stub.CreateAuthConfig(bearer())).auth_config
+    shown = await stub.GetAuthConfig(pb.GetAuthConfigRequest(auth_config_id=created.auth_config_id))
+    lent = await lease(host, created.auth_config_id)
+
+    assert CANARY not in str(shown)
+    assert lent.secret.bearer_token == CANARY
+    assert lent.expire_time.ToDatetime(tzinfo=UTC) <= datetime.now(UTC) + timedelta(minutes=5)
+
+
+async def test_the_secret_is_in_no_table(stub, service):
+    """
+    A dump of the service's database gives nothing away.
+    """
+    import psycopg
+
+    await stub.CreateAuthConfig(bearer())
+
+    url = service.settings.database_owner_url.get_secret_value()
+    with psycopg.connect(url) as connection:
+        connection.execute("set role isthmus_credentials_owner")
+        tables = ("auth_configs", "leases", "outbox", "idempotency")
+        dump = [connection.execute(f"select * from credentials.{table}").fetchall() for table in tables]
+    assert CANARY not in str(dump)
+
+
+async def test_creating_twice_with_one_request_id_makes_one(stub):
+    """
+    A caller who lost the answer asks again.
+    """
+    request = bearer()
+
+    first = await stub.CreateAuthConfig(request)
+    again = await stub.CreateAuthConfig(request)
+
+    assert again == first
+    assert len((await stub.ListAuthConfigs(pb.ListAuthConfigsRequest())).auth_configs) == 1
+
+
+async def test_a_name_is_unique_in_its_tenant_only(service, stub):
+    """
+    Two tenants may call things alike.
+    """
+    other = pb_grpc.CredentialsServiceStub(service.channel(new_id("tnt")))
+    await stub.CreateAuthConfig(bearer())
+    await other.CreateAuthConfig(bearer())
+
+    fault = await refusal(stub.CreateAuthConfig(bearer()))
+
+    assert isinstance(fault, AlreadyExists)
+    assert fault.reason == "AUTH_CONFIG_NAME_TAKEN"
+
+
+async def test_a_new_secret_counts_from_the_next_lease_on(stub, host):
+    """
+    An update without a secret keeps the present one.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    common = {"auth_config_id": held.auth_config_id, "name": "siem"}
+    kept = (await stub.UpdateAuthConfig(pb.UpdateAuthConfigRequest(**common, etag=held.etag))).auth_config
+    new = pb.SecretMaterial(bearer_token="new")
+    await stub.UpdateAuthConfig(pb.UpdateAuthConfigRequest(**common, etag=kept.etag, secret=new))
+
+    lent = await lease(host, held.auth_config_id)
+
+    assert (kept.secret_version, lent.secret_version, lent.secret.bearer_token) == (1, 2, "new")
+
+
+async def test_an_update_on_an_old_etag_is_refused(stub):
+    """
+    Two people who change the same thing do not overwrite one another.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    request = pb.UpdateAuthConfigRequest(auth_config_id=held.auth_config_id, name="x", etag=held.etag)
+    await stub.UpdateAuthConfig(request)
+
+    assert isinstance(await refusal(stub.UpdateAuthConfig(request)), Conflict)
+
+
+async def test_all_mistakes_are_told_at_once_without_the_secret(stub):
+    """
+    One violation for each field.
+    """
+    request = pb.CreateAuthConfigRequest(
+        auth_type=connector_pb2.AUTH_METHOD_BASIC,
+        parameters=pb.AuthParameters(username="a:b", header_name="bad header"),
+        secret=pb.SecretMaterial(bearer_token=CANARY + "\n"),
+    )
+
+    fault = await refusal(stub.CreateAuthConfig(request))
+
+    assert isinstance(fault, FixRequest)
+    paths = {violation.path for violation in fault.violations}
+    assert paths == {"name", "parameters.username", "parameters.header_name", "secret"}
+    assert CANARY not in str(fault.violations)
+
+
+async def test_an_expired_secret_is_not_lent(stub, host):
+    """
+    A person has to enter a new one.
+    """
+    request = bearer()
+    request.expire_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=1))
+    held = (await stub.CreateAuthConfig(request)).auth_config
+
+    fault = await refusal(lease(host, held.auth_config_id))
+
+    assert (type(fault), fault.reason) == (Precondition, "AUTH_CONFIG_EXPIRED")
+
+
+async def test_only_processes_of_the_mesh_lease(service, stub, tenant):
+    """
+    An administrator who may do everything else in the tenant does not see the secret either.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    admin = pb_grpc.CredentialsServiceStub(service.channel(tenant, ("credentials.auth_configs.*",)))
+
+    assert isinstance(await refusal(lease(admin, held.auth_config_id)), NotAllowed)
+
+
+async def test_another_tenant_finds_nothing(service, stub, host):
+    """
+    Ids of other tenants mean nothing.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    stranger = pb_grpc.CredentialsServiceStub(service.channel(new_id("tnt"), mesh=True))
+
+    fault = await refusal(lease(stranger, held.auth_config_id))
+
+    assert isinstance(fault, Missing)
+
+
+async def test_what_an_instance_uses_is_not_deleted(stub, registry, host):
+    """
+    The refusal names the instance; afterwards the secret is gone from the vault too.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    registry.used = held.auth_config_id
+    request = pb.DeleteAuthConfigRequest(auth_config_id=held.auth_config_id)
+
+    fault = await refusal(stub.DeleteAuthConfig(request))
+    registry.used = ""
+    await stub.DeleteAuthConfig(request)
+
+    assert (fault.reason, fault.metadata["instance_id"]) == ("AUTH_CONFIG_IN_USE", "ins_1")
+    assert isinstance(await refusal(lease(host, held.auth_config_id)), Missing)
+
+
+@pytest.mark.xdist_group("vault-down")
+async def test_without_the_vault_nothing_is_stored_and_all_is_well_after(stub, vault, host):
+    """
+    A sealed or dead vault is a state to wait through, not a loss.
+    """
+    held = (await stub.CreateAuthConfig(bearer(name="before"))).auth_config
+    vault.kill()
+    fault = await refusal(stub.CreateAuthConfig(bearer(name="during")))
+    vault.start()
+
+    lent = await lease(host, held.auth_config_id)
+
+    names = [item.name for item in (await stub.ListAuthConfigs(pb.ListAuthConfigsRequest())).auth_configs]
+    assert (type(fault), fault.reason) == (RetryLater, "VAULT_UNREACHABLE")
+    assert names == ["before"]
+    assert lent.secret.bearer_token == CANARY
