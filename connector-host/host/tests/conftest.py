@@ -184,6 +184,7 @@ class Registry(registry_grpc.RegistryServiceServicer):
             instance=registry.IntegrationInstance(
                 instance_id=request.instance_id,
                 name="counter",
+                status=registry.IntegrationInstance.STATUS_ACTIVE,
                 connector_id="numbers",
                 configuration=msgspec.json.encode(self.configuration).decode(),
                 configuration_revision=len(str(self.configuration)),

@@ -20,7 +20,7 @@ def serve(connector: str = "", upstream: str = "", **settings: Any) -> None:
     """
     given: dict[str, Any] = {"connector": connector, "upstream": upstream}
     chosen = HostSettings(**{name: value for name, value in given.items() if value}, **settings)
-    host = Host(chosen)
+    host = Host()
     serve_chassis(chosen, host.wire, name=f"host-{chosen.connector}", ready=host.ready)
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import grpc.aio
 from isthmus.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
@@ -31,25 +32,22 @@ class Host:
     """One connector with everything around it; `wire` fits the chassis.
 
     Args:
-        settings: What to run.
+        connector: The connector's class; None takes the installed one that the settings name.
     """
 
-    def __init__(self, settings: HostSettings) -> None:
-        if not settings.connector:
-            raise Precondition("CONNECTOR_MISSING", "Say which connector to run, with --connector.")
-        self._settings = settings
-        self._port: int | None = None
-        self._registration: Registration | None = None
+    def __init__(self, connector: Any = None) -> None:
+        self._connector = connector
+        self._ready: Callable[[int], None] = lambda _port: None
 
     def ready(self, port: int) -> None:
         """Take notice of the port on which the chassis listens."""
-        self._port = port
-        if self._registration is not None:
-            self._registration.listening(advertised(self._settings, port))
+        self._ready(port)
 
     async def wire(self, chassis: Chassis) -> Wiring:
         """Return the connector's servicer and the work of the host."""
-        settings = self._settings
+        settings: HostSettings = chassis.settings
+        if not settings.connector:
+            raise Precondition("CONNECTOR_MISSING", "Say which connector to run, with --connector.")
         host_id = new_id("hst")
         control = ControlPlane(chassis)
         backend, sweep, closers = await self._backend(chassis)
@@ -64,9 +62,9 @@ class Host:
             lambda: jobs.running,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        self._registration = registration
-        if self._port is not None:
-            self.ready(self._port)
+        self._ready = lambda port: registration.listening(advertised(settings, port))
+        if _fixed_port(settings.listen):
+            self._ready(_fixed_port(settings.listen))
 
         async def pull() -> None:
             await jobs.pull(chassis.bus)
@@ -90,9 +88,9 @@ class Host:
     async def _backend(
         self, chassis: Chassis
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
-        settings = self._settings
+        settings: HostSettings = chassis.settings
         if not settings.upstream:
-            return self._local()
+            return self._local(settings)
         from isthmus.host.upstream import UpstreamBackend
 
         if settings.connector == HUB:
@@ -102,13 +100,12 @@ class Host:
         return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
 
     def _local(
-        self,
+        self, settings: HostSettings
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
         from isthmus.host.local import LocalBackend, load_connector
 
-        backend = LocalBackend(
-            load_connector(self._settings.connector), idle_seconds=self._settings.session_idle_seconds
-        )
+        found = self._connector or load_connector(settings.connector)
+        backend = LocalBackend(found, idle_seconds=settings.session_idle_seconds)
 
         async def sweep() -> None:
             while True:
@@ -116,6 +113,14 @@ class Host:
                 await backend.sessions.sweep()
 
         return backend, [sweep], []
+
+
+def _fixed_port(listen: str) -> int:
+    """The port, where the settings choose one; 1 for a socket in the file system, which has none."""
+    if listen.startswith("unix:"):
+        return 1
+    port = listen.rpartition(":")[2]
+    return int(port) if port.isdecimal() else 0
 
 
 def advertised(settings: HostSettings, port: int) -> str:
