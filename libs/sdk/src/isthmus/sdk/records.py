@@ -1,13 +1,16 @@
 """Records as dictionaries, their keys and the order of their cursors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
 KEY_SEPARATOR = "\u001f"
 _MISSING = object()
+_NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
 
 
 def as_dict(record: Any) -> dict[str, Any]:
@@ -74,13 +77,13 @@ def cursor_order(value: Any) -> tuple[int, Any]:
     """Makes cursor values comparable: numbers as numbers, ISO dates as moments, the rest as text."""
     if isinstance(value, bool):
         return (2, str(value))
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return (0, value)
     if isinstance(value, datetime):
         return (1, _moment(value))
     text = str(value)
-    if text.isdecimal():
-        return (0, int(text))
+    if _NUMBER.fullmatch(text):
+        return (0, Decimal(text))
     try:
         return (1, _moment(datetime.fromisoformat(text)))
     except ValueError:

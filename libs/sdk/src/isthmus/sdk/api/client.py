@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 from isthmus.resilience import Backoff, CircuitBreaker, RetryLater, TokenBucket
+from isthmus.resilience.bucket import parse_rate
 from isthmus.sdk.answers import REFUSALS, REPEATABLE, failure_of
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.exchange import Exchange, NotSent
@@ -23,7 +24,6 @@ from isthmus.sdk.waiting import asked_to_wait
 from pydantic import BaseModel, SecretStr
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-_PER = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class Api:
@@ -312,12 +312,11 @@ def _base(base_url: Any) -> httpx.URL:
 def _bucket(rate: str) -> TokenBucket | None:
     if not rate:
         return None
-    number, _, unit = rate.partition("/")
     try:
-        return TokenBucket(float(number) / _PER[unit.strip()[:1]], burst=max(1.0, min(float(number), 10.0)))
-    except (ValueError, KeyError):
-        message = f"{rate!r} is not a rate; write 10/s, 600/m or 1000/h."
-        raise ConfigurationFailure("RATE_INVALID", message, path="rate") from None
+        turns = parse_rate(rate)
+    except ValueError as error:
+        raise ConfigurationFailure("RATE_INVALID", f"The rate is not one: {error}.", path="rate") from None
+    return TokenBucket(turns, burst=min(max(turns, 1.0), 10.0))
 
 
 def _silence() -> None:

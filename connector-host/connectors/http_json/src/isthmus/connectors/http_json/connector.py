@@ -56,7 +56,7 @@ class HttpJson(Connector[Settings]):
         )
 
     async def _read(
-        self, told: StreamSettings, since: str | None, state: dict[str, Any]
+        self, told: StreamSettings, since: Any, state: dict[str, Any]
     ) -> AsyncIterator[Page[dict[str, Any]]]:
         if told.cursor is not None and since is None:
             since = told.cursor.start or None
