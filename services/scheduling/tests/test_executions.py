@@ -330,3 +330,14 @@ async def test_watching_an_ended_execution_shows_it_once(bench):
     seen = [change async for change in bench.stub.WatchExecution(request)]
 
     assert [change.execution.status for change in seen] == [Status.STATUS_CANCELLED]
+
+
+async def test_a_start_because_of_an_event_says_so(bench):
+    """
+    Whoever names an event as the reason starts an execution triggered by an event.
+    """
+    flow = await bench.flow()
+    request = pb.StartExecutionRequest(flow_id=flow.flow_id, event_id="evt_1")
+    execution = (await bench.stub.StartExecution(request)).execution
+
+    assert execution.trigger == pb.Execution.TRIGGER_EVENT

@@ -149,7 +149,11 @@ class EventsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateSubscription(self, request, context):
-        """Creates a subscription, which starts a flow whenever a matching event arrives.
+        """Creates a subscription, which writes a log entry or starts a flow whenever a
+        matching event arrives.
+
+        Events that come while the flow is at work are made up for by one start after
+        its end. A flow is not started by events that it causes itself.
 
         Repeating a call with the same `request_id` returns the first answer.
 

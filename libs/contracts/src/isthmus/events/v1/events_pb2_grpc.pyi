@@ -73,7 +73,11 @@ class EventsServiceStub:
     Errors: none of its own.
     """
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_events_pb2.CreateSubscriptionRequest, _events_pb2.CreateSubscriptionResponse]
-    """Creates a subscription, which starts a flow whenever a matching event arrives.
+    """Creates a subscription, which writes a log entry or starts a flow whenever a
+    matching event arrives.
+
+    Events that come while the flow is at work are made up for by one start after
+    its end. A flow is not started by events that it causes itself.
 
     Repeating a call with the same `request_id` returns the first answer.
 
@@ -152,7 +156,11 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors: none of its own.
     """
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_events_pb2.CreateSubscriptionRequest, _events_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
-    """Creates a subscription, which starts a flow whenever a matching event arrives.
+    """Creates a subscription, which writes a log entry or starts a flow whenever a
+    matching event arrives.
+
+    Events that come while the flow is at work are made up for by one start after
+    its end. A flow is not started by events that it causes itself.
 
     Repeating a call with the same `request_id` returns the first answer.
 
@@ -258,7 +266,11 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.CreateSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.CreateSubscriptionResponse, _abc.Awaitable[_events_pb2.CreateSubscriptionResponse]]:
-        """Creates a subscription, which starts a flow whenever a matching event arrives.
+        """Creates a subscription, which writes a log entry or starts a flow whenever a
+        matching event arrives.
+
+        Events that come while the flow is at work are made up for by one start after
+        its end. A flow is not started by events that it causes itself.
 
         Repeating a call with the same `request_id` returns the first answer.
 

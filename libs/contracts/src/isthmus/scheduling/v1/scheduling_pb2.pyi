@@ -1366,19 +1366,25 @@ class StartExecutionRequest(_message.Message):
 
     FLOW_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """Which flow."""
     request_id: _builtins.str
     """Chosen by the caller, a UUID for example; the same id means the same call."""
+    event_id: _builtins.str
+    """The event that is the reason, for `TRIGGER_EVENT`; empty means that a person
+    or a program starts it.
+    """
     def __init__(
         self,
         *,
         flow_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "flow_id", b"flow_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

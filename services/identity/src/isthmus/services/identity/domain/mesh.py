@@ -42,7 +42,12 @@ _HOST = (
 )
 _SERVICES = {
     "credentials": ("registry.instances.read",),
-    "events": ("registry.instances.read", "scheduling.executions.start"),
+    "events": (
+        "monitoring.logs.append",
+        "registry.instances.read",
+        "scheduling.executions.start",
+        "scheduling.flows.read",
+    ),
     "mapping": ("registry.instances.read", "registry.instances.discover"),
     "monitoring": ("registry.instances.read", "scheduling.*.read"),
     "records": (

@@ -79,13 +79,13 @@ class Executions:
             traceparent=current_traceparent(),
         )
 
-    async def start_by_hand(
+    async def start_on_request(
         self,
         conn: AsyncConnection,
         tenant_id: str,
         flow_id: str,
         instances: Sequence[InstanceFacts | Missing],
-        by: str,
+        cause: Cause,
     ) -> Execution:
         """Start a flow because a caller asks for it.
 
@@ -94,7 +94,7 @@ class Executions:
             tenant_id: Whose.
             flow_id: Which flow.
             instances: What the registry says of the flow's instances.
-            by: The caller's subject.
+            cause: Why.
 
         Raises:
             Missing: `FLOW_UNKNOWN`.
@@ -110,7 +110,7 @@ class Executions:
             _refuse_inactive(flow, facts)
             if isinstance(facts, InstanceFacts):
                 await remember(conn, tenant_id, facts)
-        execution = await self.start(conn, tenant_id, flow, Cause(Trigger.MANUAL, by))
+        execution = await self.start(conn, tenant_id, flow, cause)
         if execution is None:
             raise await self._running(conn, tenant_id, flow)
         return execution

@@ -8,8 +8,8 @@ from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.validation import validating
 from isthmus.resilience.faults import Missing
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import Execution
-from isthmus.services.scheduling.engine import InstanceFacts
+from isthmus.services.scheduling.domain import Execution, Trigger
+from isthmus.services.scheduling.engine import Cause, InstanceFacts
 from isthmus.services.scheduling.engine.executions import execution_unknown
 from isthmus.services.scheduling.servicer.checks import check_id
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
@@ -29,12 +29,13 @@ class ExecutionRpcs(Rpcs):
         """Start a flow now."""
         check_id("flow_id", request.flow_id)
         caller = current_principal()
+        cause = Cause(Trigger.EVENT if request.event_id else Trigger.MANUAL, caller.subject)
         needed = await self._instances_of(caller.tenant_id, request.flow_id)
         async with self._desk.db.tenant(caller.tenant_id) as conn:
 
             async def start() -> pb.StartExecutionResponse:
-                execution = await self._desk.executions.start_by_hand(
-                    conn, caller.tenant_id, request.flow_id, needed, caller.subject
+                execution = await self._desk.executions.start_on_request(
+                    conn, caller.tenant_id, request.flow_id, needed, cause
                 )
                 return pb.StartExecutionResponse(execution=write_execution(execution))
 
