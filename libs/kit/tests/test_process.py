@@ -72,8 +72,9 @@ def test_taken_address_is_one_clear_error(free_port):
     first.terminate()
     first.communicate(timeout=20)
 
-    assert second.returncode != 0
-    assert "Choose another address" in errors
+    last = json.loads(errors.splitlines()[-1])
+    assert second.returncode == 1
+    assert "Choose another address" in last["fields"]["why"]
 
 
 def test_import_starts_nothing_and_loads_little():

@@ -1,9 +1,11 @@
 """What surrounds every RPC: who calls, whether they may, by when, and how a failure is told."""
 
 import asyncio
+import inspect
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -102,11 +104,12 @@ class Guard:
             try:
                 await self._admit(permission, context, None)
                 answers = inner(_checked(request), context)
-                if hasattr(answers, "__aiter__"):
-                    async for answer in answers:
-                        yield answer
+                if inspect.isawaitable(answers):
+                    await answers  # a handler that writes by itself
                 else:
-                    await answers
+                    async with aclosing(answers):
+                        async for answer in answers:
+                            yield answer
             except asyncio.CancelledError:
                 if not self._draining or context.cancelled():
                     raise

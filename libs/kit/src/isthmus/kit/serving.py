@@ -10,6 +10,9 @@ from isthmus.kit import logs
 from isthmus.kit.engine import Engine
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
+from isthmus.resilience.faults import Fault
+
+_log = logs.logger(__name__)
 
 
 def serve(
@@ -22,9 +25,19 @@ def serve(
         wire: Puts the service together out of the chassis' collaborators.
         name: The service's name: its schema, its log name, its event source.
         ready: Called with the port as soon as the service answers for real.
+
+    Raises:
+        SystemExit: with 1, when the service cannot run; the log says why.
     """
     logs.configure(name, settings.log_level)
-    _loop_runner()(_until_signal(settings, wire, name, ready))
+    try:
+        _loop_runner()(_until_signal(settings, wire, name, ready))
+    except Fault as fault:
+        _log.error("cannot run", reason=fault.reason, why=fault.message)
+        raise SystemExit(1) from None
+    except Exception as error:
+        _log.error("cannot run", error)
+        raise SystemExit(1) from None
 
 
 async def run(

@@ -14,7 +14,9 @@ class ServiceSettings(BaseSettings):
     Peers are found by `ISTHMUS_<PEER>_ADDRESS`, whether or not a subclass declares the field.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ISTHMUS_", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ISTHMUS_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
 
     listen: str = Field("127.0.0.1:0", description="Address to serve on; port 0 takes a free one.")
     database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL as the run-time role.")
