@@ -6,7 +6,16 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 import pytest
 from isthmus.connectors.postgres import Postgres
-from isthmus.sdk import AuthMethod, BatchId, ConfigurationFailure, Credential, Fenced, Operation, WriteMode
+from isthmus.sdk import (
+    AuthenticationFailure,
+    AuthMethod,
+    BatchId,
+    ConfigurationFailure,
+    Credential,
+    Fenced,
+    Operation,
+    WriteMode,
+)
 from isthmus.sdk.runtime import ReadMode, Session, StepResult
 
 TICKETS = {"tables": [{"name": "tickets", "key": ["id"], "create": True}]}
@@ -236,3 +245,137 @@ async def test_an_unreachable_server_fails_the_check_at_reach(opened, free_port)
 
     assert steps["reach"] is StepResult.FAILED
     assert steps["authenticate"] is StepResult.SKIPPED
+
+
+async def test_rows_without_a_cursor_value_are_read_too(sql, opened):
+    """
+    They come ahead of the others, and a reading that breaks among either loses none.
+    """
+    sql("create table n (id int primary key, at timestamptz)")
+    sql(
+        "insert into n select i, case when i > 12 then timestamptz '2026-01-01' end"
+        " from generate_series(1, 25) i"
+    )
+    settings = {"tables": [{"name": "n", "cursor": "at"}], "page_rows": 5}
+
+    async with opened(settings) as session:
+        pages = await read(session, "n", mode=ReadMode.INCREMENTAL)
+        rests = [
+            await read(session, "n", mode=ReadMode.INCREMENTAL, position=page.position) for page in pages[:5]
+        ]
+
+    assert [record["id"] for record in records(pages)] == list(range(1, 26))
+    for number, rest in enumerate(rests):
+        assert {r["id"] for r in records(pages[: number + 1]) + records(rest)} == set(range(1, 26))
+
+
+async def test_rows_without_a_key_go_to_quarantine(sql, opened):
+    """
+    A row that nothing identifies is told about rather than passed over.
+    """
+    queries = [
+        {"name": "q", "sql": "select nullif(i, 2) as id, i as n from generate_series(1, 3) i", "key": ["id"]}
+    ]
+
+    async with opened({"queries": queries}) as session:
+        pages = await read(session, "q")
+
+    assert [record["id"] for record in records(pages)] == [1, 3]
+    assert [reject.record["n"] for page in pages for reject in page.rejected] == [2]
+
+
+async def test_any_column_name_may_be_read(sql, opened):
+    """
+    A column's name cannot hide the row.
+    """
+    sql('create table n (id int primary key, q int, "to" int); insert into n values (1, 2, 3)')
+
+    async with opened() as session:
+        pages = await read(session, "n")
+
+    assert records(pages) == [{"id": 1, "q": 2, "to": 3}]
+
+
+async def test_two_columns_of_one_name_are_refused(opened):
+    """
+    One of the two values would be lost.
+    """
+    async with opened({"queries": [{"name": "q", "sql": "select 1 as a, 2 as a"}]}) as session:
+        with pytest.raises(ConfigurationFailure, match="two columns a"):
+            await session.streams()
+
+
+async def test_columns_of_every_type_can_be_compared(sql, opened):
+    """
+    JSON and shapes have no equality of their own; equal rows are still not written.
+    """
+    sql("create table t (id int primary key, doc json, place point)")
+    given = [{"id": 1, "doc": {"a": 1}, "place": "(1,2)"}]
+
+    async with opened() as session:
+        await session.write("t", given)
+        again = await session.write("t", given)
+
+    assert (again.unchanged, again.updated) == (1, 0)
+
+
+async def test_a_patch_needs_no_required_columns(sql, opened):
+    """
+    A row that exists is changed; one that does not exist and lacks a required column is refused.
+    """
+    sql("create table t (id int primary key, title text not null, n int); insert into t values (1, 'a', 1)")
+    patches = [{"id": 1, "n": 2}, {"id": 2, "n": 2}]
+
+    async with opened() as session:
+        result = await session.write("t", patches, operations=[Operation.PATCH] * 2)
+
+    assert (result.updated, [reject.index for reject in result.rejected]) == (1, [1])
+    assert sql("select id, title, n from t").fetchall() == [(1, "a", 2)]
+
+
+async def test_delete_mode_deletes(sql, opened):
+    """
+    In delete mode every record is a deletion, whatever its operation.
+    """
+    sql("create table t (id int primary key); insert into t values (1), (2)")
+
+    async with opened() as session:
+        result = await session.write("t", [{"id": 1}, {"id": 3}], mode=WriteMode.DELETE)
+
+    assert (result.deleted, result.unchanged) == (1, 1)
+    assert sql("select id from t").fetchall() == [(2,)]
+
+
+async def test_identity_columns_and_late_constraints(sql, opened):
+    """
+    An identity takes the record's value; a constraint that waits for the commit blames its row.
+    """
+    sql("create table p (id int primary key); insert into p values (1)")
+    sql(
+        "create table t (id int generated always as identity primary key,"
+        " p int references p deferrable initially deferred)"
+    )
+
+    async with opened() as session:
+        result = await session.write("t", [{"id": 7, "p": 1}, {"id": 8, "p": 9}, {"id": 9, "p": 1}])
+
+    assert [reject.index for reject in result.rejected] == [1]
+    assert sql("select id from t order by 1").fetchall() == [(7,), (9,)]
+
+
+@pytest.mark.parametrize("host", ["/var/run/postgresql", "a,b", "h options=-cx"])
+def test_sockets_and_strings_are_no_hosts(opened, host):
+    """
+    A socket would log in as the operating system user of the host.
+    """
+    with pytest.raises(ConfigurationFailure, match="host"):
+        opened({"host": host})
+
+
+async def test_without_a_user_nothing_is_tried(opened):
+    """
+    Neither the environment nor the home folder of the host lends an identity.
+    """
+    with pytest.raises(AuthenticationFailure, match="basic credential"):
+        async with opened(credential=None) as session:
+            await session.streams()

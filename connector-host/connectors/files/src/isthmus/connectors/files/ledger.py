@@ -76,10 +76,7 @@ class Ledger:
             "select token, sequence from positions where flow=? and part=?", where
         ).fetchone()
         token, sequence = found or (0, 0)
-        newest = (
-            self._base.execute("select max(token) from positions where flow=?", where[:1]).fetchone()[0] or 0
-        )
-        if batch.fencing_token < newest:
+        if batch.fencing_token < token:
             raise Fenced
         if batch.fencing_token == token and batch.sequence <= sequence:
             return True

@@ -97,8 +97,15 @@ async def relations(connection: Connection, settings: Settings) -> list[Relation
 
 async def of_query(connection: Connection, query: Query) -> Relation:
     """Describes a query by its columns, without running it."""
-    body = sql.SQL("({}) as q").format(_selecting(query))
+    body = sql.SQL("({}) as isthmus_row").format(_selecting(query))
     columns = await _columns(connection, body)
+    names = [name for name, _ in columns]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        message = (
+            f"Query {query.name} has two columns {twice}, one of which would be lost: rename one with AS."
+        )
+        raise ConfigurationFailure("COLUMN_TWICE", message, path="queries")
     relation = Relation(query.name, body, columns, tuple(query.key), query.cursor, f"Query {query.name}.")
     for column in (*relation.key, *filter(None, [relation.cursor])):
         relation.type_of(column)
@@ -108,9 +115,9 @@ async def of_query(connection: Connection, query: Query) -> Relation:
 async def _of_table(
     connection: Connection, place: tuple[str, str], own: Table | None, key: tuple[str, ...], description: str
 ) -> Relation:
-    body = sql.SQL("{} as q").format(sql.Identifier(*place))
+    body = sql.SQL("{} as isthmus_row").format(sql.Identifier(*place))
     name = own.name if own else place[1] if place[0] == "public" else ".".join(place)
-    return Relation(
+    relation = Relation(
         name=name,
         body=body,
         columns=await _columns(connection, body),
@@ -120,18 +127,21 @@ async def _of_table(
         table=place,
         create=bool(own and own.create),
     )
+    for column in (*relation.key, *filter(None, [relation.cursor])):
+        relation.type_of(column)
+    return relation
 
 
 def _to_create(place: tuple[str, str], table: Table) -> Relation:
     if not table.create or not table.key:
         message = f"There is no table {table.name}: create it, or set `create` and `key` for it."
         raise ConfigurationFailure("TABLE_UNKNOWN", message, path="tables")
-    body = sql.SQL("{} as q").format(sql.Identifier(*place))
+    body = sql.SQL("{} as isthmus_row").format(sql.Identifier(*place))
     return Relation(table.name, body, (), tuple(table.key), "", f"Table {table.name}.", place, create=True)
 
 
 async def _columns(connection: Connection, body: sql.Composable) -> tuple[tuple[str, str], ...]:
-    cursor = await connection.execute(sql.SQL("select q.* from {} limit 0").format(body), ())
+    cursor = await connection.execute(sql.SQL("select isthmus_row.* from {} limit 0").format(body), ())
     described = cursor.description or []
     types = await connection.execute(
         "select format_type(t, null) from unnest(%s::oid[]) with ordinality u(t, n) order by n",

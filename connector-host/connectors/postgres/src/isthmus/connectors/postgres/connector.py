@@ -12,6 +12,7 @@ from isthmus.connectors.postgres.reading import pages
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
 from isthmus.sdk import (
+    AuthenticationFailure,
     AuthMethod,
     Batch,
     Connector,
@@ -36,7 +37,7 @@ class Postgres(Connector[Settings]):
     vendor: ClassVar[str] = "PostgreSQL Global Development Group"
     author: ClassVar[str] = "Isthmus"
     is_built_in: ClassVar[bool] = True
-    auth_methods: ClassVar[tuple[AuthMethod, ...]] = (AuthMethod.BASIC, AuthMethod.NONE)
+    auth_methods: ClassVar[tuple[AuthMethod, ...]] = (AuthMethod.BASIC,)
     allowed_hosts: ClassVar[tuple[str, ...]] = ("{host}",)
 
     def open(self) -> None:
@@ -101,6 +102,9 @@ class Postgres(Connector[Settings]):
 
     async def _connect(self, *, read_only: bool = False) -> Connection:
         settings, credential = self.settings, self.credential
+        if not credential.username:
+            message = "The database needs a user: give the instance a basic credential."
+            raise AuthenticationFailure("CREDENTIAL_MISSING", message)
         self.context.egress.allow(settings.host, settings.port)
         options = f"-c statement_timeout={settings.statement_timeout_seconds * 1000}"
         if read_only:
@@ -109,8 +113,10 @@ class Postgres(Connector[Settings]):
             host=settings.host,
             port=settings.port,
             dbname=settings.database,
-            user=credential.username or None,
+            user=credential.username,
             password=credential.password or None,
+            # What lies in the home folder of the host's account is not the tenant's to use.
+            passfile="/dev/null",
             sslmode=settings.sslmode,
             connect_timeout=_CONNECT_SECONDS,
             application_name="isthmus",

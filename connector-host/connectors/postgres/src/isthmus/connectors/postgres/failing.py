@@ -44,6 +44,9 @@ def failure_of(error: psycopg.Error) -> Failure:
     """Gives the typed failure for an error of the driver; connection strings are never repeated."""
     code = error.sqlstate or ""
     said = (error.diag.message_primary or "").rstrip(".")
+    if code and code not in _CODES and code[:2] not in _CLASSES:
+        text = f"The database failed with {code}: {said}. Repeat later, and look at its log if it stays."
+        return TransientFailure("SYSTEM_FAILED", text)
     kind, reason, text = _CODES.get(code) or _CLASSES.get(code[:2]) or _without_code(error)
     return kind(reason, text.format(said=said))
 

@@ -26,62 +26,105 @@ async def pages(
     share one cursor value are not lost. Each page after it starts behind the
     last row of the one before (keyset paging), so rows that come or go
     meanwhile shift nothing. Without a key the rows come in one go.
+
+    A reading from the beginning gives rows without a cursor value too, ahead of
+    the others, and rows without a key, which nothing could be told apart from.
     """
-    order = tuple(dict.fromkeys(filter(None, (relation.cursor, *relation.key))))
     size = min(rows, limit) if limit else rows
     if not relation.key:
-        async for page in _unordered(connection, relation, size, since):
+        async for page in _unordered(connection, relation, size, _since(relation, since)):
             yield page
         return
-    after = list(resume["after"]) if resume else None
+    place = dict(resume or {})
+    if since is None and not place.get("dated"):
+        async for page in _undated(connection, relation, size, place.get("after")):
+            yield page
+        place = {}
+    after = list(place["after"]) if place else None
+    order = tuple(dict.fromkeys(filter(None, (relation.cursor, *relation.key))))
+    async for found, last in _ordered(connection, relation, order, size, since=since, after=after):
+        yield Page(found, resume={"after": last, "dated": True})
+
+
+async def _undated(
+    connection: Connection, relation: Relation, size: int, after: list[str] | None
+) -> AsyncIterator[Page[dict[str, Any]]]:
+    """Rows that lack a key column, and then those that lack only the cursor."""
+    if after is None:
+        lacking = sql.SQL(" or ").join(sql.SQL("{} is null").format(_column(name)) for name in relation.key)
+        async for page in _unordered(connection, relation, size, (lacking, [])):
+            yield page
+    if relation.cursor and relation.cursor not in relation.key:
+        undated = sql.SQL("{} is null").format(_column(relation.cursor))
+        async for found, last in _ordered(
+            connection, relation, relation.key, size, after=after, where=undated
+        ):
+            yield Page(found, resume={"after": last})
+
+
+async def _ordered(
+    connection: Connection,
+    relation: Relation,
+    order: tuple[str, ...],
+    size: int,
+    *,
+    since: Any = None,
+    after: list[str] | None = None,
+    where: sql.Composable | None = None,
+) -> AsyncIterator[tuple[list[dict[str, Any]], list[str]]]:
+    """Rows by keyset paging, and with each page the values of its last row."""
+    keyed = [sql.SQL("{} is not null").format(_column(name)) for name in relation.key]
+    held = sql.SQL(" and ").join([*keyed, *([where] if where is not None else [])])
     while True:
-        statement, values = _statement(relation, order, size, since, after)
+        first = (sql.SQL("true"), []) if where is not None else _since(relation, since)
+        behind, values = first if after is None else _behind(relation, order, after)
+        conditions = sql.SQL("{} and {}").format(held, behind)
+        statement = _statement(relation, order, size, conditions)
         found = await (await connection.execute(statement, values, prepare=True)).fetchall()
         if not found:
             return
         after = list(found[-1][1:])
-        yield Page([_decode(row[0]) for row in found], resume={"after": after})
+        yield [_decode(row[0]) for row in found], after
         if len(found) < size:
             return
 
 
 async def _unordered(
-    connection: Connection, relation: Relation, size: int, since: Any
+    connection: Connection, relation: Relation, size: int, condition: tuple[sql.Composable, list[Any]]
 ) -> AsyncIterator[Page[dict[str, Any]]]:
-    where, values = _since(relation, since)
-    statement = sql.SQL("select to_jsonb(q)::text from {} where {}").format(relation.body, where)
+    where, values = condition
+    statement = sql.SQL("select to_jsonb(isthmus_row)::text from {} where {}").format(relation.body, where)
     async with connection.transaction(), connection.cursor(name="isthmus_read") as cursor:
         await cursor.execute(statement, values)
         while found := await cursor.fetchmany(size):
             yield Page([_decode(row[0]) for row in found])
 
 
-def _statement(
-    relation: Relation, order: tuple[str, ...], size: int, since: Any, after: list[str] | None
-) -> tuple[sql.Composed, list[Any]]:
-    where, values = _behind(relation, order, after) if after is not None else _since(relation, since)
-    columns = sql.SQL(", ").join(sql.SQL("q.{}::text").format(sql.Identifier(name)) for name in order)
-    ordering = sql.SQL(", ").join(sql.SQL("q.{}").format(sql.Identifier(name)) for name in order)
-    statement = sql.SQL("select to_jsonb(q)::text, {} from {} where {} order by {} limit {}").format(
+def _statement(relation: Relation, order: tuple[str, ...], size: int, where: sql.Composable) -> sql.Composed:
+    columns = sql.SQL(", ").join(sql.SQL("{}::text").format(_column(name)) for name in order)
+    ordering = sql.SQL(", ").join(_column(name) for name in order)
+    return sql.SQL("select to_jsonb(isthmus_row)::text, {} from {} where {} order by {} limit {}").format(
         columns, relation.body, where, ordering, sql.Literal(size)
     )
-    return statement, values
 
 
 def _since(relation: Relation, since: Any) -> tuple[sql.Composable, list[Any]]:
-    if not relation.cursor:
+    if not relation.cursor or (since is None and not relation.key):
         return sql.SQL("true"), []
-    column, kind = sql.Identifier(relation.cursor), _type(relation, relation.cursor)
+    column, kind = _column(relation.cursor), _type(relation, relation.cursor)
     if since is None:
-        # A row without a cursor value could never be told apart from one seen before.
-        return sql.SQL("q.{} is not null").format(column), []
-    return sql.SQL("q.{} >= %s::text::{}").format(column, kind), [str(since)]
+        return sql.SQL("{} is not null").format(column), []
+    return sql.SQL("{} >= %s::text::{}").format(column, kind), [str(since)]
 
 
 def _behind(relation: Relation, order: tuple[str, ...], after: list[str]) -> tuple[sql.Composable, list[Any]]:
-    columns = sql.SQL(", ").join(sql.SQL("q.{}").format(sql.Identifier(name)) for name in order)
+    columns = sql.SQL(", ").join(_column(name) for name in order)
     values = sql.SQL(", ").join(sql.SQL("%s::text::{}").format(_type(relation, name)) for name in order)
     return sql.SQL("({}) > ({})").format(columns, values), list(after)
+
+
+def _column(name: str) -> sql.Composable:
+    return sql.SQL("isthmus_row.{}").format(sql.Identifier(name))
 
 
 def _type(relation: Relation, column: str) -> sql.Composable:

@@ -41,7 +41,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    host: str = Field(min_length=1, description="Host name or address.", examples=["db.example"])
+    host: str = Field(
+        pattern=r"^[A-Za-z0-9.:_-]+$",
+        description="Host name or address; no socket, which would log in as the operating system user.",
+        examples=["db.example"],
+    )
     port: int = Field(default=5432, ge=1, le=65535)
     database: str = Field(min_length=1, description="Name of the database.")
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(

@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.failing import failure_of
-from isthmus.sdk import Batch, ConfigurationFailure, Fenced, Operation
+from isthmus.sdk import Batch, ConfigurationFailure, Fenced, Operation, WriteMode
 from psycopg import sql
 
 _encode = msgspec.json.Encoder().encode
@@ -26,20 +26,27 @@ returning sequence
 _STAGE = "create temporary table if not exists isthmus_stage (place int, doc text) on commit delete rows"
 _UPSERT = """
 with written as (
-    insert into {table} as t ({columns})
+    insert into {table} as t ({columns}) overriding system value
     select {staged} from isthmus_stage s, jsonb_populate_record(null::{table}, s.doc::jsonb) r
-    on conflict ({key}) {resolution}
+    where {wanted} on conflict ({key}) {resolution}
     returning (xmax = 0) as is_new
 )
 select count(*) filter (where is_new), count(*) filter (where not is_new) from written
 """
+_PATCH = """
+update {table} t set {changes}
+from isthmus_stage s, jsonb_populate_record(null::{table}, s.doc::jsonb) r
+where ({held}) = ({given}) and ({before}) is distinct from ({after})
+"""
+# Types that have no equality of their own, and what to compare them as.
+_COMPARED_AS = {"json": "jsonb", "xml": "text", "point": "text", "box": "text", "polygon": "text"}
 _SQL_TYPES = {"boolean": "boolean", "integer": "bigint", "number": "double precision", "string": "text"}
 
 
 async def write(connection: Connection, relation: Relation, batch: Batch[Any]) -> None:
     """Applies a batch and remembers it; a batch that comes again takes no effect.
 
-    Rows that the database refuses are rejected one by one, the others stand.
+    Rows that the database refuses are found by halving and rejected, the others stand.
 
     Raises:
         Fenced: a newer attempt has written this flow.
@@ -47,6 +54,8 @@ async def write(connection: Connection, relation: Relation, batch: Batch[Any]) -
     """
     assert relation.table is not None
     async with connection.transaction():
+        # A constraint that waits for the commit would blame the batch instead of the row.
+        await connection.execute("set constraints all immediate")
         if not await _advance(connection, relation.table[0], batch):
             batch.repeated = True
             return
@@ -54,11 +63,7 @@ async def write(connection: Connection, relation: Relation, batch: Batch[Any]) -
             await _create_table(connection, relation, batch)
         columns = await _writable_columns(connection, relation)
         fitting = _fitting(batch, set(columns), relation.key)
-        try:
-            async with connection.transaction():
-                await _apply(connection, relation, batch, fitting)
-        except (psycopg.DataError, psycopg.IntegrityError):
-            await _apply_one_by_one(connection, relation, batch, fitting)
+        await _apply_by_halves(connection, relation, batch, fitting)
 
 
 async def _advance(connection: Connection, schema: str, batch: Batch[Any]) -> bool:
@@ -162,7 +167,8 @@ def _fitting(batch: Batch[Any], columns: set[str], key: tuple[str, ...]) -> list
 
 
 def _removes(batch: Batch[Any], place: int) -> bool:
-    return bool(batch.operations) and batch.operations[place] == Operation.DELETE
+    told = bool(batch.operations) and batch.operations[place] == Operation.DELETE
+    return told or batch.mode == WriteMode.DELETE
 
 
 async def _apply(
@@ -197,6 +203,7 @@ def _groups(batch: Batch[Any], places: Sequence[int]) -> Iterable[list[int]]:
     groups: dict[object, list[int]] = {}
     for place in places:
         operation = batch.operations[place] if batch.operations else Operation.UPSERT
+        operation = Operation.DELETE if _removes(batch, place) else operation
         fields = tuple(sorted(batch.records[place])) if operation == Operation.PATCH else ()
         groups.setdefault((operation, fields), []).append(place)
     return groups.values()
@@ -220,30 +227,71 @@ async def _upsert(
     assert relation.table is not None
     await _stage(connection, batch, places)
     given = sorted({name for place in places for name in batch.records[place]})
+    changing = [name for name in given if name not in relation.key]
+    table = sql.Identifier(*relation.table)
+    patched = 0
+    wanted: sql.Composable = sql.SQL("true")
+    if batch.operations and batch.operations[places[0]] == Operation.PATCH:
+        # A row that lacks columns the table requires can change another, and never be inserted.
+        patched = await _patch(connection, relation, changing)
+        wanted = sql.SQL("not exists (select from {} t where ({}) = ({}))").format(
+            table, _joined("t.{}", relation.key), _joined("r.{}", relation.key)
+        )
     statement = sql.SQL(_UPSERT).format(
-        table=sql.Identifier(*relation.table),
+        table=table,
         staged=_joined("r.{}", given),
         columns=_joined("{}", given),
         key=_joined("{}", relation.key),
-        resolution=_resolution([name for name in given if name not in relation.key]),
+        wanted=wanted,
+        resolution=_resolution(relation, changing),
     )
     try:
         row = await (await connection.execute(statement)).fetchone()
     except psycopg.errors.InvalidColumnReference as error:
         message = f"Table {'.'.join(relation.table)} needs a unique index on {', '.join(relation.key)}."
         raise ConfigurationFailure("UNIQUE_INDEX_MISSING", message) from error
-    return (row[0], row[1]) if row is not None else (0, 0)
+    return (row[0], row[1] + patched) if row is not None else (0, patched)
 
 
-def _resolution(changing: Sequence[str]) -> sql.Composable:
+async def _patch(connection: Connection, relation: Relation, changing: Sequence[str]) -> int:
+    """Changes the given columns of rows that exist; gives how many differed."""
+    assert relation.table is not None
+    if not changing:
+        return 0
+    changes = sql.SQL(", ").join(sql.SQL("{0} = r.{0}").format(sql.Identifier(name)) for name in changing)
+    statement = sql.SQL(_PATCH).format(
+        table=sql.Identifier(*relation.table),
+        changes=changes,
+        held=_joined("t.{}", relation.key),
+        given=_joined("r.{}", relation.key),
+        before=_compared(relation, "t", changing),
+        after=_compared(relation, "r", changing),
+    )
+    return (await connection.execute(statement)).rowcount
+
+
+def _resolution(relation: Relation, changing: Sequence[str]) -> sql.Composable:
     """Writes a row only when something in it differs."""
     if not changing:
         return sql.SQL("do nothing")
     return sql.SQL("do update set {} where ({}) is distinct from ({})").format(
         sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing),
-        _joined("t.{}", changing),
-        _joined("excluded.{}", changing),
+        _compared(relation, "t", changing),
+        _compared(relation, "excluded", changing),
     )
+
+
+def _compared(relation: Relation, row: str, names: Sequence[str]) -> sql.Composable:
+    kinds = dict(relation.columns)
+    return sql.SQL(", ").join(
+        sql.SQL("{}.{}{}").format(sql.SQL(row), sql.Identifier(name), _cast(kinds.get(name, "")))
+        for name in names
+    )
+
+
+def _cast(kind: str) -> sql.Composable:
+    other = _COMPARED_AS.get(kind)
+    return sql.SQL("::{}").format(sql.SQL(other)) if other else sql.SQL("")
 
 
 async def _delete(
@@ -267,17 +315,24 @@ def _joined(pattern: str, names: Iterable[str]) -> sql.Composable:
     return sql.SQL(", ").join(sql.SQL(pattern).format(sql.Identifier(name)) for name in names)
 
 
-async def _apply_one_by_one(
+async def _apply_by_halves(
     connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
 ) -> None:
-    """Finds the records that the database refuses, when it refused the batch as a whole."""
-    for place in places:
+    """Halves what the database refuses, until the rows to blame stand alone and are rejected."""
+    waiting = [places] if places else []
+    while waiting:
+        part = waiting.pop()
         try:
             async with connection.transaction():
-                await _apply(connection, relation, batch, [place])
+                await _apply(connection, relation, batch, part)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
+            middle = len(part) // 2
+            if middle:
+                waiting += [part[middle:], part[:middle]]
+                continue
             failure = failure_of(error)
-            batch.reject_at(place, failure.message, reason=failure.reason, path=error.diag.column_name or "")
+            path = error.diag.column_name or ""
+            batch.reject_at(part[0], failure.message, reason=failure.reason, path=path)
 
 
 __all__ = ["write"]
