@@ -367,9 +367,10 @@ class RegistryServiceServicer:
     def RegisterHost(self, request, context):
         """Tells the registry that a host runs; called by hosts at start and every few seconds.
 
-        A host that has not called for `expire_after` counts as gone.
+        A host that has not called before the answer's `expire_time` counts as gone.
 
-        Errors: none of its own.
+        Errors:
+        NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

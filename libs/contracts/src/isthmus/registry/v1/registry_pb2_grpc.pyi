@@ -179,9 +179,10 @@ class RegistryServiceStub:
     RegisterHost: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RegisterHostRequest, _registry_pb2.RegisterHostResponse]
     """Tells the registry that a host runs; called by hosts at start and every few seconds.
 
-    A host that has not called for `expire_after` counts as gone.
+    A host that has not called before the answer's `expire_time` counts as gone.
 
-    Errors: none of its own.
+    Errors:
+      NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
     """
     DeregisterHost: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeregisterHostRequest, _registry_pb2.DeregisterHostResponse]
     """Tells the registry that a host stops; called by hosts while draining; repeating is safe.
@@ -353,9 +354,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     RegisterHost: _aio.UnaryUnaryMultiCallable[_registry_pb2.RegisterHostRequest, _registry_pb2.RegisterHostResponse]  # type: ignore[assignment]
     """Tells the registry that a host runs; called by hosts at start and every few seconds.
 
-    A host that has not called for `expire_after` counts as gone.
+    A host that has not called before the answer's `expire_time` counts as gone.
 
-    Errors: none of its own.
+    Errors:
+      NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
     """
     DeregisterHost: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeregisterHostRequest, _registry_pb2.DeregisterHostResponse]  # type: ignore[assignment]
     """Tells the registry that a host stops; called by hosts while draining; repeating is safe.
@@ -632,9 +634,10 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.RegisterHostResponse, _abc.Awaitable[_registry_pb2.RegisterHostResponse]]:
         """Tells the registry that a host runs; called by hosts at start and every few seconds.
 
-        A host that has not called for `expire_after` counts as gone.
+        A host that has not called before the answer's `expire_time` counts as gone.
 
-        Errors: none of its own.
+        Errors:
+          NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
         """
 
     @_abc_1.abstractmethod

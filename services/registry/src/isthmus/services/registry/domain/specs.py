@@ -11,7 +11,7 @@ from isthmus.services.registry.domain.schema import schema_trouble
 from isthmus.services.registry.domain.semver import is_version
 
 CONNECTOR_ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
-_ANYTHING = {"type": "object", "additionalProperties": False}
+_NOTHING = {"type": "object", "additionalProperties": False}
 _LARGEST_SCHEMA = 256 * 1024
 
 
@@ -45,7 +45,7 @@ def stored_spec(document: str) -> Spec:
     return Spec(
         connector_id=told["connectorId"],
         version=told["version"],
-        schema=json.loads(told.get("configurationSchema") or "null") or _ANYTHING,
+        schema=json.loads(told["configurationSchema"]) if told.get("configurationSchema") else _NOTHING,
         digest=told.get("buildDigest") or hashlib.sha256(document.encode()).hexdigest(),
         is_built_in=bool(told.get("isBuiltIn")),
         document=document,

@@ -1,0 +1,124 @@
+"""Calls connector hosts for checks and discoveries, past hosts that are gone."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc.aio
+from isthmus.connector.v1 import connector_pb2, connector_pb2_grpc
+from isthmus.kit import fault_from_rpc_error
+from isthmus.resilience.faults import Fault
+from isthmus.services.registry.domain.model import EVERYBODY, HUB, Host
+from isthmus.services.registry.hosts import Hosts, unavailable
+
+_Answer = TypeVar("_Answer")
+
+_TRIES = 3
+_HOST_IS_GONE = frozenset({"PEER_UNREACHABLE", "CALL_CANCELLED", "DRAINING", "STARTING"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be probed: whose connector, and with which configuration."""
+
+    owner: str
+    connector_id: str
+    binding: connector_pb2.Binding
+
+    @classmethod
+    def hub(cls) -> "Target":
+        """Return the record store."""
+        return cls(EVERYBODY, HUB, connector_pb2.Binding(instance_id=HUB))
+
+
+class Prober:
+    """Speaks the connector contract to whichever host serves a target.
+
+    Args:
+        hosts: Finds hosts.
+        channel: Gives the channel to an address; calls on it act for the caller's tenant.
+        limit: Seconds an external system may take.
+    """
+
+    def __init__(self, hosts: Hosts, channel: Callable[[str], grpc.aio.Channel], limit: float) -> None:
+        self._hosts = hosts
+        self._channel = channel
+        self._limit = limit
+
+    async def check(self, target: Target) -> AsyncIterator[connector_pb2.CheckStep]:
+        """Try a target and yield the steps as they end.
+
+        Raises:
+            Fault: `HOST_UNAVAILABLE`, or what the host answered.
+        """
+        request = connector_pb2.CheckRequest(binding=target.binding)
+        for _ in range(_TRIES):
+            host = await self._host(target)
+            has_begun = False
+            try:
+                async for response in self._stub(host).Check(request, timeout=self._limit):
+                    has_begun = True
+                    yield response.step
+            except grpc.aio.AioRpcError as error:
+                fault = _passed_on(error, target)
+                if has_begun or fault.reason != "HOST_UNAVAILABLE":
+                    raise fault from error
+                await self._hosts.forget(host)
+            else:
+                return
+        raise unavailable(target.connector_id)
+
+    async def discover(
+        self, target: Target, page_size: int, page_token: str
+    ) -> connector_pb2.DiscoverResponse:
+        """List a target's streams.
+
+        Raises:
+            Fault: `HOST_UNAVAILABLE`, or what the host answered.
+        """
+        request = connector_pb2.DiscoverRequest(
+            binding=target.binding, page_size=page_size, page_token=page_token
+        )
+        return await self._through(target, lambda stub: stub.Discover(request, timeout=self._limit))
+
+    async def describe_hub(self) -> connector_pb2.ConnectorSpec:
+        """Ask the record store what it is.
+
+        Raises:
+            Fault: `HOST_UNAVAILABLE`.
+        """
+        request = connector_pb2.DescribeRequest()
+        answer = await self._through(Target.hub(), lambda stub: stub.Describe(request))
+        return answer.spec
+
+    async def _through(
+        self,
+        target: Target,
+        call: "Callable[[connector_pb2_grpc.ConnectorServiceAsyncStub], Awaitable[_Answer]]",
+    ) -> _Answer:
+        for _ in range(_TRIES):
+            host = await self._host(target)
+            try:
+                return await call(self._stub(host))
+            except grpc.aio.AioRpcError as error:
+                fault = _passed_on(error, target)
+                if fault.reason != "HOST_UNAVAILABLE":
+                    raise fault from error
+                await self._hosts.forget(host)
+        raise unavailable(target.connector_id)
+
+    async def _host(self, target: Target) -> Host:
+        if target.connector_id == HUB:
+            return self._hosts.hub()
+        return await self._hosts.resolve(target.owner, target.connector_id)
+
+    def _stub(self, host: Host) -> "connector_pb2_grpc.ConnectorServiceAsyncStub":
+        return connector_pb2_grpc.ConnectorServiceStub(self._channel(host.address))
+
+
+def _passed_on(error: grpc.aio.AioRpcError, target: Target) -> Fault:
+    fault = fault_from_rpc_error(error)
+    return unavailable(target.connector_id) if fault.reason in _HOST_IS_GONE else fault
+
+
+__all__ = ["Prober", "Target"]
