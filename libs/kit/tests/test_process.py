@@ -6,6 +6,7 @@ import sys
 
 import grpc.aio
 import pytest
+import uvloop
 from google.protobuf import struct_pb2
 from isthmus.connector.v1 import connector_pb2 as pb
 from isthmus.connector.v1 import connector_pb2_grpc as rpc
@@ -20,6 +21,7 @@ from isthmus.kit import (
     deadline,
     fault_from_rpc_error,
     metrics,
+    run,
 )
 from isthmus.kit.channel import Caller
 from isthmus.kit.principal import correlated
@@ -149,6 +151,35 @@ async def test_service_is_migrated_wired_and_fed(settings, serving):
         event = await asyncio.wait_for(came, 15)
 
     assert event.subject == "n1"
+
+
+def test_service_works_on_the_loop_of_production(settings):
+    """
+    Database and bus work on uvloop, which `serve` uses.
+    """
+    came = []
+
+    async def main():
+        arrived = asyncio.Event()
+
+        async def handle(conn, event):
+            came.append((await conn.execute(text("SELECT current_setting('isthmus.tenant')"))).scalar())
+            arrived.set()
+
+        async def wire(chassis):
+            async with chassis.db.tenant("tnt_loop") as conn:
+                event = DomainEvent("tnt_loop", "note", "written", "n1", struct_pb2.Struct())
+                await chassis.outbox.add(conn, event)
+            return Wiring(consumers=[Consumer("loop", ["isthmus.v1.tnt_loop.>"], handle)])
+
+        task = asyncio.create_task(run(settings, wire, name="notes"))
+        await asyncio.wait_for(arrived.wait(), 15)
+        task.cancel()
+        await asyncio.wait({task})
+
+    uvloop.run(main())
+
+    assert came == ["tnt_loop"]
 
 
 async def test_missing_setting_is_named(serving):

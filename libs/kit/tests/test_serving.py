@@ -359,6 +359,36 @@ async def test_drain_finishes_what_is_in_hand(connector, mesh_key, bearer, servi
     assert ended.reason == "DRAINING"
 
 
+async def test_one_connection_cannot_take_all(connector, stub, bearer):
+    """
+    However many streams a caller opens on a connection, at most a hundred run; the rest waits or is refused.
+    """
+    running, most, full, leave = 0, 0, asyncio.Event(), asyncio.Event()
+
+    async def check(request, context):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 100:
+            full.set()
+        await leave.wait()
+        running -= 1
+        yield pb.CheckResponse()
+
+    connector.check = check
+    await stub.Describe(pb.DescribeRequest(), metadata=bearer())
+    calls = [stub.Check(pb.CheckRequest(), metadata=bearer()) for _ in range(150)]
+    reads = [asyncio.ensure_future(call.read()) for call in calls]
+    await full.wait()
+    await asyncio.sleep(0.1)
+    leave.set()
+    answers = await asyncio.gather(*reads, return_exceptions=True)
+    refused = {answer.code() for answer in answers if isinstance(answer, grpc.aio.AioRpcError)}
+
+    assert most == 100
+    assert refused <= {grpc.StatusCode.UNAVAILABLE}
+
+
 async def test_call_without_deadline_gets_one():
     """
     A caller who forgets the deadline cannot hold a call for ever.

@@ -83,6 +83,7 @@ class Engine:
         await self._health.draining()
         if self._server is not None:
             stopping = asyncio.ensure_future(self._server.stop(self._settings.drain_seconds))
+            self._guard.cancel_streams("/grpc.")
             await asyncio.wait({stopping}, timeout=min(_STREAM_GRACE, self._settings.drain_seconds / 2))
             self._guard.cancel_streams()
             await stopping

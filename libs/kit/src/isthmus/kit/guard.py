@@ -59,13 +59,13 @@ class Guard:
     def __init__(self, authenticator: Authenticator, *, unary_limit: float = _UNARY_LIMIT) -> None:
         self._authenticator = authenticator
         self._unary_limit = unary_limit
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams: dict[asyncio.Task[Any], str] = {}
         self._draining = False
 
-    def cancel_streams(self) -> None:
-        """End the streams still open; each caller is told to come back."""
+    def cancel_streams(self, prefix: str = "/") -> None:
+        """End the streams still open whose method begins like that; each caller is told to come back."""
         self._draining = True
-        for task in list(self._streams):
+        for task in [task for task, method in self._streams.items() if method.startswith(prefix)]:
             task.cancel()
 
     def wrap(self, method: str, permission: str, handler: Any) -> Any:
@@ -100,7 +100,7 @@ class Guard:
             started = time.perf_counter()
             task = asyncio.current_task()
             assert task is not None
-            self._streams.add(task)
+            self._streams[task] = method
             try:
                 await self._admit(permission, context, None)
                 answers = inner(_checked(request), context)
@@ -118,7 +118,7 @@ class Guard:
             except Exception as error:
                 await self._refuse(method, context, error, started)
             finally:
-                self._streams.discard(task)
+                self._streams.pop(task, None)
             _measure(method, "OK", started)
 
         return behaviour

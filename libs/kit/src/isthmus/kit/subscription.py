@@ -16,7 +16,7 @@ from isthmus.kit.logs import logger, safe_text
 from isthmus.kit.metrics import counter
 from isthmus.kit.principal import acting_for, correlated
 from isthmus.kit.trace import HEADER as TRACE_HEADER
-from isthmus.kit.trace import continue_trace
+from isthmus.kit.trace import consuming
 from isthmus.resilience.faults import RetryLater
 from nats import errors
 from nats.js import api
@@ -118,8 +118,9 @@ class Subscription:
             await self._set_aside(message, "EVENT_UNREADABLE")
             return
         headers = message.headers or {}
-        continue_trace(headers.get(TRACE_HEADER, ""))
-        with correlated(headers.get(CORRELATION_HEADER, event.id)), acting_for(event.tenant_id):
+        trace = consuming(f"consume {self._consumer.durable}", headers.get(TRACE_HEADER, ""))
+        correlation = correlated(headers.get(CORRELATION_HEADER, event.id))
+        with trace, correlation, acting_for(event.tenant_id):
             try:
                 await self._apply(event)
             except Exception as error:

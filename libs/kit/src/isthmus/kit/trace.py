@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 HEADER = "traceparent"
@@ -14,6 +16,27 @@ _traceparent: ContextVar[str] = ContextVar("isthmus_traceparent", default="")
 def continue_trace(traceparent: str) -> None:
     """Make the caller's trace the current one; a malformed header is ignored."""
     _traceparent.set(traceparent if _SHAPE.fullmatch(traceparent) else "")
+
+
+@contextmanager
+def consuming(what: str, traceparent: str) -> Iterator[None]:
+    """Work on a message inside the trace of whoever sent it; a span of its own when tracing is on.
+
+    Args:
+        what: Name of the span, for example `consume monitoring-executions`.
+        traceparent: The message's W3C header, or empty.
+    """
+    continue_trace(traceparent)
+    if _SDK not in sys.modules:
+        yield
+        return
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    parent = TraceContextTextMapPropagator().extract({HEADER: traceparent} if traceparent else {})
+    tracer = trace.get_tracer("isthmus")
+    with tracer.start_as_current_span(what, context=parent, kind=trace.SpanKind.CONSUMER):
+        yield
 
 
 def current_traceparent() -> str:
@@ -33,4 +56,4 @@ def current_trace_id() -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
 
-__all__ = ["HEADER", "continue_trace", "current_trace_id", "current_traceparent"]
+__all__ = ["HEADER", "consuming", "continue_trace", "current_trace_id", "current_traceparent"]
