@@ -336,3 +336,18 @@ async def test_silent_system_is_given_up(server):
 
     with pytest.raises(TransientFailure, match="silent"):
         await client(server, read_seconds=0.05).get("/items")
+
+
+async def test_stand_in_for_the_network_is_taken():
+    """
+    Authors may test with the mock transport of httpx instead of a server.
+    """
+    import httpx
+
+    context = Context(
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, json={"at": request.url.path}))
+    )
+    with context.active():
+        api = Api("http://acme.example/api")
+
+    assert (await api.get("/items")).body == {"at": "/api/items"}

@@ -1,7 +1,7 @@
 """Records as dictionaries, their keys and the order of their cursors."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 KEY_SEPARATOR = "\u001f"
 _MISSING = object()
+_SHORTEST_MOMENT = len("2026-01-01T00:00:00Z")
 _NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
 
 
@@ -92,9 +93,36 @@ def cursor_order(value: Any) -> tuple[int, Any]:
 
 def later(one: Any, other: Any) -> Any:
     """The greater of two cursor values; None counts as least."""
-    if one is None or other is None:
-        return other if one is None else one
-    return other if cursor_order(other) > cursor_order(one) else one
+    return greatest((other,), one)
+
+
+def greatest(values: Iterable[Any], start: Any = None) -> Any:
+    """The greatest of many cursor values, `start` included; None where there is none."""
+    best, order = start, None if start is None else cursor_order(start)
+    for value in values:
+        if value is None or (type(value) is type(best) and value == best):
+            continue
+        # Most values are moments of one form, whose texts compare as the moments do.
+        if _same_form(value, best):
+            if value > best:
+                best, order = value, None
+            continue
+        order = order or (None if best is None else cursor_order(best))
+        candidate = cursor_order(value)
+        if order is None or candidate > order:
+            best, order = value, candidate
+    return best
+
+
+def _same_form(value: Any, best: Any) -> bool:
+    if (
+        type(value) is not str
+        or type(best) is not str
+        or len(value) != len(best)
+        or len(value) < _SHORTEST_MOMENT
+    ):
+        return False
+    return value[-1] == best[-1] == "Z" and value[10] == best[10] == "T" and value[19] == best[19]
 
 
 def _moment(value: datetime) -> datetime:

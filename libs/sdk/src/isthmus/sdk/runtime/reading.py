@@ -13,7 +13,7 @@ from isthmus.sdk.declared import hints_of
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure
 from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Operation, Position, ReadMode, Stream
 from isthmus.sdk.page import Page, ReadReject
-from isthmus.sdk.records import as_dict, at_path, key_of, later
+from isthmus.sdk.records import as_dict, at_path, greatest, key_of
 from isthmus.sdk.runtime.failing import failure_from
 from pydantic import TypeAdapter, ValidationError
 
@@ -216,6 +216,9 @@ class Reading:
             records.append(entry[0])
             keys.append(entry[1])
             deletions += number >= deleted_from
+        if self.stream.cursor_field:
+            seen = (at_path(record, self.stream.cursor_field) for record in records)
+            self._progress.top = greatest(seen, self._progress.top)
         whole = self._cut(records, keys)
         operations = None
         if deletions:
@@ -247,8 +250,6 @@ class Reading:
         except TypeError as error:
             rejected.append(ReadReject(record, "RECORD_INVALID", f"The record cannot travel: {error}."))
             return None
-        if self.stream.cursor_field:
-            self._progress.top = later(self._progress.top, at_path(entry, self.stream.cursor_field))
         return entry, key
 
 
