@@ -26,7 +26,7 @@ from isthmus.local.home import Home
 from isthmus.local.leftovers import clear_away, remember
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
-from isthmus.local.supervisor import Supervisor
+from isthmus.local.supervisor import Supervisor, say
 from isthmus.local.units import BackendUnit, ForkedUnit, Kind
 
 __all__ = ["AlreadyRunning", "Launcher", "main"]
@@ -90,29 +90,35 @@ class Launcher:
         from isthmus.local.preload import preload
 
         began = time.monotonic()
-        self._report({"step": "starting back ends and loading code"})
+        self._step("starting back ends and loading code")
         gc.disable()
         code = preload(self._options.services)
         yield from _together(self._supervisor.start(self._backends()), code)
         environment = self._environment = Environment(self._home, self._options, self._servers)
         # From here on the children share every page that nobody writes to.
         gc.freeze()
-        self._report({"step": "preparing the database"})
+        self._step("preparing the database")
         yield from self._furnish_database(environment)
-        self._report({"step": "starting services"})
+        self._step("starting services")
         yield from self._supervisor.start(self._services(environment))
         self._open_control()
-        self._report({"step": "making tenant and connectors known"})
+        self._step("making tenant and connectors known")
         new_key = ""
         if "identity" in self._options.services:
             new_key = yield from self._introduce(environment)
         self._publish(environment)
         self._remember()
-        self._report({"ready": round(time.monotonic() - began, 2), "api_key": new_key})
+        seconds = round(time.monotonic() - began, 2)
+        say(f"ready after {seconds} s")
+        self._report({"ready": seconds, "api_key": new_key})
+
+    def _step(self, what: str) -> None:
+        say(what)
+        self._report({"step": what})
 
     def _failed(self, why: str) -> int:
         self._report({"failed": why})
-        _say(why)
+        say(why)
         return 1
 
     def _backends(self) -> list[BackendUnit]:
@@ -295,11 +301,6 @@ def _host(connector: str, ready: Callable[[int], None]) -> None:
     from isthmus.local.programs import host_code
 
     host_code()(connector, ready)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
-    sys.stderr.flush()
 
 
 def main() -> int:

@@ -4,12 +4,13 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from isthmus.local.backends.base import BackendFailed, Steps
 from isthmus.local.units import Kind, State, Unit
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "say"]
 
 _PAUSE = 0.01
 _FIRST_WAIT = 0.2
@@ -139,7 +140,7 @@ class Supervisor:
         watched.state = State.WAITING
         watched.trouble = why
         watched.steps = None
-        _say(f"{why}; next try in {wait:.1f} s")
+        say(f"{why}; next try in {wait:.1f} s")
 
     def _stop_kind(self, kind: Kind) -> Steps:
         units = [watched for watched in self._watched.values() if watched.unit.kind is kind]
@@ -152,11 +153,12 @@ class Supervisor:
             if time.monotonic() > deadline:
                 for watched in units:
                     if watched.unit.alive:
-                        _say(f"{watched.unit.name} did not stop within {_GRACE[kind]:.0f} s and is killed")
+                        say(f"{watched.unit.name} did not stop within {_GRACE[kind]:.0f} s and is killed")
                         watched.unit.kill()
             yield
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
+def say(text: str) -> None:
+    """Write a line with the time into the launcher's log."""
+    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {text}\n")
     sys.stderr.flush()
