@@ -5,6 +5,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,7 @@ import nats
 import psycopg
 import pytest
 from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres, start_all
+from isthmus.local.logs import rotate
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,13 @@ async def test_nats_refuses_strangers(backends):
         await nats.connect(url, allow_reconnect=False)
 
 
+def _eventually(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
 def _vault(server, method, path, body=None):
     request = urllib.request.Request(f"{server.address}/v1/{path}", method=method)
     request.add_header("X-Vault-Token", server.token)
@@ -127,6 +136,19 @@ def test_openbao_writes_an_audit_log_without_secrets(backends):
 
     assert "secret/data/hidden" in log
     assert "plain-as-day" not in log
+
+
+def test_openbao_goes_on_in_a_new_audit_log(backends):
+    """
+    After a rotation everything is in one of the two files.
+    """
+    server = backends[2]
+    rotate(server.audit_log, 0)
+    server.reopen_audit_log()
+    _eventually(server.audit_log.exists)
+    _vault(server, "POST", "secret/data/later", {"data": {}})
+
+    assert "secret/data/later" in server.audit_log.read_text()
 
 
 def test_secrets_are_private(backends, home):

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.ports import PortBook, free_port
-from isthmus.local.child import Child, RotatingLog, errand
+from isthmus.local.child import Child, errand
 from isthmus.local.control import ControlSocket, tell
 from isthmus.local.home import Home
+from isthmus.local.logs import RotatingLog, empty
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
 from isthmus.local.supervisor import Supervisor
@@ -156,6 +157,21 @@ def test_logs_rotate_without_losing_a_line(tmp_path):
     assert lines == [f"line {number:04}" for number in range(40 - len(lines), 40)]
     assert len(lines) >= 20
     assert not (tmp_path / "log.3").exists()
+
+
+def test_full_logs_of_others_are_emptied_in_place(tmp_path):
+    """
+    A writer that keeps its file open goes on in an empty one, and the old lines are kept once.
+    """
+    path = tmp_path / "log"
+    with path.open("a") as writer:
+        writer.write("old\n")
+        writer.flush()
+        empty(path, 3)
+        writer.write("new\n")
+
+    assert path.read_text() == "new\n"
+    assert (tmp_path / "log.1").read_text() == "old\n"
 
 
 def test_crashed_units_are_started_again(supervisor, unit):

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import gc
-import io
 import json
 import os
 import signal
@@ -14,60 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.local.backends.base import BackendFailed, Steps, dies_with_parent
+from isthmus.local.logs import RotatingLog
 
-__all__ = ["Child", "RotatingLog", "errand"]
+__all__ = ["Child", "errand"]
 
 _PR_SET_NAME = 15
-_LARGEST_LOG = 10 * 1024 * 1024
-_KEPT_LOGS = 3
-
-
-class RotatingLog(io.TextIOBase):
-    """Standard output and error of a process, kept in files of limited size.
-
-    Only the process itself writes to its file, so it also changes files without losing a line.
-    """
-
-    def __init__(self, path: Path, largest: int = _LARGEST_LOG, kept: int = _KEPT_LOGS) -> None:
-        super().__init__()
-        self._path = path
-        self._largest = largest
-        self._kept = kept
-        self._size = 0
-        self._open()
-
-    def writable(self) -> bool:
-        """Say that it is for writing."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Append a text at once, to a new file when the old one is full."""
-        data = text.encode(errors="backslashreplace")
-        if self._size + len(data) > self._largest:
-            self._rotate()
-        self._size += len(data)
-        while data:
-            data = data[os.write(2, data) :]
-        return len(text)
-
-    def _open(self) -> None:
-        target = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for standard in (1, 2):
-            os.dup2(target, standard)
-        if target > 2:
-            os.close(target)
-        self._size = self._path.stat().st_size
-
-    def _rotate(self) -> None:
-        for number in range(self._kept - 1, 0, -1):
-            older = self._numbered(number)
-            if older.exists():
-                older.replace(self._numbered(number + 1))
-        self._path.replace(self._numbered(1))
-        self._open()
-
-    def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
 
 
 class Child:

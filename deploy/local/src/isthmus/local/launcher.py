@@ -24,6 +24,7 @@ from isthmus.local.control import ControlSocket
 from isthmus.local.environment import Environment, Servers
 from isthmus.local.home import Home
 from isthmus.local.leftovers import clear_away, remember
+from isthmus.local.logs import empty, rotate
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
 from isthmus.local.supervisor import Supervisor, say
@@ -36,6 +37,7 @@ _START_SECONDS = 90.0
 _STOP_SECONDS = 15.0
 _LOG_CHECK_SECONDS = 30.0
 _LARGEST_LOG = 20 * 1024 * 1024
+_LARGEST_AUDIT_LOG = 100 * 1024 * 1024
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -101,6 +103,7 @@ class Launcher:
         yield from self._furnish_database(environment)
         self._step("starting services")
         yield from self._supervisor.start(self._services(environment))
+        gc.enable()
         self._open_control()
         self._step("making tenant and connectors known")
         new_key = ""
@@ -217,12 +220,13 @@ class Launcher:
         return {"ok": True}
 
     def _shorten_logs(self) -> None:
-        """Keep the logs of back ends short; they write to the same open file for ever, so it is emptied."""
+        """Keep what the back ends write short."""
         for backend in (self._servers.postgres, self._servers.nats, self._servers.openbao):
-            if backend is not None and backend.log.exists() and backend.log.stat().st_size > _LARGEST_LOG:
-                older = backend.log.with_name(f"{backend.log.name}.1")
-                older.write_bytes(backend.log.read_bytes())
-                os.truncate(backend.log, 0)
+            if backend is not None:
+                empty(backend.log, _LARGEST_LOG)
+        openbao = self._servers.openbao
+        if openbao is not None and rotate(openbao.audit_log, _LARGEST_AUDIT_LOG):
+            openbao.reopen_audit_log()
 
     # Beginning and end
 

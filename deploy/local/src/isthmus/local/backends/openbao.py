@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import signal
 import subprocess
 from collections.abc import Generator
 from http.client import HTTPException
@@ -77,6 +78,11 @@ class EmbeddedOpenBao(Backend):
     def token(self) -> str:
         """The services' token."""
         return self.token_file.read_text().strip()
+
+    def reopen_audit_log(self) -> None:
+        """Let the server begin a new file after the old one was renamed."""
+        if self.alive and self.process is not None:
+            self.process.send_signal(signal.SIGHUP)
 
     def starting(self) -> Steps:
         """Start by steps; when they end, it is unsealed and the services' token is valid."""

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -14,13 +15,14 @@ from typing import Annotated, Any
 import typer
 from isthmus.client.cli.output import Format, Output, emit
 from isthmus.client.problem import Problem
-from isthmus.local.commands.common import console, is_running, local_home
+from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
 from isthmus.local.home import Home
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
 
 __all__ = ["register"]
 
+_OTHER_START_SECONDS = 60.0
 _EMBEDDED = "`embedded` takes an address back."
 
 
@@ -72,6 +74,7 @@ def up(
     """
     home = local_home(ctx)
     if is_running(home):
+        _await_other(home)
         _show({"home": str(home.root), "already_running": True}, output)
         return
     _prepare(home)
@@ -90,6 +93,20 @@ def up(
     _show(_await_ready(home, launcher), output)
     if foreground:
         raise typer.Exit(_stay(launcher))
+
+
+def _await_other(home: Home) -> None:
+    """Wait for a start that somebody else has begun."""
+    deadline = time.monotonic() + _OTHER_START_SECONDS
+    with working("somebody else is starting it …"):
+        while ask_status(home) is None:
+            if not is_running(home):
+                message = f"The start under way has failed: look into {home.logs} and try again."
+                raise Problem("START_FAILED", message)
+            if time.monotonic() > deadline:
+                message = f"The launcher {launcher_pid(home)} is stuck: run `isthmus down` and try again."
+                raise Problem("LAUNCHER_SILENT", message)
+            time.sleep(0.1)
 
 
 def _prepare(home: Home) -> None:
