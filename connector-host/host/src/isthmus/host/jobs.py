@@ -29,14 +29,16 @@ class Jobs:
     Args:
         tools: What executions work with.
         host_id: Told to scheduling.
+        stopping: Set when the process has to stop. Loops look at it in every round, because a library
+            in between may swallow a cancellation.
     """
 
-    def __init__(self, tools: Tools, host_id: str) -> None:
+    def __init__(self, tools: Tools, host_id: str, stopping: asyncio.Event) -> None:
         self._tools = tools
         self._host_id = host_id
         self._slots = asyncio.Semaphore(tools.settings.executions)
         self._running: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
+        self._stopping = stopping
 
     @property
     def running(self) -> int:
@@ -80,7 +82,7 @@ class Jobs:
         return True
 
     async def stop(self) -> None:
-        """Pull no more and let the executions in progress come to their next position."""
+        """Wait until the executions in progress have come to their next position, but not for long."""
         self._stopping.set()
         if self._running:
             limit = self._tools.settings.stop_seconds + 2.0
@@ -128,15 +130,13 @@ class Jobs:
 
     async def _has_room(self) -> bool:
         """Wait until another execution may be taken; False when the host stops first."""
-        room = asyncio.create_task(self._slots.acquire())
-        stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({room, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if room.done():
-            self._slots.release()
-            return not self._stopping.is_set()
-        room.cancel()
-        return False
+        while self._slots.locked() and not self._stopping.is_set():
+            stopping = asyncio.create_task(self._stopping.wait())
+            try:
+                await asyncio.wait({*self._running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+        return not self._stopping.is_set()
 
     async def _fetched(self, subscription: Any) -> list[Any]:
         """One job, or none after a while; a consumer that is gone is noticed then."""

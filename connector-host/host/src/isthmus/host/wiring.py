@@ -54,7 +54,7 @@ class Host:
         resolver = Resolver(control, Leases(control, host_id))
         reports = Reports(control)
         preparing = Preparing(control, resolver, Plans(control), patience=settings.patience_seconds)
-        jobs = Jobs(Tools(backend, control, preparing, reports, settings), host_id)
+        jobs = Jobs(Tools(backend, control, preparing, reports, settings), host_id, chassis.draining)
         registration = Registration(
             control,
             backend.spec,
