@@ -58,12 +58,13 @@ async def steps(stub: Any, binding: connector.Binding) -> dict[str, connector.Ch
     return {answer.step.step: answer.step async for answer in stub.Check(request)}
 
 
+async def drained(call: Any) -> list[Any]:
+    return [answer async for answer in call]
+
+
 async def refused(call: Any) -> Any:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
-        if hasattr(call, "__aiter__"):
-            [answer async for answer in call]
-        else:
-            await call
+        await (drained(call) if hasattr(call, "__aiter__") else call)
     return fault_from_rpc_error(failure.value)
 
 
@@ -185,7 +186,7 @@ async def test_reading_goes_on_behind_a_position(stub):
     The position of a batch starts the next reading right behind it.
     """
     request = connector.ReadRequest(binding=BINDING, stream="numbers", mode=connector.READ_MODE_FULL)
-    first = [answer.batch async for answer in stub.Read(request) if answer.HasField("batch")][0]
+    first = (await drained(stub.Read(request)))[0].batch
     request.position.CopyFrom(first.position)
 
     rest = [answer.batch async for answer in stub.Read(request) if answer.HasField("batch")]

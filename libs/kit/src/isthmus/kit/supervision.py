@@ -15,6 +15,7 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 _HEALTHY_AFTER = 5.0
 _BROKEN_AFTER = 3
+_CANCEL_AGAIN = 1.0
 
 _log = logger(__name__)
 _failures = counter("isthmus.task.failures", "Failures of supervised tasks")
@@ -39,9 +40,12 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait until each has ended."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending:
+            # Once is not enough: `asyncio.wait_for` of Python 3.11 can swallow a cancellation.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
         self._tasks.clear()
 
     async def _keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
