@@ -1,7 +1,8 @@
-"""The connector of the style guide, run as written against a local server."""
+"""The connector of the README, run as written against a local server."""
 
-import importlib.util
 import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ PATIENCE = Limits(retry=RetryLimits(attempts=3, first_wait=0))
 
 
 def _load():
-    spec = importlib.util.spec_from_file_location("acme_example", Path(__file__).with_name("acme.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The first Python block of the README, as a module."""
+    readme = Path(__file__).parents[1] / "README.md"
+    code = readme.read_text().split("```python\n", 1)[1].split("```", 1)[0]
+    module = types.ModuleType("acme_of_the_readme")
+    sys.modules[module.__name__] = module
+    exec(compile(code, str(readme), "exec"), module.__dict__)
     return module.Acme
 
 

@@ -351,3 +351,23 @@ async def test_stand_in_for_the_network_is_taken():
         api = Api("http://acme.example/api")
 
     assert (await api.get("/items")).body == {"at": "/api/items"}
+
+
+@pytest.mark.parametrize(("fresh", "failure"), [("new-t0ken", None), ("old-t0ken", AuthenticationFailure)])
+async def test_refused_credential_is_renewed_once(server, fresh, failure):
+    """
+    A token that expired in mid-stream costs one renewal and one repetition; the same token again costs none.
+    """
+    server.on("/items", lambda r: {"ok": True} if r.headers["authorization"] == "Bearer new-t0ken" else 401)
+    api = client(server, credential=Credential("bearer", "old-t0ken"))
+
+    async def renew():
+        return Credential("bearer", fresh)
+
+    api.context.renew = renew
+    if failure is None:
+        assert (await api.get("/items")).body == {"ok": True}
+    else:
+        with pytest.raises(failure):
+            await api.get("/items")
+    assert len(server.requests) == (2 if failure is None else 1)

@@ -26,20 +26,6 @@ class Stats:
     not_modified: bool = False
     bytes_read: int = 0
 
-    def copy(self) -> "Stats":
-        """The counts as they stand now."""
-        return Stats(self.api_calls, self.retries, self.throttled, self.not_modified, self.bytes_read)
-
-    def since(self, earlier: "Stats") -> "Stats":
-        """What was added after `earlier` was taken."""
-        return Stats(
-            self.api_calls - earlier.api_calls,
-            self.retries - earlier.retries,
-            self.throttled - earlier.throttled,
-            self.not_modified,
-            self.bytes_read - earlier.bytes_read,
-        )
-
 
 class Place:
     """Where the paging of the reading in progress stands.
@@ -94,12 +80,18 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     egress: Egress = field(default_factory=OpenEgress)
     credential: Credential = field(default_factory=Credential)
-    stats: Stats = field(default_factory=Stats)
+    renew: Callable[[], Awaitable[Credential]] | None = None
     transport: "httpx.AsyncBaseTransport | None" = None
     secrets: set[str] = field(default_factory=set)
     tenant_id: str = ""
-    refusals: "list[Reply]" = field(default_factory=list)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    _stats: Stats = field(default_factory=Stats)
+
+    @property
+    def stats(self) -> Stats:
+        """The counts of the reading or write in progress; several may share one session."""
+        present = WORK.get()
+        return present.stats if present is not None else self._stats
 
     def redact(self, text: str) -> str:
         """The text with stars in place of every secret of this session."""
@@ -115,6 +107,15 @@ class Context:
             _CURRENT.reset(token)
 
 
+@dataclass
+class Work:
+    """One reading or write: what it asked of the system, and the refusals that nobody looked at yet."""
+
+    stats: Stats = field(default_factory=Stats)
+    refusals: "list[Reply]" = field(default_factory=list)
+
+
+WORK: ContextVar[Work | None] = ContextVar("isthmus_sdk_work", default=None)
 _CURRENT: ContextVar[Context | None] = ContextVar("isthmus_sdk_context", default=None)
 PLACE: ContextVar[Place | None] = ContextVar("isthmus_sdk_place", default=None)
 

@@ -16,7 +16,7 @@ from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.exchange import Exchange, NotSent
 from isthmus.sdk.api.paging import Paging, paging_of, walk
 from isthmus.sdk.api.reply import Reply
-from isthmus.sdk.context import current_context
+from isthmus.sdk.context import WORK, current_context
 from isthmus.sdk.failures import ConfigurationFailure, Failure, RateLimited, TransientFailure
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
@@ -60,7 +60,9 @@ class Api:
         self.context = current_context()
         self._base = _base(base_url)
         self._headers = dict(headers or {})
-        given = auth or _auth(bearer, basic) or Auth.of(self.context.credential)
+        own = auth or _auth(bearer, basic)
+        self._leased = own is None
+        given = own or Auth.of(self.context.credential)
         self.context.secrets.update({reveal(bearer), reveal(basic[1]) if basic else ""} - {""})
         self._exchange = Exchange(self.context, self._base, given, verify)
         self._bucket = _bucket(rate)
@@ -137,6 +139,8 @@ class Api:
             sent["Idempotency-Key"] = idempotency_key
         safe = (method in _IDEMPOTENT or bool(idempotency_key)) if idempotent is None else idempotent
         reply = await self._repeated(method, url, sent, content, safe=safe)
+        if reply.raw_status == 401 and await self._renewed():
+            reply = await self._repeated(method, url, sent, content, safe=safe)
         if reply.not_modified:
             self.context.stats.not_modified = True
             return reply
@@ -144,7 +148,9 @@ class Api:
             return reply
         if method in {"GET", "HEAD"} or reply.raw_status not in REFUSALS:
             raise failure_of(reply.raw_status, reply.url, reply.headers, method)
-        self.context.refusals.append(reply)
+        work = WORK.get()
+        if work is not None:
+            work.refusals.append(reply)
         return reply
 
     async def pages(
@@ -215,6 +221,17 @@ class Api:
         if isinstance(outcome, Failure):
             raise outcome
         return outcome
+
+    async def _renewed(self) -> bool:
+        """Takes a fresh credential, once for each request that was refused; False where there is none."""
+        if not self._leased or self.context.renew is None:
+            return False
+        credential = await self.context.renew()
+        self.context.secrets.update(credential.secrets())
+        changed = credential != self.context.credential
+        self.context.credential = credential
+        self._exchange.auth = Auth.of(credential)
+        return changed
 
     async def _tried(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None

@@ -29,7 +29,7 @@ class Exchange:
     def __init__(self, context: "Context", base: httpx.URL, auth: Auth, verify: bool) -> None:
         self._context = context
         self._base = base
-        self._auth = auth
+        self.auth = auth
         self._verify = verify
         self._client: httpx.AsyncClient | None = None
 
@@ -92,8 +92,8 @@ class Exchange:
     ) -> Reply:
         self._context.egress.allow(url.host, _port(url))
         request = self._open().build_request(
-            method, url.copy_merge_params(dict(self._auth.params)) if self._auth.params else url,
-            headers={**headers, **self._auth.headers}, content=content,
+            method, url.copy_merge_params(dict(self.auth.params)) if self.auth.params else url,
+            headers={**headers, **self.auth.headers}, content=content,
         )  # fmt: skip
         self._context.stats.api_calls += 1
         response = await self._open().send(request, stream=True, follow_redirects=False)

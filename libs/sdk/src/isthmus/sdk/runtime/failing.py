@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from isthmus.sdk.connector import Connector
-from isthmus.sdk.context import Context
+from isthmus.sdk.context import WORK, Context, Work
 from isthmus.sdk.failures import Failure
 
 
@@ -20,13 +20,18 @@ async def failure_from(connector: Connector[Any], context: Context, error: Excep
 
 
 @asynccontextmanager
-async def failing(connector: Connector[Any], context: Context) -> AsyncIterator[None]:
+async def failing(
+    connector: Connector[Any], context: Context, work: Work | None = None
+) -> AsyncIterator[None]:
     """Runs the connector's code; everything it raises comes out as a failure.
 
     The original exception is not chained, because its text may quote records or secrets.
     """
+    token = WORK.set(work)
     try:
         with context.active():
             yield
     except Exception as error:
         raise await failure_from(connector, context, error) from None
+    finally:
+        WORK.reset(token)

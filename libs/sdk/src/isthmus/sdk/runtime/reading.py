@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.sdk.connector import Connector
-from isthmus.sdk.context import PLACE, Context, Place, Stats
+from isthmus.sdk.context import PLACE, WORK, Context, Place, Stats, Work
 from isthmus.sdk.declared import hints_of
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure
 from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Operation, Position, ReadMode, Stream
@@ -109,7 +109,7 @@ class Reading:
         self._mode = mode
         self._progress = _Progress.load(position, mode, ordered=stream.ordered)
         self._last = position or Position()
-        self._started = context.stats.copy()
+        self._work = Work()
         self._state = copy.deepcopy(self._progress.kept)
         self._handed: asyncio.Queue[tuple[Page[Any] | None, dict[str, Any] | None]] = asyncio.Queue(1)
         self._held: Page[Any] | None = None
@@ -120,7 +120,7 @@ class Reading:
     @property
     def stats(self) -> Stats:
         """What this reading asked of the system so far."""
-        return self._context.stats.since(self._started)
+        return self._work.stats
 
     @property
     def position(self) -> Position:
@@ -166,6 +166,7 @@ class Reading:
     async def _pump(self) -> None:
         """Drives the connector's generator in one task, one page ahead of the taker."""
         PLACE.set(self._place)
+        WORK.set(self._work)
         try:
             with self._context.active():
                 async with aclosing(self._connector.receive_data(self.stream, **self._given())) as pages:

@@ -1,7 +1,7 @@
 """One open connector: settings validated, clients made, streams at hand."""
 
 import inspect
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -51,6 +51,7 @@ class Session:
         limits: Bounds for everything the session does.
         egress: Decides about connections; by default only configured hosts are open.
         transport: Stands in for the network in tests.
+        renew: Gives a fresh credential when the system refused the present one; asked once a request.
         tenant_id: On whose behalf; connectors to shared ground, such as folders, keep tenants apart by it.
 
     Raises:
@@ -66,6 +67,7 @@ class Session:
         limits: Limits | None = None,
         egress: Egress | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        renew: Callable[[], Awaitable[Credential]] | None = None,
         tenant_id: str = "",
     ) -> None:
         credential = credential or Credential()
@@ -77,6 +79,7 @@ class Session:
             credential=credential,
             transport=transport,
             secrets={*credential.secrets(), *secrets_in(settings)},
+            renew=renew,
             tenant_id=tenant_id,
         )
         self.connector = cls(settings, credential, self.context)

@@ -6,7 +6,7 @@ from typing import Any
 
 from isthmus.sdk.answers import failure_of
 from isthmus.sdk.connector import Connector
-from isthmus.sdk.context import Context
+from isthmus.sdk.context import Context, Stats, Work
 from isthmus.sdk.declared import batch_model
 from isthmus.sdk.model import BatchId, Operation, Stream, WriteMode
 from isthmus.sdk.page import Batch, Rejected, reject_of
@@ -59,18 +59,17 @@ async def write_batch(
         primary_key=tuple(primary_key) or stream.primary_key,
     )
     _fill(batch, batch_model(stream.writer) if stream.writer else None, records, keys, operations or ())
-    before = context.stats.copy()
-    context.refusals.clear()
+    work = Work()
     if batch.records:
-        async with failing(connector, context):
+        async with failing(connector, context, work):
             await connector.send_data(stream, batch)
-            _refuse_unseen(context)
-    return _result(batch, context, before)
+            _refuse_unseen(work)
+    return _result(batch, context, work.stats)
 
 
-def _refuse_unseen(context: Context) -> None:
+def _refuse_unseen(work: Work) -> None:
     """A refusal that the connector did not look at must not pass for a written record."""
-    unseen = next((reply for reply in context.refusals if not reply.examined), None)
+    unseen = next((reply for reply in work.refusals if not reply.examined), None)
     if unseen is not None:
         raise failure_of(unseen.raw_status, unseen.url, unseen.headers, "A write to")
 
@@ -101,8 +100,7 @@ def _fill(
     batch.operations = [operations[index] for index in indexes] if operations else ()
 
 
-def _result(batch: Batch[Any], context: Context, before: Any) -> WriteResult:
-    used = context.stats.since(before)
+def _result(batch: Batch[Any], context: Context, used: Stats) -> WriteResult:
     refused = len({reject.index for reject in batch.rejected} & set(batch.indexes))
     told = batch.created + batch.updated + batch.unchanged + batch.deleted
     rest = max(0, len(batch.records) - refused - told)

@@ -34,7 +34,7 @@ class NistOscal(Connector[Settings]):
     def open(self) -> None:
         """Makes the client, or finds the allowed folder."""
         self.api = Api(self.settings.url) if self.settings.url else None
-        self.root = Root.from_environment() if self.settings.path else None
+        self.root = Root.from_environment(self.context.tenant_id) if self.settings.path else None
 
     @source(key="id")
     async def controls(self, state: dict[str, Any]) -> AsyncIterator[Page[Control]]:
@@ -70,7 +70,7 @@ class NistOscal(Connector[Settings]):
         return Catalogue(decode_json(raw, where), where)
 
     def _file(self) -> bytes:
-        root = self.root or Root.from_environment()
+        root = self.root or Root.from_environment(self.context.tenant_id)
         descriptor = root.open(root.find(self.settings.path)[0])
         try:
             size = os.fstat(descriptor).st_size
