@@ -7,6 +7,7 @@ from isthmus.kit import Database
 from isthmus.kit.db import migrating, provision
 from isthmus.kit.db.migrating import migrate
 from isthmus.kit.errors import fault_of
+from isthmus.kit.janitor import Janitor
 from isthmus.resilience import faults
 from sqlalchemy import exc, text
 
@@ -266,3 +267,29 @@ async def test_schema_from_the_future_is_refused(urls, db, sample, tmp_path):
 
     with pytest.raises(faults.Precondition, match="0001"):
         await migrate(db, urls.owner_url, tmp_path)
+
+
+async def test_janitor_removes_the_old_and_keeps_the_rest(db):
+    """
+    Sent messages go after a day, remembered events and answers later; what waits is never touched.
+    """
+    rows = {
+        "outbox (tenant_id, id, subject, body, sent_at)": "'s', '{}', now() - interval '2 days'",
+        "inbox (tenant_id, event_id, consumer, handled_at)": "'', now() - interval '10 days'",
+        "idempotency (tenant_id, request_id, rpc, fingerprint, created_at)": (
+            "'', '', now() - interval '8 days'"
+        ),
+    }
+    async with db.system() as conn:
+        for target, old in rows.items():
+            fresh = old.split("now()")[0] + ("NULL" if target.startswith("outbox") else "now()")
+            for key, values in (("old", old), ("fresh", fresh)):
+                await conn.execute(text(f"INSERT INTO {target} VALUES ('tnt_a', '{key}', {values})"))
+    await Janitor(db).sweep()
+    async with db.system() as conn:
+        left = [
+            (await conn.execute(text(f"SELECT {key} FROM {table}"))).scalars().all()
+            for table, key in (("outbox", "id"), ("inbox", "event_id"), ("idempotency", "request_id"))
+        ]
+
+    assert left == [["fresh"]] * 3

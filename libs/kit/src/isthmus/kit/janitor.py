@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from isthmus.kit.db.database import Database
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 _EVERY_SECONDS = 600.0
 
@@ -33,17 +33,15 @@ class Janitor:
         """Remove what is old enough now."""
         for table, condition in _RULES.items():
             async with self._db.system() as conn:
-                if (
-                    await conn.execute(text("SELECT to_regclass(:table)"), {"table": table})
-                ).scalar() is None:
-                    continue
-                # Table and condition are the constants above.
-                await conn.execute(
-                    text(
-                        f"DELETE FROM {table} WHERE ctid IN "  # noqa: S608 - constants above
-                        f"(SELECT ctid FROM {table} WHERE {condition} LIMIT {_LIMIT})"
-                    )
-                )
+                found = await conn.execute(text("SELECT to_regclass(:table)"), {"table": table})
+                if found.scalar() is not None:
+                    await conn.execute(_removal(table, condition))
+
+
+def _removal(table: str, condition: str) -> TextClause:
+    """Both arguments are the constants above."""
+    old = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {_LIMIT}"  # noqa: S608
+    return text(f"DELETE FROM {table} WHERE ctid IN ({old})")  # noqa: S608
 
 
 __all__ = ["Janitor"]
