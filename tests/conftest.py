@@ -1,0 +1,123 @@
+"""A whole mesh, started as a user starts it and asked through its own command line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared"))
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it answered."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class LocalMesh:
+    """A mesh in a folder of its own."""
+
+    home: Path
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120) -> Done:
+        """Runs `isthmus` and gives how it ended, whatever that is."""
+        command = [sys.executable, "-m", "isthmus.client.cli", "--home", str(self.home), *arguments]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "240", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *arguments: str, **options: Any) -> Done:
+        """Runs `isthmus` and insists on success."""
+        done = self.run(*arguments, **options)
+        assert done.code == 0, f"isthmus {' '.join(arguments)} ended with {done.code}\n{done.out}\n{done.err}"
+        return done
+
+    def answer(self, *arguments: str, **options: Any) -> Any:
+        """Runs `isthmus … --output json` and gives what it answered."""
+        return self.ok(*arguments, "--output", "json", **options).json
+
+    def apply(self, text: str, **options: Any) -> Any:
+        """Applies documents given as text."""
+        file = self.home / "applied.yaml"
+        file.write_text(text)
+        return self.answer("apply", "-f", str(file), **options)
+
+    def pid(self, process: str) -> int:
+        """Gives the process id of a service, host or back end."""
+        found = {item["name"]: item["pid"] for item in self.answer("status")["processes"]}
+        return int(found[process])
+
+    @property
+    def files(self) -> Path:
+        """Folder of files of the first tenant."""
+        profile = json.loads((self.home / "cli.json").read_text())
+        folder = self.home / "files" / profile["tenant_id"]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def started() -> Iterator[LocalMesh]:
+    """Starts a mesh and stops it in the end; on failure its logs are shown."""
+    # Outside pytest's own folders, which the unprivileged user of PostgreSQL could not enter.
+    home = Path(tempfile.mkdtemp(prefix="isthmus-mesh-"))
+    mesh = LocalMesh(home)
+    try:
+        mesh.ok("up")
+        yield mesh
+    finally:
+        mesh.run("down")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mesh() -> Iterator[LocalMesh]:
+    """Gives a mesh that tests share and none of them breaks."""
+    yield from started()
+
+
+@pytest.fixture
+def own_mesh() -> Iterator[LocalMesh]:
+    """Gives a mesh that one test may break."""
+    yield from started()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Gives the folder of public data files; tests that need it skip where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"the public data files are not at {SHARED}; set ISTHMUS_SHARED")
+    return SHARED
+
+
+@pytest.fixture
+def vendor() -> Iterator[Any]:
+    """Gives a vendor's HTTP interface."""
+    from isthmus.testing.vendor import running_vendor
+
+    with running_vendor() as answering:
+        yield answering
