@@ -49,13 +49,8 @@ class State:
 
     def all(self, kind: Kind) -> dict[str, Held]:
         """Gives everything of a kind by name."""
-        return {
-            "Credential": self.credentials,
-            "Instance": self.instances,
-            "Mapping": self.mappings,
-            "Flow": self.flows,
-            "Subscription": self.subscriptions,
-        }[kind]
+        held: dict[str, Held] = getattr(self, f"{kind.lower()}s")
+        return held
 
     def forget(self, kind: Kind) -> None:
         """Makes the next question about a kind go to the mesh again."""
