@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from isthmus.client.problem import Problem, problem_from
 from isthmus.records.v1 import records_pb2
 from isthmus.scheduling.v1 import scheduling_pb2
 
-__all__ = ["Check", "Run", "checks", "counted", "lend_audit_log", "run_all", "variables"]
+__all__ = ["Check", "Run", "checks", "lend_audit_log", "run_all", "variables"]
 
 _POLL_SECONDS = 0.1
 _LONGEST_SECONDS = 120.0
@@ -132,11 +132,6 @@ def checks(mesh: Mesh, stream: str = "policy_posture") -> list[Check]:
     request = records_pb2.QueryRecordsRequest(stream=stream)
     found = [_check(record.data) for record in pages(mesh.records.QueryRecords, request, "records")]
     return sorted(found, key=lambda check: (check.status != "fail", check.policy, check.requirement))
-
-
-def counted(items: Iterable[Check], status: str) -> int:
-    """Counts checks of one status."""
-    return sum(1 for item in items if item.status == status)
 
 
 def _check(data: str) -> Check:

@@ -203,11 +203,12 @@ class Launcher:
 
     def _start_host(self, connector: str) -> dict[str, Any]:
         from isthmus.local.preload import connector_class, connector_names
+        from isthmus.local.programs import HUB
 
         name = f"host-{connector}"
         if self._supervisor.has(name):
             return {"ok": True}
-        if connector_class(connector) is None:
+        if connector != HUB and connector_class(connector) is None:
             return {
                 "ok": False,
                 "error": f"No connector {connector} is installed; there are {connector_names()}.",

@@ -1,6 +1,7 @@
 """Which services there are, and how to get hold of their code without running it."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -8,7 +9,7 @@ from importlib import import_module
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
 
-__all__ = ["SERVICES", "ServiceCode", "host_code", "service_code"]
+__all__ = ["HUB", "SERVICES", "ServiceCode", "host_code", "service_code"]
 
 SERVICES = (
     "identity",
@@ -22,6 +23,8 @@ SERVICES = (
     "gateway",
 )
 """All services; those that others ask first come first."""
+HUB = "hub"
+"""The connector that the records service itself serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def host_code() -> Callable[[str, Callable[[int], None]], None]:
     from isthmus.kit import serve
 
     def work(connector: str, ready: Callable[[int], None]) -> None:
-        chosen = settings(connector=connector)
-        host = host_class(chosen)
+        chosen = settings(connector=connector, upstream=_upstream(connector))
+        host = host_class()
 
         def listening(port: int) -> None:
             host.ready(port)
@@ -74,3 +77,8 @@ def host_code() -> Callable[[str, Callable[[int], None]], None]:
         serve(chosen, host.wire, name=f"host-{connector}", ready=listening)
 
     return work
+
+
+def _upstream(connector: str) -> str:
+    """The hub's connector runs already, in the records service; every other one runs in its host."""
+    return os.environ["ISTHMUS_RECORDS_ADDRESS"] if connector == HUB else ""

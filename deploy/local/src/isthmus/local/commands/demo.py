@@ -15,7 +15,7 @@ from isthmus.client.manifest import apply as apply_documents
 from isthmus.client.manifest.state import State
 from isthmus.client.problem import ExitCode, Problem, problem_from
 from isthmus.local.commands.common import console, local_home
-from isthmus.local.demo import Check, Run, checks, counted, lend_audit_log, run_all, variables
+from isthmus.local.demo import Check, Run, checks, lend_audit_log, run_all, variables
 from isthmus.local.home import Home
 from isthmus.scheduling.v1 import scheduling_pb2
 from rich.table import Table
@@ -118,7 +118,7 @@ def _try_network(mesh: Mesh, folder: Path) -> str:
 def _show(runs: list[Run], found: list[Check], kev: str, files: Path) -> None:
     where = console()
     table = Table(title="What was collected", title_justify="left", box=None, pad_edge=False)
-    table.add_column("FLOW")
+    table.add_column("FLOW", no_wrap=True)
     for heading in ("READ", "MAPPED", "WRITTEN", "UNCHANGED", "LEFT OUT", "QUARANTINED"):
         table.add_column(heading, justify="right")
     table.add_column("STATUS")
@@ -151,15 +151,16 @@ def _show(runs: list[Run], found: list[Check], kev: str, files: Path) -> None:
 
 def _show_checks(found: list[Check]) -> None:
     where = console()
-    failed = counted(found, "fail")
-    where.print(f"\n{len(found)} hardening checks: {counted(found, 'pass')} passed, {failed} failed")
+    failed = [check for check in found if check.status == "fail"]
+    passed = [check.requirement for check in found if check.status == "pass"]
+    where.print(f"\n{len(found)} hardening checks: {len(passed)} passed, {len(failed)} failed")
     table = Table(box=None, pad_edge=False)
-    for heading in ("CHECK", "RESULT", "EVIDENCE"):
-        table.add_column(heading)
-    for check in found:
-        colour = "red" if check.status == "fail" else "green"
-        table.add_row(check.requirement, f"[{colour}]{check.status}[/{colour}]", check.evidence)
+    table.add_column("FAILED CHECK", style="red", no_wrap=True)
+    table.add_column("EVIDENCE", overflow="fold")
+    for check in failed:
+        table.add_row(check.requirement, check.evidence)
     where.print(table)
+    where.print(f"[green]passed:[/green] {', '.join(passed)}")
 
 
 def _as_dicts(runs: list[Run], found: list[Check], kev: str) -> dict[str, Any]:

@@ -57,6 +57,9 @@ class RegistryPeer:
         The job waits in its queue for as long as it takes.
         """
         request = registry_pb2.ResolveHostRequest(instance_id=instance_id)
+        if instance_id == HUB:
+            # Asked for as an instance the hub is where records are written; jobs want a host that reads it.
+            request = registry_pb2.ResolveHostRequest(connector_id=HUB)
         try:
             async with self._slots:
                 with acting_for(tenant_id):

@@ -135,7 +135,7 @@ async def delete_flow(conn: AsyncConnection, tenant_id: str, flow_id: str) -> No
 async def _delete(conn: AsyncConnection, tenant_id: str, flow_id: str, *tables: str) -> None:
     for table in tables:
         await conn.execute(
-            text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id AND flow_id = :flow_id"),  # noqa: S608 - fixed names
+            text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id AND flow_id = :flow_id"),
             {"tenant_id": tenant_id, "flow_id": flow_id},
         )
 

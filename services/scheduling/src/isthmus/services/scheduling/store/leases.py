@@ -69,7 +69,7 @@ _COMMIT = text(f"""
                AND (excluded.is_complete OR NOT checkpoints.is_complete))
     )
     SELECT lease_expire_time, stop, counts_before, flow FROM held
-""")  # noqa: S608 - parts of this module
+""")
 _END = text("""
     UPDATE executions SET status = :status, counts_before = CAST(:before AS jsonb), counts_live = '{}',
         counts_durable = '{}', failures = failures + :counted, idle_stops = :idle_stops,

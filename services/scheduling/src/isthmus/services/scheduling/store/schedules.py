@@ -46,11 +46,11 @@ _DUE = text(f"""
     FROM schedules s {_JOINED} CROSS JOIN LATERAL (SELECT {_CAN_RUN} AS run) can
     WHERE s.is_active AND s.next_execution_time <= :now AND (s.skips_missed OR can.run)
     ORDER BY s.next_execution_time LIMIT :limit FOR UPDATE OF s SKIP LOCKED
-""")  # noqa: S608 - parts of this module
+""")
 _TRIGGERED = text(f"""
     SELECT s.*, to_jsonb(f) AS flow FROM schedules s {_JOINED}
     WHERE s.tenant_id = :tenant_id AND s.event_trigger = :event_type AND s.is_active ORDER BY s.schedule_id
-""")  # noqa: S608 - parts of this module
+""")
 _TICKED = text("""
     UPDATE schedules SET next_execution_time = :next_time,
         last_execution_time = COALESCE(CAST(:started AS timestamptz), last_execution_time)
@@ -65,10 +65,10 @@ _WAIT = text("""
 """)
 _READY = text(f"""
     SELECT DISTINCT s.tenant_id, s.flow_id FROM waiting s {_JOINED} WHERE {_CAN_RUN} LIMIT :limit
-""")  # noqa: S608 - parts of this module
+""")
 _IS_READY = text(f"""
     SELECT EXISTS (SELECT FROM flows f WHERE f.tenant_id = :tenant_id AND f.flow_id = :flow_id AND {_CAN_RUN})
-""")  # noqa: S608 - parts of this module
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ async def delete_schedule(conn: AsyncConnection, tenant_id: str, schedule_id: st
     """Remove a schedule and the start that waits for it."""
     for table in ("waiting", "schedules"):
         await conn.execute(
-            text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id"),  # noqa: S608 - fixed names
+            text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id"),
             {"tenant_id": tenant_id, "schedule_id": schedule_id},
         )
 
