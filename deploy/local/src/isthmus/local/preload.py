@@ -27,7 +27,13 @@ _HEAVY = (
     "isthmus.host.__main__",
     "isthmus.host.local",
     "isthmus.identity.v1.identity_pb2_grpc",
+    "isthmus.kit.db.migrating",
     "isthmus.kit.engine",
+    "isthmus.kit.identity",
+    "isthmus.kit.janitor",
+    "isthmus.kit.relay",
+    "isthmus.kit.subscription",
+    "isthmus.kit.vault",
     "isthmus.registry.v1.registry_pb2_grpc",
     "isthmus.sdk.runtime",
     "joserfc.jwk",
@@ -38,6 +44,8 @@ _HEAVY = (
     "psycopg_pool",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.ext.asyncio",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.h11_impl",
     "uvloop",
 )
 
