@@ -73,7 +73,8 @@ class Relay:
             self._waiting_for = ""
             if not full:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._outbox.added.wait(), _POLL_SECONDS)
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._outbox.added.wait()
 
     async def _wait_out(self, error: Exception) -> None:
         """Pause during an outage, which is logged once; other failures are the supervisor's."""

@@ -108,8 +108,10 @@ class Subscription:
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.wait({work}, timeout=_FINISH_SECONDS)
-            work.cancel()
+            try:
+                await asyncio.wait({work}, timeout=_FINISH_SECONDS)
+            finally:
+                work.cancel()
             raise
 
     async def _handle(self, message: Any) -> None:

@@ -15,7 +15,7 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 _HEALTHY_AFTER = 5.0
 _BROKEN_AFTER = 3
-_CANCEL_AGAIN = 1.0
+_CANCEL_AGAIN = 2.0
 
 _log = logger(__name__)
 _failures = counter("isthmus.task.failures", "Failures of supervised tasks")
