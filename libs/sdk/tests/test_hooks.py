@@ -16,11 +16,21 @@ from isthmus.sdk import (
     Page,
     Secret,
     Stream,
+    TransientFailure,
     action,
     destination,
     source,
 )
-from isthmus.sdk.runtime import Capability, Credential, ReadMode, Session, StepResult, WriteMode, spec_of
+from isthmus.sdk.runtime import (
+    Capability,
+    Credential,
+    Position,
+    ReadMode,
+    Session,
+    StepResult,
+    WriteMode,
+    spec_of,
+)
 from isthmus.testing.http_server import Answer
 from pydantic import BaseModel, SecretStr
 
@@ -329,3 +339,28 @@ async def test_reject_of_a_stranger_is_refused():
 
     with pytest.raises(DataFailure, match="not part of this batch"):
         batch.reject({"id": 1}, "no")
+
+
+async def test_generator_that_cancels_itself_does_not_hang():
+    """
+    Whoever reads is told, instead of waiting for ever.
+    """
+
+    class Quitter(Desk):
+        @source()
+        async def quits(self):
+            """Gives up."""
+            yield Page([{"id": 1}])
+            raise asyncio.CancelledError
+
+    async with Session(Quitter, {}) as session, asyncio.timeout(5):
+        with pytest.raises(TransientFailure, match="cancelled its own reading"):
+            _ = [page async for page in await session.read("quits")]
+
+
+def test_position_has_a_limit():
+    """
+    State that grows without end is told about before it is stored.
+    """
+    with pytest.raises(DataFailure, match="keep less state"):
+        Position({"state": "x" * 70_000}).encode()

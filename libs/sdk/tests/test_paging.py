@@ -1,7 +1,7 @@
 """Every way of paging against a server that has a known number of records."""
 
 import pytest
-from isthmus.sdk import Api, ConfigurationFailure, DataFailure
+from isthmus.sdk import Api, ConfigurationFailure, Credential, DataFailure
 from isthmus.sdk.api import (
     CursorToken,
     DeltaLink,
@@ -14,7 +14,7 @@ from isthmus.sdk.api import (
     records_of,
 )
 from isthmus.sdk.api.paging import link_of
-from isthmus.sdk.context import Context
+from isthmus.sdk.context import PLACE, Context, Place
 from isthmus.testing.http_server import Answer
 
 SIZE = 3
@@ -200,3 +200,38 @@ def test_link_header_in_all_spellings(header, link):
     Commas in addresses, several relations, unquoted words.
     """
     assert link_of(header, "next") == link
+
+
+@pytest.mark.parametrize("link", ["/api/items?page=2", "?page=2", "items?page=2", "{url}/api/items?page=2"])
+async def test_links_may_be_relative(server, link):
+    """
+    A link is resolved against what was asked for, as RFC 3986 says.
+    """
+    with Context().active():
+        api = Api(f"{server.url}/api")
+    pages = {"": {"items": [1], "next": link.format(url=server.url)}, "2": {"items": [2]}}
+    server.on("/api/items", lambda request: pages[request.query.get("page", "")])
+
+    assert [body["items"] async for body in api.pages("/items", follow="next")] == [[1], [2]]
+
+
+async def test_key_in_a_next_link_stays_out_of_the_position(server):
+    """
+    Systems that repeat the key in their links do not get it into what is stored.
+    """
+    place = Place()
+    context = Context(credential=Credential("api_key", "k3y-secret", query_param="key"))
+    with context.active():
+        api = Api(server.url)
+    server.on(
+        "/items",
+        lambda r: {"next": None if "page" in r.query else f"{server.url}/items?page=2&key=k3y-secret"},
+    )
+    token = PLACE.set(place)
+    try:
+        _ = [body async for body in api.pages("/items", follow="next") if "k3y" in str(place.at)]
+    finally:
+        PLACE.reset(token)
+
+    assert [request.query["key"] for request in server.requests] == ["k3y-secret"] * 2
+    assert "k3y" not in str(place.at)

@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from isthmus.sdk.failures import ConfigurationFailure
+from isthmus.sdk.failures import ConfigurationFailure, DataFailure
 
 POSITION_SCHEMA_VERSION = 1
+LARGEST_POSITION = 64 * 1024
 CONTRACT_VERSION = 1
 
 
@@ -197,8 +198,16 @@ class Position:
     summary: str = ""
 
     def encode(self) -> bytes:
-        """The state as it travels; `decode` reads it back."""
-        return msgspec.json.encode(self.state)
+        """The state as it travels; `decode` reads it back.
+
+        Raises:
+            DataFailure: `POSITION_TOO_LARGE`, beyond 64 KiB.
+        """
+        encoded = msgspec.json.encode(self.state)
+        if len(encoded) > LARGEST_POSITION:
+            message = f"The position has {len(encoded):,} bytes; keep less state in it."
+            raise DataFailure("POSITION_TOO_LARGE", message)
+        return encoded
 
     @classmethod
     def decode(

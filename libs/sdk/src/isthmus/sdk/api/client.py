@@ -17,7 +17,7 @@ from isthmus.sdk.api.exchange import Exchange, NotSent
 from isthmus.sdk.api.paging import Paging, paging_of, walk
 from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.context import WORK, current_context
-from isthmus.sdk.failures import ConfigurationFailure, Failure, RateLimited, TransientFailure
+from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, RateLimited, TransientFailure
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
 from isthmus.sdk.waiting import asked_to_wait
@@ -199,6 +199,19 @@ class Api:
         head, _, query = path.partition("?")
         joined = f"{self._base.path.rstrip('/')}/{head.lstrip('/')}"
         return self._base.copy_with(path=joined, query=query.encode() or None)
+
+    def link(self, reply: Reply, link: str) -> str:
+        """The whole address of a link in a reply, on the configured host and free of secrets.
+
+        Raises:
+            ConfigurationFailure: It leads to another host.
+        """
+        try:
+            target = httpx.URL(reply.resolve(link))
+        except (httpx.InvalidURL, ValueError):
+            message = f"{reply.url} gives a next page whose address cannot be read."
+            raise DataFailure("LINK_INVALID", message) from None
+        return self._exchange.without_auth(str(self._exchange.same_host(target)))
 
     async def _repeated(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, *, safe: bool

@@ -39,6 +39,13 @@ class Exchange:
             await self._client.aclose()
             self._client = None
 
+    def without_auth(self, address: str) -> str:
+        """An address without the query parameters that prove identity: positions are no place for secrets."""
+        url = httpx.URL(address)
+        for name in self.auth.params:
+            url = url.copy_remove_param(name)
+        return str(url.copy_with(username=None, password=None) if url.userinfo else url)
+
     async def send(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
     ) -> Reply:

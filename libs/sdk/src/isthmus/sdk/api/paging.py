@@ -305,6 +305,10 @@ async def walk(
             if reply.not_modified or reply.raw_status == 416:
                 return
             following = paging.after(state, reply, kept)
+            if following is not None and "url" in following:
+                following["url"] = api.link(reply, following["url"])
+            if kept.get("delta"):
+                kept["delta"] = api.link(reply, kept["delta"])
             if leads:
                 place.enter(state)
             yield reply

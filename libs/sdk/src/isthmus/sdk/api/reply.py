@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 from isthmus.sdk.decode import decode_json
 
@@ -17,8 +18,11 @@ class Reply:
         content: The body, decompressed.
     """
 
-    def __init__(self, status: int, url: str, headers: Mapping[str, str], content: bytes) -> None:
+    def __init__(
+        self, status: int, url: str, headers: Mapping[str, str], content: bytes, target: str = ""
+    ) -> None:
         self._status = status
+        self._target = target or url
         self.url = url
         self.headers = headers
         self.content = content
@@ -27,6 +31,10 @@ class Reply:
 
     def __repr__(self) -> str:
         return f"<Reply {self._status} from {self.url}, {len(self.content)} bytes>"
+
+    def resolve(self, link: str) -> str:
+        """A link of this answer as a whole address, RFC 3986; links may be relative to what was asked for."""
+        return urljoin(self._target, link)
 
     @property
     def status(self) -> int:

@@ -114,6 +114,7 @@ class Reading:
         self._handed: asyncio.Queue[tuple[Page[Any] | None, dict[str, Any] | None]] = asyncio.Queue(1)
         self._held: Page[Any] | None = None
         self._error: Exception | None = None
+        self._closing = False
         self._place = Place(self._progress.saved_place, self._hand_over)
         self._pages = self._run()
 
@@ -154,6 +155,7 @@ class Reading:
                 if self._limit and self.records >= self._limit:
                     return
         finally:
+            self._closing = True
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
         if self._error is not None:
@@ -175,6 +177,13 @@ class Reading:
                         self._held = page
                         if not self._place.open or self._limit:
                             await self._hand_over()
+        except asyncio.CancelledError:
+            if self._closing:
+                raise
+            # A library of the connector gave up by itself; the taker must not wait for ever.
+            self._error = TransientFailure(
+                "CANCELLED", "The connector cancelled its own reading; repeat later."
+            )
         except Exception as error:
             self._error = error
         await self._hand_over()
