@@ -8,10 +8,11 @@ from isthmus.kit.db.provisioning import service_databases
 from isthmus.local.backends import EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres
 from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.home import Home
-from isthmus.local.keys import HOST_PERMISSIONS, KeyRing
+from isthmus.local.keys import KeyRing
 from isthmus.local.options import Options
 from isthmus.local.private import password, read_json, write_private
 from isthmus.local.programs import SERVICES
+from isthmus.services.identity.domain import mesh_permissions
 
 __all__ = ["DATABASE", "Environment", "Servers"]
 
@@ -75,7 +76,7 @@ class Environment:
 
     def of_service(self, name: str) -> dict[str, str]:
         """Tell a service what it needs."""
-        known = self._common(f"service:{name}", ("*",))
+        known = self._common(f"service:{name}")
         known["ISTHMUS_LISTEN"] = self.addresses[name]
         known["ISTHMUS_HTTP_LISTEN"] = self.http_address
         if name not in _WITHOUT_DATABASE:
@@ -87,20 +88,20 @@ class Environment:
 
     def of_host(self, connector: str) -> dict[str, str]:
         """Tell a connector host what it needs; neither database nor vault is among it."""
-        known = self._common(f"host:{connector}", HOST_PERMISSIONS)
+        known = self._common(f"host:{connector}")
         return {**known, "ISTHMUS_LISTEN": f"{HOST}:0", "ISTHMUS_FILES_ROOT": str(self._home.files)}
 
     def of_launcher(self) -> dict[str, str]:
         """Tell the launcher's own errands who they are; whoever founds a tenant has to have all rights."""
-        return self._common("service:launcher", ("*",))
+        return self._common("service:launcher")
 
-    def _common(self, subject: str, permissions: tuple[str, ...]) -> dict[str, str]:
+    def _common(self, subject: str) -> dict[str, str]:
         peers = {f"ISTHMUS_{name.upper()}_ADDRESS": address for name, address in self.addresses.items()}
         return {
             **peers,
             "ISTHMUS_NATS_URL": self.nats_url,
             "ISTHMUS_TRUST_FILE": str(self._home.trust_file),
-            "ISTHMUS_SERVICE_KEY_FILE": str(self._keys.key_file(subject, permissions)),
+            "ISTHMUS_SERVICE_KEY_FILE": str(self._keys.key_file(subject, mesh_permissions(subject))),
             "ISTHMUS_LAUNCHER_SOCKET": str(self._home.socket),
             "ISTHMUS_LOG_LEVEL": self._options.log_level,
             "ISTHMUS_OTLP_ENDPOINT": self._options.otlp_endpoint,

@@ -8,24 +8,7 @@ from isthmus.kit.tokens import new_key
 from isthmus.local.home import Home
 from isthmus.local.private import read_json, write_private
 
-__all__ = ["HOST_PERMISSIONS", "KeyRing"]
-
-HOST_PERMISSIONS = (
-    "connector.*.*",
-    "credentials.leases.create",
-    "mapping.plans.read",
-    "monitoring.logs.append",
-    "monitoring.metrics.record",
-    "records.quarantine.*",
-    "registry.connectors.*",
-    "registry.hosts.*",
-    "registry.instances.read",
-    "scheduling.checkpoints.commit",
-    "scheduling.executions.read",
-    "scheduling.flows.read",
-    "scheduling.leases.*",
-)
-"""What a connector host may do: it runs code of vendors, so it gets no more than moving records takes."""
+__all__ = ["KeyRing"]
 
 
 class KeyRing:

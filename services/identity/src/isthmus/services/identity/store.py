@@ -107,7 +107,7 @@ class Rows:
         sql = f"""insert into service_accounts ({_ACCOUNT})
             values (:tenant_id, :service_account_id, :name, :description, :roles, :is_disabled, :created_by,
                 :create_time, :update_time, :revision)
-            on conflict (tenant_id, name) do nothing returning 1"""  # noqa: S608 - constant columns
+            on conflict (tenant_id, name) do nothing returning 1"""
         if not await self._all(sql, **_fields(account)):
             message = f"There is a service account `{account.name}` already; choose another name."
             raise AlreadyExists("SERVICE_ACCOUNT_NAME_TAKEN", message, path="name")
@@ -160,7 +160,7 @@ class Rows:
         """Store what is kept of an API key."""
         sql = f"""insert into api_keys ({_KEY})
             values (:tenant_id, :api_key_id, :service_account_id, :name, :digest, :expire_time, :created_by,
-                :create_time, :revoke_time, :last_used_time)"""  # noqa: S608 - constant columns
+                :create_time, :revoke_time, :last_used_time)"""
         await self._run(sql, **_fields(key))
 
     async def keys(self, page: PageRequest, account_id: str) -> list[ApiKey]:

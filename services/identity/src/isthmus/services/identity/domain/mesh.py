@@ -42,44 +42,18 @@ _HOST = (
 )
 _SERVICES = {
     "credentials": ("registry.instances.read",),
-    "events": (
-        "monitoring.logs.append",
-        "registry.instances.read",
-        "scheduling.executions.start",
-        "scheduling.flows.read",
-    ),
-    "mapping": ("registry.instances.read", "registry.instances.discover"),
-    "monitoring": ("registry.instances.read", "scheduling.*.read"),
-    "records": (
-        "registry.connectors.register",
-        "registry.instances.read",
-        "scheduling.executions.start",
-        "scheduling.flows.read",
-    ),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
-    "scheduling": (
-        "mapping.mappings.read",
-        "records.quarantine.read",
-        "registry.hosts.resolve",
-        "registry.instances.read",
-    ),
+    "scheduling": ("mapping.mappings.read", "registry.hosts.resolve", "registry.instances.read"),
+    # Whoever founds a tenant, and makes its administrator a new key, has to have all that it gives.
+    "launcher": ("*",),
 }
-_LAUNCHER = (
-    "identity.api_keys.*",
-    "identity.installation.bootstrap",
-    "identity.roles.read",
-    "identity.service_accounts.*",
-    "identity.tenants.read",
-    "registry.connectors.*",
-    "registry.hosts.*",
-)
 
 
 def mesh_permissions(subject: str) -> tuple[str, ...]:
     """Return the patterns that a process of the mesh needs and no more.
 
     Args:
-        subject: `service:<name>`, `host:<connector>` or `launcher`.
+        subject: `service:<name>` or `host:<connector>`; the launcher is `service:launcher`.
 
     Raises:
         ValueError: the subject has none of these forms.
@@ -89,11 +63,7 @@ def mesh_permissions(subject: str) -> tuple[str, ...]:
         return _HOST
     if kind == "service" and name:
         return (*_EVERYBODY, *_SERVICES.get(name, ()))
-    if subject == "launcher":
-        return _LAUNCHER
-    raise ValueError(
-        f"{subject!r} is no process of the mesh; use service:<name>, host:<connector> or launcher."
-    )
+    raise ValueError(f"{subject!r} is no process of the mesh; use service:<name> or host:<connector>.")
 
 
 __all__ = ["MESH_ONLY", "mesh_permissions"]
