@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import PLACE, WORK, Context, Place, Stats, Work
 from isthmus.sdk.declared import hints_of
-from isthmus.sdk.failures import ConfigurationFailure, DataFailure
+from isthmus.sdk.failures import ConfigurationFailure, DataFailure, TransientFailure
 from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Operation, Position, ReadMode, Stream
 from isthmus.sdk.page import Page, ReadReject
 from isthmus.sdk.records import as_dict, at_path, greatest, key_of
