@@ -6,13 +6,14 @@ Everything here opens connections, so it runs in short-lived children of the lau
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from isthmus.local.backends import BackendFailed
 from isthmus.local.private import password, write_private
 
-__all__ = ["introduce", "make_database"]
+__all__ = ["Introduced", "introduce", "make_database"]
 
 _AUDITOR = "isthmus_auditor"
 _CALL_SECONDS = 10.0
@@ -87,7 +88,22 @@ def _create_auditor(url: str, path: Path) -> None:
         connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
 
 
-def introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """What came of the first set-up.
+
+    Attributes:
+        tenant_id: The first tenant.
+        api_key: Its administrator's key when it is new, else empty.
+        warnings: Connectors that the registry does not take as they are.
+    """
+
+    tenant_id: str
+    api_key: str
+    warnings: list[str]
+
+
+def introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[str, Any]:
     """Create the first tenant with its administrator's key, and make the installed connectors known.
 
     Args:
@@ -95,7 +111,7 @@ def introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[str, str
         known_tenant: Whose key the caller has already; another tenant's administrator gets a new key.
 
     Returns:
-        `tenant_id`, and `api_key` when there is a new one.
+        The fields of `Introduced`.
 
     Raises:
         BackendFailed: a service refuses or does not answer.
@@ -103,12 +119,12 @@ def introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[str, str
     import grpc
 
     try:
-        return asyncio.run(_introduce(connectors, known_tenant))
+        return asdict(asyncio.run(_introduce(connectors, known_tenant)))
     except grpc.aio.AioRpcError as error:
         raise BackendFailed(f"{error.code().name}: {error.details()}") from error
 
 
-async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[str, str]:
+async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> Introduced:
     from isthmus.identity.v1 import identity_pb2, identity_pb2_grpc
     from isthmus.kit.channel import Caller
 
@@ -117,7 +133,7 @@ async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[s
         identity = identity_pb2_grpc.IdentityServiceStub(
             caller.channel(os.environ["ISTHMUS_IDENTITY_ADDRESS"])
         )
-        first, _ = await asyncio.gather(
+        first, warnings = await asyncio.gather(
             identity.Bootstrap(identity_pb2.BootstrapRequest(), timeout=_CALL_SECONDS),
             _register(caller.channel(os.environ["ISTHMUS_REGISTRY_ADDRESS"]), connectors),
         )
@@ -125,7 +141,7 @@ async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[s
         api_key = first.api_key
         if not api_key and known_tenant != tenant_id:
             api_key = await _another_key(identity, tenant_id)
-        return {"tenant_id": tenant_id, "api_key": api_key}
+        return Introduced(tenant_id, api_key, warnings)
     finally:
         await caller.close()
 
@@ -149,20 +165,23 @@ async def _another_key(identity: Any, tenant_id: str) -> str:
     return str(answer.api_key)
 
 
-async def _register(channel: Any, connectors: Mapping[str, Any]) -> None:
+async def _register(channel: Any, connectors: Mapping[str, Any]) -> list[str]:
+    """Make connectors known; one that is not taken as it is must not keep the mesh from starting."""
     if not connectors:
-        return
+        return []
     import grpc
     from isthmus.host.local import LocalBackend
     from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 
     registry = registry_pb2_grpc.RegistryServiceStub(channel)
+    tolerable = {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.INVALID_ARGUMENT}
+    warnings: list[str] = []
     for connector in connectors.values():
-        spec = LocalBackend(connector).spec
-        request = registry_pb2.RegisterConnectorRequest(spec=spec)
+        request = registry_pb2.RegisterConnectorRequest(spec=LocalBackend(connector).spec)
         try:
             await registry.RegisterConnector(request, timeout=_CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
-            # Code that changed under its version still runs; its host says so in its log.
-            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+            if error.code() not in tolerable:
                 raise
+            warnings.append(str(error.details()))
+    return warnings

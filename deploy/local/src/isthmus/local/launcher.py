@@ -157,17 +157,22 @@ class Launcher:
         connectors = {name: found for name in names if (found := connector_class(name))}
         known = read_json(self._home.profile_file)
         known_tenant = known.get("tenant_id", "") if known.get("api_key") else ""
-        answer: list[dict[str, str]] = []
+        answers: list[dict[str, Any]] = []
         work = partial(introduce, connectors, known_tenant)
-        yield from errand("first set-up", self._home.log("setup"), environment.of_launcher(), work, answer)
+        yield from errand("first set-up", self._home.log("setup"), environment.of_launcher(), work, answers)
+        answer = answers[0]
+        broken = [f"Connector {name} cannot be loaded." for name in names if name not in connectors]
+        for warning in [*answer["warnings"], *broken]:
+            say(warning)
+            self._report({"warning": warning})
         profile = {
             "addresses": environment.addresses,
             "gateway_url": f"http://{environment.http_address}",
-            "tenant_id": answer[0]["tenant_id"],
-            "api_key": answer[0]["api_key"] or known.get("api_key", ""),
+            "tenant_id": answer["tenant_id"],
+            "api_key": answer["api_key"] or known.get("api_key", ""),
         }
         write_private(self._home.profile_file, json.dumps(profile, indent=2))
-        return answer[0]["api_key"]
+        return answer["api_key"]
 
     def _publish(self, environment: Environment) -> None:
         known = {**environment.describe(), "pid": os.getpid(), "started_at": self._started_at}

@@ -169,6 +169,8 @@ def _await_ready(home: Home, launcher: subprocess.Popen[str]) -> dict[str, Any]:
                 news = json.loads(line)
                 if "step" in news:
                     status.update(f"{news['step']} …")
+                elif "warning" in news:
+                    where.print(f"[yellow]warning:[/yellow] {news['warning']}")
                 else:
                     return _result(home, news)
     except KeyboardInterrupt:
