@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import grpc.aio
 from isthmus.connector.v1 import connector_pb2
@@ -23,7 +23,6 @@ from isthmus.services.credentials.domain import (
     refuse_expired,
     vault_path,
 )
-from isthmus.services.credentials.events import Events
 from isthmus.services.credentials.messages import (
     config_message,
     lease_message,
@@ -33,8 +32,18 @@ from isthmus.services.credentials.messages import (
     type_of,
 )
 from isthmus.services.credentials.store import Rows
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Tells(Protocol):
+    """Tells the mesh what happened, in the transaction in which it did."""
+
+    async def changed(self, conn: AsyncConnection, verb: str, config: AuthConfig, subject: str) -> None:
+        """Tell that a configuration was created, updated, deleted or leased."""
+
+
 FindUser = Callable[[str], Awaitable[str]]
 
 
@@ -54,7 +63,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         self,
         db: Database,
         vault: Vault,
-        events: Events,
+        events: Tells,
         *,
         clock: Clock,
         find_user: FindUser,
