@@ -11,6 +11,7 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.credentials.v1 import credentials_pb2 as credentials
 from isthmus.host.backend import Bound
 from isthmus.host.control import ControlPlane, call, passes
+from isthmus.kit import acting_for
 from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.resilience import Fault, FixRequest
 
@@ -139,6 +140,11 @@ class Resolver:
             bound.tenant_id, bound.auth_config_id, bound.instance_id, fresh=fresh
         )
         return replace(bound, material=leased.material, secret_version=leased.secret_version)
+
+    async def renewed(self, bound: Bound) -> Bound:
+        """Return the connection with its secret as it is now; for one that the system has refused."""
+        with acting_for(bound.tenant_id):
+            return await self.authenticated(bound, fresh=0.0)
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A connector in this process: the SDK's session behind the host's port."""
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -59,10 +59,18 @@ class LocalBackend:
     Args:
         cls: The connector.
         idle_seconds: How long an unused session stays open.
+        renew: Gives a connection with a fresh secret when the system has refused the present one.
     """
 
-    def __init__(self, cls: Any, *, idle_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        cls: Any,
+        *,
+        idle_seconds: float = 60.0,
+        renew: Callable[[Bound], Awaitable[Bound]] | None = None,
+    ) -> None:
         self._cls = cls
+        self._renew = renew
         self._spec = spec_message(spec_of(cls), max_message_bytes=4 * MOST_BYTES)
         self._memory = WriteMemory()
         self.sessions = Sessions(self._session, idle_seconds=idle_seconds)
@@ -97,8 +105,23 @@ class LocalBackend:
         await self.sessions.close()
 
     def _session(self, bound: Bound) -> Session:
-        credential = Credential.from_material(bound.material) if bound.material else None
-        return Session(self._cls, bound.configuration, credential, tenant_id=bound.tenant_id)
+        return Session(
+            self._cls,
+            bound.configuration,
+            _credential(bound),
+            renew=self._renewal(bound),
+            tenant_id=bound.tenant_id,
+        )
+
+    def _renewal(self, bound: Bound) -> Callable[[], Awaitable[Credential]] | None:
+        renew = self._renew
+        if renew is None or not bound.auth_config_id:
+            return None
+
+        async def renewed() -> Credential:
+            return _credential(await renew(bound)) or Credential()
+
+        return renewed
 
 
 class LocalConnection:
@@ -204,6 +227,10 @@ class LocalReading:
     def notices(self) -> list[connector.Notice]:
         """Return nothing: an SDK connector speaks through its counts and rejects."""
         return []
+
+
+def _credential(bound: Bound) -> Credential | None:
+    return Credential.from_material(bound.material) if bound.material else None
 
 
 def _refused_configuration(failure: Fault) -> Sequence[CheckStep]:

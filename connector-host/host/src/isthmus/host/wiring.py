@@ -50,8 +50,8 @@ class Host:
             raise Precondition("CONNECTOR_MISSING", "Say which connector to run, with --connector.")
         host_id = new_id("hst")
         control = ControlPlane(chassis)
-        backend, sweep, closers = await self._backend(chassis)
         resolver = Resolver(control, Leases(control, host_id))
+        backend, sweep, closers = await self._backend(chassis, resolver)
         reports = Reports(control)
         preparing = Preparing(control, resolver, Plans(control), patience=settings.patience_seconds)
         jobs = Jobs(Tools(backend, control, preparing, reports, settings), host_id, chassis.draining)
@@ -86,11 +86,11 @@ class Host:
         )
 
     async def _backend(
-        self, chassis: Chassis
+        self, chassis: Chassis, resolver: Resolver
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
         settings: HostSettings = chassis.settings
         if not settings.upstream:
-            return self._local(settings)
+            return self._local(settings, resolver)
         from isthmus.host.upstream import UpstreamBackend
 
         if settings.connector == HUB:
@@ -100,12 +100,12 @@ class Host:
         return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
 
     def _local(
-        self, settings: HostSettings
+        self, settings: HostSettings, resolver: Resolver
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
         from isthmus.host.local import LocalBackend, load_connector
 
         found = self._connector or load_connector(settings.connector)
-        backend = LocalBackend(found, idle_seconds=settings.session_idle_seconds)
+        backend = LocalBackend(found, idle_seconds=settings.session_idle_seconds, renew=resolver.renewed)
 
         async def sweep() -> None:
             while True:
