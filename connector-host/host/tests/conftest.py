@@ -57,10 +57,15 @@ class Numbers(Connector[NumbersSettings]):
     """Counts."""
 
     connector_id = "numbers"
+    is_built_in = True
     reads: list[int] = []  # noqa: RUF012 - shared by intention: tests count what was read
     good_token = ""
     written: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - the system behind the destination
     batches = 0
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.reads, cls.written, cls.good_token, cls.batches = [], {}, "", 0
 
     @source(key="id", cursor="id")
     async def numbers(self, resume: dict[str, Any] | None) -> AsyncIterator[Page[dict[str, Any]]]:
@@ -441,10 +446,14 @@ def serve() -> Any:
     return serving
 
 
+@pytest.fixture(scope="module")
+def counter() -> type[Numbers]:
+    return Numbers
+
+
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    Numbers.reads, Numbers.written = [], {}
-    Numbers.good_token, Numbers.batches = "", 0
+    Numbers.forget()
     plane = (Scheduling(), Registry(), Vault(), Mapping(), Quarantined(), Monitoring())
     hub = Hub()
     async with AsyncExitStack() as stack:

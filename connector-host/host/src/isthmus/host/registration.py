@@ -41,6 +41,8 @@ class Registration:
         self._running = running
         self._heartbeat_seconds = heartbeat_seconds
         self._connector_known = False
+        self._leaving = False
+        self._gone = False
         self.address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def listening(self, address: str) -> None:
@@ -49,7 +51,7 @@ class Registration:
             self.address.set_result(address)
 
     async def run(self) -> None:
-        """Report for ever, as soon as the host answers."""
+        """Report until the host leaves, from the moment it answers."""
         host = registry.Host(
             host_id=self._host_id,
             connector_id=self._spec.connector_id,
@@ -57,7 +59,7 @@ class Registration:
             address=await self.address,
         )
         pauses, tries = Backoff(first=0.1, longest=self._heartbeat_seconds), 0
-        while True:
+        while not self._leaving:
             try:
                 await self._report(host)
                 tries = 0
@@ -69,10 +71,13 @@ class Registration:
                 await asyncio.sleep(pauses.wait(tries))
 
     async def leave(self) -> None:
-        """Say goodbye; a registry that is away notices the silence by itself."""
-        request = registry.DeregisterHostRequest(host_id=self._host_id)
-        with suppress(Fault):
-            await call(self._control.registry.DeregisterHost, request, seconds=1.0)
+        """Say goodbye, once; a registry that is away notices the silence by itself."""
+        self._leaving = True
+        if not self._gone:
+            request = registry.DeregisterHostRequest(host_id=self._host_id)
+            with suppress(Fault):
+                await call(self._control.registry.DeregisterHost, request, seconds=1.0)
+                self._gone = True
 
     async def _report(self, host: registry.Host) -> None:
         if not self._connector_known:

@@ -82,7 +82,7 @@ class Host:
         return Wiring(
             servicers=[(add_ConnectorServiceServicer_to_server, ConnectorServicer(backend, resolver))],
             tasks=[pull, drain, registration.run, reports.run, *sweep],
-            closers=[jobs.stop, last_words, backend.close, *closers],
+            closers=[registration.leave, jobs.stop, last_words, backend.close, *closers],
         )
 
     async def _backend(
