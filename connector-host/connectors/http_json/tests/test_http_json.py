@@ -274,3 +274,26 @@ async def test_check_finds_the_stream_that_does_not_answer(server):
     failed = [step for step in steps if step.result == "failed"]
     assert len(failed) == 1
     assert "/nowhere" in failed[0].message
+
+
+@pytest.mark.parametrize(("status", "result"), [(404, "passed"), (401, "failed")])
+async def test_check_of_a_destination_asks_whether_the_host_runs(server, status, result):
+    """
+    With nothing to read, any answer but a refused credential will do.
+    """
+    server.on("/", status, "HEAD")
+
+    steps = {step.step: step.result async for step in session(server, WRITE).check()}
+
+    assert steps["authenticate"] == result
+
+
+async def test_check_of_a_destination_finds_a_dead_host():
+    """
+    Nobody listens: the step is reach.
+    """
+    told = {"base_url": "http://127.0.0.1:9", "streams": [{"name": "items", **WRITE}]}
+
+    steps = {step.step: step.result async for step in Session(HttpJson, told, limits=PATIENCE).check()}
+
+    assert steps["reach"] == "failed"

@@ -9,6 +9,9 @@ from isthmus.connectors.http_json.settings import Settings, StreamSettings
 from isthmus.connectors.http_json.writing import Writer
 from isthmus.sdk import Api, AuthMethod, Connector, Guarantee, Page, ReadMode, Stream, WriteMode
 
+# Answers to HEAD at the base address from hosts that run and have nothing there.
+_ANSWERS = frozenset({301, 302, 303, 307, 308, 400, 404, 405, 406, 410, 501})
+
 
 class HttpJson(Connector[Settings]):
     """Reads and writes any JSON over HTTP interface that its settings describe."""
@@ -31,9 +34,11 @@ class HttpJson(Connector[Settings]):
         self.api = Api(given.base_url, headers=given.headers, rate=given.rate, verify=given.verify_tls)
 
     async def check(self) -> None:
-        """Asks at `check_path` where there is one; the sample proves the rest."""
+        """Asks at `check_path`; without one a sample proves it all, or any answer that the host runs."""
         if self.settings.check_path:
             await self.api.get(self.settings.check_path)
+        elif not any(told.path for told in self.settings.streams):
+            await self.api.request("HEAD", accept=_ANSWERS)
 
     async def streams(self) -> list[Stream]:
         """One stream for each that the settings describe."""
