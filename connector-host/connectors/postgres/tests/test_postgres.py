@@ -379,3 +379,18 @@ async def test_without_a_user_nothing_is_tried(opened):
     with pytest.raises(AuthenticationFailure, match="basic credential"):
         async with opened(credential=None) as session:
             await session.streams()
+
+
+async def test_long_numbers_stay_exact(sql, opened):
+    """
+    What a float cannot hold travels as text, and is written back as the same number.
+    """
+    sql("create table t (id int primary key, n numeric, big numeric, f float8)")
+    sql("insert into t values (1, 1.5, 12345678901234567890.123, 0.1)")
+
+    async with opened() as session:
+        found = records(await read(session, "t"))
+        result = await session.write("t", found)
+
+    assert [str(found[0][name]) for name in ("n", "big", "f")] == ["1.5", "12345678901234567890.123", "0.1"]
+    assert result.unchanged == 1

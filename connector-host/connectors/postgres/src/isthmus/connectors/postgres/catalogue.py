@@ -166,10 +166,13 @@ def _nullable(kind: str) -> dict[str, Any]:
     if kind.endswith("[]"):
         return {"type": ["array", "null"]}
     described = dict(
-        _JSON_TYPES.get(kind, {"type": "number"} if kind.startswith("numeric") else {"type": "string"})
+        _JSON_TYPES.get(
+            kind, {"type": ["number", "string"]} if kind.startswith("numeric") else {"type": "string"}
+        )
     )
     if "type" in described:
-        described["type"] = [described["type"], "null"]
+        types = described["type"] if isinstance(described["type"], list) else [described["type"]]
+        described["type"] = [*types, "null"]
     return described
 
 

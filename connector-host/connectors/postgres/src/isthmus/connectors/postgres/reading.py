@@ -1,6 +1,7 @@
 """Rows of a relation, page by page, so that a broken reading goes on where it stood."""
 
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -8,7 +9,16 @@ from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.sdk import Page
 from psycopg import sql
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_EXACT_DIGITS = 15
+
+
+def _number(text: str) -> float | Decimal:
+    """A float where that is exact; a longer number stays decimal and travels as text."""
+    digits = sum(character.isdigit() for character in text.lower().split("e")[0].lstrip("-0."))
+    return float(text) if digits <= _EXACT_DIGITS else Decimal(text)
+
+
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=_number).decode
 
 
 async def pages(
