@@ -31,6 +31,9 @@ class Vault:
     """
 
     def __init__(self, address: str, token_file: Path, *, mount: str = "secret") -> None:
+        # Loaded here, once, so that the first call has its whole second for the vault.
+        import hvac.exceptions  # noqa: F401
+
         self._address = address
         self._token_file = token_file
         self._mount = mount
