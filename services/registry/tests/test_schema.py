@@ -1,6 +1,7 @@
 """Configurations against a connector's JSON Schema, and secrets in them."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -178,6 +179,46 @@ def test_schemas_that_cannot_be_used_are_told(schema):
     A schema that is invalid, leads outwards or nowhere is refused when a connector is registered.
     """
     assert schema_trouble(schema)
+
+
+BOMB = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)} | {
+    "a40": {"type": "null"}
+}
+
+
+def test_a_schema_that_explodes_is_refused_soon():
+    """
+    Forms inside forms that double at each level are not evaluated to the end.
+    """
+    start = time.monotonic()
+
+    assert "too long" in schema_trouble({"$ref": "#/$defs/a0", "$defs": BOMB})
+    assert time.monotonic() - start < 5
+
+
+def test_patterns_take_linear_time():
+    """
+    A pattern that would keep other engines busy for years is answered at once; look-around is refused.
+    """
+    start = time.monotonic()
+    found = ConfigurationSchema({"properties": {"a": {"pattern": "^(a+)+$"}}}).violations(
+        {"a": "a" * 5000 + "!"}
+    )
+
+    assert [violation.reason for violation in found] == ["WRONG_FORM"]
+    assert time.monotonic() - start < 1
+    assert schema_trouble({"properties": {"a": {"pattern": "(?=a)b"}}})
+
+
+def test_a_long_list_is_checked_for_equal_elements():
+    """
+    Ten thousand different objects are compared in linear time, and one repeated object is found.
+    """
+    schema = ConfigurationSchema({"properties": {"a": {"uniqueItems": True}}})
+    items = [{"n": number} for number in range(10_000)]
+
+    assert schema.violations({"a": items}) == []
+    assert [found.reason for found in schema.violations({"a": [*items, {"n": 5.0}]})] == ["NOT_UNIQUE"]
 
 
 JSON = st.recursive(
