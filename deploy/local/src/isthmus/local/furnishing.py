@@ -41,12 +41,17 @@ def make_database(admin_url: str, secrets: Mapping[str, str], auditor: Path | No
         asyncio.run(_make_schemas(admin_url, secrets))
         if auditor is not None:
             _create_auditor(admin_url, auditor)
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL cannot be used: {_first_line(error)}. Check its address, role and password."
+        raise BackendFailed(message) from error
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BackendFailed(
-            f"PostgreSQL refused to be set up: {reason}. The role needs to be a superuser."
-        ) from error
+        message = f"PostgreSQL refuses the set-up: {_first_line(error)}. The role has to be a superuser."
+        raise BackendFailed(message) from error
     return True
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
 
 
 async def _make_schemas(admin_url: str, secrets: Mapping[str, str]) -> None:

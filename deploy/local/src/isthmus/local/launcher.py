@@ -110,6 +110,7 @@ class Launcher:
         if "identity" in self._options.services:
             new_key = yield from self._introduce(environment)
         self._publish(environment)
+        self._options.save(self._home)
         self._remember()
         seconds = round(time.monotonic() - began, 2)
         say(f"ready after {seconds} s")

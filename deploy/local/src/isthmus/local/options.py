@@ -45,7 +45,7 @@ class Options:
         return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
 
     def save(self, home: Home) -> None:
-        """Remember for the next start, so that it finds its data where this one leaves them."""
+        """Remember what a start has worked with, so that the next one finds its data."""
         write_private(home.options_file, json.dumps(asdict(self), indent=2))
 
     def changed(self, **given: str | bool | None) -> Self:

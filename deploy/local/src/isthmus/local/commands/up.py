@@ -88,7 +88,6 @@ def up(
         otlp_endpoint=otlp_endpoint,
     )
     _check(options)
-    options.save(home)
     launcher = _launch(home, options, foreground=foreground)
     _show(_await_ready(home, launcher), output)
     if foreground:
