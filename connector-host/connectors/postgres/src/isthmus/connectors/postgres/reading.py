@@ -1,7 +1,6 @@
 """Rows of a relation, page by page, so that a broken reading goes on where it stood."""
 
 from collections.abc import AsyncIterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,10 +11,10 @@ from psycopg import sql
 _EXACT_DIGITS = 15
 
 
-def _number(text: str) -> float | Decimal:
-    """A float where that is exact; a longer number stays decimal and travels as text."""
+def _number(text: str) -> float | str:
+    """A float where that is exact; a longer number travels as text."""
     digits = sum(character.isdigit() for character in text.lower().split("e")[0].lstrip("-0."))
-    return float(text) if digits <= _EXACT_DIGITS else Decimal(text)
+    return float(text) if digits <= _EXACT_DIGITS else text
 
 
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=_number).decode
