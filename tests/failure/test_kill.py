@@ -71,11 +71,11 @@ def bulk_vendor():
 def hub(mesh):
     """Counts past all services, and again when the server has come back."""
     place = json.loads((mesh.home / "mesh.json").read_text())["postgres"]
-    password = (mesh.home / "postgres" / "superuser.password").read_text().strip()
+    password = (mesh.home / "postgres" / "admin.password").read_text().strip()
 
     def ask(sql):
         reach = {"host": place["host"], "port": place["port"], "dbname": place["database"]}
-        with psycopg.connect(**reach, user="postgres", password=password) as connection:
+        with psycopg.connect(**reach, user="isthmus_admin", password=password) as connection:
             return connection.execute(sql).fetchone()
 
     return ask
@@ -116,7 +116,7 @@ def test_a_sync_survives_the_death_of(mesh, bulk_vendor, hub, victim):
     mesh.run("executions", "watch", started, "--output", "json", timeout=300)
     done = execution(mesh, started)
     records = hub(f"select count(*), count(distinct key) from records.records where stream = '{stream}'")
-    history = hub(f"select count(*), max(version) from records.record_versions where stream = '{stream}'")
+    history = hub(f"select count(*), max(version) from records.record_history where stream = '{stream}'")
     assert done["status"] == "STATUS_COMPLETED", done
     assert int(done["counts"]["read"]) == TOTAL
     assert records == (TOTAL, TOTAL)

@@ -39,15 +39,15 @@ def prepared(mesh, vendor, name, reply):
         (
             "html",
             Reply(b"<html>sign in</html>", headers={"Content-Type": "text/html"}),
-            "SYSTEM_ANSWER_INVALID",
+            "ANSWER_IS_HTML",
         ),
-        ("truncated", Reply(GOOD[:-4], declared=len(GOOD)), "SYSTEM_UNREACHABLE"),
-        ("half-json", Reply(GOOD[:-4]), "SYSTEM_ANSWER_INVALID"),
-        ("not-utf8", Reply(b'{"items": [{"id": "\xff\xfe"}]}'), "SYSTEM_ANSWER_INVALID"),
+        ("truncated", Reply(GOOD[:-4], declared=len(GOOD)), "ANSWER_TRUNCATED"),
+        ("half-json", Reply(GOOD[:-4]), "ANSWER_TRUNCATED"),
+        ("not-utf8", Reply(b'{"items": [{"id": "\xff\xfe"}]}'), "ANSWER_NOT_UTF8"),
         ("unauthorized", Reply(b"{}", 401), "AUTHENTICATION_FAILED"),
         ("forbidden", Reply(b"{}", 403), "PERMISSION_MISSING_AT_SYSTEM"),
-        ("missing", Reply(b"{}", 404), "NOT_FOUND"),
-        ("huge", Reply(b'{"items": [' + b" " * 200_000_000 + b"]}"), "SYSTEM_ANSWER_TOO_LARGE"),
+        ("missing", Reply(b"{}", 404), "NOT_FOUND_AT_SYSTEM"),
+        ("huge", Reply(b'{"items": [' + b" " * 200_000_000 + b"]}"), "ANSWER_TOO_LARGE"),
     ],
 )
 def test_a_vendor_that_answers_badly_fails_the_execution_with_a_remedy(mesh, vendor, name, reply, reason):
@@ -114,7 +114,7 @@ def test_what_the_store_cannot_hold_waits_in_quarantine(mesh, vendor, hostile):
         assert 8 in kept
         assert int(done["counts"]["quarantined"]) == 1
     else:
-        assert done["error"]["reason"] == "SYSTEM_ANSWER_INVALID"
+        assert done["error"]["reason"] == "ANSWER_NOT_JSON"
 
 
 def test_an_unreachable_host_fails_the_check_at_reach(mesh, free_port):

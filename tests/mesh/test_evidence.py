@@ -34,9 +34,13 @@ spec:
 def admin(mesh):
     """Opens the mesh's own database past all services, for an independent count."""
     place = json.loads((mesh.home / "mesh.json").read_text())["postgres"]
-    password = (mesh.home / "postgres" / "superuser.password").read_text().strip()
+    password = (mesh.home / "postgres" / "admin.password").read_text().strip()
     return psycopg.connect(
-        host=place["host"], port=place["port"], dbname=place["database"], user="postgres", password=password
+        host=place["host"],
+        port=place["port"],
+        dbname=place["database"],
+        user="isthmus_admin",
+        password=password,
     )
 
 
@@ -129,7 +133,7 @@ def test_a_newer_catalogue_stores_the_new_and_changed_entries_only(mesh, vendor,
             "select count(*) from records.records where stream = 'kev_test'"
         ).fetchone()
         [history] = connection.execute(
-            "select count(*) from records.record_versions where stream = 'kev_test'"
+            "select count(*) from records.record_history where stream = 'kev_test'"
         ).fetchone()
     assert rows == 1404
     assert history == 1252 + len(fresh) + len(changed)

@@ -87,7 +87,8 @@ def test_a_configuration_goes_back_in_one_command(mesh, applied, vendor):
     """
     The history keeps who changed what; going back is a revision of its own.
     """
-    mesh.apply(applied.replace("path: /items", "path: /other"), env=SECRET, timeout=120)
+    vendor.serve_json("/other", {"items": []})
+    mesh.apply(applied.replace("path: /items", "path: /other"), env=SECRET)
 
     changes = mesh.answer("instances", "diff", "manifest-vendor")
     back = mesh.answer("instances", "rollback", "manifest-vendor", "1")

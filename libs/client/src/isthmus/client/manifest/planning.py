@@ -47,7 +47,12 @@ def step(document: Document, state: State) -> Step:
     wanted = comparable(document)
     if held is None:
         return Step(Action.CREATE, document, None, tuple(_differences({}, wanted)))
-    changes = tuple(_differences(held.spec.model_dump(mode="json", exclude={"secret"}), wanted))
+    present = held.spec.model_dump(mode="json", exclude={"secret"})
+    for name in _SERVER_DEFAULTS:
+        if not wanted.get(name, True):
+            present.pop(name, None)
+            wanted.pop(name)
+    changes = tuple(_differences(present, wanted))
     return Step(Action.UPDATE if changes else Action.UNCHANGED, document, held, changes)
 
 
@@ -59,6 +64,10 @@ def comparable(document: Document) -> dict[str, Any]:
 def needs_activation(step_: Step) -> bool:
     """Tells whether an instance is to be checked and activated."""
     return isinstance(step_.document, InstanceDocument) and step_.document.spec.active
+
+
+# What a document leaves open the service fills in; that is no difference.
+_SERVER_DEFAULTS = ("read_mode", "write_mode", "max_attempts")
 
 
 def _differences(before: Any, after: Any, path: str = "") -> list[Change]:
