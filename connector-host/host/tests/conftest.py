@@ -181,8 +181,13 @@ class Registry(registry_grpc.RegistryServiceServicer):
     hosts: list[registry.Host] = field(default_factory=list)
     connectors: list[connector.ConnectorSpec] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    away: bool = False
+    asked: int = 0
 
     async def GetInstance(self, request: Any, context: Any) -> registry.GetInstanceResponse:
+        self.asked += 1
+        if self.away:
+            await refuse(context, RetryLater("DATABASE_UNREACHABLE", "Away.", retry_after=0.05))
         if request.instance_id == "ins_unknown":
             await refuse(context, Missing("INSTANCE_UNKNOWN", "No such instance."))
         return registry.GetInstanceResponse(
@@ -404,6 +409,7 @@ class World:
     hub_address: str
     control: ControlPlane
     backend: Any
+    monkeypatch: pytest.MonkeyPatch
     connector: type[Numbers] = Numbers
     tenant: str = TENANT
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -452,7 +458,7 @@ def counter() -> type[Numbers]:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     Numbers.forget()
     plane = (Scheduling(), Registry(), Vault(), Mapping(), Quarantined(), Monitoring())
     hub = Hub()
@@ -474,4 +480,5 @@ async def world() -> AsyncIterator[World]:
         backend = LocalBackend(Numbers)
         stack.push_async_callback(backend.close)
         plane[1].address = lambda: hub_address
-        yield World(*plane, hub, mesh, control_address, hub_address, ControlPlane(mesh), backend)  # type: ignore[arg-type]
+        addresses = (control_address, hub_address)
+        yield World(*plane, hub, mesh, *addresses, ControlPlane(mesh), backend, monkeypatch)  # type: ignore[arg-type]

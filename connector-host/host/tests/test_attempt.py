@@ -411,3 +411,30 @@ async def test_what_happened_can_be_read_in_the_log(world):
     assert [line.execution_id for line in world.monitoring.logs] == ["exe_1", "exe_1"]
     assert "10 records read" in world.monitoring.logs[-1].message
     assert world.monitoring.samples[0].records == 10
+
+
+async def test_a_stop_is_heeded_while_the_control_plane_is_away(world):
+    """
+    An attempt that still waits for its configuration ends as stopped, not after its patience.
+    """
+    world.registry.away = True
+    running = asyncio.create_task(world.run(patience_seconds=60.0))
+    await until(lambda: world.registry.asked)
+    world.stop.set()
+
+    ended = await running
+
+    assert ended.error.kind == Error.KIND_STOPPED
+
+
+async def test_a_source_that_falls_silent_counts_as_dead(world):
+    """
+    A page that does not come within the stream's longest silence ends the attempt as transient.
+    """
+    world.registry.configuration = {"count": 10, "pause": 30.0}
+    world.monkeypatch.setattr("isthmus.host.attempt.reading._SILENCE_MARGIN", -299.8)
+
+    ended = await world.run()
+
+    assert ended.error.reason == "SOURCE_SILENT"
+    assert ended.error.kind == Error.KIND_TRANSIENT

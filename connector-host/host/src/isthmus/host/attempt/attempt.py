@@ -1,8 +1,9 @@
 """One attempt from the lease to its end."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
@@ -24,6 +25,7 @@ from isthmus.resilience import Broken, Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
 
+T = TypeVar("T")
 _log = logger(__name__)
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
@@ -100,14 +102,14 @@ class Attempt:
             return await self._carry_out()
         except LeaseLost:
             raise
+        except _Halted:
+            return self._halt()
         except Exception as error:
             return self._failed(error)
 
     async def _carry_out(self) -> Ending:
         grant, tools = self._grant, self._tools
-        preparation = await tools.preparing.prepare(self._tenant_id, grant)
-        reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
-        layout = await self._layout(reader)
+        preparation, reader, layout = await self._unless_halted(self._prepare())
         settling = self._settling(preparation)
         delivery = Delivery(
             opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id),
@@ -118,6 +120,25 @@ class Attempt:
         )
         producing = self._produce(reader, layout, preparation, delivery)
         return await self._move(producing, delivery, settling)
+
+    async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
+        tools = self._tools
+        preparation = await tools.preparing.prepare(self._tenant_id, self._grant)
+        reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
+        return preparation, reader, await self._layout(reader)
+
+    async def _unless_halted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what the work gives, unless the host has to stop or a person wants that first."""
+        working = asyncio.create_task(work)
+        halting = asyncio.create_task(self._halted())
+        try:
+            await asyncio.wait({working, halting}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            await _ended(working)
+            await _ended(halting)
+        raise _Halted
 
     async def _layout(self, reader: SourceReader) -> Layout:
         """What the source offers; requeued records that carry their own key do not need it."""
@@ -276,6 +297,10 @@ class Attempt:
     @property
     def _id(self) -> str:
         return self._grant.execution.execution_id
+
+
+class _Halted(Exception):
+    pass
 
 
 def _first_cause(undelivered: BaseException | None, failed: BaseException | None) -> BaseException:

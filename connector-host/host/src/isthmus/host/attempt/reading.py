@@ -1,7 +1,7 @@
 """Reads the source of an attempt, partition by partition, and hands pieces to the delivery."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -14,11 +14,13 @@ from isthmus.host.attempt.preparing import Preparing
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, SourceReading, Wanted
 from isthmus.host.failures import is_authentication
 from isthmus.host.modes import stream_of
-from isthmus.resilience import Fault
+from isthmus.resilience import Fault, OutOfTime
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
 T = TypeVar("T")
 _SECRET_FRESH_SECONDS = 120.0
+_SILENCE_MARGIN = 60.0
+_SILENCE_UNTOLD = 900.0
 
 
 class SourceFault(Exception):
@@ -91,19 +93,29 @@ class SourceReader:
                 continue
             position = known.position if known is not None and known.HasField("position") else None
             wanted = Wanted(layout.stream.stream, partition, mode, position)
-            one = _Partition(wanted, mapper, delivery)
+            one = _Partition(wanted, mapper, delivery, _silence_of(layout.stream))
             await self._authenticated(partial(self._partition, one))
 
     async def _partition(self, one: "_Partition", connection: Connection) -> None:
         """Read a partition to its end; stop early, to be called again, when the secret has changed."""
         while not one.done:
             async with connection.read(one.wanted()) as reading:
-                async for page in reading:
+                pages = aiter(reading)
+                while (page := await self._next_page(pages, one.silence)) is not None:
                     await one.take(page, reading)
                     for told in reading.notices():
                         self._notice(told)
                     await self._follow_secret()
                 await one.end(reading)
+
+    async def _next_page(self, pages: AsyncIterator[SourcePage], silence: float) -> SourcePage | None:
+        """The next page, None at the end; a source that says nothing for too long counts as dead."""
+        try:
+            async with asyncio.timeout(silence):
+                return await anext(pages, None)
+        except TimeoutError as error:
+            message = f"The source has said nothing for {silence:.0f} seconds; it is read again later."
+            raise SourceFault(OutOfTime("SOURCE_SILENT", message)) from error
 
     async def _follow_secret(self) -> None:
         """Keep the lease on the secret; another version counts as a refusal of the present one."""
@@ -136,6 +148,11 @@ class SourceReader:
         return changed
 
 
+def _silence_of(stream: connector.StreamSpec) -> float:
+    told = stream.longest_silence.ToTimedelta().total_seconds()
+    return told + _SILENCE_MARGIN if told > 0 else _SILENCE_UNTOLD
+
+
 class _SecretChanged(Exception):
     def __init__(self, bound: Bound) -> None:
         super().__init__("the secret has changed")
@@ -145,7 +162,8 @@ class _SecretChanged(Exception):
 class _Partition:
     """How far one partition has been read."""
 
-    def __init__(self, wanted: Wanted, mapper: PageMapper, delivery: Delivery) -> None:
+    def __init__(self, wanted: Wanted, mapper: PageMapper, delivery: Delivery, silence: float) -> None:
+        self.silence = silence
         self._wanted = wanted
         self._mapper = mapper
         self._delivery = delivery
