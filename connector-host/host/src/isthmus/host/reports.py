@@ -5,9 +5,11 @@ from collections import deque
 from typing import Any
 
 import msgspec
+from isthmus.host.backend import Bound
 from isthmus.host.control import ControlPlane, call
 from isthmus.kit import acting_for, current_correlation_id, new_id
 from isthmus.kit.logs import logger
+from isthmus.kit.principal import peek_principal
 from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
 from isthmus.resilience import Fault
 
@@ -39,6 +41,7 @@ class Reports:
         instance_id: str = "",
         execution_id: str = "",
         operation: str = "sync",
+        user_id: str = "",
         details: dict[str, Any] | None = None,
     ) -> None:
         """Keep a line for the integration's log."""
@@ -49,6 +52,7 @@ class Reports:
             message=message[:2000],
             details=msgspec.json.encode(details).decode() if details else "",
             operation=operation,
+            user_id=user_id,
             execution_id=execution_id,
             correlation_id=current_correlation_id(),
         )
@@ -59,6 +63,23 @@ class Reports:
         """Keep what one operation used."""
         sample.time.GetCurrentTime()
         self._keep(tenant_id, sample)
+
+    def operation(self, bound: Bound, name: str, failure: str = "") -> None:
+        """Keep what became of a check or an action, asked for by the present caller."""
+        kind = Log.TYPE_ERROR if failure else Log.TYPE_SUCCESS
+        principal = peek_principal()
+        self.log(
+            bound.tenant_id,
+            kind,
+            failure or f"{name.capitalize()} of {bound.title} succeeded.",
+            instance_id=bound.instance_id,
+            operation=name.split(maxsplit=1)[0],
+            user_id=principal.subject if principal else "",
+        )
+        sample = monitoring.UsageSample(
+            sample_id=new_id("use"), instance_id=bound.instance_id, is_failure=bool(failure)
+        )
+        self.usage(bound.tenant_id, sample)
 
     def _keep(self, tenant_id: str, report: Any) -> None:
         self._kept.append((tenant_id, report))

@@ -11,6 +11,7 @@ from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
 from isthmus.host.binding import Resolver
 from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, stream_of
+from isthmus.host.reports import Reports
 from isthmus.host.steps import without_credential
 from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
@@ -28,11 +29,13 @@ class ConnectorServicer(ConnectorServiceServicer):
     Args:
         backend: The connector.
         resolver: Completes bindings.
+        reports: Told about checks and actions.
     """
 
-    def __init__(self, backend: Backend, resolver: Resolver) -> None:
+    def __init__(self, backend: Backend, resolver: Resolver, reports: Reports) -> None:
         self._backend = backend
         self._resolver = resolver
+        self._reports = reports
 
     async def Describe(self, request: Any, context: Any) -> connector.DescribeResponse:
         """Tell what the connector is."""
@@ -43,14 +46,14 @@ class ConnectorServicer(ConnectorServiceServicer):
     ) -> AsyncIterator[connector.CheckResponse]:
         """Try a configuration."""
         bound = await self._resolver.configuration(_tenant(), request.binding)
-        try:
-            bound = await self._resolver.authenticated(bound)
-        except Fault as fault:
-            for step in without_credential(fault):
-                yield connector.CheckResponse(step=step)
-            return
-        async for step in self._backend.check(bound):
+        failed: connector.CheckStep | None = None
+        async for step in self._steps(bound):
+            if step.result == connector.CheckStep.RESULT_FAILED:
+                failed = failed or step
             yield connector.CheckResponse(step=step)
+        if bound.instance_id:
+            why = f"{failed.step} failed: {failed.message} {failed.remedy}".strip() if failed else ""
+            self._reports.operation(bound, "check", why)
 
     async def Discover(self, request: connector.DiscoverRequest, context: Any) -> connector.DiscoverResponse:
         """List the streams."""
@@ -105,7 +108,9 @@ class ConnectorServicer(ConnectorServiceServicer):
     async def Invoke(self, request: connector.InvokeRequest, context: Any) -> connector.InvokeResponse:
         """Run a named action."""
         async with self._connected(request.binding) as connection:
-            return await connection.invoke(request)
+            answer = await connection.invoke(request)
+        self._reports.operation(Bound(_tenant(), request.binding.instance_id), f"action {request.action}")
+        return answer
 
     async def Receive(self, request: connector.ReceiveRequest, context: Any) -> connector.ReceiveResponse:
         """Verify and decode one inbound webhook."""
@@ -121,6 +126,16 @@ class ConnectorServicer(ConnectorServiceServicer):
         async with self._connected(request.binding) as connection:
             await connection.notify(request.change)
         return connector.NotifyInstanceResponse()
+
+    async def _steps(self, bound: Bound) -> AsyncIterator[connector.CheckStep]:
+        try:
+            bound = await self._resolver.authenticated(bound)
+        except Fault as fault:
+            for step in without_credential(fault):
+                yield step
+            return
+        async for step in self._backend.check(bound):
+            yield step
 
     @asynccontextmanager
     async def _connected(self, binding: connector.Binding) -> AsyncIterator[Connection]:

@@ -80,7 +80,9 @@ class Host:
                     await reports.flush()
 
         return Wiring(
-            servicers=[(add_ConnectorServiceServicer_to_server, ConnectorServicer(backend, resolver))],
+            servicers=[
+                (add_ConnectorServiceServicer_to_server, ConnectorServicer(backend, resolver, reports))
+            ],
             tasks=[pull, drain, registration.run, reports.run, *sweep],
             closers=[registration.leave, jobs.stop, last_words, backend.close, *closers],
         )

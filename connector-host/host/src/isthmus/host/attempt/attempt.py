@@ -117,6 +117,7 @@ class Attempt:
             settling,
             patience=tools.settings.patience_seconds,
             answer_seconds=tools.settings.answer_seconds,
+            warn=lambda message: self._say(Log.TYPE_WARNING, message),
         )
         producing = self._produce(reader, layout, preparation, delivery)
         return await self._move(producing, delivery, settling)
@@ -292,6 +293,7 @@ class Attempt:
             message,
             instance_id=self._grant.flow.source.instance_id,
             execution_id=self._id,
+            user_id=self._grant.execution.initiated_by,
         )
 
     @property

@@ -50,6 +50,7 @@ class Delivery:
         settle: Called in order for each unit that is durable at the destination.
         patience: Seconds without progress after which a destination that is away is given up.
         answer_seconds: Longest wait for one acknowledgement.
+        warn: Told when the destination goes away.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Delivery:
         *,
         patience: float = 60.0,
         answer_seconds: float = 300.0,
+        warn: Callable[[str], None] = lambda _message: None,
     ) -> None:
+        self._warn = warn
         self._opening = opening
         self._connect = connect
         self._settle = settle
@@ -109,6 +112,8 @@ class Delivery:
                     tries, away_since, renewed = 0, time.monotonic(), False
                 tries += 1
                 self._judge(fault, away_since, renewed=renewed)
+                if tries == 1:
+                    self._warn(f"The destination is away and is tried again: {fault.message}")
                 renewed = renewed or is_authentication(fault)
                 await asyncio.sleep(pauses.wait(tries, getattr(fault, "retry_after", None)))
 
