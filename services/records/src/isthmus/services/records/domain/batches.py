@@ -14,7 +14,7 @@ from isthmus.services.records.domain import keys as record_keys
 
 MAX_BATCH_RECORDS = 1000
 MAX_BATCH_BYTES = 1 << 20
-MAX_DEPTH = 256
+MAX_DEPTH = 512
 
 _JSON_SPACE = b" \t\r\n"
 _LONGEST_NUMBER = 4096
@@ -205,7 +205,7 @@ def _find_suspects(screened: Screened, joined: bytes) -> None:
 
 
 def _suspicious(text: bytes) -> bool:
-    if b"\\u" in text and any(escape in text for escape in _ODD_ESCAPES):
+    if b"\\" in text and any(escape in text for escape in _ODD_ESCAPES):
         return True
     shape = text.translate(_SHAPE)
     return _HUGE_EXPONENT in shape or _HUGE_NUMBER in shape

@@ -14,7 +14,7 @@ def infer_schema(records: Iterable[bytes]) -> str:
     """Describe the members that some records have, by the JSON types seen; members stay optional."""
     seen: dict[str, set[str]] = {}
     for record in records:
-        for name, value in _decode(record).items():
+        for name, value in _members(record).items():
             seen.setdefault(name, set()).add(_type(value))
     members = {name: {"type": _one_or_many(types)} for name, types in sorted(seen.items())}
     schema = {"$schema": _DIALECT, "type": "object", "properties": members}
@@ -32,6 +32,15 @@ def is_schema(text: str) -> bool:
         return isinstance(_decode(text), dict) and "\0" not in text
     except (msgspec.DecodeError, RecursionError):
         return False
+
+
+def _members(record: bytes) -> dict[str, Any]:
+    """Return a record's members; one with numbers beyond this process's reach tells nothing."""
+    try:
+        members: dict[str, Any] = _decode(record)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return members
 
 
 def _type(value: Any) -> str:
