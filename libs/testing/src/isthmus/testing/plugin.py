@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# Tests start servers while gRPC is at work; its own handlers of fork crash some of those children.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 if TYPE_CHECKING:
     from isthmus.testing.mesh import Mesh, RunningService
     from isthmus.testing.servers import NatsServer, PostgresServer, VaultServer
