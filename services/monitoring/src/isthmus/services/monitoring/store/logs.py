@@ -29,7 +29,7 @@ class Logs:
                 cast(:message as text[]), cast(:instance_id as text[]), cast(:details as text[]),
                 cast(:user_id as text[]), cast(:operation as text[]), cast(:execution_id as text[]),
                 cast(:correlation_id as text[])) as given ({_COLUMNS})
-            on conflict do nothing"""  # noqa: S608 -- the names are those of our own class
+            on conflict do nothing"""
         rows = [asdict(entry) for entry in entries]
         values: dict[str, Any] = {name: [row[name] for row in rows] for name in _FIELDS}
         done = await self._conn.execute(text(sql), {"tenant_id": self._tenant_id, **values})
@@ -53,7 +53,7 @@ class Logs:
             conditions.append("(time, log_id) < (:after_time, :after_id)")
             values |= {"after_time": page.after["time"], "after_id": page.after["id"]}
         sql = f"""select {_COLUMNS} from logs where {" and ".join(conditions)}
-            order by time desc, log_id desc limit :limit"""  # noqa: S608 -- conditions are the texts above
+            order by time desc, log_id desc limit :limit"""
         values |= {name: value for name, value in _values(wanted).items() if f":{name}" in sql}
         found = await self._conn.execute(text(sql), values)
         return [LogEntry(**row._asdict()) for row in found]

@@ -45,7 +45,7 @@ _ADD = text("""
 _SHOWN = """quarantine_id, position, flow_id, execution_id, stage, status, key, record, is_binary,
     reasons::text AS reasons, mapping_id, mapping_version, attempts, create_time, update_time, decided_by"""
 
-_GET = text(f"SELECT {_SHOWN} FROM quarantine WHERE tenant_id = :tenant AND quarantine_id = :id")  # noqa: S608
+_GET = text(f"SELECT {_SHOWN} FROM quarantine WHERE tenant_id = :tenant AND quarantine_id = :id")
 
 _LIST = f"""
     SELECT {_SHOWN}, found FROM (
@@ -59,7 +59,7 @@ _LIST = f"""
         ) AS page
     ) AS sized
     WHERE before < {PAGE_BYTES} ORDER BY position
-"""  # noqa: S608 -- the parts are constants of this module
+"""
 
 _DECIDE = """
     WITH decided AS (

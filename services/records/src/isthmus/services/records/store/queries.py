@@ -24,7 +24,7 @@ _CUT = f"""
         FROM ({{page}}) AS page
     ) AS sized
     WHERE before < {PAGE_BYTES} ORDER BY {{order}}
-"""  # noqa: S608 -- the parts are constants of this module
+"""
 
 _AS_JSON = "CROSS JOIN LATERAL (SELECT r.data::jsonb AS doc OFFSET 0) AS parsed"
 
@@ -36,7 +36,7 @@ _ONE = text(f"""
         SELECT {_FORM} FROM record_history
         WHERE tenant_id = :tenant AND stream = :stream AND key = :key AND version = :version
     ) AS forms
-""")  # noqa: S608 -- the parts are constants of this module
+""")
 
 _FORMS = f"""
     SELECT * FROM (
@@ -45,7 +45,7 @@ _FORMS = f"""
         SELECT {_FORM} FROM record_history WHERE tenant_id = :tenant AND stream = :stream AND key = :key
     ) AS forms
     WHERE version < :after ORDER BY version DESC LIMIT :limit
-"""  # noqa: S608 -- the parts are constants of this module
+"""
 
 _STREAMS = text("""
     SELECT stream, records, last_change, primary_key, json_schema, update_time FROM streams
