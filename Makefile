@@ -5,6 +5,7 @@ PYTHON ?= python3
 BOOT := .venv/boot
 UV := $(BOOT)/bin/uv
 RUN := .venv/bin
+SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src connector-host/host/src connector-host/connectors/*/src deploy/local/src))
 PROTOS := $(shell find proto -name '*.proto')
 
 .PHONY: help
@@ -21,7 +22,7 @@ setup: .venv/.ready ## Install everything into .venv
 .PHONY: proto
 proto: setup ## Regenerate libs/contracts from proto/
 	@rm -rf libs/contracts/src && mkdir -p libs/contracts/src
-	@cd proto && ../$(RUN)/python -m grpc_tools.protoc -I. --plugin=../$(RUN)/protoc-gen-mypy --plugin=../$(RUN)/protoc-gen-mypy_grpc --python_out=../libs/contracts/src --grpc_python_out=../libs/contracts/src --mypy_out=../libs/contracts/src --mypy_grpc_out=../libs/contracts/src $(PROTOS:proto/%=%)
+	@cd proto && ../$(RUN)/python -m grpc_tools.protoc -I. --plugin=../$(RUN)/protoc-gen-mypy --plugin=../$(RUN)/protoc-gen-mypy_grpc --python_out=../libs/contracts/src --grpc_python_out=../libs/contracts/src --mypy_out=quiet:../libs/contracts/src --mypy_grpc_out=quiet:../libs/contracts/src $(PROTOS:proto/%=%)
 	@for d in libs/contracts/src/isthmus/*/v1; do touch $$d/py.typed; done
 
 .PHONY: surface
@@ -45,13 +46,19 @@ test: setup ## Run every test on real back ends
 check: setup ## Format, lint, types, import rules, contract
 	@$(RUN)/ruff format --check .
 	@$(RUN)/ruff check .
-	@$(RUN)/mypy libs/*/src services/*/src connector-host/host/src connector-host/connectors/*/src deploy/local/src
+	@$(RUN)/mypy $(SOURCES)
 	@$(RUN)/lint-imports --no-logo
 	@$(RUN)/buf lint
 	@$(RUN)/buf format --diff --exit-code
-	@if git rev-parse -q --verify "$${BREAKING_AGAINST:-main}:proto" >/dev/null 2>&1; then $(RUN)/buf breaking --against ".git#branch=$${BREAKING_AGAINST:-main}"; else echo "buf breaking: nothing to compare with"; fi
+	@$(MAKE) --no-print-directory breaking
 	@$(MAKE) --no-print-directory proto-is-current
 	@echo "all checks passed"
+
+# On a branch the contract is compared with main, on main with the commit before.
+.PHONY: breaking
+breaking: setup
+	@against=main; test "$$(git rev-parse HEAD)" != "$$(git rev-parse -q --verify main)" || against=HEAD~1; \
+	if git rev-parse -q --verify "$$against:proto" >/dev/null; then $(RUN)/buf breaking --against ".git#ref=$$(git rev-parse $$against)"; else echo "buf breaking: $$against has no contract to compare with"; fi
 
 .PHONY: proto-is-current
 proto-is-current: proto
