@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from isthmus.local.control import LauncherGone, tell
 from isthmus.local.home import Home
+from isthmus.local.names import SERVICES as ALL
 from isthmus.local.options import Options
-from isthmus.local.programs import SERVICES as ALL
 
 SERVICES = tuple(name for name in ALL if find_spec(f"isthmus.services.{name}.__main__"))
 

@@ -1,44 +1,23 @@
 """What each process of the mesh is told through its environment."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.kit.db.provisioning import service_databases
-from isthmus.local.backends import EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres
 from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.home import Home
 from isthmus.local.keys import KeyRing
+from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_DATABASE
 from isthmus.local.options import Options
 from isthmus.local.private import password, read_json, write_private
-from isthmus.local.programs import SERVICES
+from isthmus.local.servers import Servers
 from isthmus.services.identity.domain import mesh_permissions
 
-__all__ = ["DATABASE", "Environment", "Servers"]
+__all__ = ["DATABASE", "Environment"]
 
 DATABASE = "isthmus"
 """Name of the database in the embedded server."""
-_WITH_VAULT = frozenset({"identity", "credentials"})
-_WITHOUT_DATABASE = frozenset({"gateway"})
 _DRAIN_SECONDS = "4"
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The back ends that are ours; `None` where somebody else's is used."""
-
-    postgres: EmbeddedPostgres | None
-    nats: EmbeddedNats | None
-    openbao: EmbeddedOpenBao | None
-
-    @classmethod
-    def chosen(cls, home: Home, options: Options) -> "Servers":
-        """Take the embedded server wherever no address was given."""
-        return cls(
-            None if options.postgres_url else EmbeddedPostgres(home.root),
-            None if options.nats_url else EmbeddedNats(home.root),
-            None if options.vault_addr else EmbeddedOpenBao(home.root),
-        )
 
 
 class Environment:
@@ -79,10 +58,10 @@ class Environment:
         known = self._common(f"service:{name}")
         known["ISTHMUS_LISTEN"] = self.addresses[name]
         known["ISTHMUS_HTTP_LISTEN"] = self.http_address
-        if name not in _WITHOUT_DATABASE:
+        if name not in WITHOUT_DATABASE:
             place = service_databases(self.admin_url, {name: self.database_secrets[name]})[name]
             known["ISTHMUS_DATABASE_URL"] = place.url
-        if name in _WITH_VAULT:
+        if name in WITH_VAULT:
             known |= self._vault()
         return known
 
@@ -124,7 +103,7 @@ class Environment:
         wanted = {
             name: known.get(name) or password()
             for name in self._options.services
-            if name not in _WITHOUT_DATABASE
+            if name not in WITHOUT_DATABASE
         }
         if wanted.items() - known.items():
             write_private(path, json.dumps({**known, **wanted}, indent=2))

@@ -16,19 +16,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isthmus.local.backends.base import Backend, BackendFailed, Steps
+from isthmus.local.backends.base import BackendFailed, Steps
+from isthmus.local.bytecode import is_compiled
 from isthmus.local.child import errand
 from isthmus.local.control import ControlSocket
-from isthmus.local.environment import Environment, Servers
 from isthmus.local.home import Home
 from isthmus.local.leftovers import clear_away, remember
 from isthmus.local.logs import empty, rotate
+from isthmus.local.names import HUB
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
+from isthmus.local.servers import Servers
 from isthmus.local.supervisor import Supervisor, say
 from isthmus.local.units import BackendUnit, ForkedUnit, Kind
+
+if TYPE_CHECKING:
+    from isthmus.local.environment import Environment
 
 __all__ = ["AlreadyRunning", "Launcher", "main"]
 
@@ -89,14 +94,12 @@ class Launcher:
 
     def _start(self) -> Steps:
         """Start back ends and import code side by side, then everything that needs both."""
-        from isthmus.local.preload import preload
-
         began = time.monotonic()
         self._step("starting back ends and loading code")
         gc.disable()
-        code = preload(self._options.services)
-        yield from _together(self._supervisor.start(self._backends()), code)
-        environment = self._environment = Environment(self._home, self._options, self._servers)
+        backends = [BackendUnit(backend) for backend in self._servers.all()]
+        yield from _together(self._supervisor.start(backends), self._load_code())
+        environment = self._environment = _environment(self._home, self._options, self._servers)
         # From here on the children share every page that nobody writes to.
         gc.freeze()
         self._step("preparing the database")
@@ -125,11 +128,19 @@ class Launcher:
         say(why)
         return 1
 
-    def _backends(self) -> list[BackendUnit]:
-        mine: list[Backend | None] = [self._servers.postgres, self._servers.nats, self._servers.openbao]
-        return [BackendUnit(backend) for backend in mine if backend is not None]
+    def _load_code(self) -> Steps:
+        """Import everything; code that was never compiled is compiled in a child first.
 
-    def _services(self, environment: Environment) -> list[ForkedUnit]:
+        Compiling takes memory that is not given back, and every process of the mesh would inherit it.
+        """
+        if not (sys.dont_write_bytecode or is_compiled()):
+            work = partial(_compile, self._options.services)
+            yield from errand("loading code", self._home.log("setup"), {}, work, [])
+        from isthmus.local.preload import preload
+
+        yield from preload(self._options.services)
+
+    def _services(self, environment: "Environment") -> list[ForkedUnit]:
         return [
             ForkedUnit(
                 Kind.SERVICE,
@@ -141,7 +152,7 @@ class Launcher:
             for name in self._options.services
         ]
 
-    def _furnish_database(self, environment: Environment) -> Steps:
+    def _furnish_database(self, environment: "Environment") -> Steps:
         from isthmus.local.furnishing import make_database
 
         postgres = self._servers.postgres
@@ -149,7 +160,7 @@ class Launcher:
         work = partial(make_database, environment.admin_url, environment.database_secrets, auditor)
         yield from errand("database set-up", self._home.log("setup"), {}, work, [])
 
-    def _introduce(self, environment: Environment) -> Any:
+    def _introduce(self, environment: "Environment") -> Any:
         """Make first tenant and connectors known; returns the administrator's key when it is new."""
         from isthmus.local.furnishing import introduce
         from isthmus.local.preload import connector_class, connector_names
@@ -175,7 +186,7 @@ class Launcher:
         write_private(self._home.profile_file, json.dumps(profile, indent=2))
         return answer["api_key"]
 
-    def _publish(self, environment: Environment) -> None:
+    def _publish(self, environment: "Environment") -> None:
         known = {**environment.describe(), "pid": os.getpid(), "started_at": self._started_at}
         write_private(self._home.mesh_file, json.dumps(known, indent=2))
 
@@ -209,7 +220,6 @@ class Launcher:
 
     def _start_host(self, connector: str) -> dict[str, Any]:
         from isthmus.local.preload import connector_class, connector_names
-        from isthmus.local.programs import HUB
 
         name = f"host-{connector}"
         if self._supervisor.has(name):
@@ -228,9 +238,8 @@ class Launcher:
 
     def _shorten_logs(self) -> None:
         """Keep what the back ends write short."""
-        for backend in (self._servers.postgres, self._servers.nats, self._servers.openbao):
-            if backend is not None:
-                empty(backend.log, _LARGEST_LOG)
+        for backend in self._servers.all():
+            empty(backend.log, _LARGEST_LOG)
         openbao = self._servers.openbao
         if openbao is not None and rotate(openbao.audit_log, _LARGEST_AUDIT_LOG):
             openbao.reopen_audit_log()
@@ -287,6 +296,18 @@ class Launcher:
         self._home.processes_file.unlink(missing_ok=True)
         self._home.mesh_file.unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _compile(services: tuple[str, ...]) -> bool:
+    from isthmus.local.preload import preload
+
+    return all(step is None for step in preload(services))
+
+
+def _environment(home: Home, options: Options, servers: Servers) -> "Environment":
+    from isthmus.local.environment import Environment
+
+    return Environment(home, options, servers)
 
 
 def _together(*all_steps: Steps) -> Steps:

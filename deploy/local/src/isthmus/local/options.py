@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from isthmus.local.home import Home
+from isthmus.local.names import SERVICES
 from isthmus.local.private import read_json, write_private
-from isthmus.local.programs import SERVICES
 
 __all__ = ["EMBEDDED", "Options"]
 

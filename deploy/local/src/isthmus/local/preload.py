@@ -25,6 +25,8 @@ _HEAVY = (
     "httpx",
     "hvac",
     "isthmus.host.__main__",
+    "isthmus.local.environment",
+    "isthmus.local.furnishing",
     "isthmus.host.local",
     "isthmus.identity.v1.identity_pb2_grpc",
     "isthmus.kit.db.migrating",

@@ -8,23 +8,9 @@ from importlib import import_module
 
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
+from isthmus.local.names import HUB
 
-__all__ = ["HUB", "SERVICES", "ServiceCode", "host_code", "service_code"]
-
-SERVICES = (
-    "identity",
-    "credentials",
-    "registry",
-    "mapping",
-    "records",
-    "scheduling",
-    "events",
-    "monitoring",
-    "gateway",
-)
-"""All services; those that others ask first come first."""
-HUB = "hub"
-"""The connector that the records service itself serves."""
+__all__ = ["ServiceCode", "host_code", "service_code"]
 
 
 @dataclass(frozen=True, slots=True)

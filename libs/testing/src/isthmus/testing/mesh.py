@@ -15,7 +15,8 @@ from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
 from isthmus.local.backends.ports import HOST, free_port
-from isthmus.local.programs import SERVICES, ServiceCode, service_code
+from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_DATABASE
+from isthmus.local.programs import ServiceCode, service_code
 from isthmus.testing.identity import FakeIdentity, KeyRing
 from isthmus.testing.servers import NatsServer, PostgresServer, VaultServer
 from pydantic import create_model
@@ -24,8 +25,6 @@ __all__ = ["Backends", "Mesh", "RunningService", "open_mesh"]
 
 _PASSWORD = "test"  # noqa: S105 -- roles live in a server that ends with the test run
 _READY_SECONDS = 30.0
-_WITHOUT_DATABASE = frozenset({"gateway"})
-_WITH_VAULT = frozenset({"identity", "credentials"})
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ class Mesh:
             await self.fake(
                 "identity", identity_pb2_grpc.add_IdentityServiceServicer_to_server, self.identity
             )
-        values = self._values(name, with_vault if with_vault is not None else name in _WITH_VAULT)
-        if with_database if with_database is not None else name not in _WITHOUT_DATABASE:
+        values = self._values(name, with_vault if with_vault is not None else name in WITH_VAULT)
+        if with_database if with_database is not None else name not in WITHOUT_DATABASE:
             values |= await self._place(name)
         port = free_port() if replica else self._ports[name]
         chosen = self._settings_class(code.settings)(**{**values, "listen": f"{HOST}:{port}", **options})

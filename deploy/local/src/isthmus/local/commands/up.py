@@ -8,13 +8,13 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from isthmus.client.cli.output import Format, Output, emit
 from isthmus.client.problem import Problem
+from isthmus.local.bytecode import is_compiled
 from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
 from isthmus.local.home import Home
 from isthmus.local.options import Options
@@ -151,9 +151,7 @@ def _environment(home: Home) -> dict[str, str]:
     Compiling everything anew takes three times as long as the rest of the start, and memory as well.
     """
     known = dict(os.environ)
-    package = find_spec("sqlalchemy")
-    compiled = package is not None and package.cached is not None and Path(package.cached).exists()
-    if known.get("PYTHONDONTWRITEBYTECODE") and not compiled:
+    if known.get("PYTHONDONTWRITEBYTECODE") and not is_compiled():
         del known["PYTHONDONTWRITEBYTECODE"]
         known.setdefault("PYTHONPYCACHEPREFIX", str(home.run / "bytecode"))
     return known

@@ -1,0 +1,22 @@
+"""Names that every part of the local mesh knows; importing this costs nothing."""
+
+__all__ = ["HUB", "SERVICES", "WITHOUT_DATABASE", "WITH_VAULT"]
+
+SERVICES = (
+    "identity",
+    "credentials",
+    "registry",
+    "mapping",
+    "records",
+    "scheduling",
+    "events",
+    "monitoring",
+    "gateway",
+)
+"""All services; those that others ask first come first."""
+WITHOUT_DATABASE = frozenset({"gateway"})
+"""Services that own nothing."""
+WITH_VAULT = frozenset({"identity", "credentials"})
+"""Services that keep secrets; no other process gets to the vault."""
+HUB = "hub"
+"""The connector that the records service itself serves."""
