@@ -25,6 +25,7 @@ from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1 import scheduling_pb2_grpc as scheduling_grpc
 
+pytestmark = pytest.mark.xdist_group("host-town")  # the town is expensive: one worker runs all of these
 Status = scheduling.Execution
 STUBS = {
     "registry": registry_grpc.RegistryServiceStub,

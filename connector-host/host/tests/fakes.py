@@ -1,0 +1,306 @@
+"""A control plane and a hub in memory, with the rules that matter to a host."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+import msgspec
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.connector.v1 import connector_pb2_grpc as connector_grpc
+from isthmus.credentials.v1 import credentials_pb2 as credentials
+from isthmus.credentials.v1 import credentials_pb2_grpc as credentials_grpc
+from isthmus.kit.errors import answer_of
+from isthmus.mapping.v1 import mapping_pb2 as mapping
+from isthmus.mapping.v1 import mapping_pb2_grpc as mapping_grpc
+from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
+from isthmus.monitoring.v1 import monitoring_pb2_grpc as monitoring_grpc
+from isthmus.records.v1 import records_pb2 as records
+from isthmus.records.v1 import records_pb2_grpc as records_grpc
+from isthmus.registry.v1 import registry_pb2 as registry
+from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
+from isthmus.resilience import Fault, Missing, Precondition, RetryLater
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.scheduling.v1 import scheduling_pb2_grpc as scheduling_grpc
+from isthmus.type.v1 import batch_pb2 as batch
+
+FLOW = "flw_1"
+
+
+async def refuse(context: Any, fault: Fault) -> None:
+    code, message, trailers = answer_of(fault)
+    await context.abort(code, message, trailers)
+
+
+@dataclass
+class Scheduling(scheduling_grpc.SchedulingServiceServicer):
+    """Remembers what the host says, with the rules that matter to it."""
+
+    lease_seconds: float = 30.0
+    token: int = 0
+    checkpoints: dict[str, scheduling.Checkpoint] = field(default_factory=dict)
+    commits: list[scheduling.CommitCheckpointRequest] = field(default_factory=list)
+    renewals: list[scheduling.RenewLeaseRequest] = field(default_factory=list)
+    finished: list[scheduling.FinishAttemptRequest] = field(default_factory=list)
+    total: batch.Counts = field(default_factory=batch.Counts)
+    cancel: bool = False
+    away: bool = False
+    grants: dict[str, Callable[[], scheduling.AcquireLeaseResponse]] = field(default_factory=dict)
+
+    def grant(self, **flow: Any) -> scheduling.AcquireLeaseResponse:
+        """Open the next attempt."""
+        self.token += 1
+        answer = scheduling.AcquireLeaseResponse(attempt=self.token, fencing_token=self.token)
+        answer.execution.execution_id = "exe_1"
+        answer.execution.flow_id = FLOW
+        answer.execution.counts.CopyFrom(self.total)
+        answer.flow.CopyFrom(
+            scheduling.Flow(
+                flow_id=FLOW,
+                name="count",
+                source=scheduling.Endpoint(instance_id="ins_source", stream="numbers"),
+                destination=scheduling.Endpoint(instance_id="hub", stream="numbers"),
+                **flow,
+            )
+        )
+        answer.lease_expire_time.FromSeconds(int(time.time() + self.lease_seconds))
+        answer.checkpoints.extend(self.checkpoints.values())
+        return answer
+
+    async def AcquireLease(self, request: Any, context: Any) -> scheduling.AcquireLeaseResponse:
+        if request.execution_id not in self.grants:
+            await refuse(context, Missing("EXECUTION_UNKNOWN", "No such execution."))
+        return self.grants.pop(request.execution_id)()
+
+    async def RenewLease(self, request: Any, context: Any) -> scheduling.RenewLeaseResponse:
+        await self._guard(request, context)
+        self.renewals.append(request)
+        answer = scheduling.RenewLeaseResponse(is_cancel_requested=self.cancel)
+        answer.lease_expire_time.FromSeconds(int(time.time() + self.lease_seconds))
+        return answer
+
+    async def CommitCheckpoint(self, request: Any, context: Any) -> scheduling.CommitCheckpointResponse:
+        await self._guard(request, context)
+        self.commits.append(request)
+        self.checkpoints.update({one.partition: one for one in request.checkpoints})
+        answer = scheduling.CommitCheckpointResponse(is_cancel_requested=self.cancel)
+        answer.lease_expire_time.FromSeconds(int(time.time() + self.lease_seconds))
+        return answer
+
+    async def FinishAttempt(self, request: Any, context: Any) -> scheduling.FinishAttemptResponse:
+        await self._guard(request, context)
+        self.finished.append(request)
+        self.checkpoints.update({one.partition: one for one in request.checkpoints})
+        for name in ("read", "created", "updated", "unchanged", "deleted", "filtered", "quarantined"):
+            setattr(self.total, name, getattr(self.total, name) + getattr(request.counts, name))
+        return scheduling.FinishAttemptResponse(execution=scheduling.Execution(execution_id="exe_1"))
+
+    async def _guard(self, request: Any, context: Any) -> None:
+        if self.away:
+            await refuse(context, RetryLater("DATABASE_UNREACHABLE", "Away.", retry_after=0.05))
+        if request.fencing_token < self.token:
+            await refuse(context, Precondition("FENCED", "Another attempt has taken over; stop."))
+
+
+@dataclass
+class Registry(registry_grpc.RegistryServiceServicer):
+    """Knows the source, and where destinations are."""
+
+    configuration: dict[str, Any] = field(default_factory=dict)
+    auth_config_id: str = ""
+    address: Callable[[], str] = lambda: ""
+    hosts: list[registry.Host] = field(default_factory=list)
+    connectors: list[connector.ConnectorSpec] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    away: bool = False
+    asked: int = 0
+
+    async def GetInstance(self, request: Any, context: Any) -> registry.GetInstanceResponse:
+        self.asked += 1
+        if self.away:
+            await refuse(context, RetryLater("DATABASE_UNREACHABLE", "Away.", retry_after=0.05))
+        if request.instance_id == "ins_unknown":
+            await refuse(context, Missing("INSTANCE_UNKNOWN", "No such instance."))
+        return registry.GetInstanceResponse(
+            instance=registry.IntegrationInstance(
+                instance_id=request.instance_id,
+                name="counter",
+                status=registry.IntegrationInstance.STATUS_ACTIVE,
+                connector_id="numbers",
+                configuration=msgspec.json.encode(self.configuration).decode(),
+                configuration_revision=len(str(self.configuration)),
+                auth_config_id=self.auth_config_id,
+            )
+        )
+
+    async def ResolveHost(self, request: Any, context: Any) -> registry.ResolveHostResponse:
+        return registry.ResolveHostResponse(host=registry.Host(address=self.address()))
+
+    async def RegisterConnector(self, request: Any, context: Any) -> registry.RegisterConnectorResponse:
+        self.connectors.append(request.spec)
+        return registry.RegisterConnectorResponse()
+
+    async def RegisterHost(self, request: Any, context: Any) -> registry.RegisterHostResponse:
+        self.hosts.append(request.host)
+        return registry.RegisterHostResponse()
+
+    async def DeregisterHost(self, request: Any, context: Any) -> registry.DeregisterHostResponse:
+        self.gone.append(request.host_id)
+        return registry.DeregisterHostResponse()
+
+
+@dataclass
+class Vault(credentials_grpc.CredentialsServiceServicer):
+    """Lends one bearer token."""
+
+    token: str = "old"
+    version: int = 1
+    leases: int = 0
+
+    async def LeaseCredential(self, request: Any, context: Any) -> credentials.LeaseCredentialResponse:
+        self.leases += 1
+        answer = credentials.LeaseCredentialResponse(
+            auth_type=connector.AUTH_METHOD_BEARER, secret_version=self.version
+        )
+        answer.secret.bearer_token = self.token
+        answer.expire_time.FromSeconds(int(time.time() + 300))
+        return answer
+
+
+@dataclass
+class Mapping(mapping_grpc.MappingServiceServicer):
+    """Gives one definition."""
+
+    definition: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
+
+    async def GetPlan(self, request: Any, context: Any) -> mapping.GetPlanResponse:
+        self.asked += 1
+        text = msgspec.json.encode(self.definition).decode()
+        return mapping.GetPlanResponse(
+            mapping_id=request.mapping_id,
+            version=request.version or 1,
+            fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+            definition=text,
+        )
+
+
+@dataclass
+class Quarantined(records_grpc.RecordsServiceServicer):
+    """Keeps quarantined records once for each flow, record and stage."""
+
+    held: dict[str, records.QuarantinedRecord] = field(default_factory=dict)
+    resolved: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def QuarantineRecords(self, request: Any, context: Any) -> records.QuarantineRecordsResponse:
+        if self.away:
+            await refuse(context, RetryLater("DATABASE_UNREACHABLE", "Away.", retry_after=0.05))
+        ids = []
+        for record in request.records:
+            content = f"{record.flow_id}/{record.record}/{record.stage}"
+            record.quarantine_id = f"qrn_{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+            record.status = records.QuarantinedRecord.STATUS_WAITING
+            self.held[record.quarantine_id] = record
+            ids.append(record.quarantine_id)
+        return records.QuarantineRecordsResponse(quarantine_ids=ids)
+
+    async def GetQuarantined(self, request: Any, context: Any) -> records.GetQuarantinedResponse:
+        return records.GetQuarantinedResponse(record=self.held[request.quarantine_id])
+
+    async def ListQuarantine(self, request: Any, context: Any) -> records.ListQuarantineResponse:
+        chosen = [record for record in self.held.values() if record.status in request.statuses]
+        return records.ListQuarantineResponse(records=chosen)
+
+    async def ResolveQuarantined(self, request: Any, context: Any) -> records.ResolveQuarantinedResponse:
+        for one in request.quarantine_ids:
+            self.held[one].status = records.QuarantinedRecord.STATUS_DELIVERED
+        self.resolved.extend(request.quarantine_ids)
+        return records.ResolveQuarantinedResponse(resolved=len(request.quarantine_ids))
+
+
+@dataclass
+class Monitoring(monitoring_grpc.MonitoringServiceServicer):
+    """Keeps log lines."""
+
+    logs: list[monitoring.IntegrationLog] = field(default_factory=list)
+    samples: list[monitoring.UsageSample] = field(default_factory=list)
+
+    async def AppendLogs(self, request: Any, context: Any) -> monitoring.AppendLogsResponse:
+        self.logs.extend(request.logs)
+        return monitoring.AppendLogsResponse(appended=len(request.logs))
+
+    async def RecordUsage(self, request: Any, context: Any) -> monitoring.RecordUsageResponse:
+        self.samples.extend(request.samples)
+        return monitoring.RecordUsageResponse()
+
+
+@dataclass
+class Hub(connector_grpc.ConnectorServiceServicer):
+    """A transactional destination: remembers token and sequence with the records, fences zombies."""
+
+    credit: int = 4
+    most_records: int = 0
+    pause: float = 0.0
+    open_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    data: dict[str, bytes] = field(default_factory=dict)
+    versions: int = 0
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    openings: list[connector.WriteOpen] = field(default_factory=list)
+    batches: list[batch.Batch] = field(default_factory=list)
+    in_flight: int = 0
+    reject: Callable[[dict[str, Any]], bool] = lambda record: False
+    before_ack: Callable[[batch.Batch], Any] = lambda one: None
+
+    def __post_init__(self) -> None:
+        self.open_gate.set()
+
+    async def Write(self, request_iterator: Any, context: Any) -> AsyncIterator[connector.WriteResponse]:
+        opening = (await anext(request_iterator)).open
+        self.openings.append(opening)
+        yield connector.WriteResponse(
+            ready=connector.WriteReady(credit=self.credit, max_batch_records=self.most_records)
+        )
+        async for request in request_iterator:
+            await self.open_gate.wait()
+            await asyncio.sleep(self.pause)
+            ack = await self._apply(opening, request.batch, context)
+            await asyncio.sleep(0)
+            if self.before_ack(request.batch):
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
+            yield connector.WriteResponse(ack=ack)
+
+    async def _apply(self, opening: Any, one: batch.Batch, context: Any) -> connector.BatchAck:
+        token, sequence = self.seen.get(one.partition, (0, 0))
+        ack = connector.BatchAck(partition=one.partition, sequence=one.sequence)
+        if opening.fencing_token < token:
+            await refuse(context, Precondition("FENCED", "A newer attempt writes this flow; stop."))
+        rejected = [index for index, data in enumerate(one.records) if self.reject(msgspec.json.decode(data))]
+        for index in rejected:
+            ack.outcomes.add(
+                index=index, result=batch.RecordOutcome.RESULT_REJECTED, reason="BAD", message="It is bad."
+            )
+        if opening.fencing_token == token and one.sequence <= sequence:
+            ack.repeated_batch = True
+            return ack
+        assert one.sequence == (sequence if opening.fencing_token == token else 0) + 1
+        self.batches.append(one)
+        for index, (key, data) in enumerate(zip(one.keys, one.records, strict=True)):
+            if index not in rejected:
+                self._store(ack, key, data)
+        self.seen[one.partition] = (opening.fencing_token, one.sequence)
+        return ack
+
+    def _store(self, ack: connector.BatchAck, key: str, data: bytes) -> None:
+        if key not in self.data:
+            ack.created += 1
+        elif self.data[key] == data:
+            ack.unchanged += 1
+            return
+        else:
+            ack.updated += 1
+        self.data[key] = data
+        self.versions += 1
