@@ -1,0 +1,106 @@
+"""Every event the mesh publishes, in one table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A type of event.
+
+    Attributes:
+        service: Who publishes it.
+        entity: What it is about.
+        verb: What happened.
+        payload: Message of the payload, in the service's package.
+        description: When it is published.
+    """
+
+    service: str
+    entity: str
+    verb: str
+    payload: str
+    description: str
+
+    @property
+    def type(self) -> str:
+        """CloudEvents `type`."""
+        return f"isthmus.{self.service}.{self.entity}.{self.verb}.v1"
+
+    @property
+    def payload_name(self) -> str:
+        """Full name of the payload's message."""
+        return f"isthmus.{self.service}.v1.{self.payload}"
+
+    @property
+    def nats_subject(self) -> str:
+        """Where it is published, with `<tenant>` where the tenant stands."""
+        return f"isthmus.v1.<tenant>.{self.service}.{self.entity}.{self.verb}"
+
+
+_ENTITIES = {
+    ("credentials", "auth_config", "AuthConfigChanged"): {
+        "created": "An authentication configuration was stored.",
+        "updated": "An authentication configuration or its secret changed.",
+        "deleted": "An authentication configuration was removed.",
+        "leased": "A host took a credential out for use.",
+    },
+    ("events", "subscription", "SubscriptionChanged"): {
+        "created": "A subscription was created.",
+        "updated": "A subscription changed.",
+        "deleted": "A subscription was removed.",
+    },
+    ("mapping", "mapping", "MappingChanged"): {
+        "created": "A mapping was created as version 1.",
+        "version_created": "A mapping got a new version.",
+        "deleted": "A mapping was removed with all its versions.",
+    },
+    ("records", "record", "RecordsChanged"): {
+        "changed": "A batch of records changed the hub.",
+    },
+    ("records", "quarantine", "QuarantineChanged"): {
+        "added": "Records went to quarantine.",
+        "requeued": "Quarantined records are to be delivered again.",
+        "dropped": "Quarantined records were given up.",
+    },
+    ("registry", "connector", "ConnectorChanged"): {
+        "registered": "A connector became known in a new version.",
+        "deleted": "A connector was removed.",
+    },
+    ("registry", "instance", "InstanceChanged"): {
+        "created": "An instance was created.",
+        "updated": "An instance or its configuration changed.",
+        "activated": "An instance passed its check; its flows run.",
+        "deactivated": "An instance was switched off.",
+        "failed": "An instance failed its check.",
+        "deleted": "An instance was removed.",
+    },
+    ("scheduling", "flow", "FlowChanged"): {
+        "created": "A flow was created.",
+        "updated": "A flow changed.",
+        "deleted": "A flow was removed with its schedules.",
+    },
+    ("scheduling", "schedule", "ScheduleChanged"): {
+        "created": "A schedule was created.",
+        "updated": "A schedule changed.",
+        "deleted": "A schedule was removed.",
+    },
+    ("scheduling", "sync", "SyncChanged"): {
+        "started": "A host began an execution's first attempt.",
+        "completed": "Everything arrived or is in quarantine.",
+        "failed": "An execution was given up.",
+        "cancelled": "An execution was stopped on request.",
+    },
+}
+
+CATALOGUE = tuple(
+    sorted(
+        (
+            EventType(service, entity, verb, payload, description)
+            for (service, entity, payload), verbs in _ENTITIES.items()
+            for verb, description in verbs.items()
+        ),
+        key=lambda kind: kind.type,
+    )
+)
+
+__all__ = ["CATALOGUE", "EventType"]

@@ -1,0 +1,84 @@
+"""Events of all services come in here, and this service's own go out."""
+
+import json
+from typing import Any
+
+from isthmus.events.v1 import events_pb2 as pb
+from isthmus.kit import Consumer, DomainEvent, Outbox, ReceivedEvent, current_correlation_id
+from isthmus.kit.trace import current_traceparent
+from isthmus.services.events.domain import Event, Subscription
+from isthmus.services.events.engine import Recorder
+from isthmus.services.events.translate import write_subscription
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class Announcements:
+    """Says what happened, through the outbox."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def subscription(
+        self, conn: AsyncConnection, tenant_id: str, verb: str, subscription: Subscription, by: str
+    ) -> None:
+        """Say that a subscription was created, updated or deleted."""
+        payload = pb.SubscriptionChanged(subscription=write_subscription(subscription), changed_by=by)
+        event = DomainEvent(tenant_id, "subscription", verb, subscription.subscription_id, payload)
+        await self._outbox.add(conn, event)
+
+    async def own(self, conn: AsyncConnection, tenant_id: str, event: Event) -> None:
+        """Publish an event of a tenant's own."""
+        envelope: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": event.event_id,
+            "source": event.source,
+            "type": event.type,
+            "subject": event.subject,
+            "time": event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "tenantid": tenant_id,
+            "correlationid": event.correlation_id,
+            "traceparent": event.traceparent,
+            "data": json.loads(event.data),
+        }
+        present = {name: value for name, value in envelope.items() if value != ""}
+        await self._outbox.add_message(
+            conn,
+            tenant_id=tenant_id,
+            message_id=event.event_id,
+            subject=event.nats_subject,
+            body=json.dumps(present, separators=(",", ":")),
+        )
+
+
+class Collector:
+    """Stores what all services publish.
+
+    Args:
+        recorder: Stores events once.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def consumers(self) -> list[Consumer]:
+        """The subjects wanted, with what is done about them."""
+        return [Consumer("events-store", ["isthmus.v1.>"], self.store)]
+
+    async def store(self, conn: AsyncConnection, received: ReceivedEvent) -> None:
+        """Store one event."""
+        event = Event(
+            event_id=received.id,
+            type=received.type,
+            source=received.source,
+            subject=received.subject,
+            time=received.time,
+            data=json.dumps(received.data, separators=(",", ":")),
+            traceparent=current_traceparent(),
+            correlation_id=current_correlation_id(),
+            nats_subject=received.nats_subject,
+        )
+        await self._recorder.record(conn, received.tenant_id, event)
+
+
+__all__ = ["Announcements", "Collector"]

@@ -1,0 +1,12 @@
+"""The RPCs of `isthmus.events.v1`, put together out of their groups."""
+
+from isthmus.events.v1.events_pb2_grpc import EventsServiceServicer
+from isthmus.services.events.servicer.happenings import EventRpcs
+from isthmus.services.events.servicer.subscriptions import SubscriptionRpcs
+
+
+class EventsServicer(EventRpcs, SubscriptionRpcs, EventsServiceServicer):
+    """Serves events and subscriptions."""
+
+
+__all__ = ["EventsServicer"]

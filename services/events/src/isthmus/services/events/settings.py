@@ -1,0 +1,18 @@
+"""What events reads from its environment."""
+
+from isthmus.kit import ServiceSettings
+from pydantic import Field
+
+
+class Settings(ServiceSettings):
+    """Settings of the events service."""
+
+    events_kept_days: float = Field(30.0, gt=0, description="How long events can be listed.")
+    tail_seconds: float = Field(0.25, gt=0, description="Longest pause between looks for new events.")
+    slow_seconds: float = Field(30.0, gt=0, description="How long a subscriber may leave events lying.")
+    action_seconds: float = Field(0.5, gt=0, description="Longest pause between looks for things to do.")
+    busy_seconds: float = Field(1.0, gt=0, description="Pause before a busy flow is tried again.")
+    claim_seconds: float = Field(30.0, gt=0, description="When an action nobody reported on is tried again.")
+
+
+__all__ = ["Settings"]

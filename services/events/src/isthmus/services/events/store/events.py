@@ -1,0 +1,128 @@
+"""Rows of events, in the order in which they became visible."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from isthmus.services.events.domain import Event, EventFilter
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_INSERT = text("""
+    WITH next AS (
+        INSERT INTO tails (tenant_id, last) VALUES (:tenant_id, 1)
+        ON CONFLICT (tenant_id) DO UPDATE SET last = tails.last + 1 RETURNING last
+    )
+    INSERT INTO events (tenant_id, event_id, position, type, source, subject, time, data, traceparent,
+                        correlation_id, nats_subject)
+    SELECT :tenant_id, :event_id, next.last, :type, :source, :subject, :time, :data, :traceparent,
+           :correlation_id, :nats_subject FROM next
+    ON CONFLICT (tenant_id, event_id) DO NOTHING RETURNING position
+""")
+_MEANT = """
+    tenant_id = :tenant_id
+    AND (:subject = '' OR subject = :subject)
+    AND (CAST(:start_time AS timestamptz) IS NULL OR time >= :start_time)
+    AND (CAST(:end_time AS timestamptz) IS NULL OR time < :end_time)
+    AND ((cardinality(CAST(:exact AS text[])) = 0 AND cardinality(CAST(:prefixes AS text[])) = 0)
+         OR type = ANY(CAST(:exact AS text[]))
+         OR EXISTS (SELECT FROM unnest(CAST(:prefixes AS text[])) AS p (prefix)
+                    WHERE starts_with(type, p.prefix)))
+"""
+_LIST = text(f"""
+    SELECT * FROM events WHERE {_MEANT} AND position < :before ORDER BY position DESC LIMIT :limit
+""")
+_FOLLOW = text(f"""
+    SELECT * FROM events WHERE {_MEANT} AND position > :after AND position <= :horizon
+    ORDER BY position LIMIT :limit
+""")
+_PRUNE = text("""
+    DELETE FROM events WHERE ctid = ANY(ARRAY(SELECT ctid FROM events WHERE stored_at < :before LIMIT :limit))
+""")
+_NEWEST = 2**62
+
+
+def _event(row: RowMapping) -> Event:
+    names = "event_id type source subject time data traceparent correlation_id nats_subject position"
+    return Event(**{name: row[name] for name in names.split()})
+
+
+def _filter(tenant_id: str, wanted: EventFilter) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "subject": wanted.subject,
+        "start_time": wanted.start_time,
+        "end_time": wanted.end_time,
+        "exact": list(wanted.exact),
+        "prefixes": list(wanted.prefixes),
+    }
+
+
+async def insert_event(conn: AsyncConnection, tenant_id: str, event: Event) -> int:
+    """Store an event and give its position; 0 when it is stored already."""
+    fields = {
+        "tenant_id": tenant_id,
+        "event_id": event.event_id,
+        "type": event.type,
+        "source": event.source,
+        "subject": event.subject,
+        "time": event.time,
+        "data": event.data,
+        "traceparent": event.traceparent,
+        "correlation_id": event.correlation_id,
+        "nats_subject": event.nats_subject,
+    }
+    return int((await conn.execute(_INSERT, fields)).scalar_one_or_none() or 0)
+
+
+async def list_events(
+    conn: AsyncConnection, tenant_id: str, wanted: EventFilter, *, before: int | None, limit: int
+) -> Sequence[Event]:
+    """Read events, newest first."""
+    fields = {**_filter(tenant_id, wanted), "before": before or _NEWEST, "limit": limit}
+    return [_event(row) for row in (await conn.execute(_LIST, fields)).mappings()]
+
+
+async def follow_events(
+    conn: AsyncConnection, tenant_id: str, wanted: EventFilter, *, after: int, horizon: int, limit: int
+) -> Sequence[Event]:
+    """Read events behind one position and up to another, in order."""
+    fields = {**_filter(tenant_id, wanted), "after": after, "horizon": horizon, "limit": limit}
+    return [_event(row) for row in (await conn.execute(_FOLLOW, fields)).mappings()]
+
+
+async def last_position(conn: AsyncConnection, tenant_id: str) -> int:
+    """Give the position of the newest event."""
+    query = text("SELECT last FROM tails WHERE tenant_id = :tenant_id")
+    return int((await conn.execute(query, {"tenant_id": tenant_id})).scalar_one_or_none() or 0)
+
+
+async def position_of(conn: AsyncConnection, tenant_id: str, event_id: str) -> int | None:
+    """Give an event's position; None when it is not known, or not any more."""
+    query = text("SELECT position FROM events WHERE tenant_id = :tenant_id AND event_id = :event_id")
+    found = await conn.execute(query, {"tenant_id": tenant_id, "event_id": event_id})
+    position = found.scalar_one_or_none()
+    return None if position is None else int(position)
+
+
+async def position_before(conn: AsyncConnection, tenant_id: str, moment: datetime) -> int:
+    """Give the position behind which all events of a moment and later lie."""
+    query = text("SELECT min(position) FROM events WHERE tenant_id = :tenant_id AND time >= :moment")
+    first = (await conn.execute(query, {"tenant_id": tenant_id, "moment": moment})).scalar_one_or_none()
+    return int(first) - 1 if first is not None else await last_position(conn, tenant_id)
+
+
+async def prune_events(conn: AsyncConnection, before: datetime, limit: int) -> int:
+    """Forget old events of all tenants and say how many."""
+    return (await conn.execute(_PRUNE, {"before": before, "limit": limit})).rowcount
+
+
+__all__ = [
+    "follow_events",
+    "insert_event",
+    "last_position",
+    "list_events",
+    "position_before",
+    "position_of",
+    "prune_events",
+]

@@ -1,0 +1,54 @@
+"""Puts the service together."""
+
+from datetime import timedelta
+from functools import partial
+
+from isthmus.events.v1.events_pb2_grpc import add_EventsServiceServicer_to_server
+from isthmus.kit.wiring import Chassis, Wiring
+from isthmus.services.events.engine import Actions, Bell, Recorder, Subscriptions, Tail, every
+from isthmus.services.events.events import Announcements, Collector
+from isthmus.services.events.servicer import Desk, EventsServicer, RemoteFlows, RemoteLog
+from isthmus.services.events.settings import Settings
+
+_PRUNE_SECONDS = 600.0
+
+
+async def wire(chassis: Chassis) -> Wiring:
+    """Make the service out of what the chassis offers."""
+    settings: Settings = chassis.settings
+    db, clock, announcer = chassis.db, chassis.clock, Announcements(chassis.outbox)
+    arrived, wanted = Bell(), Bell()
+    recorder = Recorder(clock, arrived, wanted)
+    flows = RemoteFlows(chassis.peer("scheduling"))
+    actions = Actions(
+        db,
+        clock,
+        flows,
+        RemoteLog(chassis.peer("monitoring")),
+        claim=timedelta(seconds=settings.claim_seconds),
+        busy=timedelta(seconds=settings.busy_seconds),
+        keep=timedelta(days=settings.events_kept_days),
+    )
+    tail = Tail(
+        db, clock, arrived, chassis.draining, pause=settings.tail_seconds, patience=settings.slow_seconds
+    )
+    desk = Desk(
+        db=db,
+        clock=clock,
+        recorder=recorder,
+        tail=tail,
+        subscriptions=Subscriptions(announcer, clock),
+        flows=flows,
+        publisher=announcer,
+    )
+    return Wiring(
+        servicers=[(add_EventsServiceServicer_to_server, EventsServicer(desk))],
+        tasks=[
+            partial(every, settings.action_seconds, actions.act, wanted),
+            partial(every, _PRUNE_SECONDS, actions.prune),
+        ],
+        consumers=Collector(recorder).consumers(),
+    )
+
+
+__all__ = ["wire"]
