@@ -219,12 +219,12 @@ class Launcher:
         return {"ok": False, "error": "Send start_host, status or stop."}
 
     def _start_host(self, connector: str) -> dict[str, Any]:
-        from isthmus.local.preload import connector_class, connector_names
+        from isthmus.local.preload import connector_names
 
         name = f"host-{connector}"
         if self._supervisor.has(name):
             return {"ok": True}
-        if connector != HUB and connector_class(connector) is None:
+        if connector != HUB and connector not in connector_names():
             return {
                 "ok": False,
                 "error": f"No connector {connector} is installed; there are {connector_names()}.",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from isthmus.local.backends.base import BackendFailed
 from isthmus.local.programs import service_code
 
 __all__ = ["connector_class", "connector_names", "preload"]
@@ -57,6 +58,7 @@ def preload(services: Iterable[str]) -> Iterator[None]:
 
     Raises:
         ImportError: a service cannot be imported; the mesh is not complete without it.
+        BackendFailed: a connector does at its import what makes forking unsafe.
     """
     for name in services:
         service_code(name)
@@ -70,21 +72,21 @@ def preload(services: Iterable[str]) -> Iterator[None]:
         yield
     for entry in _entry_points().values():
         _loaded(entry)
+        if threading.active_count() > 1:
+            # It would be missing in every child, and with it whatever it holds locked.
+            message = f"Importing the connector {entry.name} starts a thread: uninstall or correct it."
+            raise BackendFailed(message)
         yield
-    assert threading.active_count() == 1, "an import has started a thread; it would be lost in every child"
 
 
 def connector_names() -> list[str]:
-    """List the installed connectors."""
+    """List the installed connectors, also those that were installed after the launcher started."""
+    importlib.invalidate_caches()
     return sorted(_entry_points())
 
 
 def connector_class(name: str) -> Any:
-    """Import a connector's class; `None` when it is not installed or broken.
-
-    Connectors installed after the launcher started are found too.
-    """
-    importlib.invalidate_caches()
+    """Import a connector's class; `None` when it is not installed or broken."""
     entry = _entry_points().get(name)
     return None if entry is None else _loaded(entry)
 
@@ -96,5 +98,5 @@ def _entry_points() -> dict[str, EntryPoint]:
 def _loaded(entry: EntryPoint) -> Any:
     try:
         return entry.load()
-    except Exception:
+    except (Exception, SystemExit):
         return None
