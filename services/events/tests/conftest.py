@@ -75,7 +75,7 @@ class FakeMonitoring(monitoring_pb2_grpc.MonitoringServiceServicer):
         return monitoring_pb2.AppendLogsResponse()
 
 
-async def until(condition, seconds=10):
+async def until(condition, seconds=30):
     """Wait until a condition is true and give its value."""
     async with asyncio.timeout(seconds):
         while True:

@@ -94,7 +94,7 @@ def position(state, partition="", *, complete=False):
     )
 
 
-async def until(condition, seconds=10):
+async def until(condition, seconds=30):
     """Wait until an awaited condition is true and give its value."""
     async with asyncio.timeout(seconds):
         while not (value := await condition()):
@@ -220,7 +220,7 @@ class Bench:
         await client.jetstream().publish(subject, json.dumps(body).encode())
         await client.close()
 
-    async def jobs(self, execution_id, count=1, seconds=10, connector="files"):
+    async def jobs(self, execution_id, count=1, seconds=30, connector="files"):
         """Take an execution's next jobs off the queue, as (message id, body)."""
         client = await nats.connect(self.nats_url)
         taken = []
