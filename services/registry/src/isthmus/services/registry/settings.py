@@ -13,4 +13,6 @@ class RegistrySettings(ServiceSettings):
     host_start_seconds: float = Field(
         10.0, gt=0, description="Longest wait for a host that is being started."
     )
-    check_seconds: float = Field(60.0, gt=0, description="Longest check or discovery at an external system.")
+    check_seconds: float = Field(
+        25.0, gt=0, description="Longest check or discovery at an external system; a call has 30 in all."
+    )
