@@ -119,9 +119,9 @@ def _show(runs: list[Run], found: list[Check], kev: str, files: Path) -> None:
     where = console()
     table = Table(title="What was collected", title_justify="left", box=None, pad_edge=False)
     table.add_column("FLOW", no_wrap=True)
-    for heading in ("READ", "MAPPED", "WRITTEN", "UNCHANGED", "LEFT OUT", "QUARANTINED"):
-        table.add_column(heading, justify="right")
-    table.add_column("STATUS")
+    for heading in ("READ", "MAPPED", "NEW", "SAME", "LEFT", "BAD"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("STATUS", no_wrap=True)
     for run in runs:
         counts = run.execution.counts
         numbers = (
@@ -135,6 +135,10 @@ def _show(runs: list[Run], found: list[Check], kev: str, files: Path) -> None:
         status = scheduling_pb2.Execution.Status.Name(run.execution.status).removeprefix("STATUS_").lower()
         table.add_row(run.flow, *(f"{number:,}" for number in numbers), status)
     where.print(table)
+    where.print(
+        "[dim]NEW: new or changed at the destination; SAME: there already; "
+        "LEFT: left out by the mapping; BAD: in quarantine[/dim]"
+    )
     _show_checks(found)
     where.print(f"\nPublic KEV catalogue: {kev}.", markup=False)
     where.print(

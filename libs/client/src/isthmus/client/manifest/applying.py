@@ -153,7 +153,7 @@ class _Worker:
             registry_pb2.ActivateInstanceRequest(instance_id=instance_id)
         )
         failed = [s for s in answer.steps if s.result == connector_pb2.CheckStep.RESULT_FAILED]
-        return f"check failed at {failed[0].step}: {failed[0].message} {failed[0].remedy}" if failed else ""
+        return f"check failed at {failed[0].step}: {failed[0].message}" if failed else ""
 
     def _mapping(self, document: MappingDocument, held: Held | None) -> str:
         spec = document.spec
