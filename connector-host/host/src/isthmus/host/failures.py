@@ -1,5 +1,6 @@
 """What a fault means for an execution: who has to act, or whether waiting helps."""
 
+from isthmus.host.texts import clean
 from isthmus.resilience import (
     Broken,
     DataLost,
@@ -74,7 +75,9 @@ def error_message(fault: Fault, doing: str) -> Error:
         doing: What was being done to what, for example `Reading incident from acme`.
     """
     error = Error(
-        kind=kind_of(fault), reason=fault.reason, message=f"{doing}: {fault.message}"[:_LONGEST_MESSAGE]
+        kind=kind_of(fault),
+        reason=clean(fault.reason, 100) or "UNEXPECTED",
+        message=clean(f"{doing}: {fault.message}", _LONGEST_MESSAGE),
     )
     wait = getattr(fault, "retry_after", None)
     if wait is not None and wait > 0 and error.kind in {Error.KIND_TRANSIENT, Error.KIND_RATE_LIMITED}:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from isthmus.host.backend import Bound
 from isthmus.host.control import ControlPlane, call
+from isthmus.host.texts import clean
 from isthmus.kit import acting_for, current_correlation_id, new_id
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import peek_principal
@@ -49,7 +50,7 @@ class Reports:
             log_id=new_id("log"),
             instance_id=instance_id,
             type=kind,
-            message=message[:2000],
+            message=clean(message, 2000),
             details=msgspec.json.encode(details).decode() if details else "",
             operation=operation,
             user_id=user_id,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from isthmus.host.attempt.pieces import Reason, Reject
 from isthmus.host.control import ControlPlane, call, persist
+from isthmus.host.texts import clean
 from isthmus.records.v1 import records_pb2 as records
 
 DELETION = "SOURCE_DELETED_RECORD"
@@ -91,7 +92,7 @@ class Quarantine:
             flow_id=self._flow_id,
             execution_id=self._execution_id,
             stage=records.QuarantinedRecord.Stage.ValueType(reject.stage),
-            key=reject.key,
+            key=clean(reject.key),
             record=text,
             is_binary=is_binary,
             mapping_id=self._mapping_id,
@@ -99,10 +100,10 @@ class Quarantine:
         )
         for reason in (*reject.reasons, *((_DELETED,) if reject.deletes else ())):
             entry.reasons.add(
-                reason=reason.reason,
-                message=reason.message[:2000],
-                target_path=reason.target_path,
-                source_path=reason.source_path,
+                reason=clean(reason.reason, 100),
+                message=clean(reason.message, 2000),
+                target_path=clean(reason.target_path),
+                source_path=clean(reason.source_path),
             )
         return entry
 
