@@ -8,16 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from isthmus.local.control import LauncherGone, tell
 from isthmus.local.home import Home
-from isthmus.local.names import SERVICES as ALL
-from isthmus.local.options import Options
-
-SERVICES = tuple(name for name in ALL if find_spec(f"isthmus.services.{name}.__main__"))
+from isthmus.local.names import SERVICES
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 _ISTHMUS = Path(sys.executable).with_name("isthmus")
@@ -54,7 +50,6 @@ def runs(pid):
 @pytest.fixture(scope="module")
 def home():
     folder = Path(tempfile.mkdtemp(prefix="isthmus-mesh-"))
-    Options(services=SERVICES).save(Home(folder))
     yield Home(folder)
     shutil.rmtree(folder)
 

@@ -168,6 +168,9 @@ def _await_ready(home: Home, launcher: subprocess.Popen[str]) -> dict[str, Any]:
                     status.update(f"{news['step']} …")
                 elif "warning" in news:
                     where.print(f"[yellow]warning:[/yellow] {news['warning']}")
+                elif "failed" in news:
+                    launcher.wait()
+                    raise Problem("START_FAILED", f"The mesh did not start: {news['failed']}")
                 else:
                     return _result(home, news)
     except KeyboardInterrupt:
@@ -180,9 +183,6 @@ def _await_ready(home: Home, launcher: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def _result(home: Home, news: dict[str, Any]) -> dict[str, Any]:
-    if "failed" in news:
-        message = f"The mesh did not start: {news['failed']}"
-        raise Problem("START_FAILED", message)
     found = {"home": str(home.root), "already_running": "already" in news}
     if "ready" in news:
         gateway = read_json(home.mesh_file).get("gateway_url", "")
