@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +132,7 @@ class Registry(registry_grpc.RegistryServiceServicer):
                 status=registry.IntegrationInstance.STATUS_ACTIVE,
                 connector_id="numbers",
                 configuration=msgspec.json.encode(self.configuration).decode(),
-                configuration_revision=len(str(self.configuration)),
+                configuration_revision=zlib.crc32(str(self.configuration).encode()) >> 1,
                 auth_config_id=self.auth_config_id,
             )
         )
@@ -252,7 +253,7 @@ class Hub(connector_grpc.ConnectorServiceServicer):
     openings: list[connector.WriteOpen] = field(default_factory=list)
     batches: list[batch.Batch] = field(default_factory=list)
     in_flight: int = 0
-    reject: Callable[[dict[str, Any]], bool] = lambda record: False
+    reject: Callable[[dict[str, Any]], bool] | None = None
     before_ack: Callable[[batch.Batch], Any] = lambda one: None
 
     def __post_init__(self) -> None:
@@ -278,7 +279,11 @@ class Hub(connector_grpc.ConnectorServiceServicer):
         ack = connector.BatchAck(partition=one.partition, sequence=one.sequence)
         if opening.fencing_token < token:
             await refuse(context, Precondition("FENCED", "A newer attempt writes this flow; stop."))
-        rejected = [index for index, data in enumerate(one.records) if self.reject(msgspec.json.decode(data))]
+        rejected = [
+            index
+            for index, data in enumerate(one.records)
+            if self.reject is not None and self.reject(msgspec.json.decode(data))
+        ]
         for index in rejected:
             ack.outcomes.add(
                 index=index, result=batch.RecordOutcome.RESULT_REJECTED, reason="BAD", message="It is bad."
