@@ -70,14 +70,12 @@ def _report(found: dict[str, Any]) -> dict[str, Any]:
 
 def _print(report: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("process", "kind", "health", "pid", "up", "restarts", "memory", "address"):
-        table.add_column(
-            heading, justify="right" if heading in {"pid", "up", "restarts", "memory"} else "left"
-        )
+    for heading in ("PROCESS", "HEALTH", "PID", "UP", "RESTARTS", "MEMORY", "ADDRESS"):
+        right = heading in {"PID", "UP", "RESTARTS", "MEMORY"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for process in report["processes"]:
         table.add_row(
             process["name"],
-            process["kind"],
             _coloured(process["health"]),
             str(process["pid"] or "-"),
             _span(process["uptime_seconds"]),

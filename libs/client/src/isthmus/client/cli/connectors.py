@@ -16,7 +16,7 @@ _COLUMNS = (
     Column("KIND", lambda item: item.spec.system_type),
     Column("HOSTS", lambda item: str(item.live_hosts)),
     Column("CAN", lambda item: _abilities(item.spec)),
-    Column("DOES", lambda item: item.spec.description, wide=True),
+    Column("DOES", lambda item: item.spec.description.partition("\n")[0], wide=True),
 )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import grpc
 import typer
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
@@ -59,6 +60,24 @@ def auth_config_id(mesh: Mesh, reference: str) -> str:
     request = credentials_pb2.ListAuthConfigsRequest(name=reference)
     found = next(pages(mesh.credentials.ListAuthConfigs, request, "auth_configs"), None)
     return found.auth_config_id if found else _unknown("credential", reference, "isthmus credentials list")
+
+
+def instance_names(mesh: Mesh) -> dict[str, str]:
+    """Gives names by id for tables; empty where the caller may not see instances or the registry is away."""
+    try:
+        found = pages(mesh.registry.ListInstances, registry_pb2.ListInstancesRequest(), "instances")
+        return {item.instance_id: item.name for item in found}
+    except (grpc.RpcError, Problem):
+        return {}
+
+
+def flow_names(mesh: Mesh) -> dict[str, str]:
+    """Gives names by id for tables; empty where the caller may not see flows or scheduling is away."""
+    try:
+        found = pages(mesh.scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows")
+        return {item.flow_id: item.name for item in found}
+    except (grpc.RpcError, Problem):
+        return {}
 
 
 def _unknown(kind: str, reference: str, command: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from isthmus.client.cli.context import flow_id, mesh_of
+from isthmus.client.cli.context import flow_id, flow_names, instance_names, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, emit, show, show_one, when
 from isthmus.client.mesh import pages
 from isthmus.scheduling.v1 import scheduling_pb2
@@ -17,21 +17,6 @@ def _rule(item: scheduling_pb2.Schedule) -> str:
 
 _flows = typer.Typer(help="What moves: source stream, mapping, destination stream.", no_args_is_help=True)
 _schedules = typer.Typer(help="When flows run.", no_args_is_help=True)
-_FLOW_COLUMNS = (
-    Column("FLOW", lambda item: item.name),
-    Column("FROM", lambda item: f"{item.source.instance_id}/{item.source.stream}"),
-    Column("TO", lambda item: f"{item.destination.instance_id}/{item.destination.stream}"),
-    Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
-    Column("ID", lambda item: item.flow_id),
-)
-_SCHEDULE_COLUMNS = (
-    Column("FLOW", lambda item: item.flow_id),
-    Column("WHEN", _rule),
-    Column("LAST", lambda item: when(item.last_execution_time)),
-    Column("NEXT", lambda item: when(item.next_execution_time)),
-    Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
-    Column("ID", lambda item: item.schedule_id),
-)
 Flow = Annotated[str, typer.Argument(help="Name or id of a flow.")]
 
 
@@ -47,8 +32,17 @@ def list_flows(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TAB
 
     Example: `isthmus flows list`
     """
-    found = pages(mesh_of(ctx).scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows", limit)
-    show(found, _FLOW_COLUMNS, output, empty="There is no flow yet: `isthmus apply -f FILE` creates one.")
+    mesh = mesh_of(ctx)
+    names = instance_names(mesh) if output is Format.TABLE else {}
+    columns = (
+        Column("FLOW", lambda item: item.name),
+        Column("FROM", lambda item: _place(item.source, names)),
+        Column("TO", lambda item: _place(item.destination, names)),
+        Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
+        Column("ID", lambda item: item.flow_id),
+    )
+    found = pages(mesh.scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows", limit)
+    show(found, columns, output, empty="There is no flow yet: `isthmus apply -f FILE` creates one.")
 
 
 @_flows.command("show")
@@ -90,8 +84,19 @@ def list_schedules(ctx: typer.Context, limit: Limit = 0, output: Output = Format
 
     Example: `isthmus schedules list`
     """
-    request = scheduling_pb2.ListSchedulesRequest()
-    found = pages(mesh_of(ctx).scheduling.ListSchedules, request, "schedules", limit)
-    show(
-        found, _SCHEDULE_COLUMNS, output, empty="Nothing is scheduled: add `schedules` to a flow's document."
+    mesh = mesh_of(ctx)
+    names = flow_names(mesh) if output is Format.TABLE else {}
+    columns = (
+        Column("FLOW", lambda item: names.get(item.flow_id, item.flow_id)),
+        Column("WHEN", _rule),
+        Column("NEXT", lambda item: when(item.next_execution_time)),
+        Column("LAST", lambda item: when(item.last_execution_time)),
+        Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
+        Column("ID", lambda item: item.schedule_id),
     )
+    found = pages(mesh.scheduling.ListSchedules, scheduling_pb2.ListSchedulesRequest(), "schedules", limit)
+    show(found, columns, output, empty="Nothing is scheduled: add `schedules` to a flow's document.")
+
+
+def _place(end: scheduling_pb2.Endpoint, names: dict[str, str]) -> str:
+    return f"{names.get(end.instance_id, end.instance_id)}/{end.stream}"

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from isthmus.client.cli.context import instance_id, mesh_of
+from isthmus.client.cli.context import instance_id, instance_names, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, show, when, word
 from isthmus.client.mesh import pages
 from isthmus.monitoring.v1 import monitoring_pb2
@@ -50,8 +50,10 @@ def metrics(
 
     Example: `isthmus metrics --instance nats`
     """
+    mesh = mesh_of(ctx)
+    names = instance_names(mesh) if output is Format.TABLE else {}
     columns = (
-        Column("INSTANCE", lambda item: item.instance_id),
+        Column("INSTANCE", lambda item: names.get(item.instance_id, item.instance_id)),
         Column("HOUR", lambda item: when(item.period_start)),
         Column("AVAILABLE", lambda item: f"{item.availability_percentage:.1f} %"),
         Column("ERRORS", lambda item: f"{item.error_rate:.1%}"),
@@ -60,7 +62,6 @@ def metrics(
         Column("CALLS", lambda item: f"{item.api_calls:,}"),
         Column("THROTTLED", lambda item: f"{item.throttling_events:,}"),
     )
-    mesh = mesh_of(ctx)
     request = monitoring_pb2.ListMetricsRequest(instance_id=instance_id(mesh, instance) if instance else "")
     show(
         pages(mesh.monitoring.ListMetrics, request, "metrics", limit),
@@ -75,11 +76,13 @@ def health(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) 
 
     Example: `isthmus health`
     """
+    mesh = mesh_of(ctx)
+    names = instance_names(mesh) if output is Format.TABLE else {}
     columns = (
-        Column("INSTANCE", lambda item: item.instance_id),
+        Column("INSTANCE", lambda item: names.get(item.instance_id, item.instance_id)),
         Column("STATE", lambda item: word(monitoring_pb2.InstanceHealth.State.Name(item.state), "STATE_")),
         Column("WHY", lambda item: item.explanation, wide=True),
     )
     request = monitoring_pb2.GetHealthSummaryRequest()
-    found = pages(mesh_of(ctx).monitoring.GetHealthSummary, request, "instances", limit)
+    found = pages(mesh.monitoring.GetHealthSummary, request, "instances", limit)
     show(found, columns, output, empty="Nothing has run yet.")

@@ -13,8 +13,8 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from isthmus.client.cli.table import lines
 from rich.console import Console
-from rich.table import Table
 
 
 class Format(StrEnum):
@@ -33,7 +33,13 @@ Limit = Annotated[int, typer.Option("--limit", min=0, help="The most rows to sho
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its heading and how its text comes out of an item."""
+    """One column of a table: its heading and how its text comes out of an item.
+
+    Attributes:
+        heading: In capitals.
+        text: Gives the cell; a dash where there is nothing.
+        wide: The cell holds sentences; only the last column may.
+    """
 
     heading: str
     text: Callable[[Any], str]
@@ -54,12 +60,28 @@ def show(items: Iterable[Message], columns: Sequence[Column], output: Format, *,
     if not found:
         note(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column.heading, overflow="fold", no_wrap=not column.wide)
-    for item in found:
-        table.add_row(*(_plain(column.text(item)) for column in columns))
-    _printer().print(table)
+    headings = [column.heading for column in columns]
+    rows = [[column.text(item) for column in columns] for item in found]
+    show_table(headings, rows, wide=columns[-1].wide)
+
+
+def show_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, wide: bool = False, error: bool = False
+) -> None:
+    """Prints a table for people: as wide as the terminal, or in whole lines where a program reads along.
+
+    Args:
+        headings: of the columns.
+        rows: their cells.
+        wide: the last column holds sentences.
+        error: print to standard error, because the answer itself goes elsewhere.
+    """
+    console = Console(stderr=error, highlight=False, soft_wrap=True, markup=False)
+    width = console.width if console.is_terminal else None
+    heading, *below = lines(headings, rows, width=width, wide=wide)
+    console.print(heading, style="bold")
+    for line in below:
+        console.print(line)
 
 
 def show_one(item: Message, output: Format) -> None:
@@ -112,12 +134,3 @@ def when(moment: Timestamp) -> str:
 def word(name: str, prefix: str) -> str:
     """`STATUS_ACTIVE` to `active`."""
     return name.removeprefix(prefix).lower()
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
-
-
-def _printer() -> Console:
-    # A pipe gets whole lines: cutting columns to 80 characters would lose ids.
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=240)

@@ -1,5 +1,6 @@
 """`isthmus records`: what the hub holds."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -10,7 +11,9 @@ from isthmus.records.v1 import records_pb2
 
 
 def _short(item: records_pb2.HubRecord) -> str:
-    text = "(deleted) " + item.data if item.is_deleted else item.data
+    # Spaces behind commas are where a terminal may fold it.
+    data = json.dumps(json.loads(item.data), ensure_ascii=False) if item.data else ""
+    text = f"(deleted) {data}" if item.is_deleted else data
     return text if len(text) <= 160 else text[:159] + "…"
 
 
