@@ -49,14 +49,14 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         inactive = request.instance_id in self.inactive
         instance = registry_pb2.IntegrationInstance(
             instance_id=request.instance_id,
-            connector_id="hub" if request.instance_id == "hub" else "files",
+            connector_id={"hub": "hub", "ins_other": "other"}.get(request.instance_id, "files"),
             status=state.STATUS_INACTIVE if inactive else state.STATUS_ACTIVE,
         )
         instance.update_time.GetCurrentTime()
         return registry_pb2.GetInstanceResponse(instance=instance)
 
     async def ResolveHost(self, request, context):
-        self.resolved.append(request.instance_id)
+        self.resolved.append(request.connector_id)
         return registry_pb2.ResolveHostResponse()
 
 

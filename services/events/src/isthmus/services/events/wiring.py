@@ -1,7 +1,6 @@
 """Puts the service together."""
 
 from datetime import timedelta
-from functools import partial
 
 from isthmus.events.v1.events_pb2_grpc import add_EventsServiceServicer_to_server
 from isthmus.kit.wiring import Chassis, Wiring
@@ -44,8 +43,8 @@ async def wire(chassis: Chassis) -> Wiring:
     return Wiring(
         servicers=[(add_EventsServiceServicer_to_server, EventsServicer(desk))],
         tasks=[
-            partial(every, settings.action_seconds, actions.act, wanted),
-            partial(every, _PRUNE_SECONDS, actions.prune),
+            every(settings.action_seconds, actions.act, wanted),
+            every(_PRUNE_SECONDS, actions.prune),
         ],
         consumers=Collector(recorder).consumers(),
     )

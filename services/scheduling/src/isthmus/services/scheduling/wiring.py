@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Backoff
@@ -59,9 +58,9 @@ async def wire(chassis: Chassis) -> Wiring:
     return Wiring(
         servicers=[(add_SchedulingServiceServicer_to_server, SchedulingServicer(desk))],
         tasks=[
-            partial(every, settings.tick_seconds, ticker.tick),
-            partial(every, settings.sweep_seconds, sweeper.sweep),
-            partial(every, settings.dispatch_seconds, dispatcher.dispatch, pending),
+            every(settings.tick_seconds, ticker.tick),
+            every(settings.sweep_seconds, sweeper.sweep),
+            every(settings.dispatch_seconds, dispatcher.dispatch, pending),
         ],
         consumers=Reactions(executions, schedules).consumers(),
         closers=[dispatcher.close],

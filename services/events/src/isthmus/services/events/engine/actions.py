@@ -26,26 +26,35 @@ _ENDED_KEPT = timedelta(days=7)
 _BUSY = "EXECUTION_RUNNING"
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[bool]], bell: Bell | None = None) -> None:
-    """Do a piece of work again and again: at once while there is more, else after a pause.
+def every(
+    seconds: float, work: Callable[[], Awaitable[bool]], bell: Bell | None = None
+) -> Callable[[], Awaitable[None]]:
+    """Make a loop that does a piece of work at once while there is more, else after a pause.
+
+    An outage of the database is waited out; anything else ends the loop and is left to the chassis,
+    which reports it under the work's name and starts the loop again.
 
     Args:
         seconds: The longest pause.
         work: Does a bounded piece and says whether more may be waiting.
         bell: Ends a pause early.
     """
-    bell = bell or Bell()
-    while True:
-        try:
-            more = await work()
-        except Exception as error:
-            # An outage of the database is waited out; anything else is the chassis' to report.
-            if not isinstance(fault_of(error), RetryLater | OutOfTime):
-                raise
-            await asyncio.sleep(_PAUSE_AFTER_OUTAGE)
-            continue
-        if not more:
-            await bell.wait(seconds)
+    alarm = bell or Bell()
+
+    async def loop() -> None:
+        while True:
+            try:
+                more = await work()
+            except Exception as error:
+                if not isinstance(fault_of(error), RetryLater | OutOfTime):
+                    raise
+                await asyncio.sleep(_PAUSE_AFTER_OUTAGE)
+                continue
+            if not more:
+                await alarm.wait(seconds)
+
+    loop.__qualname__ = work.__qualname__
+    return loop
 
 
 class Actions:

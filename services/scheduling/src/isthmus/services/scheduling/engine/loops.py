@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from isthmus.kit import Clock, Database
 from isthmus.kit.errors import fault_of
@@ -23,38 +24,42 @@ _SENDING_AT_ONCE = 20
 _SETTLED = 5.0
 
 
-async def every(
+def every(
     seconds: float, work: Callable[[], Awaitable[bool]], wake: asyncio.Event | None = None
-) -> None:
-    """Do a piece of work again and again: at once while there is more, else after a pause.
+) -> Callable[[], Awaitable[None]]:
+    """Make a loop that does a piece of work at once while there is more, else after a pause.
 
     An outage of the database or the bus is waited out; anything else ends the loop and is left to
-    the chassis, which reports it and starts the loop again.
+    the chassis, which reports it under the work's name and starts the loop again.
 
     Args:
         seconds: The longest pause.
         work: Does a bounded piece and says whether more may be waiting.
         wake: Ends a pause early.
     """
-    while True:
-        try:
-            more = await work()
-        except Exception as error:
-            if not isinstance(fault_of(error), RetryLater | OutOfTime):
-                raise
-            await asyncio.sleep(_PAUSE_AFTER_OUTAGE)
-            continue
-        if more:
-            continue
-        if wake is None:
-            await asyncio.sleep(seconds)
-            continue
-        try:
-            async with asyncio.timeout(seconds):
-                await wake.wait()
-        except TimeoutError:
-            continue
-        wake.clear()
+    alarm = wake or asyncio.Event()
+
+    async def loop() -> None:
+        while True:
+            try:
+                more = await work()
+            except Exception as error:
+                if not isinstance(fault_of(error), RetryLater | OutOfTime):
+                    raise
+                await asyncio.sleep(_PAUSE_AFTER_OUTAGE)
+                continue
+            if not more:
+                await _pause(seconds, alarm)
+
+    loop.__qualname__ = work.__qualname__
+    return loop
+
+
+async def _pause(seconds: float, alarm: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await alarm.wait()
+    alarm.clear()
 
 
 class Ticker:
@@ -209,8 +214,8 @@ class Dispatcher:
                 _log.warning("job not sent", execution_id=job.execution_id, reason=fault.reason)
 
     def _ensure_host(self, job: JobToSend) -> None:
-        """Ask for a host beside the sending; not again for the same instance within seconds."""
-        key, now = (job.tenant_id, job.source_instance_id), self._clock.monotonic()
+        """Ask for a host beside the sending; not again for the same connector within seconds."""
+        key, now = (job.tenant_id, job.connector_id), self._clock.monotonic()
         if now - self._asked.get(key, -_SETTLED) < _SETTLED:
             return
         self._asked = {one: when for one, when in self._asked.items() if now - when < _SETTLED}

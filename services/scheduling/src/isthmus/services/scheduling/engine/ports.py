@@ -70,8 +70,8 @@ class Jobs(Protocol):
 class HostFinder(Protocol):
     """Sees to it that somebody serves the queue."""
 
-    async def ensure(self, tenant_id: str, instance_id: str) -> None:
-        """Have a host of the instance's connector started where none runs; failing is no error."""
+    async def ensure(self, tenant_id: str, connector_id: str) -> None:
+        """Have a host of the connector started where none runs; failing is no error."""
 
 
 __all__ = ["Announcer", "HostFinder", "InstanceFacts", "Instances", "Jobs", "Mappings"]

@@ -51,22 +51,19 @@ class RegistryPeer:
             update_time=instance.update_time.ToDatetime(UTC),
         )
 
-    async def ensure(self, tenant_id: str, instance_id: str) -> None:
+    async def ensure(self, tenant_id: str, connector_id: str) -> None:
         """Have a host started where none runs; that none can be found is no error here.
 
         The job waits in its queue for as long as it takes.
         """
-        request = registry_pb2.ResolveHostRequest(instance_id=instance_id)
-        if instance_id == HUB:
-            # Asked for as an instance the hub is where records are written; jobs want a host that reads it.
-            request = registry_pb2.ResolveHostRequest(connector_id=HUB)
+        request = registry_pb2.ResolveHostRequest(connector_id=connector_id)
         try:
             async with self._slots:
                 with acting_for(tenant_id):
                     await self._stub.ResolveHost(request, timeout=_HOST_SECONDS)
         except grpc.RpcError as error:
             reason = fault_from_rpc_error(error).reason
-            _log.info("no host yet", instance_id=instance_id, reason=reason)
+            _log.info("no host yet", connector_id=connector_id, reason=reason)
 
 
 class RemoteMappings:

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _INSERT = text("""
-    INSERT INTO executions (tenant_id, execution_id, flow_id, flow, source_instance_id, connector_id, lineage,
+    INSERT INTO executions (tenant_id, execution_id, flow_id, flow, connector_id, lineage,
                             schedule_id, trigger, status, initiated_by, create_time, dispatch_time,
                             quarantine_ids, correlation_id, traceparent)
-    VALUES (:tenant_id, :execution_id, :flow_id, CAST(:flow AS jsonb), :source_instance_id, :connector_id,
+    VALUES (:tenant_id, :execution_id, :flow_id, CAST(:flow AS jsonb), :connector_id,
             :lineage, :schedule_id, :trigger, 'pending', :initiated_by, :create_time, :create_time,
             CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent)
     ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
@@ -38,7 +38,7 @@ _DISPATCH = text("""
           WHERE status = 'pending' AND dispatch_time <= :now
           ORDER BY dispatch_time LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE x.tenant_id = due.tenant_id AND x.execution_id = due.execution_id
-    RETURNING x.tenant_id, x.execution_id, x.flow_id, x.connector_id, x.source_instance_id, x.attempts,
+    RETURNING x.tenant_id, x.execution_id, x.flow_id, x.connector_id, x.attempts,
               x.dispatches, x.correlation_id, x.traceparent
 """)
 
@@ -51,7 +51,6 @@ class JobToSend:
     execution_id: str
     flow_id: str
     connector_id: str
-    source_instance_id: str
     attempt: int
     dispatches: int
     correlation_id: str
@@ -67,7 +66,6 @@ async def insert_execution(
         "execution_id": execution.execution_id,
         "flow_id": execution.flow_id,
         "flow": dump_flow(execution.flow),
-        "source_instance_id": execution.flow.source.instance_id,
         "connector_id": execution.connector_id,
         "lineage": execution.lineage,
         "schedule_id": execution.schedule_id,
@@ -133,7 +131,6 @@ async def take_jobs(conn: AsyncConnection, now: datetime, *, resend: float, limi
             execution_id=row["execution_id"],
             flow_id=row["flow_id"],
             connector_id=row["connector_id"],
-            source_instance_id=row["source_instance_id"],
             attempt=row["attempts"] + 1,
             dispatches=row["dispatches"],
             correlation_id=row["correlation_id"],
