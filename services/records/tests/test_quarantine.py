@@ -117,6 +117,7 @@ async def test_odd_characters_are_kept(hub):
         [broken(n) for n in range(1001)],
         [broken(record=json.dumps("x" * 600_000)), broken(record=json.dumps("y" * 600_000))],
         [broken(flow="")],
+        [broken(flow="x" * 256)],
     ],
 )
 async def test_too_much_at_once(hub, refused, records):

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from isthmus.kit import encode_token
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain.filters import parse_filter
@@ -207,6 +208,23 @@ async def test_pages_follow_the_keys(hub):
     assert token == ""
 
 
+async def test_pages_of_keys_that_no_token_could_hold(hub):
+    """
+    Composite keys, keys with control characters and keys of 2 KB page like all others.
+    """
+    keys = sorted(
+        ["a\x1f1", "a\x1f2", "b\n", "d\u2028", *("e" + mark * 682 for mark in "\u4e00\u4e01\u4e02")]
+    )
+    await hub.put("rows", [{"n": n} for n in range(len(keys))], keys)
+    found, token = [], None
+    while token != "":
+        request = pb.QueryRecordsRequest(stream="rows", page_size=1, page_token=token or "")
+        page = await hub.records.QueryRecords(request)
+        found, token = [*found, *(record.key for record in page.records)], page.next_page_token
+
+    assert found == keys
+
+
 async def test_pages_hold_while_others_write(hub):
     """
     Records that come and go between pages neither repeat nor hide the others.
@@ -242,8 +260,21 @@ async def test_foreign_page_token(hub, refused):
     await hub.put("a", [{}], ["k"])
     await hub.put("b", [{}], ["k"])
     streams = await hub.records.ListStreams(pb.ListStreamsRequest(page_size=1))
-    for token in ("x", streams.next_page_token):
+    for token in ("x", streams.next_page_token, encode_token({"key": "?"}), encode_token({"key": "_w=="})):
         call = hub.records.QueryRecords(pb.QueryRecordsRequest(stream="a", page_token=token))
+        assert await refused(call) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+
+
+@pytest.mark.parametrize("number", ["x", None, 1.5])
+async def test_made_up_page_token(hub, refused, number):
+    """
+    A token that somebody put together is refused by every list that pages by a number.
+    """
+    await hub.put("rows", [{}], ["k"])
+    token = encode_token({"version": number})
+    versions = pb.ListRecordVersionsRequest(stream="rows", key="k", page_token=token)
+    waiting = pb.ListQuarantineRequest(page_token=encode_token({"position": number}))
+    for call in (hub.records.ListRecordVersions(versions), hub.records.ListQuarantine(waiting)):
         assert await refused(call) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 

@@ -117,6 +117,8 @@ async def test_gap_in_the_sequence_is_refused(hub, ended):
         {"records": [{}, {}], "keys": ["a"]},
         {"records": [{}, {}], "keys": ["a", "b"], "operations": [1]},
         {"records": [{}], "keys": ["a"], "operations": [9]},
+        {"records": [{}], "keys": ["a"], "partition": "x" * 1025},
+        {"records": [{}], "keys": ["a"], "partition": "a\0b"},
         {"records": [{}], "keys": ["a"], "encoding": batch_pb2.ENCODING_ARROW_IPC},
     ],
 )
@@ -138,6 +140,8 @@ async def test_batch_that_breaks_the_contract(hub, ended, batch):
         ({"stream": ""}, (grpc.StatusCode.NOT_FOUND, "STREAM_UNKNOWN")),
         ({"stream": "x" * 256}, (grpc.StatusCode.NOT_FOUND, "STREAM_UNKNOWN")),
         ({"flow_id": ""}, (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_INVALID")),
+        ({"flow_id": "x" * 1025}, (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_INVALID")),
+        ({"origin": "a\0b"}, (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_INVALID")),
         ({"fencing_token": 0}, (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_INVALID")),
         ({"mode": 9}, (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_INVALID")),
         ({"json_schema": "[]"}, (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_INVALID")),

@@ -17,6 +17,7 @@ MAX_BATCH_BYTES = 1 << 20
 MAX_DEPTH = 512
 
 _JSON_SPACE = b" \t\r\n"
+_LONGEST_PARTITION = 1024
 _LONGEST_NUMBER = 4096
 # Digits become 0, exponent marks become e, signs become 0: a number that numeric might refuse then
 # contains an e between digits with at least five behind it, or a very long run of zeros.
@@ -138,12 +139,14 @@ def _check_limits(batch: Batch, size: int) -> None:
         _refuse(batch, f"has {count} records and {len(batch.keys)} keys; send one key a record or none")
     if batch.operations and len(batch.operations) != count:
         _refuse(batch, f"has {count} records and {len(batch.operations)} operations; send one each or none")
+    if len(batch.partition.encode()) > _LONGEST_PARTITION or "\0" in batch.partition:
+        _refuse(batch, f"names a partition that is no text of at most {_LONGEST_PARTITION} bytes")
     if any(operation not in {0, 1, 2, 3} for operation in set(batch.operations)):
         _refuse(batch, "has an operation that this version does not know")
 
 
 def _refuse(batch: Batch, trouble: str) -> None:
-    where = f" of partition {batch.partition!r}" if batch.partition else ""
+    where = f" of partition {batch.partition[:100]!r}" if batch.partition else ""
     raise FixRequest("BATCH_INVALID", f"Batch {batch.sequence}{where} {trouble}.")
 
 

@@ -13,6 +13,7 @@ from isthmus.resilience.faults import FixRequest
 
 MAX_RECORDS = 1000
 MAX_BYTES = 1 << 20
+MAX_FLOW_BYTES = 255
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LETTERS = 26
 
@@ -93,9 +94,9 @@ def admit(records: Sequence[Quarantined], tenant_id: str) -> list[Quarantined]:
     if size > MAX_BYTES:
         raise FixRequest("BATCH_INVALID", f"Send at most {MAX_BYTES} bytes at once, not {size}.")
     for index, record in enumerate(records):
-        if not record.flow_id:
-            path = f"records[{index}].flow_id"
-            raise FixRequest("BATCH_INVALID", "Name the flow of every record.", path=path)
+        if not 0 < len(record.flow_id.encode()) <= MAX_FLOW_BYTES:
+            message = f"Name the flow of every record in at most {MAX_FLOW_BYTES} bytes."
+            raise FixRequest("BATCH_INVALID", message, path=f"records[{index}].flow_id")
     return [_named(_spelled(record), tenant_id) for record in records]
 
 

@@ -10,6 +10,7 @@ from isthmus.services.records.domain.batches import Rejection, WriteMode
 
 INSTANCE_ID = "hub"
 MAX_STREAM_BYTES = 255
+MAX_NAME_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,10 @@ class Writer:
             message = "Open with the flow's id and a fencing token of at least 1."
             raise FixRequest("BATCH_INVALID", message, path="open")
         texts = (self.flow_id, self.execution_id, self.origin, *self.primary_key)
-        if any("\0" in text or len(text) > 1000 for text in texts):
-            message = "Keep flow, execution, origin and key fields below 1,000 characters and free of NUL."
+        if any("\0" in text or len(text.encode()) > MAX_NAME_BYTES for text in texts):
+            message = (
+                f"Keep flow, execution, origin and key fields below {MAX_NAME_BYTES} bytes, without NUL."
+            )
             raise FixRequest("BATCH_INVALID", message, path="open")
         if self.json_schema and not schemas.is_schema(self.json_schema):
             raise FixRequest(

@@ -14,6 +14,8 @@ from isthmus.services.records.domain.quarantine import Quarantined, Stage, Statu
 from isthmus.services.records.domain.records import Applied, StoredRecord, Stream, Writer
 from isthmus.type.v1 import batch_pb2
 
+_SHOWN_KEY = 60
+
 READ_MODES = (
     connector_pb.READ_MODE_FULL,
     connector_pb.READ_MODE_INCREMENTAL,
@@ -132,7 +134,7 @@ def position(place: ReadPosition, stream: str) -> batch_pb2.Position:
     """Translate a read position; the beginning is an empty one."""
     if not place.state:
         return batch_pb2.Position()
-    where = f"record {place.after_key!r}" if place.after_key else f"change {place.after_change}"
+    where = f"record {place.after_key[:_SHOWN_KEY]!r}" if place.after_key else f"change {place.after_change}"
     return batch_pb2.Position(
         state=place.state, schema_version=SCHEMA_VERSION, summary=f"after {where} of {stream}"
     )

@@ -14,6 +14,7 @@ from isthmus.services.records.domain.quarantine import (
     Stage,
     Status,
 )
+from isthmus.services.records.store.places import number_behind
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -133,7 +134,7 @@ class QuarantineStore:
             "flow": flow_id,
             "statuses": [int(status) for status in statuses or (Status.WAITING,)],
             "reason": reason,
-            "after": int((page.after or {}).get("position", 0)),
+            "after": number_behind(page, "position", 0),
             "limit": page.size + 1,
         }
         async with self._database.tenant(tenant_id) as connection:

@@ -1,5 +1,6 @@
 """What people and programs ask about records and streams."""
 
+from collections.abc import Callable
 from typing import Any
 
 from isthmus.kit import Database, Page, PageRequest, encode_token
@@ -7,6 +8,7 @@ from isthmus.resilience.faults import Missing
 from isthmus.services.records.domain.filters import Filter
 from isthmus.services.records.domain.records import StoredRecord, Stream
 from isthmus.services.records.store.filters import FilterSql
+from isthmus.services.records.store.places import key_behind, number_behind, pack_key
 from sqlalchemy import Row, text
 
 PAGE_BYTES = 2 << 20
@@ -70,11 +72,11 @@ class RecordQueries:
         """Find a page of records by key."""
         chosen, values = _chosen(parsed, deleted=deleted)
         found = f"SELECT {_FORM} {chosen} AND r.key > :after ORDER BY r.key LIMIT :limit"
-        after = str((page.after or {}).get("key", ""))
+        after = key_behind(page)
         values |= {"tenant": tenant, "stream": stream, "after": after, "limit": page.size + 1}
         async with self._database.tenant(tenant) as connection:
             rows = await connection.execute(text(_CUT.format(page=found, order="key")), values)
-            return _page(stream, list(rows), page, "key")
+            return _page(stream, list(rows), page, lambda last: {"key": pack_key(last.key)})
 
     async def count(self, tenant: str, stream: str, parsed: Filter | None, *, deleted: bool) -> int:
         """Count the records that `query` would find."""
@@ -103,14 +105,14 @@ class RecordQueries:
         Raises:
             Missing: `RECORD_UNKNOWN`.
         """
-        after = int((page.after or {}).get("version", 1 << 31))
+        after = number_behind(page, "version", 1 << 31)
         values = {"tenant": tenant, "stream": stream, "key": key, "after": after, "limit": page.size + 1}
         async with self._database.tenant(tenant) as connection:
             statement = text(_CUT.format(page=_FORMS, order="version DESC"))
             rows = list(await connection.execute(statement, values))
         if not rows and page.after is None:
             raise _unknown(stream, key, 0)
-        return _page(stream, rows, page, "version")
+        return _page(stream, rows, page, lambda last: {"version": last.version})
 
     async def streams(self, tenant: str, page: PageRequest) -> Page[Stream]:
         """List the tenant's streams by name."""
@@ -136,10 +138,12 @@ def _chosen(parsed: Filter | None, *, deleted: bool) -> tuple[str, dict[str, Any
     return f"{source} WHERE {' AND '.join(conditions)}", filtered.values
 
 
-def _page(stream: str, rows: list[Row[Any]], page: PageRequest, key: str) -> Page[StoredRecord]:
+def _page(
+    stream: str, rows: list[Row[Any]], page: PageRequest, place: Callable[[StoredRecord], dict[str, Any]]
+) -> Page[StoredRecord]:
     records = [_record(stream, row) for row in rows[: page.size]]
     more = bool(rows) and rows[0].found > len(records)
-    return Page(records, encode_token({key: getattr(records[-1], key)}) if more else "")
+    return Page(records, encode_token(place(records[-1])) if more else "")
 
 
 def _record(stream: str, row: Row[Any]) -> StoredRecord:
