@@ -1,0 +1,68 @@
+"""What a crash of PostgreSQL leaves behind: nothing but a pause."""
+
+import asyncio
+import time
+
+import pytest
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+
+Status = pb.Execution.Status
+
+
+@pytest.fixture(scope="module")
+async def benches(open_bench):
+    """Run a service whose leases end while the database is away."""
+    async with open_bench(lease_seconds=1, lease_grace_seconds=3) as bench:
+        yield bench
+
+
+async def crash(postgres, seconds):
+    """Kill PostgreSQL and bring it back after a while."""
+    await asyncio.to_thread(postgres.kill)
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(postgres.start)
+
+
+async def back(bench, execution_id):
+    """Wait until the service answers again."""
+
+    async def answers():
+        try:
+            return await bench.execution(execution_id)
+        except Exception:
+            return None
+
+    return await bench.until(answers)
+
+
+async def test_a_host_that_could_not_renew_keeps_its_lease(bench, postgres):
+    """
+    The lease ended while the database was away, but its host lives and gets the time to say so.
+    """
+    execution = await bench.start(await bench.flow())
+    lease = await bench.host.acquire(execution.execution_id)
+    await crash(postgres, 1.5)
+    await back(bench, execution.execution_id)
+    await bench.host.renew(lease, bench.counts(5))
+    ended = await bench.host.finish(lease, bench.counts(5))
+
+    assert (ended.status, ended.attempts) == (Status.STATUS_COMPLETED, 1)
+
+
+async def test_work_goes_on_after_a_crash_of_the_database(bench, postgres):
+    """
+    Jobs are sent, silent hosts lose their executions, and schedules start what was due meanwhile.
+    """
+    flow = await bench.flow()
+    await bench.schedule(await bench.flow("hourly"), type="TYPE_INTERVAL", interval_minutes=60)
+    execution = await bench.start(flow)
+    await bench.host.acquire(execution.execution_id)
+    bench.clock.forward(minutes=61)
+    await crash(postgres, 0.5)
+    await back(bench, execution.execution_id)
+    started = time.monotonic()
+    await bench.jobs(execution.execution_id)
+    found = await bench.stub.ListExecutions(pb.ListExecutionsRequest(statuses=["STATUS_PENDING"]))
+
+    assert {one.flow_name for one in found.executions} == {flow.name, "hourly"}
+    assert time.monotonic() - started < 25
