@@ -148,6 +148,7 @@ class IntegrationInstance(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -176,6 +177,14 @@ class IntegrationInstance(_message.Message):
     """Who created it: the subject of the caller."""
     etag: _builtins.str
     """Changes with every update."""
+    limits: _builtins.str
+    """How patient and how demanding the connection is, as a JSON object; what it leaves out has its default.
+
+    `retry` {`strategy`: `exponential`, `fixed` or `linear`; `attempts`; `first_wait_seconds`;
+    `longest_wait_seconds`; `total_seconds`}, `breaker` {`failures`; `open_seconds`; `successes`},
+    `rate` (such as `10/s`), `concurrent`, `timeouts` {`connect_seconds`; `read_seconds`;
+    `write_seconds`; `total_seconds`}, `max_answer_bytes`, `max_pages`.
+    """
     @_builtins.property
     def last_connected_time(self) -> _timestamp_pb2.Timestamp:
         """When a check or a reading last succeeded; unset before."""
@@ -208,10 +217,11 @@ class IntegrationInstance(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        limits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_connected_time", b"last_connected_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "configuration_revision", b"configuration_revision", "connection_url", b"connection_url", "connector_id", b"connector_id", "connector_version", b"connector_version", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "error_message", b"error_message", "etag", b"etag", "instance_id", b"instance_id", "last_connected_time", b"last_connected_time", "name", b"name", "status", b"status", "update_time", b"update_time", "version_compatibility", b"version_compatibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "configuration_revision", b"configuration_revision", "connection_url", b"connection_url", "connector_id", b"connector_id", "connector_version", b"connector_version", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "error_message", b"error_message", "etag", b"etag", "instance_id", b"instance_id", "last_connected_time", b"last_connected_time", "limits", b"limits", "name", b"name", "status", b"status", "update_time", b"update_time", "version_compatibility", b"version_compatibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -229,6 +239,7 @@ class ConfigurationRevision(_message.Message):
     CREATED_BY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ROLLED_BACK_TO_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Counts from 1."""
     configuration: _builtins.str
@@ -239,6 +250,8 @@ class ConfigurationRevision(_message.Message):
     """Who saved it: the subject of the caller."""
     rolled_back_to: _builtins.int
     """The revision that was rolled back to; 0 for an ordinary change."""
+    limits: _builtins.str
+    """The limits of the time as a JSON object."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was saved."""
@@ -252,10 +265,11 @@ class ConfigurationRevision(_message.Message):
         created_by: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         rolled_back_to: _builtins.int = ...,
+        limits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "create_time", b"create_time", "created_by", b"created_by", "revision", b"revision", "rolled_back_to", b"rolled_back_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "create_time", b"create_time", "created_by", b"created_by", "limits", b"limits", "revision", b"revision", "rolled_back_to", b"rolled_back_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,7 +285,7 @@ class FieldChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Where, as a JSON pointer (RFC 6901)."""
+    """Where, as a JSON pointer (RFC 6901); limits stand under `/limits`."""
     before: _builtins.str
     """The older value as JSON; empty where it was absent."""
     after: _builtins.str
@@ -301,7 +315,7 @@ class ConfigurationViolation(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Where, as a JSON pointer (RFC 6901)."""
+    """Where, as a JSON pointer (RFC 6901); limits stand under `/limits`."""
     reason: _builtins.str
     """Stable upper-case word, for example `WRONG_TYPE`."""
     message: _builtins.str
@@ -634,6 +648,7 @@ class CreateInstanceRequest(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique inside the tenant; at most 100 characters."""
     description: _builtins.str
@@ -646,6 +661,8 @@ class CreateInstanceRequest(_message.Message):
     """The credential; empty for systems that ask for none."""
     request_id: _builtins.str
     """Chosen by the caller, a UUID for example; the same id means the same call."""
+    limits: _builtins.str
+    """A JSON object as in `IntegrationInstance.limits`; empty means the defaults."""
     def __init__(
         self,
         *,
@@ -655,10 +672,11 @@ class CreateInstanceRequest(_message.Message):
         configuration: _builtins.str = ...,
         auth_config_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        limits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "connector_id", b"connector_id", "description", b"description", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "connector_id", b"connector_id", "description", b"description", "limits", b"limits", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -818,6 +836,7 @@ class UpdateInstanceRequest(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """Which one."""
     name: _builtins.str
@@ -830,6 +849,8 @@ class UpdateInstanceRequest(_message.Message):
     """The credential; empty for systems that ask for none."""
     etag: _builtins.str
     """The etag last read; empty means change whatever is there."""
+    limits: _builtins.str
+    """A JSON object as in `IntegrationInstance.limits`; empty means the defaults."""
     def __init__(
         self,
         *,
@@ -839,10 +860,11 @@ class UpdateInstanceRequest(_message.Message):
         configuration: _builtins.str = ...,
         auth_config_id: _builtins.str = ...,
         etag: _builtins.str = ...,
+        limits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "description", b"description", "etag", b"etag", "instance_id", b"instance_id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "description", b"description", "etag", b"etag", "instance_id", b"instance_id", "limits", b"limits", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1023,6 +1045,7 @@ class CheckInstanceRequest(_message.Message):
     CONNECTOR_ID_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """Which instance; empty tries the configuration below."""
     connector_id: _builtins.str
@@ -1031,6 +1054,8 @@ class CheckInstanceRequest(_message.Message):
     """A JSON object, while there is no instance."""
     auth_config_id: _builtins.str
     """A credential, while there is no instance."""
+    limits: _builtins.str
+    """Limits, while there is no instance; empty means the defaults."""
     def __init__(
         self,
         *,
@@ -1038,10 +1063,11 @@ class CheckInstanceRequest(_message.Message):
         connector_id: _builtins.str = ...,
         configuration: _builtins.str = ...,
         auth_config_id: _builtins.str = ...,
+        limits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "connector_id", b"connector_id", "instance_id", b"instance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "connector_id", b"connector_id", "instance_id", b"instance_id", "limits", b"limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1137,19 +1163,23 @@ class ValidateConfigurationRequest(_message.Message):
 
     CONNECTOR_ID_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     connector_id: _builtins.str
     """Which connector."""
     configuration: _builtins.str
     """A JSON object."""
+    limits: _builtins.str
+    """A JSON object as in `IntegrationInstance.limits`; empty means the defaults."""
     def __init__(
         self,
         *,
         connector_id: _builtins.str = ...,
         configuration: _builtins.str = ...,
+        limits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "connector_id", b"connector_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "connector_id", b"connector_id", "limits", b"limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -218,6 +218,7 @@ class RegistryServiceServicer:
         ALREADY_EXISTS INSTANCE_NAME_TAKEN: choose another name.
         INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
         INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+        INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,13 +244,14 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateInstance(self, request, context):
-        """Changes an instance; a change of the configuration makes a new revision.
+        """Changes an instance; a change of the configuration, the credential or the limits makes a new revision.
 
         Errors:
         NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
         NOT_FOUND AUTH_CONFIG_UNKNOWN: create the authentication configuration first.
         INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
         INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+        INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -299,6 +301,7 @@ class RegistryServiceServicer:
         NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
         NOT_FOUND CONNECTOR_UNKNOWN: ListConnectors shows what there is.
         INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
+        INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
         UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -318,7 +321,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ValidateConfiguration(self, request, context):
-        """Checks a configuration against a connector's JSON Schema without saving or connecting.
+        """Checks a configuration against a connector's JSON Schema, and limits, without saving or connecting.
 
         Violations are an answer, not an error.
 
@@ -358,6 +361,7 @@ class RegistryServiceServicer:
         NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
         NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
         INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
+        INVALID_ARGUMENT LIMITS_INVALID: the old limits are no longer allowed; update the instance instead.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -82,6 +82,7 @@ class RegistryServiceStub:
       ALREADY_EXISTS INSTANCE_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
       INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+      INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
     """
     GetInstance: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetInstanceRequest, _registry_pb2.GetInstanceResponse]
     """Reads an instance.
@@ -95,13 +96,14 @@ class RegistryServiceStub:
     Errors: none of its own.
     """
     UpdateInstance: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdateInstanceRequest, _registry_pb2.UpdateInstanceResponse]
-    """Changes an instance; a change of the configuration makes a new revision.
+    """Changes an instance; a change of the configuration, the credential or the limits makes a new revision.
 
     Errors:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       NOT_FOUND AUTH_CONFIG_UNKNOWN: create the authentication configuration first.
       INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
       INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+      INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteInstance: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteInstanceRequest, _registry_pb2.DeleteInstanceResponse]
@@ -135,6 +137,7 @@ class RegistryServiceStub:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       NOT_FOUND CONNECTOR_UNKNOWN: ListConnectors shows what there is.
       INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
+      INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
       UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
     """
     DiscoverInstance: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DiscoverInstanceRequest, _registry_pb2.DiscoverInstanceResponse]
@@ -146,7 +149,7 @@ class RegistryServiceStub:
       Those of ConnectorService.Discover are passed on.
     """
     ValidateConfiguration: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ValidateConfigurationRequest, _registry_pb2.ValidateConfigurationResponse]
-    """Checks a configuration against a connector's JSON Schema without saving or connecting.
+    """Checks a configuration against a connector's JSON Schema, and limits, without saving or connecting.
 
     Violations are an answer, not an error.
 
@@ -174,6 +177,7 @@ class RegistryServiceStub:
       NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
       NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
       INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
+      INVALID_ARGUMENT LIMITS_INVALID: the old limits are no longer allowed; update the instance instead.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     RegisterHost: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RegisterHostRequest, _registry_pb2.RegisterHostResponse]
@@ -257,6 +261,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       ALREADY_EXISTS INSTANCE_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
       INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+      INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
     """
     GetInstance: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetInstanceRequest, _registry_pb2.GetInstanceResponse]  # type: ignore[assignment]
     """Reads an instance.
@@ -270,13 +275,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors: none of its own.
     """
     UpdateInstance: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateInstanceRequest, _registry_pb2.UpdateInstanceResponse]  # type: ignore[assignment]
-    """Changes an instance; a change of the configuration makes a new revision.
+    """Changes an instance; a change of the configuration, the credential or the limits makes a new revision.
 
     Errors:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       NOT_FOUND AUTH_CONFIG_UNKNOWN: create the authentication configuration first.
       INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
       INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+      INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteInstance: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteInstanceRequest, _registry_pb2.DeleteInstanceResponse]  # type: ignore[assignment]
@@ -310,6 +316,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       NOT_FOUND CONNECTOR_UNKNOWN: ListConnectors shows what there is.
       INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
+      INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
       UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
     """
     DiscoverInstance: _aio.UnaryUnaryMultiCallable[_registry_pb2.DiscoverInstanceRequest, _registry_pb2.DiscoverInstanceResponse]  # type: ignore[assignment]
@@ -321,7 +328,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       Those of ConnectorService.Discover are passed on.
     """
     ValidateConfiguration: _aio.UnaryUnaryMultiCallable[_registry_pb2.ValidateConfigurationRequest, _registry_pb2.ValidateConfigurationResponse]  # type: ignore[assignment]
-    """Checks a configuration against a connector's JSON Schema without saving or connecting.
+    """Checks a configuration against a connector's JSON Schema, and limits, without saving or connecting.
 
     Violations are an answer, not an error.
 
@@ -349,6 +356,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
       NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
       INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
+      INVALID_ARGUMENT LIMITS_INVALID: the old limits are no longer allowed; update the instance instead.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     RegisterHost: _aio.UnaryUnaryMultiCallable[_registry_pb2.RegisterHostRequest, _registry_pb2.RegisterHostResponse]  # type: ignore[assignment]
@@ -459,6 +467,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           ALREADY_EXISTS INSTANCE_NAME_TAKEN: choose another name.
           INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
           INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+          INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
         """
 
     @_abc_1.abstractmethod
@@ -490,13 +499,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.UpdateInstanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.UpdateInstanceResponse, _abc.Awaitable[_registry_pb2.UpdateInstanceResponse]]:
-        """Changes an instance; a change of the configuration makes a new revision.
+        """Changes an instance; a change of the configuration, the credential or the limits makes a new revision.
 
         Errors:
           NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
           NOT_FOUND AUTH_CONFIG_UNKNOWN: create the authentication configuration first.
           INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
           INVALID_ARGUMENT SECRET_IN_CONFIGURATION: put the secret into an authentication configuration.
+          INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 
@@ -554,6 +564,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
           NOT_FOUND CONNECTOR_UNKNOWN: ListConnectors shows what there is.
           INVALID_ARGUMENT CONFIGURATION_INVALID: `field_violations` name the fields by path; mend them.
+          INVALID_ARGUMENT LIMITS_INVALID: `field_violations` name the limits by JSON pointer; mend them.
           UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
         """
 
@@ -577,7 +588,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ValidateConfigurationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ValidateConfigurationResponse, _abc.Awaitable[_registry_pb2.ValidateConfigurationResponse]]:
-        """Checks a configuration against a connector's JSON Schema without saving or connecting.
+        """Checks a configuration against a connector's JSON Schema, and limits, without saving or connecting.
 
         Violations are an answer, not an error.
 
@@ -623,6 +634,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND REVISION_UNKNOWN: ListConfigurationRevisions shows what there is.
           NOT_FOUND AUTH_CONFIG_UNKNOWN: the credential of that revision is gone; update the instance instead.
           INVALID_ARGUMENT CONFIGURATION_INVALID: the old form does not fit the connector's present schema.
+          INVALID_ARGUMENT LIMITS_INVALID: the old limits are no longer allowed; update the instance instead.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 
