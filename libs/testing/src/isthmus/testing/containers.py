@@ -24,7 +24,7 @@ def wanted() -> bool:
 @contextmanager
 def postgres_container() -> Iterator[PostgresServer]:
     """Run PostgreSQL in a container; `ISTHMUS_TEST_POSTGRES_IMAGE` chooses another version."""
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
     image = os.environ.get("ISTHMUS_TEST_POSTGRES_IMAGE", "postgres:18-alpine")
     with PostgresContainer(image, dbname="postgres", driver=None) as server:

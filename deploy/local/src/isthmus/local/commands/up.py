@@ -28,7 +28,7 @@ _EMBEDDED = "`embedded` takes an address back."
 
 def register(app: typer.Typer) -> None:
     """Add `up`."""
-    app.command(epilog="Example: `isthmus up --home ./mesh --nats-url nats://user:word@nats.example:4222`")(
+    app.command(epilog="Example: `isthmus --home ./mesh up --nats-url nats://user:word@nats.example:4222`")(
         up
     )
 
