@@ -101,22 +101,20 @@ class Leases:
         """
         async with self._db.tenant(tenant_id) as conn:
             execution = await executions.get_execution(conn, tenant_id, execution_id)
-        if execution is None:
-            raise execution_unknown(execution_id)
-        self._refuse_unavailable(execution)
+            if execution is None:
+                raise execution_unknown(execution_id)
+            self._refuse_unavailable(execution)
+            if execution.mapping_version or not execution.flow.mapping_id:
+                return await self._open(conn, tenant_id, execution, host_id, execution.mapping_version)
         # The mapping service is asked outside any transaction: no row stays locked meanwhile.
+        flow = execution.flow
         try:
-            version = await self._mapping_version(execution)
+            version = await self._mappings.version(flow.mapping_id, flow.mapping_version)
         except Missing as error:
             await self._give_up(tenant_id, execution_id, error)
             raise _ended(execution_id) from error
         async with self._db.tenant(tenant_id) as conn:
             return await self._open(conn, tenant_id, execution, host_id, version)
-
-    async def _mapping_version(self, execution: Execution) -> int:
-        if execution.mapping_version or not execution.flow.mapping_id:
-            return execution.mapping_version
-        return await self._mappings.version(execution.flow.mapping_id, execution.flow.mapping_version)
 
     async def _open(
         self, conn: AsyncConnection, tenant_id: str, seen: Execution, host_id: str, version: int
