@@ -90,6 +90,18 @@ async def test_answer_after_failures(time):
     assert told == [(1, DOWN, 5.0), (2, DOWN, 5.0)]
 
 
+async def test_work_may_be_any_callable_that_gives_something_to_await(time):
+    """
+    A lambda around a coroutine is repeated like a coroutine function.
+    """
+    work = Work(failures=2)
+
+    answer = await Retry(RetryPolicy.exponential(), sleep=time.sleep)(lambda: work())
+
+    assert answer == await Work(failures=0)()
+    assert work.calls == 3
+
+
 async def test_waits_at_least_what_the_other_side_asks(time):
     """
     A longer Retry-After wins over the policy.

@@ -1,7 +1,5 @@
 """The control plane as a host sees it: typed stubs, and calls that end in faults."""
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -14,11 +12,22 @@ from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from isthmus.records.v1.records_pb2_grpc import RecordsServiceStub
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
-from isthmus.resilience import Backoff, Broken, Conflict, Fault, LimitReached, OutOfTime, RetryLater
+from isthmus.resilience import (
+    Broken,
+    Conflict,
+    Deadline,
+    Fault,
+    LimitReached,
+    OutOfTime,
+    Retry,
+    RetryLater,
+    RetryPolicy,
+)
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 
 T = TypeVar("T")
 _BROKEN_CONNECTION = frozenset({"INTERNAL", "UNKNOWN"})
+_PATIENT = RetryPolicy.exponential(attempts=100_000, first=0.2, longest=2.0)  # time is what ends it
 _PASSING = (RetryLater, OutOfTime, LimitReached, Conflict)
 
 
@@ -85,29 +94,24 @@ def passes(fault: Fault) -> bool:
 
 
 async def persist(
-    attempt: Callable[[], Awaitable[T]], *, seconds: float, backoff: Backoff | None = None
+    work: Callable[[], Awaitable[T]], *, deadline: Deadline | None = None, seconds: float = 0.0
 ) -> T:
     """Repeat what fails for reasons that pass by themselves.
 
     Args:
-        attempt: Called until it succeeds.
-        seconds: After this time the last fault is raised.
-        backoff: The pauses in between.
+        work: Called until it succeeds; safe to repeat.
+        deadline: When the last fault is raised.
+        seconds: The same as a length of time, where there is no deadline yet.
 
     Raises:
         Fault: What does not pass, or has not passed in time.
     """
-    pauses = backoff or Backoff(first=0.2, longest=5.0)
-    ends_at, tries = time.monotonic() + seconds, 0
-    while True:
-        try:
-            return await attempt()
-        except Fault as fault:
-            tries += 1
-            pause = pauses.wait(tries, getattr(fault, "retry_after", None))
-            if not passes(fault) or time.monotonic() + pause >= ends_at:
-                raise
-            await asyncio.sleep(pause)
+    retry = Retry(_PATIENT, when=_is_passing)
+    return await retry(work, deadline=deadline or Deadline.after(seconds))
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, _PASSING)
 
 
 __all__ = ["ControlPlane", "Mesh", "call", "fault_from", "passes", "persist"]

@@ -119,6 +119,9 @@ class Retry:
         def finished(state: "RetryCallState") -> bool:
             return self._finished(state, deadline)
 
+        async def once() -> T:  # tenacity awaits coroutine functions only, and `work` may be a lambda
+            return await work()
+
         trying = AsyncRetrying(
             stop=finished,
             wait=self._wait,
@@ -127,7 +130,7 @@ class Retry:
             sleep=self._sleep,
             reraise=True,
         )
-        return await trying(work)
+        return await trying(once)
 
     def _worth_it(self, state: "RetryCallState") -> bool:
         error = state.outcome.exception() if state.outcome else None

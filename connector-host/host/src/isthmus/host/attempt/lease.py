@@ -5,13 +5,14 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from isthmus.host.control import ControlPlane, call, passes
+from isthmus.host.control import ControlPlane, call, passes, persist
 from isthmus.kit.logs import logger
-from isthmus.resilience import Backoff, Fault
+from isthmus.resilience import Deadline, Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
 
 _log = logger(__name__)
+_OVER = frozenset({"FENCED", "EXECUTION_ENDED", "EXECUTION_UNKNOWN"})
 _SHORTEST_LEASE = 2.0
 _LONGEST_LEASE = 600.0
 
@@ -136,23 +137,15 @@ class Lease:
 
     async def _insist(self, tell: Callable[[], Awaitable[Any]]) -> Any:
         """Repeat until scheduling hears it, or until the lease would have ended."""
-        pauses, tries = Backoff(first=0.2, longest=2.0), 0
-        while True:
-            try:
-                return await tell()
-            except Fault as fault:
-                if fault.reason in {"FENCED", "EXECUTION_ENDED", "EXECUTION_UNKNOWN"}:
-                    raise LeaseLost(fault.reason) from fault
-                if not passes(fault):
-                    raise
-                tries += 1
-                pause = pauses.wait(tries, getattr(fault, "retry_after", None))
-                if time.monotonic() + pause >= self._expires_at:
-                    _log.warning(
-                        "scheduling is away and the lease has ended", execution_id=self._execution_id
-                    )
-                    raise LeaseLost("SCHEDULING_UNREACHABLE") from fault
-                await asyncio.sleep(pause)
+        try:
+            return await persist(tell, deadline=Deadline(self._expires_at))
+        except Fault as fault:
+            if fault.reason in _OVER:
+                raise LeaseLost(fault.reason) from fault
+            if not passes(fault):
+                raise
+            _log.warning("scheduling is away and the lease has ended", execution_id=self._execution_id)
+            raise LeaseLost("SCHEDULING_UNREACHABLE") from fault
 
 
 def _ends(expire_seconds: int) -> float:
