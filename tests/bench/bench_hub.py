@@ -148,9 +148,7 @@ async def main(count: int) -> None:
         home.chmod(0o755)
         postgres = EmbeddedPostgres(home)
         postgres.start()
-        print(
-            f"{'records':>10} {'hub/s':>9} {'plain/s':>9} {'ratio':>6} {'hub process, µs CPU a record':>30}"
-        )
+        say(f"{'records':>10} {'hub/s':>9} {'plain/s':>9} {'ratio':>6} {'hub process, µs CPU a record':>30}")
         try:
             async with hub(home, postgres.admin_url) as (open_write, pid):
                 for token, (phase, salt) in enumerate(PHASES, 1):
