@@ -1,9 +1,11 @@
 """The tree of commands."""
 
+import pytest
 import typer
 from isthmus.client.cli import app as tree
 from isthmus.client.cli import run as runner
-from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.problem import ExitCode, Problem, Violation
+from isthmus.client.profile import load_profile
 from typer.testing import CliRunner
 
 COMMANDS = typer.main.get_command(tree.app)
@@ -45,6 +47,54 @@ def test_a_problem_is_one_sentence_with_its_reason_and_fields(capsys):
 
     assert code == ExitCode.USAGE
     assert capsys.readouterr().err == "error: Mend [this]. (FIELD_INVALID)\n"
+
+
+def test_services_words_become_commands(capsys):
+    """
+    Who types commands is told a command, not the name of an RPC.
+    """
+    runner._explain(Problem("FLOW_UNKNOWN", "There is no flow x; ListFlows shows what there is."))
+
+    assert "; `isthmus flows list` shows" in capsys.readouterr().err
+
+
+def test_a_mistake_is_told_once(capsys):
+    """
+    A violation that says the same as the message is not repeated below it.
+    """
+    told = "Set `name`; it is empty."
+    runner._explain(Problem("FIELD_INVALID", told, violations=(Violation("name", told),)))
+
+    assert capsys.readouterr().err.count(told) == 1
+
+
+@pytest.mark.parametrize("arguments", [["flows"], []])
+def test_a_group_alone_shows_its_help_and_no_error(arguments, monkeypatch, capsys):
+    """
+    Half a command leads on.
+    """
+    monkeypatch.setattr("sys.argv", ["isthmus", *arguments])
+
+    code = runner._run()
+
+    shown = capsys.readouterr()
+    assert code == ExitCode.USAGE
+    assert "Usage: isthmus" in shown.out + shown.err
+    assert "error:" not in shown.err
+
+
+@pytest.mark.parametrize("path", ["absent", "."])
+def test_an_unreadable_key_file_is_named(path, tmp_path, monkeypatch):
+    """
+    The variable and the file are in the message.
+    """
+    monkeypatch.setenv("ISTHMUS_API_KEY_FILE", str(tmp_path / path))
+    monkeypatch.setenv("ISTHMUS_ADDRESS", "127.0.0.1:1")
+
+    with pytest.raises(Problem, match="ISTHMUS_API_KEY_FILE names") as told:
+        load_profile(tmp_path)
+
+    assert told.value.exit_code == ExitCode.USAGE
 
 
 def test_without_a_mesh_the_way_to_one_is_shown(tmp_path, monkeypatch):

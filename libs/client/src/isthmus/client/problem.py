@@ -12,10 +12,17 @@ class ExitCode(IntEnum):
     """How the command line ends; the numbers are stable."""
 
     DONE = 0
+    """It worked."""
     FAILED = 1
+    """It was tried and failed, or something differs: a check, a sync, `isthmus diff`."""
     USAGE = 2
+    """The command, a file or a name in it has to be mended; nothing was changed."""
     REFUSED = 3
+    """The key is not valid, or does not allow this."""
     UNREACHABLE = 4
+    """No mesh answers here, or not in time."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C; what has begun in the mesh goes on."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Problem(Exception):
 
 _EXIT_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: ExitCode.USAGE,
+    grpc.StatusCode.NOT_FOUND: ExitCode.USAGE,
     grpc.StatusCode.UNAUTHENTICATED: ExitCode.REFUSED,
     grpc.StatusCode.PERMISSION_DENIED: ExitCode.REFUSED,
     grpc.StatusCode.UNAVAILABLE: ExitCode.UNREACHABLE,

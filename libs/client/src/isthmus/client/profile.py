@@ -80,7 +80,14 @@ def load_profile(home: Path | None = None) -> Profile:
 
 def _api_key() -> str:
     if path := os.environ.get("ISTHMUS_API_KEY_FILE"):
-        return Path(path).expanduser().read_text().strip()
+        try:
+            return Path(path).expanduser().read_text().strip()
+        except (OSError, ValueError) as error:
+            raise Problem(
+                "API_KEY_FILE_UNREADABLE",
+                f"ISTHMUS_API_KEY_FILE names {path}, which cannot be read: name a file with an API key.",
+                exit_code=ExitCode.USAGE,
+            ) from error
     return os.environ.get("ISTHMUS_API_KEY", "")
 
 

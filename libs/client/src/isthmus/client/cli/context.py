@@ -8,6 +8,7 @@ from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.client.profile import load_profile
 from isthmus.credentials.v1 import credentials_pb2
+from isthmus.identity.v1 import identity_pb2
 from isthmus.mapping.v1 import mapping_pb2
 from isthmus.registry.v1 import registry_pb2
 from isthmus.scheduling.v1 import scheduling_pb2
@@ -62,6 +63,19 @@ def auth_config_id(mesh: Mesh, reference: str) -> str:
     return found.auth_config_id if found else _unknown("credential", reference, "isthmus credentials list")
 
 
+def account_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a service account named by id or name."""
+    if reference.startswith("svc_"):
+        return reference
+    listed = pages(
+        mesh.identity.ListServiceAccounts, identity_pb2.ListServiceAccountsRequest(), "service_accounts"
+    )
+    found = next((item for item in listed if item.name == reference), None)
+    if found is None:
+        return _unknown("service account", reference, "isthmus service-accounts list")
+    return str(found.service_account_id)
+
+
 def instance_names(mesh: Mesh) -> dict[str, str]:
     """Gives names by id for tables; empty where the caller may not see instances or the registry is away."""
     try:
@@ -82,7 +96,7 @@ def flow_names(mesh: Mesh) -> dict[str, str]:
 
 def _unknown(kind: str, reference: str, command: str) -> str:
     raise Problem(
-        f"{kind.upper()}_UNKNOWN",
+        f"{kind.upper().replace(' ', '_')}_UNKNOWN",
         f"No {kind} is called {reference}: `{command}` shows what there is.",
         exit_code=ExitCode.USAGE,
     )

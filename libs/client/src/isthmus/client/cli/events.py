@@ -69,7 +69,7 @@ def list_events(
         pages(mesh_of(ctx).events.ListEvents, request, "events", limit),
         _COLUMNS,
         output,
-        empty="No event yet.",
+        empty="No event matches." if types or subject or since else "No event yet.",
     )
 
 

@@ -49,7 +49,7 @@ def list_flows(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TAB
 def show_flow(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
     """Shows a flow.
 
-    Example: `isthmus flows show kev`
+    Example: `isthmus flows show postgres-settings`
     """
     mesh = mesh_of(ctx)
     show_one(mesh.scheduling.GetFlow(scheduling_pb2.GetFlowRequest(flow_id=flow_id(mesh, flow))).flow, output)
@@ -59,7 +59,7 @@ def show_flow(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> N
 def reset(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
     """Forgets how far a flow has come, so that its next execution starts from the beginning.
 
-    Example: `isthmus flows reset kev`
+    Example: `isthmus flows reset postgres-settings`
     """
     mesh = mesh_of(ctx)
     answer = mesh.scheduling.ResetFlow(scheduling_pb2.ResetFlowRequest(flow_id=flow_id(mesh, flow)))
@@ -70,7 +70,7 @@ def reset(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
 def delete(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
     """Deletes a flow with its schedules; the history of its executions stays.
 
-    Example: `isthmus flows delete kev`
+    Example: `isthmus flows delete nats-tls`
     """
     mesh = mesh_of(ctx)
     found = flow_id(mesh, flow)

@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated
 
 import typer
-from isthmus.client.cli.context import mesh_of
+from isthmus.client.cli.context import account_id, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, note, show, show_one, when
 from isthmus.client.mesh import pages
 from isthmus.identity.v1 import identity_pb2
@@ -128,18 +128,19 @@ def list_keys(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABL
 @_keys.command("create")
 def create_key(
     ctx: typer.Context,
-    account: Annotated[str, typer.Argument(help="Id of a service account.")],
-    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
+    account: Annotated[str, typer.Argument(help="Name or id of a service account.")],
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")],
     output: Output = Format.YAML,
 ) -> None:
     """Makes an API key and shows it this once.
 
-    Example: `isthmus keys create svc_01j9 --name ci`
+    Example: `isthmus keys create siem-reader --name ci`
     """
+    mesh = mesh_of(ctx)
     request = identity_pb2.CreateApiKeyRequest(
-        service_account_id=account, name=name, request_id=str(uuid.uuid4())
+        service_account_id=account_id(mesh, account), name=name, request_id=str(uuid.uuid4())
     )
-    answer = mesh_of(ctx).identity.CreateApiKey(request)
+    answer = mesh.identity.CreateApiKey(request)
     emit({**as_dict(answer.key), "api_key": answer.api_key}, output)
     note("Keep the key: it is not shown again.")
 

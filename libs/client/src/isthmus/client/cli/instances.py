@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from isthmus.client.cli.context import instance_id, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, show_one, when, word
+from isthmus.client.cli.progress import one_by_one, waiting
 from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode
 from isthmus.connector.v1 import connector_pb2
@@ -57,7 +58,7 @@ def list_instances(ctx: typer.Context, limit: Limit = 0, output: Output = Format
 def show_instance(ctx: typer.Context, instance: Instance, output: Output = Format.YAML) -> None:
     """Shows an instance with its configuration.
 
-    Example: `isthmus instances show nats`
+    Example: `isthmus instances show own-nats`
     """
     mesh = mesh_of(ctx)
     request = registry_pb2.GetInstanceRequest(instance_id=instance_id(mesh, instance))
@@ -68,11 +69,12 @@ def show_instance(ctx: typer.Context, instance: Instance, output: Output = Forma
 def activate(ctx: typer.Context, instance: Instance, output: Output = Format.TABLE) -> None:
     """Checks an instance and lets its flows run.
 
-    Example: `isthmus instances activate nats`
+    Example: `isthmus instances activate own-nats`
     """
     mesh = mesh_of(ctx)
     request = registry_pb2.ActivateInstanceRequest(instance_id=instance_id(mesh, instance))
-    answer = mesh.registry.ActivateInstance(request)
+    with waiting("checking …"):
+        answer = mesh.registry.ActivateInstance(request)
     _show_steps(list(answer.steps), output)
     if answer.instance.status != registry_pb2.IntegrationInstance.STATUS_ACTIVE:
         raise typer.Exit(ExitCode.FAILED)
@@ -82,7 +84,7 @@ def activate(ctx: typer.Context, instance: Instance, output: Output = Format.TAB
 def deactivate(ctx: typer.Context, instance: Instance, output: Output = Format.YAML) -> None:
     """Keeps an instance's flows from starting.
 
-    Example: `isthmus instances deactivate nats`
+    Example: `isthmus instances deactivate own-openbao`
     """
     mesh = mesh_of(ctx)
     request = registry_pb2.DeactivateInstanceRequest(instance_id=instance_id(mesh, instance))
@@ -93,7 +95,7 @@ def deactivate(ctx: typer.Context, instance: Instance, output: Output = Format.Y
 def delete(ctx: typer.Context, instance: Instance, output: Output = Format.YAML) -> None:
     """Deletes an instance that is not active.
 
-    Example: `isthmus instances delete nats`
+    Example: `isthmus instances delete own-openbao`
     """
     mesh = mesh_of(ctx)
     found = instance_id(mesh, instance)
@@ -105,7 +107,7 @@ def delete(ctx: typer.Context, instance: Instance, output: Output = Format.YAML)
 def history(ctx: typer.Context, instance: Instance, limit: Limit = 0, output: Output = Format.TABLE) -> None:
     """Lists the revisions of an instance's configuration, newest first.
 
-    Example: `isthmus instances history nats`
+    Example: `isthmus instances history own-nats`
     """
     columns = (
         Column("REVISION", lambda item: str(item.revision)),
@@ -133,7 +135,7 @@ def diff(
 ) -> None:
     """Shows what differs between two revisions of a configuration.
 
-    Example: `isthmus instances diff nats --from 1 --to 2`
+    Example: `isthmus instances diff own-nats --from 1 --to 2`
     """
     columns = (
         Column("PATH", lambda item: item.path),
@@ -156,7 +158,7 @@ def rollback(
 ) -> None:
     """Makes an older revision the newest one.
 
-    Example: `isthmus instances rollback nats 1`
+    Example: `isthmus instances rollback own-nats 1`
     """
     mesh = mesh_of(ctx)
     request = registry_pb2.RollBackConfigurationRequest(
@@ -168,12 +170,12 @@ def rollback(
 def check(ctx: typer.Context, instance: Instance, output: Output = Format.TABLE) -> None:
     """Tries an instance step by step and says what to do about what fails.
 
-    Example: `isthmus check nats`
+    Example: `isthmus check own-nats`
     """
     mesh = mesh_of(ctx)
     request = registry_pb2.CheckInstanceRequest(instance_id=instance_id(mesh, instance))
     steps = []
-    for answer in mesh.registry.CheckInstance(request):
+    for answer in one_by_one(mesh.registry.CheckInstance(request), "checking …"):
         steps.append(answer.step)
         if output is Format.TABLE:
             _show_step(answer.step)
@@ -198,7 +200,8 @@ def discover(ctx: typer.Context, instance: Instance, limit: Limit = 0, output: O
     )
     mesh = mesh_of(ctx)
     request = registry_pb2.DiscoverInstanceRequest(instance_id=instance_id(mesh, instance))
-    found = pages(mesh.registry.DiscoverInstance, request, "streams", limit)
+    with waiting("asking the system …"):
+        found = list(pages(mesh.registry.DiscoverInstance, request, "streams", limit))
     show(found, columns, output, empty="The instance offers no stream.")
 
 

@@ -27,7 +27,7 @@ def logs(
 ) -> None:
     """Shows the integration log, newest first.
 
-    Example: `isthmus logs --instance nats`
+    Example: `isthmus logs --instance own-nats`
     """
     columns = (
         Column("TIME", lambda item: when(item.time)),
@@ -48,7 +48,7 @@ def metrics(
 ) -> None:
     """Shows the counters of instances by hour, newest first.
 
-    Example: `isthmus metrics --instance nats`
+    Example: `isthmus metrics --instance own-nats`
     """
     mesh = mesh_of(ctx)
     names = instance_names(mesh) if output is Format.TABLE else {}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from isthmus.client.cli.context import mesh_of
 from isthmus.client.cli.output import Format, Output, emit
+from isthmus.client.cli.progress import one_by_one, waiting
 from isthmus.client.manifest import Outcome, Step, export, plan, read_documents
 from isthmus.client.manifest import apply as apply_documents
 from isthmus.client.manifest.planning import Action
@@ -37,12 +38,13 @@ def apply(
 ) -> None:
     """Makes the mesh hold what the files say; applying twice changes nothing.
 
-    Example: `isthmus apply -f deploy/local/demo`
+    Example: `isthmus apply -f integrations.yaml`
     """
     documents = read_documents(file)
     mesh = mesh_of(ctx)
     outcomes = []
-    for outcome in apply_documents(documents, mesh, State(mesh), renew_secrets=renew_secrets):
+    applying = apply_documents(documents, mesh, State(mesh), renew_secrets=renew_secrets)
+    for outcome in one_by_one(applying, "applying …"):
         outcomes.append(outcome)
         if output is Format.TABLE:
             _print_outcome(outcome)
@@ -55,10 +57,11 @@ def apply(
 def diff(ctx: typer.Context, file: Files, output: Output = Format.TABLE) -> None:
     """Shows what applying the files would change; ends with 1 when something would.
 
-    Example: `isthmus diff -f deploy/local/demo`
+    Example: `isthmus diff -f integrations.yaml`
     """
     documents = read_documents(file)
-    steps = plan(documents, State(mesh_of(ctx)))
+    with waiting("comparing …"):
+        steps = plan(documents, State(mesh_of(ctx)))
     if output is Format.TABLE:
         for step in steps:
             _print_step(step)
@@ -73,7 +76,8 @@ def export_all(ctx: typer.Context, output: Output = Format.YAML) -> None:
 
     Example: `isthmus export > integrations.yaml`
     """
-    text = export(State(mesh_of(ctx)))
+    with waiting("reading …"):
+        text = export(State(mesh_of(ctx)))
     if output is Format.JSON:
         import yaml
 

@@ -45,7 +45,7 @@ def show_mapping(
 ) -> None:
     """Shows a mapping.
 
-    Example: `isthmus mappings show hardening`
+    Example: `isthmus mappings show posture-to-ticket`
     """
     mesh = mesh_of(ctx)
     request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id(mesh, mapping), version=version)
@@ -56,7 +56,7 @@ def show_mapping(
 def versions(ctx: typer.Context, mapping: Mapping, limit: Limit = 0, output: Output = Format.TABLE) -> None:
     """Lists the versions of a mapping, newest first.
 
-    Example: `isthmus mappings versions hardening`
+    Example: `isthmus mappings versions posture-to-ticket`
     """
     mesh = mesh_of(ctx)
     request = mapping_pb2.ListMappingVersionsRequest(mapping_id=mapping_id(mesh, mapping))
@@ -75,7 +75,7 @@ def try_samples(
 ) -> None:
     """Maps sample records without storing anything.
 
-    Example: `isthmus mappings test hardening --samples settings.json`
+    Example: `isthmus mappings test posture-to-ticket --samples records.json`
     """
     mesh = mesh_of(ctx)
     request = mapping_pb2.TestMappingRequest(

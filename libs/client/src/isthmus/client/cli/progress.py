@@ -1,7 +1,9 @@
 """Live progress of an execution."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
 
 import grpc
 from isthmus.client.mesh import Mesh
@@ -18,6 +20,29 @@ ENDED = frozenset(
     }
 )
 _RETRY_SECONDS = 60.0
+_Item = TypeVar("_Item")
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Shows on a terminal that something is going on."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+def one_by_one(items: Iterable[_Item], text: str) -> Iterator[_Item]:
+    """Gives items as they come and shows in between that more is awaited."""
+    source, nothing = iter(items), object()
+    while True:
+        with waiting(text):
+            item = next(source, nothing)
+        if item is nothing:
+            return
+        yield cast(_Item, item)
 
 
 def watch(mesh: Mesh, execution_id: str, *, quiet: bool = False) -> scheduling_pb2.Execution:

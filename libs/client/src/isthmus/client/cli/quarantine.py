@@ -43,7 +43,7 @@ def list_quarantine(
 ) -> None:
     """Lists quarantined records, oldest first.
 
-    Example: `isthmus quarantine list --flow kev`
+    Example: `isthmus quarantine list --flow postgres-settings`
     """
     mesh = mesh_of(ctx)
     request = records_pb2.ListQuarantineRequest(
@@ -75,7 +75,7 @@ def show_quarantined(
 def requeue(ctx: typer.Context, ids: Ids = None, flow: Flow = "", output: Output = Format.YAML) -> None:
     """Sends quarantined records through their flow again, with its present mapping.
 
-    Example: `isthmus quarantine requeue --flow kev`
+    Example: `isthmus quarantine requeue --flow postgres-settings`
     """
     mesh = mesh_of(ctx)
     chosen, chosen_flow = _selection(mesh, ids, flow)

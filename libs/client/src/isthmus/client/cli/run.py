@@ -9,6 +9,7 @@ import typer
 import typer.exceptions
 from isthmus.client.cli.app import app
 from isthmus.client.cli.output import note
+from isthmus.client.cli.wording import for_people
 from isthmus.client.problem import ExitCode, Problem, problem_from
 from rich.console import Console
 
@@ -34,10 +35,12 @@ def _run() -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except typer.exceptions.TyperException as mistake:
+        if not mistake.format_message():
+            return ExitCode.USAGE  # a group without a command: its help has been shown
         return _explain(Problem("USAGE", _usage(mistake), exit_code=ExitCode.USAGE))
     except (typer.Abort, KeyboardInterrupt):
         Console(stderr=True).print("stopped", style="dim")
-        return 130
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone; Python must not complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,15 +54,18 @@ def _run() -> int:
 
 def _usage(mistake: typer.exceptions.TyperException) -> str:
     """Gives what is wrong with the command line, as the parser words it, and where help is."""
-    wording = mistake.format_message().rstrip(".?")
-    return f"{wording}. `--help` after the command shows its options."
+    wording = mistake.format_message().rstrip(".")
+    end = "" if wording.endswith("?") else "."
+    return f"{wording}{end} `--help` after the command shows its options."
 
 
 def _explain(error: Exception) -> int:
     problem = _as_problem(error)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"[red]error:[/red] {_escaped(problem.message)} [dim]({problem.reason})[/dim]")
+    console.print(f"[red]error:[/red] {_escaped(for_people(problem.message))} [dim]({problem.reason})[/dim]")
     for violation in problem.violations:
+        if violation.message == problem.message:
+            continue
         console.print(f"  {_escaped(violation.path)}: {_escaped(violation.message)}")
     return problem.exit_code
 

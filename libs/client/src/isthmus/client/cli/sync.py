@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Starts a flow now.
 
-    Example: `isthmus sync run hardening-checks --watch`
+    Example: `isthmus sync run postgres-settings --watch`
     """
     mesh = mesh_of(ctx)
     request = scheduling_pb2.StartExecutionRequest(flow_id=flow_id(mesh, flow), request_id=str(uuid.uuid4()))
@@ -81,7 +81,7 @@ def list_executions(
 ) -> None:
     """Lists executions, newest first.
 
-    Example: `isthmus executions list --flow kev --status failed`
+    Example: `isthmus executions list --flow postgres-settings --status failed`
     """
     mesh = mesh_of(ctx)
     request = scheduling_pb2.ListExecutionsRequest(

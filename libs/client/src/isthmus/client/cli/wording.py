@@ -1,0 +1,25 @@
+"""Words of services in words of the command line."""
+
+import re
+
+_COMMANDS = {
+    "ListConfigurationRevisions": "isthmus instances history INSTANCE",
+    "ListApiKeys": "isthmus keys list",
+    "ListAuthConfigs": "isthmus credentials list",
+    "ListConnectors": "isthmus connectors list",
+    "ListExecutions": "isthmus executions list",
+    "ListFlows": "isthmus flows list",
+    "ListInstances": "isthmus instances list",
+    "ListMappings": "isthmus mappings list",
+    "ListQuarantine": "isthmus quarantine list",
+    "ListRoles": "isthmus service-accounts roles",
+    "ListSchedules": "isthmus schedules list",
+    "ListServiceAccounts": "isthmus service-accounts list",
+    "ListTenants": "isthmus tenants list",
+}
+_RPC = re.compile(rf"`?\b({'|'.join(_COMMANDS)})\b`?")
+
+
+def for_people(message: str) -> str:
+    """Names the command where a service names its RPC: `ListFlows` to `isthmus flows list`."""
+    return _RPC.sub(lambda found: f"`{_COMMANDS[found[1]]}`", message)
