@@ -134,6 +134,7 @@ class EventsServiceServicer:
         Errors:
         INVALID_ARGUMENT EVENT_UNKNOWN: `after_event_id` is not known any more; ask by time.
         RESOURCE_EXHAUSTED SUBSCRIBER_TOO_SLOW: ask again with the last event's id.
+        UNAVAILABLE DRAINING: the service stops; ask again with the last event's id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,6 +66,7 @@ class EventsServiceStub:
     Errors:
       INVALID_ARGUMENT EVENT_UNKNOWN: `after_event_id` is not known any more; ask by time.
       RESOURCE_EXHAUSTED SUBSCRIBER_TOO_SLOW: ask again with the last event's id.
+      UNAVAILABLE DRAINING: the service stops; ask again with the last event's id.
     """
     ListEventTypes: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventTypesRequest, _events_pb2.ListEventTypesResponse]
     """Lists the types of events that the mesh publishes.
@@ -149,6 +150,7 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors:
       INVALID_ARGUMENT EVENT_UNKNOWN: `after_event_id` is not known any more; ask by time.
       RESOURCE_EXHAUSTED SUBSCRIBER_TOO_SLOW: ask again with the last event's id.
+      UNAVAILABLE DRAINING: the service stops; ask again with the last event's id.
     """
     ListEventTypes: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventTypesRequest, _events_pb2.ListEventTypesResponse]  # type: ignore[assignment]
     """Lists the types of events that the mesh publishes.
@@ -247,6 +249,7 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT EVENT_UNKNOWN: `after_event_id` is not known any more; ask by time.
           RESOURCE_EXHAUSTED SUBSCRIBER_TOO_SLOW: ask again with the last event's id.
+          UNAVAILABLE DRAINING: the service stops; ask again with the last event's id.
         """
 
     @_abc_1.abstractmethod

@@ -577,7 +577,11 @@ class ExecutionError(_message.Message):
     kind: Global___ExecutionError.Kind.ValueType
     """What kind of failure."""
     reason: _builtins.str
-    """Stable upper-case word, for example `SYSTEM_UNREACHABLE`."""
+    """Stable upper-case word, for example `SYSTEM_UNREACHABLE`. The service's own are
+    `LEASE_EXPIRED` (a host went silent), `STOPPED_UNASKED` (a host stopped though nobody
+    asked), `HOSTS_KEEP_STOPPING` (many in a row without progress), `COUNTS_DO_NOT_RECONCILE`,
+    `TOO_MANY_QUARANTINED` and `MAPPING_UNKNOWN`.
+    """
     message: _builtins.str
     """What happened to what, and what to do; holds no secret."""
     @_builtins.property
