@@ -14,7 +14,7 @@ help: ## Show what can be made
 
 .venv/.ready: pyproject.toml uv.lock
 	@test -x $(UV) || { $(PYTHON) -c 'import sys; sys.exit("Isthmus needs Python 3.11 or newer; set PYTHON=/path/to/it.") if sys.version_info < (3, 11) else None' && $(PYTHON) -m venv --clear .venv && .venv/bin/python -m venv $(BOOT) && $(BOOT)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
-	@echo "installing the workspace …" && $(UV) sync --quiet --locked --inexact && touch $@
+	@echo "installing the workspace …" && $(UV) sync --quiet --locked --inexact --compile-bytecode && touch $@
 
 .PHONY: setup
 setup: .venv/.ready ## Install everything into .venv
