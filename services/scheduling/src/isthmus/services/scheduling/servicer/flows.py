@@ -87,9 +87,14 @@ class FlowRpcs(Rpcs):
         return pb.ResetFlowResponse(checkpoints=number)
 
     async def _look_up(self, spec: FlowSpec) -> list[InstanceFacts]:
-        facts = asyncio.gather(*map(self._desk.instances.facts, spec.instance_ids))
-        found, _ = await asyncio.gather(facts, self._need_mapping(spec))
-        return found
+        """Ask for instances and mapping at once; of several that are missing always name the same one."""
+        asked = asyncio.gather(*map(self._desk.instances.facts, spec.instance_ids), return_exceptions=True)
+        mapping = asyncio.gather(self._need_mapping(spec), return_exceptions=True)
+        found, [lacking] = await asyncio.gather(asked, mapping)
+        for failure in (*found, lacking):
+            if isinstance(failure, BaseException):
+                raise failure
+        return [facts for facts in found if not isinstance(facts, BaseException)]
 
     async def _need_mapping(self, spec: FlowSpec) -> None:
         if spec.mapping_id:

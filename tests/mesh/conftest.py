@@ -1,0 +1,238 @@
+"""Two tenants of the shared mesh: one owns something of every kind, the other would like to have it."""
+
+import asyncio
+import json
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from isthmus.kit.tokens import Signer, new_key
+from isthmus.testing.contract import Callers, Filler, Rpc, all_rpcs, texts_of
+
+VOLATILE = re.compile(r"last_(used|seen)_time \{[^}]*\}|cor_\w+")
+"""What changes from one look to the next though nobody does anything."""
+ULID = re.compile(r"\b[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}\b")
+DOCUMENTS = """
+kind: Credential
+name: {word}-credential
+spec: {{type: bearer, secret: {{env: VENDOR_TOKEN}}}}
+---
+kind: Instance
+name: {word}-instance
+spec:
+  connector: http-json
+  credential: {word}-credential
+  description: {note}
+  configuration:
+    base_url: "{url}"
+    streams: [{{name: items, path: '/{word}?{note}', records_path: items, key: [id]}}]
+---
+kind: Mapping
+name: {word}-mapping
+spec:
+  description: {note}
+  field_mappings:
+    - {{target: id, source: id, required: true}}
+    - {{target: level, source: level, enum: {{"1": high}}}}
+    - {{target: secret, source: secret}}
+---
+kind: Flow
+name: {word}-flow
+spec:
+  source: {{instance: {word}-instance, stream: items}}
+  mapping: {word}-mapping
+  destination: {{instance: hub, stream: {word}-stream}}
+  key: [id]
+  schedules: [{{cron: "0 3 1 1 *", time_zone: Europe/Zurich}}]
+"""
+
+
+@dataclass
+class Tenant:
+    """A tenant with its administrator, and a word that stands in everything it owns.
+
+    Attributes:
+        values: What it owns, by the names of the fields that name it.
+        ids: Every id that it has ever been shown.
+    """
+
+    word: str
+    tenant_id: str
+    api_key: str
+    values: dict[str, str] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+
+    @property
+    def identity(self) -> list[tuple[str, str]]:
+        """What its administrator's calls carry."""
+        return [("authorization", f"Bearer {self.api_key}")]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes the command line work for it."""
+        return {"ISTHMUS_API_KEY": self.api_key, "VENDOR_TOKEN": f"{self.word}-token"}
+
+
+class Process(Signer):
+    """A process of the mesh that the test has made."""
+
+    def identity(self, tenant_id: str = "") -> list[tuple[str, str]]:
+        """Gives what its calls carry, on behalf of a tenant or of nobody."""
+        place = [("isthmus-tenant", tenant_id)] if tenant_id else []
+        return [("authorization", f"Bearer {self.token()}"), *place]
+
+
+@dataclass
+class World:
+    """The shared mesh, seen through its contract.
+
+    Attributes:
+        founders: Ids of those who have founded the tenants; every tenant is shown them.
+    """
+
+    mesh: Any
+    callers: Callers
+    rpcs: list[Rpc]
+    founders: set[str]
+
+    async def tenant(self) -> Tenant:
+        """Founds a tenant."""
+        word = f"canary{secrets.token_hex(4)}"
+        key = json.loads((self.mesh.home / "cli.json").read_text())["api_key"]
+        made = await self.do([("authorization", f"Bearer {key}")], "identity.CreateTenant", name=word)
+        return Tenant(word, made.tenant.tenant_id, made.api_key)
+
+    def with_permissions(self, wanted: Iterable[set[str]]) -> list[Process]:
+        """Gives a process of the mesh for each set of permissions."""
+        trust_file = self.mesh.home / "trust.json"
+        trust = json.loads(trust_file.read_text())
+        processes = []
+        for permissions in wanted:
+            name = f"test-{secrets.token_hex(8)}"
+            private, entry = new_key(name, f"service:{name}", permissions)
+            key_file = self.mesh.home / "keys" / f"{name}.jwk"
+            key_file.write_text(json.dumps(private))
+            trust["keys"].append(entry)
+            processes.append(Process(key_file))
+        draft = trust_file.with_suffix(".draft")
+        draft.write_text(json.dumps(trust))
+        draft.replace(trust_file)
+        return processes
+
+    def rpc(self, name: str) -> Rpc:
+        """Finds an RPC by its name, `registry.CreateInstance` for example."""
+        return next(rpc for rpc in self.rpcs if f"{rpc.package}.{rpc.name}" == name)
+
+    async def do(self, identity: Any, name: str, /, **values: Any) -> Any:
+        """Calls an RPC with a request given as JSON and insists on success."""
+        rpc = self.rpc(name)
+        [request] = Filler({}).requests(rpc)
+        json_format.ParseDict(values, request)
+        done = await self.callers.call(rpc, [request], identity)
+        assert done.code.name == "OK", f"{name}: {done.text}"
+        return done.answers[0]
+
+    async def shown_to(self, tenant: Tenant) -> list[str]:
+        """Asks everything that only reads as the tenant; gives the answers."""
+        page = {"page_size": "1000"}
+        reads = [rpc for rpc in self.rpcs if rpc.only_reads and not rpc.method.server_streaming]
+        asked = [(rpc, Filler(values)) for rpc in reads for values in (page, tenant.values | page)]
+        found = await asyncio.gather(
+            *(self.callers.call(rpc, filler.requests(rpc), tenant.identity) for rpc, filler in asked)
+        )
+        for answer in (answer for done in found for answer in done.answers):
+            for name, text in texts_of(answer):
+                tenant.ids.update(ULID.findall(text))
+                if ULID.fullmatch(text):
+                    tenant.values.setdefault(name, text)
+        tenant.ids -= self.founders
+        return [VOLATILE.sub("", done.text) for done in found]
+
+
+@pytest.fixture(scope="session")
+async def world(mesh: Any) -> AsyncIterator[World]:
+    """Gives the shared mesh with a way to call every RPC of it."""
+    addresses = json.loads((mesh.home / "cli.json").read_text())["addresses"]
+    callers = Callers(lambda rpc: addresses["records" if rpc.package == "connector" else rpc.package])
+    founders = set(ULID.findall(mesh.answer("whoami")["subject"]))
+    yield World(mesh, callers, all_rpcs(), founders)
+    await callers.close()
+
+
+@pytest.fixture
+async def owner(world: World, vendor: Any) -> Tenant:
+    """Gives a tenant that owns something of every kind."""
+    tenant = await world.tenant()
+    vendor.serve_json(
+        f"/{tenant.word}",
+        {"items": [{"id": f"{tenant.word}-{n}", "level": n, "secret": tenant.word} for n in ("1", "9")]},
+    )
+    for note in ("first", "second"):
+        documents = DOCUMENTS.format(word=tenant.word, url=vendor.url, note=f"{tenant.word}-{note}")
+        world.mesh.apply(documents, env=tenant.env)
+    world.mesh.answer("sync", "run", f"{tenant.word}-flow", "--watch", env=tenant.env)
+    await _furnish(world, tenant)
+    await _settle(world, tenant)
+    return tenant
+
+
+async def _furnish(world: World, tenant: Tenant) -> None:
+    """Makes what the command line has no words for."""
+    word, key = tenant.word, tenant.identity
+    subscription = {
+        "name": f"{word}-subscription",
+        "eventType": "isthmus.scheduling.sync.failed.v1",
+        "actionType": "ACTION_TYPE_NOTIFICATION",
+        "actionConfig": json.dumps({"message": word}),
+    }
+    await world.do(key, "events.CreateSubscription", subscription=subscription, requestId=word)
+    account = await world.do(key, "identity.CreateServiceAccount", name=f"{word}-account", roles=["auditor"])
+    service_account_id = account.service_account.service_account_id
+    made = await world.do(
+        key, "identity.CreateApiKey", serviceAccountId=service_account_id, name=f"{word}-key"
+    )
+    tenant.values |= {"service_account_id": service_account_id, "api_key_id": made.key.api_key_id}
+    hub = await world.do(key, "registry.GetConnector", connectorId="http-json")
+    spec = json_format.MessageToDict(hub.connector.spec)
+    spec |= {"connectorId": f"{word}-connector", "isBuiltIn": False, "name": word}
+    await world.do(key, "registry.RegisterConnector", spec=spec)
+    host = {
+        "hostId": f"{word}-host",
+        "connectorId": f"{word}-connector",
+        "connectorVersion": spec["version"],
+        "address": "127.0.0.1:9",
+    }
+    [process] = world.with_permissions([{"registry.hosts.register"}])
+    await world.do(process.identity(tenant.tenant_id), "registry.RegisterHost", host=host)
+    await world.do(key, "events.PublishEvent", type=f"custom.{word}.happened.v1", subject=word, data="{}")
+
+
+async def _settle(world: World, tenant: Tenant) -> None:
+    """Waits until all that the tenant's doings have caused can be seen."""
+    word = tenant.word
+    tenant.values |= {
+        "tenant_id": tenant.tenant_id,
+        "connector_id": f"{word}-connector",
+        "host_id": f"{word}-host",
+        "stream": f"{word}-stream",
+        "key": f"{word}-1",
+        "subject": word,
+        "request_id": word,
+    }
+    end = time.monotonic() + 20
+    before: list[str] = []
+    wanted = {"event_id", "log_id", "quarantine_id", "execution_id", "schedule_id", "subscription_id"}
+    while True:
+        now = await world.shown_to(tenant)
+        if wanted <= tenant.values.keys() and now == before:
+            tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
+            tenant.values["after_event_id"] = tenant.values["event_id"]
+            return
+        assert time.monotonic() < end, f"missing: {wanted - tenant.values.keys()}"
+        before = now
+        await asyncio.sleep(0.3)

@@ -1,0 +1,248 @@
+"""Two tenants cannot see one another's anything; tried over every RPC that the descriptors know.
+
+An RPC that is added later is tried, too. It fails here until `TEXTS` make a request that its service
+accepts, and until the owner has whatever its ids name.
+"""
+
+import asyncio
+import json
+import re
+import secrets
+
+import pytest
+from grpc import StatusCode
+from isthmus.testing.contract import Callers, Filler, id_fields
+
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+
+STREAMS = [{"name": "items", "path": "/x", "records_path": "items", "key": ["id"]}]
+TEXTS = {
+    "action_config": '{"message": "tried"}',
+    "address": "127.0.0.1:9",
+    "auth_type": "4",
+    "bearer_token": "tried",
+    "binding.instance_id": "hub",
+    "configuration": json.dumps({"base_url": "http://127.0.0.1:9", "streams": STREAMS}),
+    "Binding.configuration": "",
+    "connector_version": "1.0.0",
+    "ConnectorSpec.version": "1.0.0",
+    "contract_version": "1",
+    "contract_version_min": "1",
+    "capabilities": "1",
+    "data": "{}",
+    "destination.instance_id": "hub",
+    "event_type": "isthmus.scheduling.sync.failed.v1",
+    "GetConnectorRequest.version": "",
+    "fencing_token": "1",
+    "field_mappings": '[{"target": "id", "source": "id"}]',
+    "from_revision": "1",
+    "from_version": "1",
+    "interval_minutes": "60",
+    "keys": "k",
+    "message": "tried",
+    "PublishEventRequest.type": "custom.tried.v1",
+    "reason": "TRIED",
+    "record": "{}",
+    "records": "{}",
+    "revision": "1",
+    "roles": "auditor",
+    "samples": "{}",
+    "sequence": "1",
+    "source.stream": "items",
+    "system_type": "api",
+    "to_revision": "2",
+    "to_version": "2",
+    "version": "1",
+}
+"""What makes requests good enough to be looked at."""
+NAMELESS = {"correlation_id", "generation_id", "sample_id", "user_id"}
+"""Fields that look like ids and name nothing that anybody owns."""
+NEEDS_NO_PERMISSION = {"public", "authenticated"}
+UNREACHED = {StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND, StatusCode.PERMISSION_DENIED}
+ULID = re.compile(r"\b([a-z]{3})_[0-9a-hjkmnp-tv-z]{26}\b")
+MASKS = {
+    re.compile(r"\bist_\w+"): "<key>",
+    ULID: "<id>",
+    re.compile(r"\bfresh[0-9a-f]{12}"): "<fresh>",
+    re.compile(r"\b[0-9a-f]{64}\b"): "<hash>",
+    re.compile(r"\b(seconds|nanos): \d+"): "<time>",
+}
+
+
+def filler(values):
+    """Makes requests that name what belongs to somebody and whatever else they need, with new names."""
+    fresh = f"fresh{secrets.token_hex(6)}"
+    return Filler({**TEXTS, "name": fresh, "sample_id": fresh, "destination.stream": fresh, **values})
+
+
+def nobodys(owner):
+    """Gives ids that look like the owner's and name nothing."""
+    word = f"canary{secrets.token_hex(4)}"
+    replaced = {value: ULID.sub(_unknown, value) for value in owner.values.values()}
+    return {name: replaced[value].replace(owner.word, word) for name, value in owner.values.items()}
+
+
+def _unknown(match):
+    return f"{match[1]}_{''.join(secrets.choice('0123456789abcdefghjkmnpqrstvwxyz') for _ in range(26))}"
+
+
+def masked(text, values):
+    """Removes what the caller itself has sent, and what differs from call to call."""
+    for value in sorted(set(values.values()), key=len, reverse=True):
+        text = text.replace(value, "<named>")
+    for pattern, mask in MASKS.items():
+        text = pattern.sub(mask, text)
+    return text
+
+
+async def in_parallel(calls, at_once=16):
+    """Awaits calls, a few at a time, and gives the results in order."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(call):
+        async with gate:
+            return await call
+
+    return await asyncio.gather(*map(one, calls))
+
+
+async def test_whoever_says_not_who_it_is_is_refused(world):
+    """
+    No identity, an unknown key, a token that nobody trusts: the same answer everywhere.
+    """
+    stranger = [("authorization", "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.AAAA")]
+    unknown = [("authorization", f"Bearer ist_key_{'0' * 26}_{'f' * 64}")]
+    tried = [
+        (rpc, identity)
+        for rpc in world.rpcs
+        if rpc.permission != "public"
+        for identity in ([], stranger, unknown)
+    ]
+
+    done = await in_parallel(world.callers.call(rpc, filler({}).requests(rpc), who) for rpc, who in tried)
+
+    wrong = {
+        rpc.path: one.text
+        for (rpc, _), one in zip(tried, done, strict=True)
+        if one.code != StatusCode.UNAUTHENTICATED
+    }
+    assert not wrong
+
+
+async def test_whoever_lacks_one_permission_is_refused(world):
+    """
+    A caller that may do everything but this one thing may not do this one thing.
+    """
+    guarded = [rpc for rpc in world.rpcs if rpc.permission not in NEEDS_NO_PERMISSION]
+    everything = {rpc.permission for rpc in guarded}
+    processes = world.with_permissions([everything - {rpc.permission} for rpc in guarded])
+
+    done = await in_parallel(
+        world.callers.call(rpc, filler({}).requests(rpc), process.identity("tnt_any"))
+        for rpc, process in zip(guarded, processes, strict=True)
+    )
+
+    wrong = {
+        rpc.path: one.text
+        for rpc, one in zip(guarded, done, strict=True)
+        if one.reason != "PERMISSION_MISSING"
+    }
+    assert not wrong
+
+
+async def test_a_key_cannot_choose_its_tenant(world):
+    """
+    Only processes of the mesh may say for whom they act.
+    """
+    owner = await world.tenant()
+    identity = [*(await world.tenant()).identity, ("isthmus-tenant", owner.tenant_id)]
+
+    done = await in_parallel(
+        world.callers.call(rpc, filler({}).requests(rpc), identity) for rpc in world.rpcs
+    )
+
+    wrong = {
+        rpc.path: one.text
+        for rpc, one in zip(world.rpcs, done, strict=True)
+        if one.reason != "TENANT_NOT_YOURS"
+    }
+    assert not wrong
+
+
+class Attempt:
+    """One tenant calls everything with the owner's ids, another one with ids that name nothing.
+
+    Who may not see the owner's things gets the answer that somebody gets for whom there is nothing to see.
+    """
+
+    def __init__(self, callers, owner, thief, bystander):
+        self.callers = callers
+        self.owner = owner
+        self.sides = [(thief, owner.values), (bystander, nobodys(owner))]
+        self.wrong = {}
+
+    async def run(self, rpc, identity_of):
+        """Lets both call one RPC and notes what the one has learnt."""
+        seen = []
+        for tenant, values in self.sides:
+            done = await self.callers.call(rpc, filler(values).requests(rpc), identity_of(tenant))
+            text = masked(done.text, {**values, "tenant_name": tenant.word})
+            shown = {match[0] for match in ULID.finditer(done.text)} - set(values.values())
+            if self.owner.word in text or shown & self.owner.ids:
+                self.wrong[rpc.path] = f"shows {done.text}"
+            seen.append(text)
+        if seen[0] != seen[1]:
+            self.wrong.setdefault(rpc.path, " BUT FOR NOBODY'S ".join(seen))
+
+
+def in_order(rpcs):
+    """Puts what only reads first and what deletes last."""
+    return sorted(rpcs, key=lambda rpc: (not rpc.only_reads, rpc.name.startswith("De")))
+
+
+async def test_another_tenant_finds_what_it_would_find_if_there_were_nothing(world, owner, host_callers):
+    """
+    Over every RPC, as administrator and as a process of the mesh, and over a connector host; afterwards
+    the owner has everything unchanged, and can do all that the other one could not.
+    """
+    named = {name for rpc in world.rpcs for name in id_fields(rpc)} - NAMELESS
+    assert named <= owner.values.keys(), "the owner should have one of these, too"
+    thief, bystander = await world.tenant(), await world.tenant()
+    everything = {rpc.permission for rpc in world.rpcs} - {"identity.tenants.create"}
+    [process] = world.with_permissions([everything])
+    before = await world.shown_to(owner)
+    attempts = [Attempt(callers, owner, thief, bystander) for callers in (world.callers, host_callers)]
+
+    for rpc in in_order(world.rpcs):
+        await attempts[0].run(rpc, lambda tenant: tenant.identity)
+        await attempts[0].run(rpc, lambda tenant: process.identity(tenant.tenant_id))
+        if rpc.only_reads:
+            await attempts[0].run(rpc, lambda tenant: process.identity())
+        if rpc.package == "connector":
+            await attempts[1].run(rpc, lambda tenant: process.identity(tenant.tenant_id))
+
+    assert [attempt.wrong for attempt in attempts] == [{}, {}]
+    assert await world.shown_to(owner) == before
+    assert await unreached(world, owner, process) == {}
+
+
+async def unreached(world, owner, process):
+    """Calls everything as the owner; gives the RPCs whose requests were not good enough to count."""
+    found = {}
+    for rpc in in_order(world.rpcs):
+        requests = filler(owner.values).requests(rpc)
+        done = await world.callers.call(rpc, requests, owner.identity)
+        if done.code == StatusCode.PERMISSION_DENIED:
+            done = await world.callers.call(rpc, requests, process.identity(owner.tenant_id))
+        if done.code in UNREACHED and rpc.permission != "identity.tenants.create":
+            found[rpc.path] = done.text
+    return found
+
+
+@pytest.fixture
+async def host_callers(world, owner):
+    """Gives the way to the connector host that the owner's instance runs in."""
+    found = await world.do(owner.identity, "registry.ResolveHost", instanceId=owner.values["instance_id"])
+    callers = Callers(lambda rpc: found.host.address)
+    yield callers
+    await callers.close()
