@@ -51,7 +51,7 @@ async def test_the_next_attempt_goes_on_from_the_last_position(world):
 
     assert failed.outcome == Finish.OUTCOME_FAILED
     assert failed.error.kind == Error.KIND_TRANSIENT
-    assert "Reading numbers of ins_source" in failed.error.message
+    assert "Reading numbers of counter" in failed.error.message
     assert failed.counts.read == 30
     assert ended.counts.read == ended.counts.created == 30
     assert world.connector.reads == list(range(60))

@@ -1,5 +1,7 @@
 """Records and texts that no system should give, and some do."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -84,3 +86,36 @@ def test_cleaned_text_can_travel_anywhere(text):
     assert scheduling.ExecutionError.FromString(error.SerializeToString()) == error
     assert "\0" not in clean(text)
     assert len(clean(text, 10)) <= 10
+
+
+async def test_a_connector_that_swallows_its_cancellation_cannot_hold_an_execution(world, monkeypatch):
+    """
+    The attempt ends as stopped, and the stubborn reader is left behind.
+    """
+    monkeypatch.setattr("isthmus.host.attempt.attempt._CANCEL_AGAIN", 0.05)
+    world.backend = LocalBackend(Stubborn)
+    running = asyncio.create_task(world.run())
+    await asyncio.wait_for(Stubborn.reading.wait(), 5)
+    world.stop.set()
+
+    ended = await asyncio.wait_for(running, 10)
+
+    assert ended.error.kind == scheduling.ExecutionError.KIND_STOPPED
+    Stubborn.released.set()
+
+
+class Stubborn(Connector[Nothing]):
+    """Does not want to end."""
+
+    connector_id = "numbers"
+    reading = asyncio.Event()
+    released = asyncio.Event()
+
+    @source(key="id")
+    async def numbers(self) -> AsyncIterator[Page[Any]]:
+        """Nothing, for ever."""
+        self.reading.set()
+        while not self.released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.released.wait()
+        yield Page()

@@ -1,13 +1,16 @@
 """Host processes that are killed in the middle, among real services."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from isthmus.kit import new_id
 from isthmus.records.v1 import records_pb2 as records
@@ -16,19 +19,20 @@ from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
-from isthmus.testing import kill9
+from isthmus.testing import freeze, kill9, thaw
 
 COUNT = 20_000
+pytestmark = pytest.mark.xdist_group("host-kill")  # the services are expensive: one worker runs all of these
 SERVICES = ("registry", "credentials", "mapping", "records", "monitoring", "scheduling")
 FAST = {"tick_seconds": 0.1, "dispatch_seconds": 0.05, "lease_seconds": 2.0, "sweep_seconds": 0.1}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def mesh(open_mesh: Any) -> AsyncIterator[Any]:
     async with open_mesh() as made:
         made.services = {}
         for name in SERVICES:
-            options = FAST if name == "scheduling" else {}
+            options = {"scheduling": FAST, "registry": {"host_lifetime": 2.0}}.get(name, {})
             made.services[name] = await made.start(name, **options)
         yield made
 
@@ -36,6 +40,7 @@ async def mesh(open_mesh: Any) -> AsyncIterator[Any]:
 async def host(mesh: Any, root: Path) -> asyncio.subprocess.Process:
     """Start a host of the files connector as a process of its own."""
     environment = {**os.environ, **mesh.environment("host:files"), "ISTHMUS_FILES_ROOT": str(root)}
+    environment["ISTHMUS_HEARTBEAT_SECONDS"] = "0.5"
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -60,9 +65,13 @@ async def active_instance(stub: Any, stream: dict[str, Any]) -> str:
         )
     )
     request = registry.ActivateInstanceRequest(instance_id=made.instance.instance_id)
-    answer = await stub.ActivateInstance(request)
-    assert answer.instance.status == registry.IntegrationInstance.STATUS_ACTIVE, answer
-    return str(made.instance.instance_id)
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(grpc.aio.AioRpcError):  # hosts that were killed count for a while
+                answer = await stub.ActivateInstance(request)
+                assert answer.instance.status == registry.IntegrationInstance.STATUS_ACTIVE, answer
+                return str(made.instance.instance_id)
+            await asyncio.sleep(0.2)
 
 
 async def started(stub: Any, instance_id: str) -> str:
@@ -77,37 +86,90 @@ async def started(stub: Any, instance_id: str) -> str:
     return str((await stub.StartExecution(request)).execution.execution_id)
 
 
+@dataclass
+class Sync:
+    """A large file, an execution that moves it, and stubs to look at it."""
+
+    folder: Path
+    mesh: Any
+    tenant: str = field(default_factory=lambda: new_id("tnt"))
+    hosts: list[asyncio.subprocess.Process] = field(default_factory=list)
+    execution_id: str = ""
+
+    def stub(self, service: str, kind: Any) -> Any:
+        return kind(self.mesh.services[service].channel(tenant=self.tenant))
+
+    async def begin(self) -> None:
+        """Write the file, start a host and the execution."""
+        (self.folder / self.tenant).mkdir()
+        lines = (json.dumps({"id": number, "text": "x" * 200}) for number in range(COUNT))
+        (self.folder / self.tenant / "numbers.jsonl").write_text("\n".join(lines) + "\n")
+        stream = {"name": "numbers", "path": "numbers.jsonl", "key": ["id"], "page_records": 200}
+        await self.add_host()
+        instance = await active_instance(self.stub("registry", RegistryServiceStub), stream)
+        self.execution_id = await started(self.stub("scheduling", SchedulingServiceStub), instance)
+
+    async def add_host(self) -> None:
+        self.hosts.append(await host(self.mesh, self.folder))
+
+    async def reaches(self, least: int) -> int:
+        """Wait until the hub holds so many records; return whose process does the work."""
+        await filled(self.stub("records", RecordsServiceStub), least)
+        return self.hosts[-1].pid
+
+    async def ended(self) -> Any:
+        return await end_of(self.stub("scheduling", SchedulingServiceStub), self.execution_id)
+
+    async def everything_is_there_once(self) -> bool:
+        hub = self.stub("records", RecordsServiceStub)
+        counted = await hub.CountRecords(records.CountRecordsRequest(stream="numbers"))
+        return counted.records == COUNT and await versions(hub) == {1}
+
+
+@pytest.fixture
+async def sync(mesh: Any, tmp_path: Path) -> AsyncIterator[Sync]:
+    made = Sync(tmp_path, mesh)
+    await made.begin()
+    yield made
+    for one in made.hosts:
+        if one.returncode is None:
+            thaw(one.pid)
+            kill9(one.pid)
+            await one.wait()
+
+
 @pytest.mark.slow
-async def test_killing_hosts_over_and_over_loses_and_doubles_nothing(mesh, tmp_path):
+async def test_killing_hosts_over_and_over_loses_and_doubles_nothing(sync):
     """
     Each host is killed a little later in the sync; in the end everything is there once, in one version.
     """
-    tenant = new_id("tnt")
-    folder = tmp_path / tenant
-    folder.mkdir()
-    lines = (json.dumps({"id": number, "text": "x" * 200}) for number in range(COUNT))
-    (folder / "numbers.jsonl").write_text("\n".join(lines) + "\n")
-    registered = RegistryServiceStub(mesh.services["registry"].channel(tenant=tenant))
-    planned = SchedulingServiceStub(mesh.services["scheduling"].channel(tenant=tenant))
-    hub = RecordsServiceStub(mesh.services["records"].channel(tenant=tenant))
-    running = await host(mesh, tmp_path)
-    stream = {"name": "numbers", "path": "numbers.jsonl", "key": ["id"], "page_records": 200}
-    execution_id = await started(planned, await active_instance(registered, stream))
-
     for reached in (1000, 6000, 11_000):
-        await filled(hub, reached)
-        kill9(running.pid)
-        await running.wait()
-        running = await host(mesh, tmp_path)
-    ended = await end_of(planned, execution_id)
-    kill9(running.pid)
-    await running.wait()
-    counted = await hub.CountRecords(records.CountRecordsRequest(stream="numbers"))
+        kill9(await sync.reaches(reached))
+        await sync.hosts[-1].wait()
+        await sync.add_host()
+    ended = await sync.ended()
 
     assert ended.status == scheduling.Execution.STATUS_COMPLETED, ended
-    assert counted.records == COUNT
-    assert await versions(hub) == {1}
+    assert await sync.everything_is_there_once()
     assert ended.counts.read == ended.counts.created + ended.counts.unchanged >= COUNT
+
+
+@pytest.mark.slow
+async def test_a_host_that_was_frozen_beyond_its_lease_does_no_harm(sync):
+    """
+    Another host finishes meanwhile; the one that wakes up is fenced, and nothing is there twice.
+    """
+    frozen = await sync.reaches(1000)
+    freeze(frozen)
+    await sync.add_host()
+    ended = await sync.ended()
+    thaw(frozen)
+    await asyncio.sleep(1.0)  # time for the woken host to do harm, if it could
+
+    assert ended.status == scheduling.Execution.STATUS_COMPLETED, ended
+    assert ended.attempts == 2
+    assert await sync.everything_is_there_once()
+    assert sync.hosts[0].returncode is None
 
 
 async def filled(hub: Any, least: int) -> None:

@@ -83,7 +83,7 @@ class Host:
             servicers=[
                 (add_ConnectorServiceServicer_to_server, ConnectorServicer(backend, resolver, reports))
             ],
-            tasks=[pull, drain, registration.run, reports.run, *sweep],
+            tasks=[*([pull] if settings.nats_url else []), drain, registration.run, reports.run, *sweep],
             closers=[registration.leave, jobs.stop, last_words, backend.close, *closers],
         )
 

@@ -27,6 +27,8 @@ from isthmus.type.v1 import batch_pb2 as batch
 
 T = TypeVar("T")
 _log = logger(__name__)
+_CANCELLATIONS = 5
+_CANCEL_AGAIN = 1.0
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
 
@@ -69,6 +71,8 @@ class Attempt:
         self._tenant_id = tenant_id
         self._grant = grant
         self._stop = stop
+        self._doing = f"Preparing {grant.flow.name}"
+        self._source = grant.flow.source.instance_id
         self._is_requeue = grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
         self._lease = Lease(
             tools.control,
@@ -110,6 +114,7 @@ class Attempt:
     async def _carry_out(self) -> Ending:
         grant, tools = self._grant, self._tools
         preparation, reader, layout = await self._unless_halted(self._prepare())
+        self._doing = f"Running {grant.flow.name}"
         settling = self._settling(preparation)
         delivery = Delivery(
             opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id),
@@ -125,6 +130,7 @@ class Attempt:
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
         tools = self._tools
         preparation = await tools.preparing.prepare(self._tenant_id, self._grant)
+        self._source = preparation.source.title
         reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
         return preparation, reader, await self._layout(reader)
 
@@ -236,9 +242,9 @@ class Attempt:
         if self._stop.is_set():
             return self._halt()
         flow = self._grant.flow
-        doing = f"Preparing {flow.name}"
+        doing = self._doing
         if isinstance(cause, SourceFault):
-            doing, cause = f"Reading {flow.source.stream} of {flow.source.instance_id}", cause.fault
+            doing, cause = f"Reading {flow.source.stream} of {self._source}", cause.fault
         elif isinstance(cause, DestinationFault):
             doing = f"Writing {flow.destination.stream} of {flow.destination.instance_id}"
             cause = cause.fault
@@ -312,10 +318,20 @@ def _first_cause(undelivered: BaseException | None, failed: BaseException | None
 
 
 async def _ended(task: "asyncio.Task[Any]") -> BaseException | None:
-    """Cancel a task that still runs, wait for it, and return what it ended with."""
-    task.cancel()
-    result: Any = (await asyncio.gather(task, return_exceptions=True))[0]
-    return result if isinstance(result, BaseException) else None
+    """Cancel a task that still runs, wait for it, and return what it ended with.
+
+    It is cancelled several times, because libraries swallow cancellations; one that does not end
+    at all is left behind, so that it cannot hold the execution.
+    """
+    for _ in range(_CANCELLATIONS):
+        if task.done():
+            break
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN)
+    if not task.done():
+        _log.warning("a task does not end", task=task.get_name())
+        return asyncio.CancelledError()
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 __all__ = ["Attempt", "Ending", "Tools"]
