@@ -21,7 +21,7 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.testing import freeze, kill9, thaw
 
-COUNT = 20_000
+COUNT = 10_000
 pytestmark = pytest.mark.xdist_group("host-kill")  # the services are expensive: one worker runs all of these
 SERVICES = ("registry", "credentials", "mapping", "records", "monitoring", "scheduling")
 FAST = {"tick_seconds": 0.1, "dispatch_seconds": 0.05, "lease_seconds": 2.0, "sweep_seconds": 0.1}
@@ -104,7 +104,7 @@ class Sync:
         (self.folder / self.tenant).mkdir()
         lines = (json.dumps({"id": number, "text": "x" * 200}) for number in range(COUNT))
         (self.folder / self.tenant / "numbers.jsonl").write_text("\n".join(lines) + "\n")
-        stream = {"name": "numbers", "path": "numbers.jsonl", "key": ["id"], "page_records": 200}
+        stream = {"name": "numbers", "path": "numbers.jsonl", "key": ["id"], "page_records": 100}
         await self.add_host()
         instance = await active_instance(self.stub("registry", RegistryServiceStub), stream)
         self.execution_id = await started(self.stub("scheduling", SchedulingServiceStub), instance)
@@ -143,7 +143,7 @@ async def test_killing_hosts_over_and_over_loses_and_doubles_nothing(sync):
     """
     Each host is killed a little later in the sync; in the end everything is there once, in one version.
     """
-    for reached in (1000, 6000, 11_000):
+    for reached in (500, 3000, 6000):
         kill9(await sync.reaches(reached))
         await sync.hosts[-1].wait()
         await sync.add_host()
@@ -159,7 +159,7 @@ async def test_a_host_that_was_frozen_beyond_its_lease_does_no_harm(sync):
     """
     Another host finishes meanwhile; the one that wakes up is fenced, and nothing is there twice.
     """
-    frozen = await sync.reaches(1000)
+    frozen = await sync.reaches(500)
     freeze(frozen)
     await sync.add_host()
     ended = await sync.ended()
