@@ -2,9 +2,11 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.events.v1 import events_pb2 as pb
+from isthmus.resilience.faults import FixRequest
 from isthmus.services.events.domain import (
     ActionType,
     Event,
@@ -53,16 +55,27 @@ def read_filter(message: pb.EventFilter) -> EventFilter:
     """Read which events are meant.
 
     Raises:
-        FixRequest: `FIELD_INVALID`, a pattern cannot be one.
+        FixRequest: `FIELD_INVALID`, a pattern or a time cannot be one.
     """
     exact, prefixes = read_patterns(message.types)
     return EventFilter(
         exact=exact,
         prefixes=prefixes,
         subject=message.subject,
-        start_time=message.start_time.ToDatetime(UTC) if message.HasField("start_time") else None,
-        end_time=message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None,
+        start_time=_moment(message, "start_time"),
+        end_time=_moment(message, "end_time"),
     )
+
+
+def _moment(message: pb.EventFilter, name: Literal["start_time", "end_time"]) -> datetime | None:
+    if not message.HasField(name):
+        return None
+    try:
+        moment: datetime = getattr(message, name).ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        text = f"Send a time between the years 1 and 9999 in `filter.{name}`."
+        raise FixRequest("FIELD_INVALID", text, path=f"filter.{name}") from error
+    return moment
 
 
 def write_event_type(kind: EventType) -> pb.EventType:

@@ -14,7 +14,12 @@ _MOST_CHECKPOINTS = 1000
 _LARGEST_POSITION = 64 * 1024
 _LONGEST_INTERVAL = 366 * 24 * 60
 _LONGEST_JITTER = 24 * 60 * 60
+_LONGEST_WAIT = 7 * 24 * 60 * 60
 _LARGEST = 2**53
+_NEEDED_TEXTS = {
+    pb.Schedule.TYPE_CRON: "cron_expression",
+    pb.Schedule.TYPE_EVENT: "event_trigger",
+}
 
 
 def check_id(path: str, value: str) -> None:
@@ -67,10 +72,9 @@ def check_schedule(schedule: pb.Schedule) -> None:
         if schedule.type == pb.Schedule.TYPE_INTERVAL:
             path = "schedule.interval_minutes"
             check.within(path, schedule.interval_minutes, least=1, most=_LONGEST_INTERVAL)
-        if schedule.type == pb.Schedule.TYPE_CRON:
-            check.text("schedule.cron_expression", schedule.cron_expression, longest=_LONGEST_NAME)
-        if schedule.type == pb.Schedule.TYPE_EVENT:
-            check.text("schedule.event_trigger", schedule.event_trigger, longest=_LONGEST_NAME)
+        for kind, field in _NEEDED_TEXTS.items():
+            value, needed = getattr(schedule, field), schedule.type == kind
+            check.text(f"schedule.{field}", value, required=needed, longest=_LONGEST_NAME)
         check.text("schedule.time_zone", schedule.time_zone, required=False, longest=_LONGEST_ID)
         seconds = schedule.jitter.seconds + schedule.jitter.nanos / 1e9
         check.within("schedule.jitter", seconds, least=0, most=_LONGEST_JITTER)
@@ -118,9 +122,10 @@ def _check_checkpoints(check: Check, checkpoints: "pb.Checkpoint | object") -> N
 
 def _check_ending(check: Check, request: pb.FinishAttemptRequest) -> None:
     check.enum("outcome", request.outcome, known=pb.FinishAttemptRequest.Outcome.values())
-    if request.outcome == pb.FinishAttemptRequest.OUTCOME_FAILED:
-        check.text("error.reason", request.error.reason, longest=_LONGEST_NAME)
-        check.text("error.message", request.error.message, longest=4000, lines=True)
+    needed, error = request.outcome == pb.FinishAttemptRequest.OUTCOME_FAILED, request.error
+    check.text("error.reason", error.reason, required=needed, longest=_LONGEST_NAME)
+    check.text("error.message", error.message, required=needed, longest=4000, lines=True)
+    check.within("error.retry_after", error.retry_after.seconds, least=0, most=_LONGEST_WAIT)
 
 
 __all__ = ["check_flow", "check_id", "check_lease_request", "check_progress", "check_schedule"]
