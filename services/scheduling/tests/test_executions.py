@@ -341,3 +341,20 @@ async def test_a_start_because_of_an_event_says_so(bench):
     execution = (await bench.stub.StartExecution(request)).execution
 
     assert execution.trigger == pb.Execution.TRIGGER_EVENT
+
+
+async def test_executions_that_ended_long_ago_are_forgotten(open_bench):
+    """
+    Ended executions go with their attempts after a while; what lives stays.
+    """
+    async with open_bench(prune_seconds=0.05) as benches:
+        bench = benches("tnt_old")
+        ended, alive = await bench.start(await bench.flow()), await bench.start(await bench.flow())
+        await bench.host.finish(await bench.host.acquire(ended.execution_id))
+        bench.clock.forward(days=366)
+
+        async def forgotten():
+            found = await bench.stub.ListExecutions(pb.ListExecutionsRequest())
+            return [one.execution_id for one in found.executions] == [alive.execution_id]
+
+        assert await bench.until(forgotten)

@@ -19,6 +19,8 @@ class Settings(ServiceSettings):
     cancel_seconds: float = Field(60.0, gt=0, description="How long a host may take to stop when asked to.")
     retry_first_seconds: float = Field(1.0, gt=0, description="Bound of the wait after a first failure.")
     retry_longest_seconds: float = Field(60.0, gt=0, description="Bound of the wait after many failures.")
+    executions_kept_days: float = Field(365.0, gt=0, description="How long ended executions can be listed.")
+    prune_seconds: float = Field(600.0, gt=0, description="Pause between looks for old executions.")
     batch: int = Field(200, ge=1, description="Rows taken at once by each background task.")
 
 

@@ -13,6 +13,7 @@ from isthmus.services.scheduling.engine import (
     Flows,
     LeaseRules,
     Leases,
+    Pruner,
     Schedules,
     Sweeper,
     Ticker,
@@ -53,6 +54,7 @@ async def wire(chassis: Chassis) -> Wiring:
     batch = settings.batch
     ticker = Ticker(db, executions, clock, batch=batch)
     sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=batch)
+    pruner = Pruner(db, clock, keep=timedelta(days=settings.executions_kept_days), batch=batch)
     queue = JobQueue(chassis.bus)
     dispatcher = Dispatcher(db, queue, registry, clock, resend=settings.resend_seconds, batch=batch)
     return Wiring(
@@ -61,6 +63,7 @@ async def wire(chassis: Chassis) -> Wiring:
             every(settings.tick_seconds, ticker.tick),
             every(settings.sweep_seconds, sweeper.sweep),
             every(settings.dispatch_seconds, dispatcher.dispatch, pending),
+            every(settings.prune_seconds, pruner.prune),
         ],
         consumers=Reactions(executions, schedules).consumers(),
         closers=[dispatcher.close],

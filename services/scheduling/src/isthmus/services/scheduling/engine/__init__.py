@@ -3,7 +3,7 @@
 from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.flows import Flows
 from isthmus.services.scheduling.engine.leases import LeaseRules, Leases
-from isthmus.services.scheduling.engine.loops import Dispatcher, Sweeper, Ticker, every
+from isthmus.services.scheduling.engine.loops import Dispatcher, Pruner, Sweeper, Ticker, every
 from isthmus.services.scheduling.engine.ports import (
     Announcer,
     HostFinder,
@@ -28,6 +28,7 @@ __all__ = [
     "LeaseRules",
     "Leases",
     "Mappings",
+    "Pruner",
     "Schedules",
     "Sweeper",
     "Ticker",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 
 from isthmus.kit import Clock, Database
 from isthmus.kit.errors import fault_of
@@ -231,4 +232,27 @@ class Dispatcher:
         await asyncio.gather(*self._asking, return_exceptions=True)
 
 
-__all__ = ["Dispatcher", "Sweeper", "Ticker", "every"]
+class Pruner:
+    """Forgets executions that ended long ago, with their attempts.
+
+    Args:
+        db: For the transactions.
+        clock: The time.
+        keep: How long ended executions are kept.
+        batch: Executions forgotten at once.
+    """
+
+    def __init__(self, db: Database, clock: Clock, *, keep: timedelta, batch: int = 200) -> None:
+        self._db = db
+        self._clock = clock
+        self._keep = keep
+        self._batch = batch
+
+    async def prune(self) -> bool:
+        """Forget what is old enough; True when there may be more of it."""
+        async with self._db.system() as conn:
+            gone = await executions.prune_executions(conn, self._clock.now() - self._keep, self._batch)
+        return gone == self._batch
+
+
+__all__ = ["Dispatcher", "Pruner", "Sweeper", "Ticker", "every"]

@@ -42,6 +42,18 @@ _DISPATCH = text("""
               x.dispatches, x.correlation_id, x.traceparent
 """)
 
+_PRUNE = text("""
+    WITH old AS (
+        SELECT tenant_id, execution_id FROM executions WHERE end_time < :before
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), attempts_gone AS (
+        DELETE FROM attempts a USING old
+        WHERE a.tenant_id = old.tenant_id AND a.execution_id = old.execution_id
+    )
+    DELETE FROM executions x USING old
+    WHERE x.tenant_id = old.tenant_id AND x.execution_id = old.execution_id
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class JobToSend:
@@ -140,12 +152,18 @@ async def take_jobs(conn: AsyncConnection, now: datetime, *, resend: float, limi
     ]
 
 
+async def prune_executions(conn: AsyncConnection, before: datetime, limit: int) -> int:
+    """Forget executions of all tenants that ended long ago, and say how many."""
+    return (await conn.execute(_PRUNE, {"before": before, "limit": limit})).rowcount
+
+
 __all__ = [
     "JobToSend",
     "get_execution",
     "insert_execution",
     "list_executions",
     "live_execution",
+    "prune_executions",
     "request_stop",
     "take_jobs",
 ]
