@@ -17,7 +17,8 @@ from nats.js import api
 from nats.js import errors as stream_errors
 
 STREAM = "ISTHMUS_JOBS"
-_ACK_WAIT = 30.0
+_ACK_WAIT = 10.0  # so long a job lies with a host that was frozen before it took the lease
+_LEASE_SECONDS = 8.0
 _FETCH_SECONDS = 5.0
 _OVER = frozenset({"EXECUTION_UNKNOWN", "EXECUTION_ENDED", "LEASE_HELD", "FLOW_UNKNOWN"})
 _log = logger(__name__)
@@ -68,7 +69,9 @@ class Jobs:
         request = scheduling.AcquireLeaseRequest(execution_id=execution_id, host_id=self._host_id)
         with acting_for(tenant_id), correlated(execution_id):
             try:
-                grant = await call(self._tools.control.scheduling.AcquireLease, request)
+                grant = await call(
+                    self._tools.control.scheduling.AcquireLease, request, seconds=_LEASE_SECONDS
+                )
             except Fault as fault:
                 if fault.reason in _OVER:
                     return True
