@@ -186,12 +186,12 @@ def test_pages_cover_the_list_once(total, size):
     assert seen == rows
 
 
-def test_ids_sort_by_time():
+async def test_ids_sort_by_time():
     """
     Ids of one kind sort in the order in which they were made, to the millisecond.
     """
     first = new_id("ins")
-    asyncio.run(asyncio.sleep(0.002))
+    await asyncio.sleep(0.002)
 
     assert first < new_id("ins")
     assert len(first) == 30

@@ -35,9 +35,7 @@ def _run() -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except typer.exceptions.TyperException as mistake:
-        if not mistake.format_message():
-            return ExitCode.USAGE  # a group without a command: its help has been shown
-        return _explain(Problem("USAGE", _usage(mistake), exit_code=ExitCode.USAGE))
+        return _misused(mistake)
     except (typer.Abort, KeyboardInterrupt):
         Console(stderr=True).print("stopped", style="dim")
         return ExitCode.INTERRUPTED
@@ -50,6 +48,12 @@ def _run() -> int:
             raise
         return _explain(error)
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _misused(mistake: typer.exceptions.TyperException) -> int:
+    if not mistake.format_message():
+        return ExitCode.USAGE  # a group without a command: its help has been shown
+    return _explain(Problem("USAGE", _usage(mistake), exit_code=ExitCode.USAGE))
 
 
 def _usage(mistake: typer.exceptions.TyperException) -> str:
