@@ -62,6 +62,23 @@ async def test_a_job_is_carried_out(world, bus, jobs):
     assert world.scheduling.finished[0].counts.created == 10
 
 
+async def test_an_execution_goes_under_the_correlation_id_of_its_job(world, bus, jobs):
+    """
+    What somebody started with one request can be found under one id, also behind the bus.
+    """
+    world.scheduling.grants["exe_1"] = world.scheduling.grant
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    body = json.dumps({"tenantId": "tnt_test", "executionId": "exe_1"}).encode()
+
+    headers = {"isthmus-correlation-id": "cor_1", "traceparent": trace}
+    await bus.publish("isthmus.jobs.numbers", body, headers=headers)
+    await until(lambda: world.scheduling.finished)
+    await jobs.idle()
+    await jobs._tools.reports.flush()
+
+    assert {line.correlation_id for line in world.monitoring.logs} == {"cor_1"}
+
+
 async def test_a_job_that_nobody_needs_any_more_is_dropped(world, bus, jobs):
     """
     An ended execution is acknowledged and the next job follows.

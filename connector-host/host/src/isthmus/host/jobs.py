@@ -8,8 +8,11 @@ from google.protobuf import json_format
 from isthmus.host.attempt.attempt import Attempt, Tools
 from isthmus.host.control import call
 from isthmus.kit import acting_for
+from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import correlated
+from isthmus.kit.trace import HEADER as TRACE_HEADER
+from isthmus.kit.trace import consuming, continue_trace
 from isthmus.resilience import Backoff, Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from nats import errors
@@ -60,14 +63,23 @@ class Jobs:
                 _log.info("jobs cannot be pulled", why=str(error) or type(error).__name__, tries=tries)
                 await self._pause(pauses.wait(tries))
 
-    async def work(self, tenant_id: str, execution_id: str) -> bool:
+    async def work(
+        self, tenant_id: str, execution_id: str, *, correlation_id: str = "", traceparent: str = ""
+    ) -> bool:
         """Take an execution over and start on it.
+
+        Args:
+            tenant_id: Whose execution it is.
+            execution_id: Which one.
+            correlation_id: What its log lines are tied together by; the execution's id by default.
+            traceparent: The trace of whoever started it.
 
         Returns:
             False where the job has to come again; True where it is taken, or nobody needs it any more.
         """
         request = scheduling.AcquireLeaseRequest(execution_id=execution_id, host_id=self._host_id)
-        with acting_for(tenant_id), correlated(execution_id):
+        continue_trace(traceparent)
+        with acting_for(tenant_id), correlated(correlation_id or execution_id):
             try:
                 grant = await call(
                     self._tools.control.scheduling.AcquireLease, request, seconds=_LEASE_SECONDS
@@ -79,7 +91,7 @@ class Jobs:
                 return False
             await self._slots.acquire()
             attempt = Attempt(self._tools, tenant_id, grant, self._stopping)
-            task = asyncio.create_task(self._carry_out(attempt))
+            task = asyncio.create_task(self._carry_out(attempt, traceparent))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return True
@@ -99,9 +111,10 @@ class Jobs:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    async def _carry_out(self, attempt: Attempt) -> None:
+    async def _carry_out(self, attempt: Attempt, traceparent: str) -> None:
         try:
-            await attempt.run()
+            with consuming("execution", traceparent):
+                await attempt.run()
         except Exception as error:
             # Nothing is lost: the lease ends by itself, and scheduling starts another attempt.
             _log.error("attempt broke off", error)
@@ -165,7 +178,13 @@ class Jobs:
             _log.warning("a job cannot be read and is dropped", subject=message.subject)
             await message.term()
             return
-        taken = await self.work(job.tenant_id, job.execution_id)
+        headers = message.headers or {}
+        taken = await self.work(
+            job.tenant_id,
+            job.execution_id,
+            correlation_id=headers.get(CORRELATION_HEADER, ""),
+            traceparent=headers.get(TRACE_HEADER, ""),
+        )
         try:
             # PostgreSQL is the truth: scheduling sends a job again when its lease ends without a result.
             await (message.ack() if taken else message.nak(delay=1.0))
