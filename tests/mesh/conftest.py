@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from isthmus.kit.tokens import Signer, new_key
-from isthmus.testing.contract import Callers, Filler, Rpc, all_rpcs, texts_of
+from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, texts_of
 
 VOLATILE = re.compile(r"last_(used|seen)_time \{[^}]*\}|cor_\w+")
 """What changes from one look to the next though nobody does anything."""
@@ -100,11 +100,16 @@ class World:
     rpcs: list[Rpc]
     founders: set[str]
 
+    @property
+    def administrator(self) -> list[tuple[str, str]]:
+        """What calls of the first tenant's administrator carry."""
+        key = json.loads((self.mesh.home / "cli.json").read_text())["api_key"]
+        return [("authorization", f"Bearer {key}")]
+
     async def tenant(self) -> Tenant:
         """Founds a tenant."""
         word = f"canary{secrets.token_hex(4)}"
-        key = json.loads((self.mesh.home / "cli.json").read_text())["api_key"]
-        made = await self.do([("authorization", f"Bearer {key}")], "identity.CreateTenant", name=word)
+        made = await self.do(self.administrator, "identity.CreateTenant", name=word)
         return Tenant(word, made.tenant.tenant_id, made.api_key)
 
     def with_permissions(self, wanted: Iterable[set[str]]) -> list[Process]:
@@ -137,14 +142,18 @@ class World:
         assert done.code.name == "OK", f"{name}: {done.text}"
         return done.answers[0]
 
-    async def shown_to(self, tenant: Tenant) -> list[str]:
-        """Asks everything that only reads as the tenant; gives the answers."""
+    async def read(self, identity: Any, values: dict[str, str]) -> list[Outcome]:
+        """Asks everything that only reads: for all there is, and for what is named."""
         page = {"page_size": "1000"}
         reads = [rpc for rpc in self.rpcs if rpc.only_reads and not rpc.method.server_streaming]
-        asked = [(rpc, Filler(values)) for rpc in reads for values in (page, tenant.values | page)]
-        found = await asyncio.gather(
-            *(self.callers.call(rpc, filler.requests(rpc), tenant.identity) for rpc, filler in asked)
+        asked = [(rpc, Filler(named)) for rpc in reads for named in (page, values | page)]
+        return await asyncio.gather(
+            *(self.callers.call(rpc, filler.requests(rpc), identity) for rpc, filler in asked)
         )
+
+    async def shown_to(self, tenant: Tenant) -> list[str]:
+        """Asks everything that only reads as the tenant; gives the answers."""
+        found = await self.read(tenant.identity, tenant.values)
         for answer in (answer for done in found for answer in done.answers):
             for name, text in texts_of(answer):
                 tenant.ids.update(ULID.findall(text))
