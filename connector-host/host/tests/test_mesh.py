@@ -241,7 +241,8 @@ async def logged(city: City, instance_id: str) -> list[Any]:
         while True:
             request = monitoring.ListLogsRequest(instance_id=instance_id)
             found = list((await city.monitoring.ListLogs(request)).logs)
-            if any(line.type == monitoring.IntegrationLog.TYPE_SUCCESS for line in found):
+            synced = [line.type for line in found if line.operation == "sync"]
+            if monitoring.IntegrationLog.TYPE_SUCCESS in synced:
                 return found
             await asyncio.sleep(0.05)
 
