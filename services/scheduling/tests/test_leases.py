@@ -264,3 +264,14 @@ async def test_a_failure_without_a_reason_is_refused(bench):
     fault = await bench.refused(bench.host.finish(lease, outcome="FAILED"))
 
     assert {violation.path for violation in fault.violations} == {"error.reason", "error.message"}
+
+
+async def test_a_renewal_without_counts_leaves_them_as_they_are(bench):
+    """
+    A host that only says that it is alive does not take back what it told before.
+    """
+    lease = await bench.host.acquire((await bench.start(await bench.flow())).execution_id)
+    await bench.host.renew(lease, bench.counts(5))
+    await bench.host.renew(lease)
+
+    assert (await bench.execution(lease.execution_id)).counts.read == 5

@@ -47,6 +47,7 @@ class LeaseRpcs(Rpcs):
             token=request.fencing_token,
             counts=read_counts(request.counts),
             expected_records=request.expected_records,
+            tells_counts=request.HasField("counts"),
         )
         renewed = await self._renew(progress)
         return pb.RenewLeaseResponse(

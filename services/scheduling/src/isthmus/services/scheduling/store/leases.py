@@ -31,7 +31,7 @@ _OPEN_ATTEMPT = text("""
 """)
 # A lease is not renewed beyond the time a host may take to stop.
 _RENEW = """
-    UPDATE executions SET counts_live = CAST(:counts AS jsonb),
+    UPDATE executions SET counts_live = COALESCE(CAST(:told AS jsonb), counts_live),
         expected_records = GREATEST(expected_records, :expected),
         lease_expire_time = LEAST(CAST(:expires AS timestamptz),
                                   stop_time + make_interval(secs => :cancel_seconds)),
@@ -41,7 +41,7 @@ _GUARD = """
     WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
       AND status = 'running'
 """
-_RENEW_ONLY = text(f"{_RENEW} {_GUARD} RETURNING lease_expire_time, stop, counts_before, flow")
+_RENEW_ONLY = text(f"{_RENEW} {_GUARD} RETURNING lease_expire_time, stop, counts_before, counts_live, flow")
 # Positions and the counts that belong to them change in one statement, and only under the present
 # token. A call that was overtaken by a later one of the same attempt changes neither.
 _COMMIT = text(f"""
@@ -68,7 +68,7 @@ _COMMIT = text(f"""
            OR (checkpoints.at_read <= excluded.at_read
                AND (excluded.is_complete OR NOT checkpoints.is_complete))
     )
-    SELECT lease_expire_time, stop, counts_before, flow FROM held
+    SELECT lease_expire_time, stop, counts_before, counts_live, flow FROM held
 """)
 _END = text("""
     UPDATE executions SET status = :status, counts_before = CAST(:before AS jsonb), counts_live = '{}',
@@ -117,6 +117,7 @@ class Progress:
     counts: Counts
     expected_records: int = 0
     checkpoints: tuple[Checkpoint, ...] = ()
+    tells_counts: bool = True
 
     @property
     def covers_positions(self) -> bool:
@@ -159,13 +160,14 @@ async def renew_lease(
         "tenant_id": tenant_id,
         "execution_id": progress.execution_id,
         "token": progress.token,
-        "counts": dump(progress.counts.stored()),
+        "told": dump(progress.counts.stored()) if progress.tells_counts else None,
         "expected": progress.expected_records,
         "expires": expires,
         "cancel_seconds": cancel_seconds,
     }
     if progress.checkpoints:
         fields |= {
+            "counts": dump(progress.counts.stored()),
             "read": progress.counts.read,
             "covers": progress.covers_positions,
             "checkpoints": _dump_checkpoints(progress.checkpoints),
@@ -176,7 +178,7 @@ async def renew_lease(
     return Held(
         expires=row["lease_expire_time"],
         stop=Stop(row["stop"]),
-        total=Counts.of(row["counts_before"]) + progress.counts,
+        total=Counts.of(row["counts_before"]) + Counts.of(row["counts_live"]),
         max_quarantined=row["flow"]["failure_policy"]["max_quarantined"],
     )
 
