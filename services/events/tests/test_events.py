@@ -239,3 +239,19 @@ async def test_nothing_is_lost_when_the_bus_loses_everything(bench):
     assert await bench.until(is_there, seconds=20)
     await client.close()
     await asyncio.sleep(0)
+
+
+async def test_large_events_are_listed_in_pages_that_fit_an_answer(bench):
+    """
+    A page of a thousand large events would be larger than any answer may be; it is cut short.
+    """
+    large = json.dumps({"text": "x" * 250_000})
+    made = [(await bench.publish(data=large)).event_id for _ in range(20)]
+    seen, token, pages = [], "", 0
+    while token or not pages:
+        page = await bench.stub.ListEvents(pb.ListEventsRequest(page_size=1000, page_token=token))
+        seen += [event.event_id for event in page.events]
+        token, pages = page.next_page_token, pages + 1
+
+    assert seen == made[::-1]
+    assert pages == 3

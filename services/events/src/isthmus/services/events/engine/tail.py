@@ -8,6 +8,7 @@ from isthmus.resilience.faults import FixRequest, LimitReached, RetryLater
 from isthmus.services.events.domain import Event, EventFilter
 from isthmus.services.events.engine.recorder import Bell
 from isthmus.services.events.store import events
+from isthmus.services.events.store.events import EventPage
 
 _BATCH = 100
 
@@ -56,14 +57,13 @@ class Tail:
         """
         position = await self._start(tenant_id, wanted, after_event_id)
         while not self._draining.is_set():
-            batch, horizon = await self._read(tenant_id, wanted, position)
-            for event in batch:
+            page, horizon = await self._read(tenant_id, wanted, position)
+            for event in page.events:
                 given = self._clock.monotonic()
                 yield event
                 self._judge(self._clock.monotonic() - given)
-            full = len(batch) == _BATCH
-            position = batch[-1].position if full else horizon
-            if not full:
+            position = page.events[-1].position if page.more else horizon
+            if not page.more:
                 await self._bell.wait(self._pause)
         message = "The service stops; ask again with the id of the last event you saw."
         raise RetryLater("DRAINING", message, retry_after=1.0)
@@ -85,15 +85,15 @@ class Tail:
                 return await events.position_before(conn, tenant_id, wanted.start_time)
             return await events.last_position(conn, tenant_id)
 
-    async def _read(self, tenant_id: str, wanted: EventFilter, after: int) -> tuple[list[Event], int]:
+    async def _read(self, tenant_id: str, wanted: EventFilter, after: int) -> tuple[EventPage, int]:
         async with self._db.tenant(tenant_id) as conn:
             horizon = await events.last_position(conn, tenant_id)
             if horizon <= after:
-                return [], after
-            found = await events.follow_events(
-                conn, tenant_id, wanted, after=after, horizon=horizon, limit=_BATCH
+                return EventPage([], more=False), after
+            page = await events.follow_events(
+                conn, tenant_id, wanted, after=after, horizon=horizon, size=_BATCH
             )
-            return list(found), horizon
+            return page, horizon
 
 
 __all__ = ["Tail"]

@@ -36,8 +36,9 @@ class EventRpcs(Rpcs):
 
             async def publish() -> pb.PublishEventResponse:
                 event = self._own_event(caller.tenant_id, request, data)
+                await self._desk.publisher.own(conn, caller.tenant_id, event)
+                # Last, because it makes the tenant's other events wait for this transaction.
                 stored = await self._desk.recorder.record(conn, caller.tenant_id, event)
-                await self._desk.publisher.own(conn, caller.tenant_id, stored)
                 return pb.PublishEventResponse(event=write_event(stored))
 
             return await once(conn, "PublishEvent", request, publish, pb.PublishEventResponse)
@@ -63,10 +64,9 @@ class EventRpcs(Rpcs):
         wanted = read_filter(_checked_filter(request.filter))
         tenant_id = current_principal().tenant_id
         async with self._desk.db.tenant(tenant_id) as conn:
-            found = await rows.list_events(conn, tenant_id, wanted, before=before, limit=page.size + 1)
-        shown = found[: page.size]
-        token = encode_token({"event": shown[-1].position}) if len(found) > page.size else ""
-        return pb.ListEventsResponse(events=map(write_event, shown), next_page_token=token)
+            shown = await rows.list_events(conn, tenant_id, wanted, before=before, size=page.size)
+        token = encode_token({"event": shown.events[-1].position}) if shown.more else ""
+        return pb.ListEventsResponse(events=map(write_event, shown.events), next_page_token=token)
 
     async def TailEvents(
         self, request: pb.TailEventsRequest, _: Context

@@ -1,11 +1,12 @@
 """Rows of events, in the order in which they became visible."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from isthmus.services.events.domain import Event, EventFilter
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _INSERT = text("""
@@ -29,17 +30,20 @@ _MEANT = """
          OR EXISTS (SELECT FROM unnest(CAST(:prefixes AS text[])) AS p (prefix)
                     WHERE starts_with(type, p.prefix)))
 """
-_LIST = text(f"""
-    SELECT * FROM events WHERE {_MEANT} AND position < :before ORDER BY position DESC LIMIT :limit
-""")
-_FOLLOW = text(f"""
-    SELECT * FROM events WHERE {_MEANT} AND position > :after AND position <= :horizon
-    ORDER BY position LIMIT :limit
-""")
+# A page ends early where its events would not fit into one answer; one event always does.
+_PAGE = """
+    SELECT * FROM (
+        SELECT *, count(*) OVER () AS found, sum(octet_length(data)) OVER (ORDER BY position {order}) AS bytes
+        FROM (SELECT * FROM events WHERE {meant} ORDER BY position {order} LIMIT :limit) page) sized
+    WHERE bytes - octet_length(data) < :bytes ORDER BY position {order} LIMIT :size
+"""
+_LIST = text(_PAGE.format(order="DESC", meant=f"{_MEANT} AND position < :before"))
+_FOLLOW = text(_PAGE.format(order="ASC", meant=f"{_MEANT} AND position > :after AND position <= :horizon"))
 _PRUNE = text("""
     DELETE FROM events WHERE ctid = ANY(ARRAY(SELECT ctid FROM events WHERE stored_at < :before LIMIT :limit))
 """)
 _NEWEST = 2**62
+_LARGEST_PAGE = 2 * 1024 * 1024
 
 
 def _event(row: RowMapping) -> Event:
@@ -75,20 +79,34 @@ async def insert_event(conn: AsyncConnection, tenant_id: str, event: Event) -> i
     return int((await conn.execute(_INSERT, fields)).scalar_one_or_none() or 0)
 
 
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events in order, and whether more follow; a page may be cut short by its bytes."""
+
+    events: Sequence[Event]
+    more: bool
+
+
 async def list_events(
-    conn: AsyncConnection, tenant_id: str, wanted: EventFilter, *, before: int | None, limit: int
-) -> Sequence[Event]:
+    conn: AsyncConnection, tenant_id: str, wanted: EventFilter, *, before: int | None, size: int
+) -> EventPage:
     """Read events, newest first."""
-    fields = {**_filter(tenant_id, wanted), "before": before or _NEWEST, "limit": limit}
-    return [_event(row) for row in (await conn.execute(_LIST, fields)).mappings()]
+    fields = {**_filter(tenant_id, wanted), "before": before or _NEWEST}
+    return await _page(conn, _LIST, fields, size)
 
 
 async def follow_events(
-    conn: AsyncConnection, tenant_id: str, wanted: EventFilter, *, after: int, horizon: int, limit: int
-) -> Sequence[Event]:
+    conn: AsyncConnection, tenant_id: str, wanted: EventFilter, *, after: int, horizon: int, size: int
+) -> EventPage:
     """Read events behind one position and up to another, in order."""
-    fields = {**_filter(tenant_id, wanted), "after": after, "horizon": horizon, "limit": limit}
-    return [_event(row) for row in (await conn.execute(_FOLLOW, fields)).mappings()]
+    fields = {**_filter(tenant_id, wanted), "after": after, "horizon": horizon}
+    return await _page(conn, _FOLLOW, fields, size)
+
+
+async def _page(conn: AsyncConnection, query: TextClause, fields: dict[str, Any], size: int) -> EventPage:
+    bounds = {"limit": size + 1, "size": size, "bytes": _LARGEST_PAGE}
+    rows = (await conn.execute(query, {**fields, **bounds})).mappings().all()
+    return EventPage([_event(row) for row in rows], bool(rows) and rows[0]["found"] > len(rows))
 
 
 async def last_position(conn: AsyncConnection, tenant_id: str) -> int:
@@ -118,6 +136,7 @@ async def prune_events(conn: AsyncConnection, before: datetime, limit: int) -> i
 
 
 __all__ = [
+    "EventPage",
     "follow_events",
     "insert_event",
     "last_position",
