@@ -29,6 +29,10 @@ proto: setup ## Regenerate libs/contracts from proto/
 surface: setup ## Rewrite proto/surface.txt after a change of the contract
 	@$(RUN)/python tests/contract/surface.py > proto/surface.txt
 
+.PHONY: docs
+docs: setup ## Rewrite the pages of docs/ that follow from the code
+	@$(RUN)/python tests/docs/pages.py
+
 .PHONY: run
 run: setup ## Start the mesh and collect evidence from its own back ends
 	@ISTHMUS_HOME="$${ISTHMUS_HOME:-$(CURDIR)/.isthmus}" $(RUN)/isthmus demo

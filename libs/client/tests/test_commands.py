@@ -25,7 +25,7 @@ def test_every_command_has_an_example_and_an_output_option():
     lacking = [
         " ".join(path)
         for path, command in leaves(COMMANDS)
-        if "Example: `isthmus " not in (command.help or "")
+        if "Example: `isthmus " not in f"{command.help} {command.epilog}"
         or not any("--output" in option.opts for option in command.params)
     ]
 

@@ -107,10 +107,13 @@ class EmbeddedOpenBao(Backend):
             "cluster": self.ports["openbao-cluster"],
             "data": private_folder(self.folder / "data"),
             "key": key,
-            "audit": self.audit_log,
+            # The vault remembers this path and refuses to start with another one: relative, so that a
+            # home may be moved or restored elsewhere.
+            "audit": self.audit_log.name,
         }
         write_private(configuration, _CONFIGURATION.format(**values))
-        return spawn([get_binary_path(), "server", f"-config={configuration}"], log=self.log)
+        command = [get_binary_path(), "server", f"-config={configuration}"]
+        return spawn(command, log=self.log, cwd=self.folder)
 
     def _reachable(self) -> bool:
         return self.answers("/v1/sys/seal-status", self.ports["openbao"])

@@ -135,7 +135,7 @@ def diff(
 ) -> None:
     """Shows what differs between two revisions of a configuration.
 
-    Example: `isthmus instances diff own-nats --from 1 --to 2`
+    Example: `isthmus instances diff own-nats`
     """
     columns = (
         Column("PATH", lambda item: item.path),

@@ -51,16 +51,13 @@ def _run() -> int:
 
 
 def _misused(mistake: typer.exceptions.TyperException) -> int:
-    if not mistake.format_message():
-        return ExitCode.USAGE  # a group without a command: its help has been shown
-    return _explain(Problem("USAGE", _usage(mistake), exit_code=ExitCode.USAGE))
-
-
-def _usage(mistake: typer.exceptions.TyperException) -> str:
-    """Gives what is wrong with the command line, as the parser words it, and where help is."""
+    """Says what is wrong with the command line, as the parser words it, and where help is."""
     wording = mistake.format_message().rstrip(".")
+    if not wording:
+        return ExitCode.USAGE  # a group without a command: its help has been shown
     end = "" if wording.endswith("?") else "."
-    return f"{wording}{end} `--help` after the command shows its options."
+    message = f"{wording}{end} `--help` after the command shows its options."
+    return _explain(Problem("USAGE", message, exit_code=ExitCode.USAGE))
 
 
 def _explain(error: Exception) -> int:
