@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.kit import Page, PageRequest, check_etag, encode_token, new_id, once
+from isthmus.kit.paging import fitting
 from isthmus.kit.principal import Principal, acting_as
 from isthmus.kit.validation import validating
 from isthmus.resilience import faults
@@ -243,3 +244,16 @@ def test_json_that_can_be_stored_is_returned():
         document = check.json("config", '{"a": [1, "ü", null, 1.5]}')
 
     assert document == {"a": [1, "ü", None, 1.5]}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "asked", "shown"),
+    [([10] * 5, 3, 3), ([10] * 2, 3, 2), ([1_500_000] * 4, 3, 1), ([3_000_000, 1], 5, 1), ([], 5, 0)],
+)
+def test_a_page_is_cut_to_what_fits_one_answer(sizes, asked, shown):
+    """
+    Large messages end a page early, and one is always shown.
+    """
+    messages = [pb.Tenant(name="x" * size) for size in sizes]
+
+    assert fitting(messages, asked) == messages[:shown]

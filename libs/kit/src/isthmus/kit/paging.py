@@ -4,14 +4,16 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from itertools import islice
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from isthmus.resilience.faults import FixRequest
 
 _LARGEST_PAGE = 1000
 _LONGEST_TOKEN = 4096
+_LARGEST_ANSWER = 2 * 1024 * 1024
 
 T = TypeVar("T")
 
@@ -108,4 +110,32 @@ class Page(Generic[T]):
         return cls(items=items, next_token=encode_token(key(items[-1])) if more else "")
 
 
-__all__ = ["Page", "PageRequest", "encode_token"]
+class Sized(Protocol):
+    """A message that knows how large it is on the wire."""
+
+    def ByteSize(self) -> int:  # noqa: N802 - protobuf's name
+        """Return the size in bytes."""
+        ...
+
+
+M = TypeVar("M", bound=Sized)
+
+
+def fitting(messages: Iterable[M], size: int) -> list[M]:
+    """Cut a page to what fits into one answer: `size` messages or 2 MiB, and at least one message.
+
+    Args:
+        messages: In list order, more than `size` of them where another page follows.
+        size: Messages wanted at most.
+    """
+    shown: list[M] = []
+    room = _LARGEST_ANSWER
+    for message in islice(messages, size):
+        room -= message.ByteSize()
+        if room < 0 and shown:
+            break
+        shown.append(message)
+    return shown
+
+
+__all__ = ["Page", "PageRequest", "encode_token", "fitting"]

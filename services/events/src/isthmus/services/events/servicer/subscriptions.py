@@ -2,6 +2,7 @@
 
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit.paging import fitting
 from isthmus.kit.validation import Check, validating
 from isthmus.resilience.faults import Violation
 from isthmus.services.events.domain import SubscriptionSpec, action_invalid, check_action, check_pattern
@@ -12,6 +13,7 @@ from isthmus.services.events.translate import read_action, write_subscription
 _LONGEST_NAME = 200
 _LONGEST_ID = 64
 _MOST_CRITERIA = 20
+_LONGEST_JSON = 8192
 
 
 class SubscriptionRpcs(Rpcs):
@@ -50,11 +52,9 @@ class SubscriptionRpcs(Rpcs):
         tenant_id = current_principal().tenant_id
         async with self._desk.db.tenant(tenant_id) as conn:
             found = await rows.list_subscriptions(conn, tenant_id, after=after, limit=page.size + 1)
-        shown = found[: page.size]
-        token = encode_token({"subscription": shown[-1].subscription_id}) if len(found) > page.size else ""
-        return pb.ListSubscriptionsResponse(
-            subscriptions=map(write_subscription, shown), next_page_token=token
-        )
+        shown = fitting(map(write_subscription, found), page.size)
+        token = encode_token({"subscription": shown[-1].subscription_id}) if len(found) > len(shown) else ""
+        return pb.ListSubscriptionsResponse(subscriptions=shown, next_page_token=token)
 
     async def UpdateSubscription(
         self, request: pb.UpdateSubscriptionRequest, _: Context
@@ -99,6 +99,9 @@ def _read(message: pb.EventSubscription) -> SubscriptionSpec:
         check.text("subscription.instance_id", message.instance_id, required=False, longest=_LONGEST_ID)
         known = pb.EventSubscription.ActionType.values()
         check.enum("subscription.action_type", message.action_type, known=known)
+        for field in ("filter_criteria", "action_config"):
+            value = getattr(message, field)
+            check.text(f"subscription.{field}", value, required=False, longest=_LONGEST_JSON, lines=True)
         criteria = check.json("subscription.filter_criteria", message.filter_criteria)
         check.count("subscription.filter_criteria", criteria, most=_MOST_CRITERIA)
     check_pattern(message.event_type, "subscription.event_type")

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit.paging import fitting
 from isthmus.kit.validation import validating
 from isthmus.resilience.faults import Missing
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
@@ -86,9 +87,9 @@ class ExecutionRpcs(Rpcs):
                 after=str(page.after["execution"]) if page.after else "",
                 limit=page.size + 1,
             )
-        shown = found[: page.size]
-        token = encode_token({"execution": shown[-1].execution_id}) if len(found) > page.size else ""
-        return pb.ListExecutionsResponse(executions=map(write_execution, shown), next_page_token=token)
+        shown = fitting(map(write_execution, found), page.size)
+        token = encode_token({"execution": shown[-1].execution_id}) if len(found) > len(shown) else ""
+        return pb.ListExecutionsResponse(executions=shown, next_page_token=token)
 
     async def WatchExecution(
         self, request: pb.WatchExecutionRequest, _: Context
@@ -128,9 +129,9 @@ class ExecutionRpcs(Rpcs):
             found = await leases.list_attempts(
                 conn, tenant_id, request.execution_id, after=after, limit=page.size + 1
             )
-        shown = found[: page.size]
-        token = encode_token({"attempt": shown[-1].attempt}) if len(found) > page.size else ""
-        return pb.ListAttemptsResponse(attempts=map(write_attempt, shown), next_page_token=token)
+        shown = fitting(map(write_attempt, found), page.size)
+        token = encode_token({"attempt": shown[-1].attempt}) if len(found) > len(shown) else ""
+        return pb.ListAttemptsResponse(attempts=shown, next_page_token=token)
 
 
 class Rate:

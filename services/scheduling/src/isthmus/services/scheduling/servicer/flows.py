@@ -3,6 +3,7 @@
 import asyncio
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit.paging import fitting
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import FlowSpec
 from isthmus.services.scheduling.engine import InstanceFacts
@@ -50,9 +51,9 @@ class FlowRpcs(Rpcs):
                 after=after,
                 limit=page.size + 1,
             )
-        shown = found[: page.size]
-        token = encode_token({"flow": shown[-1].flow_id}) if len(found) > page.size else ""
-        return pb.ListFlowsResponse(flows=map(write_flow, shown), next_page_token=token)
+        shown = fitting(map(write_flow, found), page.size)
+        token = encode_token({"flow": shown[-1].flow_id}) if len(found) > len(shown) else ""
+        return pb.ListFlowsResponse(flows=shown, next_page_token=token)
 
     async def UpdateFlow(self, request: pb.UpdateFlowRequest, _: Context) -> pb.UpdateFlowResponse:
         """Replace what a flow's owner decides."""

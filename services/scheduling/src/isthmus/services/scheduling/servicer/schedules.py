@@ -1,6 +1,7 @@
 """RPCs of schedules."""
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit.paging import fitting
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.servicer.checks import check_id, check_schedule
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
@@ -42,9 +43,9 @@ class ScheduleRpcs(Rpcs):
             found = await rows.list_schedules(
                 conn, tenant_id, flow_id=request.flow_id, after=after, limit=page.size + 1
             )
-        shown = found[: page.size]
-        token = encode_token({"schedule": shown[-1].schedule_id}) if len(found) > page.size else ""
-        return pb.ListSchedulesResponse(schedules=map(write_schedule, shown), next_page_token=token)
+        shown = fitting(map(write_schedule, found), page.size)
+        token = encode_token({"schedule": shown[-1].schedule_id}) if len(found) > len(shown) else ""
+        return pb.ListSchedulesResponse(schedules=shown, next_page_token=token)
 
     async def UpdateSchedule(
         self, request: pb.UpdateScheduleRequest, _: Context
