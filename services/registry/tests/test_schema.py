@@ -111,7 +111,7 @@ def test_misspelt_fields_are_guessed():
     """
     message = violations(SPEC, {"base_url": URL, "pagin": {}})[0].message
 
-    assert message == "Remove `/pagin`, which the connector does not know; did you mean `paging`?"
+    assert message == "Remove `/pagin`, which is not known here; did you mean `paging`?"
 
 
 def test_values_are_never_repeated():

@@ -22,9 +22,11 @@ from isthmus.resilience.faults import (
     Unsupported,
     Violation,
 )
+from isthmus.resilience.limits import LIMITS_SCHEMA
 from isthmus.resilience.retry import Retry, RetryPolicy, passes_by_itself, retries_off
 
 __all__ = [
+    "LIMITS_SCHEMA",
     "AlreadyExists",
     "Backoff",
     "BreakerState",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isthmus.sdk.egress import Egress, OpenEgress
+from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import Limits
 from isthmus.sdk.model import Credential
 from isthmus.sdk.redaction import redact
@@ -85,7 +86,15 @@ class Context:
     secrets: set[str] = field(default_factory=set)
     tenant_id: str = ""
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    shared: Guards | None = None
     _stats: Stats = field(default_factory=Stats)
+
+    @property
+    def guards(self) -> Guards:
+        """Breakers, rates and places: those that the instance's sessions share, or this session's own."""
+        if self.shared is None:
+            self.shared = Guards(self.limits)
+        return self.shared
 
     @property
     def stats(self) -> Stats:

@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 import msgspec
-from isthmus.resilience import Backoff, CircuitBreaker, RetryLater, TokenBucket
-from isthmus.resilience.bucket import parse_rate
+from isthmus.resilience import Backoff, LimitReached, RetryLater, TokenBucket
 from isthmus.sdk.answers import REFUSALS, REPEATABLE, failure_of
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.exchange import Exchange, NotSent
@@ -18,6 +17,7 @@ from isthmus.sdk.api.paging import Paging, paging_of, walk
 from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.context import WORK, current_context
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, RateLimited, TransientFailure
+from isthmus.sdk.guards import Guards
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
 from isthmus.sdk.waiting import asked_to_wait
@@ -40,7 +40,7 @@ class Api:
         bearer: A token; takes the place of the leased credential.
         basic: User name and password; takes the place of the leased credential.
         headers: Sent with every request.
-        rate: Most requests, for example `10/s`, `600/m` or `1000/h`.
+        rate: Most requests, for example `10/s`, `600/m` or `1000/h`; an instance may have one of its own.
         auth: Anything else that proves identity.
         verify: Whether certificates are checked; leave it on.
     """
@@ -65,15 +65,13 @@ class Api:
         given = own or Auth.of(self.context.credential)
         self.context.secrets.update({reveal(bearer), reveal(basic[1]) if basic else ""} - {""})
         self._exchange = Exchange(self.context, self._base, given, verify)
-        self._bucket = _bucket(rate)
-        limits = self.context.limits
-        self._backoff = Backoff(limits.retry.first_wait, limits.retry.longest_wait)
-        self._breaker = CircuitBreaker(
-            limits.breaker.failures,
-            limits.breaker.open_seconds,
-            limits.breaker.successes,
-            name=self._base.host,
-        )
+        guards, system = self.context.guards, self._base.netloc.decode()
+        self._bucket = _bucket(guards, system, rate)
+        self._breaker = guards.breaker(system)
+        self._bulkhead = guards.bulkhead
+        retry = self.context.limits.retry
+        self._policy = retry.policy()
+        self._asked = Backoff(retry.first_wait, retry.longest_wait)
         self.context.closers.append(self.close)
 
     async def close(self) -> None:
@@ -217,20 +215,26 @@ class Api:
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, *, safe: bool
     ) -> Reply:
         retry = self.context.limits.retry
-        started = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        left = retry.total
         for attempt in range(1, retry.attempts + 1):
-            outcome = await self._tried(method, url, headers, content)
+            # Waiting for a turn is the connection's own restraint, so it takes nothing from the time.
+            if self._bucket is not None:
+                await asyncio.sleep(self._bucket.take())
+            started = clock()
+            outcome = await self._tried(method, url, headers, content, left)
+            left -= clock() - started
             asked = _asked(outcome)
             if not _repeatable(outcome, safe=safe) or attempt == retry.attempts:
                 break
-            wait = self._backoff.wait(attempt, asked)
-            left = retry.total - (asyncio.get_running_loop().time() - started)
-            if wait > min(left, retry.longest_wait + 1):
+            wait = self._asked.wait(attempt, asked) if asked else self._policy.wait(attempt)
+            if wait >= left or wait > retry.longest_wait + 1:
                 break
             self.context.stats.retries += 1
             if asked and self._bucket is not None:
                 self._bucket.pause(asked)
             await asyncio.sleep(wait)
+            left -= wait
         if isinstance(outcome, Failure):
             raise outcome
         return outcome
@@ -247,20 +251,18 @@ class Api:
         return changed
 
     async def _tried(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, left: float
     ) -> "Reply | Failure":
         """One attempt; transient failures come back as values, because they may be repeated."""
-        self._guarded()
-        if self._bucket is not None:
-            await asyncio.sleep(self._bucket.take())
-        try:
-            reply = await self._exchange.send(method, url, headers, content)
-        except TransientFailure as failure:
-            self._breaker.failed()
-            return failure
-        except BaseException:
-            self._breaker.forgotten()
-            raise
+        async with self._admitted():
+            try:
+                reply = await self._exchange.send(method, url, headers, content, left)
+            except TransientFailure as failure:
+                self._breaker.failed()
+                return failure
+            except BaseException:
+                self._breaker.forgotten()
+                raise
         if reply.raw_status == 429:
             self.context.stats.throttled += 1
         if reply.raw_status >= 500:
@@ -269,11 +271,17 @@ class Api:
             self._breaker.succeeded()
         return reply
 
-    def _guarded(self) -> None:
-        try:
-            self._breaker.before()
-        except RetryLater as refusal:
-            raise TransientFailure(refusal.reason, refusal.message, retry_after=refusal.retry_after) from None
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncGenerator[None, None]:
+        """A place among the requests under way, and the breaker's leave; the outcome is told to it."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._bulkhead)
+                self._breaker.before()
+            except (LimitReached, RetryLater) as refusal:
+                text, after = refusal.message, refusal.retry_after
+                raise TransientFailure(refusal.reason, text, retry_after=after) from None
+            yield
 
 
 def with_params(url: httpx.URL, params: Mapping[str, Any] | None) -> httpx.URL:
@@ -339,14 +347,11 @@ def _base(base_url: Any) -> httpx.URL:
     return url
 
 
-def _bucket(rate: str) -> TokenBucket | None:
-    if not rate:
-        return None
+def _bucket(guards: Guards, system: str, rate: str) -> TokenBucket | None:
     try:
-        turns = parse_rate(rate)
+        return guards.bucket(system, rate)
     except ValueError as error:
         raise ConfigurationFailure("RATE_INVALID", f"The rate is not one: {error}.", path="rate") from None
-    return TokenBucket(turns, burst=min(max(turns, 1.0), 10.0))
 
 
 def _silence() -> None:

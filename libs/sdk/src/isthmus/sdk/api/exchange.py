@@ -47,9 +47,14 @@ class Exchange:
         return str(url.copy_with(username=None, password=None) if url.userinfo else url)
 
     async def send(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        left: float,
     ) -> Reply:
-        """Sends once; redirects of GET and HEAD are followed on the same host only.
+        """Sends once, in the time that is left; redirects of GET and HEAD are followed on the same host.
 
         Raises:
             TransientFailure: No answer, or not a whole one.
@@ -57,8 +62,9 @@ class Exchange:
             DataFailure: The answer breaks the limits.
         """
         where = safe_url(url, self._context.secrets)
+        seconds = min(self._context.limits.total_seconds, left)
         try:
-            async with asyncio.timeout(self._context.limits.total_seconds):
+            async with asyncio.timeout(seconds):
                 for _ in range(_MOST_REDIRECTS + 1):
                     reply = await self._once(method, url, headers, content)
                     target = reply.headers.get("location", "")
@@ -66,9 +72,7 @@ class Exchange:
                         return reply
                     url = self.same_host(url.join(target))
         except TimeoutError:
-            text = (
-                f"{method} {where} took longer than {self._context.limits.total_seconds:g} s; repeat later."
-            )
+            text = f"{method} {where} took longer than {seconds:.3g} s; repeat later."
             raise TransientFailure("SYSTEM_TIMEOUT", text) from None
         except httpx.HTTPError as error:
             raise self._failure(error, method, where) from None
@@ -147,7 +151,7 @@ class Exchange:
                     write=limits.write_seconds,
                     pool=limits.connect_seconds,
                 ),
-                limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
+                limits=httpx.Limits(max_connections=limits.concurrent, max_keepalive_connections=8),
                 headers={
                     "User-Agent": "isthmus/0.1",
                     "Accept": "application/json",

@@ -13,6 +13,7 @@ async with Session(Acme, configuration, credential) as session:
 from isthmus.sdk.context import Stats
 from isthmus.sdk.declared import spec_of
 from isthmus.sdk.egress import AllowedHosts, Egress, OpenEgress
+from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import BreakerLimits, Limits, RetryLimits
 from isthmus.sdk.model import (
     ActionSpec,
@@ -49,6 +50,7 @@ __all__ = [
     "Credential",
     "Egress",
     "Guarantee",
+    "Guards",
     "Limits",
     "OpenEgress",
     "Operation",

@@ -10,6 +10,7 @@ from isthmus.sdk.context import Context
 from isthmus.sdk.declared import actions_of, allowed_hosts, input_model, settings_model, webhooks_of
 from isthmus.sdk.egress import AllowedHosts, Egress, hosts_of
 from isthmus.sdk.failures import ConfigurationFailure, NotFound, Violation
+from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import Limits
 from isthmus.sdk.model import BatchId, CheckStep, Credential, Operation, Position, ReadMode, Stream, WriteMode
 from isthmus.sdk.page import Event
@@ -49,6 +50,7 @@ class Session:
         configuration: The instance's configuration; secrets come from the credential.
         credential: As leased; None where the system asks for nothing.
         limits: Bounds for everything the session does.
+        guards: Breakers, rates and places that the instance's other sessions share, in place of its own.
         egress: Decides about connections; by default only configured hosts are open.
         transport: Stands in for the network in tests.
         renew: Gives a fresh credential when the system refused the present one; asked once a request.
@@ -65,6 +67,7 @@ class Session:
         credential: Credential | None = None,
         *,
         limits: Limits | None = None,
+        guards: Guards | None = None,
         egress: Egress | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
         renew: Callable[[], Awaitable[Credential]] | None = None,
@@ -74,7 +77,8 @@ class Session:
         settings = load_settings(settings_model(cls), configuration, credential)
         hosts = hosts_of(allowed_hosts(cls), settings.model_dump(mode="json"))
         self.context = Context(
-            limits=limits or Limits(),
+            limits=limits or (guards.limits if guards else Limits()),
+            shared=guards,
             egress=egress or AllowedHosts(hosts),
             credential=credential,
             transport=transport,

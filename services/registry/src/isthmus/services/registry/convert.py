@@ -92,6 +92,7 @@ def instance(value: Instance, fits: Compatibility) -> pb.IntegrationInstance:
         create_time=stamp(value.create_time),
         update_time=stamp(value.update_time),
         etag=str(value.revision),
+        limits=value.limits,
     )
 
 
@@ -109,6 +110,7 @@ def revision(value: Revision) -> pb.ConfigurationRevision:
         created_by=value.created_by,
         create_time=stamp(value.create_time),
         rolled_back_to=value.rolled_back_to,
+        limits=value.limits,
     )
 
 

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from isthmus.services.registry.domain.model import Revision
 from isthmus.services.registry.domain.pointer import pointer
 
 _ABSENT = object()
@@ -23,6 +24,13 @@ def diff(before: str, after: str) -> list[Change]:
     """Compare two JSON documents and list the differences by path."""
     changes = _compare(json.loads(before), json.loads(after), ())
     return sorted(changes, key=lambda change: change.path)
+
+
+def differences(before: Revision | None, after: Revision | None) -> list[Change]:
+    """Compare two revisions; the fields of the limits stand under `/limits`, None is the empty revision."""
+    configuration = diff(before.configuration if before else "{}", after.configuration if after else "{}")
+    limits = diff(before.limits if before else "{}", after.limits if after else "{}")
+    return configuration + [replace(change, path=f"/limits{change.path}") for change in limits]
 
 
 def _compare(before: Any, after: Any, path: tuple[str | int, ...]) -> Iterator[Change]:
@@ -44,4 +52,4 @@ def _text(value: Any) -> str:
     return "" if value is _ABSENT else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-__all__ = ["Change", "diff"]
+__all__ = ["Change", "diff", "differences"]

@@ -109,10 +109,8 @@ def _unknown(path: str, error: ValidationError) -> str:
     known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
     near = get_close_matches(str(error.absolute_path[-1]), known, n=1)
     if near:
-        return f"Remove `{path}`, which the connector does not know; did you mean `{near[0]}`?"
-    return (
-        f"Remove `{path}`, which the connector does not know; it knows {', '.join(sorted(known)) or 'none'}."
-    )
+        return f"Remove `{path}`, which is not known here; did you mean `{near[0]}`?"
+    return f"Remove `{path}`, which is not known here; there are {', '.join(sorted(known)) or 'none'}."
 
 
 def _choice(path: str, error: ValidationError) -> str:
@@ -129,6 +127,13 @@ def _format(path: str, error: ValidationError) -> str:
     name = str(error.validator_value)
     example = f", for example {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return f"Use a valid {name} for `{path}`{example}."
+
+
+def _pattern(path: str, error: ValidationError) -> str:
+    examples = error.schema.get("examples", []) if isinstance(error.schema, dict) else []
+    if examples and isinstance(examples, list):
+        return f"Use a text such as {json.dumps(examples[0])} for `{path}`."
+    return f"Use a text that matches {error.validator_value} for `{path}`."
 
 
 def _any_rule(path: str, error: ValidationError) -> str:
@@ -151,7 +156,7 @@ _RULES: dict[str, tuple[str, Callable[[str, ValidationError], str]]] = {
     "minItems": ("TOO_SHORT", _limit("at least {} elements")),
     "maxItems": ("TOO_LONG", _limit("at most {} elements")),
     "uniqueItems": ("NOT_UNIQUE", _limit("each element once only")),
-    "pattern": ("WRONG_FORM", _limit("a text that matches {}")),
+    "pattern": ("WRONG_FORM", _pattern),
     "format": ("WRONG_FORM", _format),
 }
 

@@ -62,15 +62,18 @@ def reconfigured(
     *,
     configuration: str,
     auth_config_id: str,
+    limits: str,
     connector_version: str,
     now: datetime,
 ) -> Instance:
     """Return the instance with another configuration; the revision grows only when something differs."""
-    is_same = (configuration, auth_config_id) == (instance.configuration, instance.auth_config_id)
+    present = (instance.configuration, instance.auth_config_id, instance.limits)
+    is_same = (configuration, auth_config_id, limits) == present
     return replace(
         instance,
         configuration=configuration,
         auth_config_id=auth_config_id,
+        limits=limits,
         connector_version=connector_version,
         configuration_revision=instance.configuration_revision + (0 if is_same else 1),
         update_time=now,
@@ -85,6 +88,7 @@ def revision_of(instance: Instance, *, by: str, now: datetime, rolled_back_to: i
         revision=instance.configuration_revision,
         configuration=instance.configuration,
         auth_config_id=instance.auth_config_id,
+        limits=instance.limits,
         created_by=by,
         create_time=now,
         rolled_back_to=rolled_back_to,

@@ -96,6 +96,7 @@ class Instance:
     error_message: str = ""
     last_connected_time: datetime | None = None
     revision: int = 1
+    limits: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Revision:
     created_by: str
     create_time: datetime
     rolled_back_to: int = 0
+    limits: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from isthmus.resilience.faults import Conflict, Fault, LimitReached, RetryLater
 from isthmus.services.registry import convert
 from isthmus.services.registry.domain.checking import Verdict, activated, observed
 from isthmus.services.registry.domain.configuration import canonical, check_configuration
+from isthmus.services.registry.domain.limits import check_limits
 from isthmus.services.registry.domain.model import HUB, Instance
 from isthmus.services.registry.prober import Target
 from isthmus.services.registry.servicer.desk import Desk
@@ -68,10 +69,14 @@ class CheckRpcs:
                 return instance, await self._target(work, instance)
             with validating() as check:
                 configuration = check.json("configuration", request.configuration)
+                limits = check.json("limits", request.limits)
             connector = await self._desk.connector(work, request.connector_id)
         check_configuration(connector.spec, configuration)
+        check_limits(limits)
         binding = connector_pb2.Binding(
-            configuration=canonical(configuration), auth_config_id=request.auth_config_id
+            configuration=canonical(configuration),
+            auth_config_id=request.auth_config_id,
+            limits=canonical(limits),
         )
         return None, Target(connector.tenant_id, request.connector_id, binding)
 

@@ -14,6 +14,7 @@ from isthmus.services.registry.domain.instances import (
     reconfigured,
     revision_of,
 )
+from isthmus.services.registry.domain.limits import check_limits
 from isthmus.services.registry.domain.model import Instance, Status
 from isthmus.services.registry.servicer.desk import Desk
 from isthmus.services.registry.store import InstanceFilter, Work
@@ -31,11 +32,11 @@ class InstanceRpcs:
         self, request: pb.CreateInstanceRequest, context: Any
     ) -> pb.CreateInstanceResponse:
         """Create an instance."""
-        configuration = checked_fields(request)
+        configuration, limits = checked_fields(request)
         check_is_not_hub(request.connector_id)
 
         async def produce() -> pb.CreateInstanceResponse:
-            instance = await self._new(work, request, configuration)
+            instance = await self._new(work, request, configuration, limits)
             await work.instances.add(instance)
             await work.instances.add_revision(
                 revision_of(instance, by=instance.created_by, now=instance.create_time)
@@ -69,7 +70,7 @@ class InstanceRpcs:
         self, request: pb.UpdateInstanceRequest, context: Any
     ) -> pb.UpdateInstanceResponse:
         """Replace what may change of an instance; what is equal already is not written."""
-        configuration = checked_fields(request)
+        configuration, limits = checked_fields(request)
         async with self._desk.store.of(current_principal().tenant_id) as work:
             instance = await work.instances.get(request.instance_id, lock=True)
             check_etag(request.etag, instance.revision)
@@ -81,6 +82,7 @@ class InstanceRpcs:
                 replace(instance, name=request.name, description=request.description),
                 configuration=canonical(configuration),
                 auth_config_id=request.auth_config_id,
+                limits=canonical(limits),
                 connector_version=connector.newest,
                 now=self._desk.clock.now(),
             )
@@ -113,7 +115,11 @@ class InstanceRpcs:
             return pb.DeactivateInstanceResponse(instance=(await self._desk.shown(work, [instance]))[0])
 
     async def _new(
-        self, work: Work, request: pb.CreateInstanceRequest, configuration: dict[str, Any]
+        self,
+        work: Work,
+        request: pb.CreateInstanceRequest,
+        configuration: dict[str, Any],
+        limits: dict[str, Any],
     ) -> Instance:
         connector = await self._desk.connector(work, request.connector_id)
         check_configuration(connector.spec, configuration)
@@ -134,14 +140,17 @@ class InstanceRpcs:
             created_by=caller.subject,
             create_time=now,
             update_time=now,
+            limits=canonical(limits),
         )
 
 
-def checked_fields(request: pb.CreateInstanceRequest | pb.UpdateInstanceRequest) -> dict[str, Any]:
-    """Refuse fields without sense and return the configuration.
+def checked_fields(
+    request: pb.CreateInstanceRequest | pb.UpdateInstanceRequest,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Refuse fields without sense and return the configuration and the limits.
 
     Raises:
-        FixRequest: `FIELD_INVALID`.
+        FixRequest: `FIELD_INVALID`, `LIMITS_INVALID`.
     """
     with validating() as check:
         check.text("name", request.name, longest=100)
@@ -149,7 +158,9 @@ def checked_fields(request: pb.CreateInstanceRequest | pb.UpdateInstanceRequest)
         if len(request.configuration) > _LARGEST_CONFIGURATION:
             check.add("configuration", "TOO_LONG", "Shorten `configuration` to 256 KiB.")
         configuration: dict[str, Any] = check.json("configuration", request.configuration)
-    return configuration
+        limits: dict[str, Any] = check.json("limits", request.limits)
+    check_limits(limits)
+    return configuration, limits
 
 
 async def save(

@@ -8,8 +8,10 @@ from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert
 from isthmus.services.registry.domain.configuration import check_configuration, violations
-from isthmus.services.registry.domain.diff import diff
+from isthmus.services.registry.domain.diff import differences
 from isthmus.services.registry.domain.instances import reconfigured, revisions_to_compare
+from isthmus.services.registry.domain.limits import check_limits, limits_violations
+from isthmus.services.registry.domain.model import Revision
 from isthmus.services.registry.servicer.desk import Desk
 from isthmus.services.registry.servicer.instances import save
 from isthmus.services.registry.store import Work
@@ -26,9 +28,10 @@ class RevisionRpcs:
         """Check a configuration without saving or connecting."""
         with validating() as check:
             configuration = check.json("configuration", request.configuration)
+            limits = check.json("limits", request.limits)
         async with self._desk.store.of(current_principal().tenant_id) as work:
             connector = await self._desk.connector(work, request.connector_id)
-        found = violations(connector.spec, configuration)
+        found = violations(connector.spec, configuration) + limits_violations(limits)
         return pb.ValidateConfigurationResponse(violations=map(convert.violation, found))
 
     async def ListConfigurationRevisions(
@@ -53,9 +56,9 @@ class RevisionRpcs:
             older, newer = revisions_to_compare(
                 instance.configuration_revision, request.from_revision, request.to_revision
             )
-            before = await _configuration(work, request.instance_id, older)
-            after = await _configuration(work, request.instance_id, newer)
-        return pb.DiffConfigurationResponse(changes=map(convert.change, diff(before, after)))
+            before = await _revision(work, request.instance_id, older)
+            after = await _revision(work, request.instance_id, newer)
+        return pb.DiffConfigurationResponse(changes=map(convert.change, differences(before, after)))
 
     async def RollBackConfiguration(
         self, request: pb.RollBackConfigurationRequest, context: Any
@@ -67,12 +70,14 @@ class RevisionRpcs:
             goal = await work.instances.revision(request.instance_id, request.revision)
             connector = await self._desk.connector(work, instance.connector_id)
             check_configuration(connector.spec, json.loads(goal.configuration))
+            check_limits(json.loads(goal.limits))
             if goal.auth_config_id != instance.auth_config_id:
                 await self._desk.check_auth_config(goal.auth_config_id)
             changed = reconfigured(
                 instance,
                 configuration=goal.configuration,
                 auth_config_id=goal.auth_config_id,
+                limits=goal.limits,
                 connector_version=connector.newest,
                 now=self._desk.clock.now(),
             )
@@ -80,8 +85,8 @@ class RevisionRpcs:
             return pb.RollBackConfigurationResponse(instance=(await self._desk.shown(work, [stored]))[0])
 
 
-async def _configuration(work: Work, instance_id: str, revision: int) -> str:
-    return (await work.instances.revision(instance_id, revision)).configuration if revision else "{}"
+async def _revision(work: Work, instance_id: str, revision: int) -> Revision | None:
+    return await work.instances.revision(instance_id, revision) if revision else None
 
 
 __all__ = ["RevisionRpcs"]

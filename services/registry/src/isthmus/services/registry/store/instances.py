@@ -35,10 +35,10 @@ class InstanceRows(Rows):
         """
         sql = """insert into instances (tenant_id, instance_id, name, description, connector_id,
                 connector_version, status, configuration, auth_config_id, configuration_revision, created_by,
-                create_time, update_time, error_message, last_connected_time, revision)
+                create_time, update_time, error_message, last_connected_time, revision, limits)
             values (:tenant_id, :instance_id, :name, :description, :connector_id, :connector_version, :status,
                 :configuration, :auth_config_id, :configuration_revision, :created_by, :create_time,
-                :update_time, :error_message, :last_connected_time, :revision)
+                :update_time, :error_message, :last_connected_time, :revision, :limits)
             on conflict (tenant_id, name) do nothing returning 1"""
         if await self._first(sql, **fields(instance)) is None:
             raise _name_taken(instance.name)
@@ -93,7 +93,7 @@ class InstanceRows(Rows):
                 connector_version = :connector_version, status = :status, configuration = :configuration,
                 auth_config_id = :auth_config_id, configuration_revision = :configuration_revision,
                 update_time = :update_time, error_message = :error_message,
-                last_connected_time = :last_connected_time, revision = :revision
+                last_connected_time = :last_connected_time, revision = :revision, limits = :limits
             where tenant_id = :tenant_id and instance_id = :instance_id"""
         await self._run(sql, **fields(changed))
         return changed
@@ -114,9 +114,9 @@ class InstanceRows(Rows):
     async def add_revision(self, revision: Revision) -> None:
         """Keep one state of a configuration."""
         sql = """insert into configuration_revisions (tenant_id, instance_id, revision, configuration,
-                auth_config_id, created_by, create_time, rolled_back_to)
+                auth_config_id, created_by, create_time, rolled_back_to, limits)
             values (:tenant_id, :instance_id, :revision, :configuration, :auth_config_id, :created_by,
-                :create_time, :rolled_back_to)"""
+                :create_time, :rolled_back_to, :limits)"""
         await self._run(sql, **fields(revision))
 
     async def revision(self, instance_id: str, number: int) -> Revision:

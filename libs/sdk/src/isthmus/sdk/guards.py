@@ -1,0 +1,52 @@
+"""What keeps a connection from asking too much of a system, shared by all sessions of one instance."""
+
+from isthmus.resilience import Bulkhead, CircuitBreaker, TokenBucket, parse_rate
+from isthmus.sdk.limits import Limits
+
+_MOST_WAITING = 1000
+_LARGEST_BURST = 10.0
+
+
+class Guards:
+    """Circuit breakers, token buckets and the bulkhead of one connection.
+
+    Sessions come and go, above all when a system fails; what was learnt about
+    the system stays here.
+
+    Args:
+        limits: The numbers.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.bulkhead = Bulkhead(self.limits.concurrent, _MOST_WAITING, name="this connection")
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}
+
+    def breaker(self, system: str) -> CircuitBreaker:
+        """The breaker before one system, named as people know it."""
+        if system not in self._breakers:
+            numbers = self.limits.breaker
+            self._breakers[system] = CircuitBreaker(
+                numbers.failures, numbers.open_seconds, numbers.successes, name=system
+            )
+        return self._breakers[system]
+
+    def bucket(self, system: str, rate: str = "") -> TokenBucket | None:
+        """The bucket before one system; None where nothing limits the rate.
+
+        Args:
+            system: Which one.
+            rate: What the connector asks for; the instance's own rate takes its place and holds
+                for everything that the instance calls.
+
+        Raises:
+            ValueError: The rate is not one.
+        """
+        key = ("", self.limits.rate) if self.limits.rate else (system, rate)
+        if not key[1]:
+            return None
+        if key not in self._buckets:
+            turns = parse_rate(key[1])
+            self._buckets[key] = TokenBucket(turns, burst=min(max(turns, 1.0), _LARGEST_BURST))
+        return self._buckets[key]
