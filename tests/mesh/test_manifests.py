@@ -14,6 +14,7 @@ name: manifest-vendor
 spec:
   connector: http-json
   credential: vendor-token
+  limits: {{rate: 50/s, retry: {{attempts: 3}}}}
   configuration:
     base_url: "{url}"
     streams: [{{name: items, path: /items, records_path: items, key: [id]}}]
@@ -96,6 +97,23 @@ def test_a_configuration_goes_back_in_one_command(mesh, applied, vendor):
     assert changes[0]["path"] == "/streams/0/path"
     assert back["configuration"]["streams"][0]["path"] == "/items"
     mesh.apply(applied, env=SECRET)
+
+
+def test_limits_are_shown_compared_and_taken_back(mesh, applied):
+    """
+    An instance's own limits are part of its document and of its history.
+    """
+    calm = mesh.apply(applied.replace("attempts: 3", "attempts: 9"), env=SECRET)
+    changes = mesh.answer("instances", "diff", "manifest-vendor")
+    shown = mesh.answer("instances", "show", "manifest-vendor")
+    mesh.apply(applied.replace("  limits: {rate: 50/s, retry: {attempts: 3}}\n", ""), env=SECRET)
+    plain = mesh.answer("instances", "show", "manifest-vendor")
+    mesh.apply(applied, env=SECRET)
+
+    assert [one["name"] for one in calm if one["action"] == "update"] == ["manifest-vendor"]
+    assert [(one["path"], one["after"]) for one in changes] == [("/limits/retry/attempts", "9")]
+    assert shown["limits"] == {"rate": "50/s", "retry": {"attempts": 9}}
+    assert plain["limits"] == {}
 
 
 def test_a_wrong_type_in_a_configuration_is_named_by_its_path(mesh, applied):

@@ -111,6 +111,7 @@ class Registry(registry_grpc.RegistryServiceServicer):
     """Knows the source, and where destinations are."""
 
     configuration: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
     auth_config_id: str = ""
     address: Callable[[], str] = lambda: ""
     hosts: list[registry.Host] = field(default_factory=list)
@@ -132,8 +133,9 @@ class Registry(registry_grpc.RegistryServiceServicer):
                 status=registry.IntegrationInstance.STATUS_ACTIVE,
                 connector_id="numbers",
                 configuration=msgspec.json.encode(self.configuration).decode(),
-                configuration_revision=zlib.crc32(str(self.configuration).encode()) >> 1,
+                configuration_revision=zlib.crc32(f"{self.configuration}{self.limits}".encode()) >> 1,
                 auth_config_id=self.auth_config_id,
+                limits=msgspec.json.encode(self.limits).decode(),
             )
         )
 

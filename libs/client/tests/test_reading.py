@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isthmus.client.manifest import read_documents
 from isthmus.client.problem import Problem
+from isthmus.resilience import LIMITS_SCHEMA
 
 
 def written(tmp_path: Path, text: str | bytes) -> list[Path]:
@@ -124,3 +126,29 @@ def test_any_text_gives_documents_or_a_problem(tmp_path_factory, text):
         found = [problem.message]
 
     assert all(found)
+
+
+def test_limits_are_part_of_an_instance_and_of_the_published_schema(tmp_path):
+    """
+    An editor that knows the schema tells what may be limited.
+    """
+    text = "kind: Instance\nname: x\nspec: {connector: c, limits: {rate: 5/s, retry: {attempts: 2}}}"
+
+    [document] = read_documents(written(tmp_path, text))
+    published = type(document.spec).model_json_schema()["properties"]["limits"]
+
+    assert document.spec.limits == {"rate": "5/s", "retry": {"attempts": 2}}
+    assert published["properties"]["retry"]["properties"]["attempts"]["maximum"] == 20
+
+
+def test_the_example_of_the_page_about_limits_is_a_document(tmp_path):
+    """
+    What the page shows can be applied as it stands there.
+    """
+    page = (Path(__file__).parents[3] / "docs" / "limits.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+
+    [document] = read_documents(written(tmp_path, example))
+
+    jsonschema.validate(document.spec.limits, LIMITS_SCHEMA)
+    assert document.spec.limits["concurrent"] == 2

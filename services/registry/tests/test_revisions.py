@@ -108,3 +108,24 @@ async def test_what_no_longer_fits_is_not_gone_back_to(callers, tenant):
     fault = await fault_of(tenant.RollBackConfiguration(back))
 
     assert (type(fault), fault.reason) == (FixRequest, "CONFIGURATION_INVALID")
+
+
+async def test_limits_make_revisions_and_are_gone_back_to(tenant, changed):
+    """
+    Other limits are another revision; differences stand under /limits, and going back restores them.
+    """
+    patient = update(changed, limits='{"retry": {"attempts": 9}, "rate": "5/s"}')
+    newer = (await tenant.UpdateInstance(patient)).instance
+    its_id = {"instance_id": changed.instance_id}
+    changes = (await tenant.DiffConfiguration(pb.DiffConfigurationRequest(**its_id))).changes
+    back = pb.RollBackConfigurationRequest(revision=3, **its_id)
+    plain = (await tenant.RollBackConfiguration(back)).instance
+    rows = (await tenant.ListConfigurationRevisions(pb.ListConfigurationRevisionsRequest(**its_id))).revisions
+
+    assert (newer.configuration_revision, json.loads(newer.limits)["rate"]) == (4, "5/s")
+    assert [(c.path, c.before, c.after) for c in changes] == [
+        ("/limits/rate", "", '"5/s"'),
+        ("/limits/retry", "", '{"attempts": 9}'),
+    ]
+    assert (plain.configuration_revision, plain.limits) == (5, "{}")
+    assert [json.loads(row.limits).get("rate") for row in rows] == [None, "5/s", None, None, None]

@@ -264,3 +264,22 @@ def test_the_address_is_shown_without_user_and_query(configuration, shown):
     What is displayed of a configuration says where, and never with which credential.
     """
     assert connection_url(json.dumps(configuration)) == shown
+
+
+def test_inner_dialects_do_not_switch_the_rules_off():
+    """
+    An inner `$schema` changes nothing: patterns still run in linear time, secrets are still found.
+    """
+    inner = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "properties": {"name": {"pattern": "^(a+)+$"}, "token": {"x-isthmus-secret": True}},
+    }
+    checker = ConfigurationSchema({"properties": {"inner": inner}})
+    started = time.monotonic()
+    found = checker.violations({"inner": {"name": "a" * 40 + "!", "token": "t"}})
+
+    assert time.monotonic() - started < 1
+    assert [(one.path, one.reason) for one in found] == [
+        ("/inner/name", "WRONG_FORM"),
+        ("/inner/token", "SECRET_IN_CONFIGURATION"),
+    ]

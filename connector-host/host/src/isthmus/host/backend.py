@@ -22,6 +22,7 @@ class Bound:
         auth_config_id: The credential it uses; empty where it needs none.
         material: The credential's material, as both kinds of connectors read it.
         secret_version: Number of the secret.
+        limits: What the instance says about its limits; empty means the defaults.
     """
 
     tenant_id: str
@@ -32,6 +33,7 @@ class Bound:
     auth_config_id: str = ""
     material: Mapping[str, Any] | None = field(default=None, repr=False)
     secret_version: int = 0
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -118,8 +118,9 @@ class Resolver:
             return Bound(
                 tenant_id,
                 instance_id="",
-                configuration=_document(binding.configuration),
+                configuration=_document(binding.configuration, "configuration"),
                 auth_config_id=binding.auth_config_id,
+                limits=_document(binding.limits, "limits"),
             )
         request = registry.GetInstanceRequest(instance_id=binding.instance_id)
         instance = (await call(self._control.registry.GetInstance, request)).instance
@@ -127,9 +128,10 @@ class Resolver:
             tenant_id,
             instance.instance_id,
             name=instance.name,
-            configuration=_document(instance.configuration),
+            configuration=_document(instance.configuration, "configuration"),
             revision=instance.configuration_revision,
             auth_config_id=instance.auth_config_id,
+            limits=_document(instance.limits, "limits"),
         )
 
     async def authenticated(self, bound: Bound, *, fresh: float = _FRESH_SECONDS) -> Bound:
@@ -147,12 +149,12 @@ class Resolver:
             return await self.authenticated(bound, fresh=0.0)
 
 
-def _document(text: str) -> dict[str, Any]:
+def _document(text: str, path: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
     except msgspec.MsgspecError as error:
-        message = "The configuration is not a JSON object; mend it."
-        raise FixRequest("CONFIGURATION_INVALID", message, path="configuration") from error
+        message = f"`{path}` is not a JSON object; mend it."
+        raise FixRequest(f"{path.upper()}_INVALID", message, path=path) from error
 
 
 def _material(answer: credentials.LeaseCredentialResponse) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.backend import Bound, SourcePage, SourceReject, Wanted
+from isthmus.host.guarding import InstanceGuards
 from isthmus.host.memory import WriteMemory
 from isthmus.host.sessions import Held, Sessions
 from isthmus.host.translate import (
@@ -26,6 +27,8 @@ from isthmus.sdk.failures import ConfigurationFailure
 from isthmus.sdk.runtime import (
     CheckStep,
     Credential,
+    Guards,
+    Limits,
     Reading,
     ReadMode,
     Session,
@@ -73,6 +76,7 @@ class LocalBackend:
         self._renew = renew
         self._spec = spec_message(spec_of(cls), max_message_bytes=4 * MOST_BYTES)
         self._memory = WriteMemory()
+        self._guards = InstanceGuards()
         self.sessions = Sessions(self._session, idle_seconds=idle_seconds)
 
     @property
@@ -89,7 +93,8 @@ class LocalBackend:
     async def check(self, bound: Bound) -> AsyncIterator[connector.CheckStep]:
         """Try a configuration on a session of its own."""
         try:
-            session = self._session(bound)
+            # A person asks, so the system is tried even while a breaker holds other calls back.
+            session = self._session(bound, Guards(Limits.of(bound.limits)))
         except ConfigurationFailure as failure:
             for step in _refused_configuration(failure):
                 yield step_message(step)
@@ -104,11 +109,12 @@ class LocalBackend:
         """Close every session."""
         await self.sessions.close()
 
-    def _session(self, bound: Bound) -> Session:
+    def _session(self, bound: Bound, guards: Guards | None = None) -> Session:
         return Session(
             self._cls,
             bound.configuration,
             _credential(bound),
+            guards=guards or self._guards.of(bound),
             renew=self._renewal(bound),
             tenant_id=bound.tenant_id,
         )

@@ -222,6 +222,7 @@ def binding_message(bound: Bound) -> connector.Binding:
         instance_id=bound.instance_id,
         configuration=msgspec.json.encode(bound.configuration).decode(),
         credential=msgspec.json.encode(bound.material).decode() if bound.material else "",
+        limits=msgspec.json.encode(bound.limits).decode() if bound.limits else "",
     )
 
 

@@ -111,6 +111,7 @@ def as_dict(item: Message) -> dict[str, Any]:
 _JSON_FIELDS = {
     "configuration",
     "configuration_schema",
+    "limits",
     "data",
     "field_mappings",
     "transformations",

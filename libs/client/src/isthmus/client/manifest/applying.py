@@ -132,6 +132,7 @@ class _Worker:
             "description": spec.description,
             "configuration": json.dumps(spec.configuration),
             "auth_config_id": self._reference("Credential", spec.credential, document),
+            "limits": json.dumps(spec.limits) if spec.limits else "",
         }
         if held is None:
             request = registry_pb2.CreateInstanceRequest(

@@ -2,10 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from isthmus.resilience import LIMITS_SCHEMA
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 API_VERSION: Literal["isthmus.dev/v1"] = "isthmus.dev/v1"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
+
+
+Limits = Annotated[dict[str, Any], WithJsonSchema(LIMITS_SCHEMA)]
 
 
 class _Strict(BaseModel):
@@ -49,6 +53,9 @@ class InstanceSpec(_Strict):
         default_factory=dict, description="Fits the connector's JSON Schema."
     )
     credential: str = Field(default="", description="Name of a credential.")
+    limits: Limits = Field(
+        default_factory=dict, description="How patient and how demanding it is; see docs/limits.md."
+    )
     active: bool = Field(default=True, description="Checked and activated when applied.")
 
 

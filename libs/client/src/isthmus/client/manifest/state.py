@@ -177,6 +177,7 @@ def _instance(item: registry_pb2.IntegrationInstance, credentials: dict[str, str
         description=item.description,
         configuration=_json(item.configuration),
         credential=credentials.get(item.auth_config_id, item.auth_config_id),
+        limits=_json(item.limits),
         active=item.status == registry_pb2.IntegrationInstance.STATUS_ACTIVE,
     )
 

@@ -103,7 +103,21 @@ _Validator: Any = extend(Draft202012Validator, KEYWORDS)  # type: ignore[no-unty
 
 
 def _validator(schema: dict[str, Any]) -> Any:
-    return _Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return _Validator(
+        _one_dialect(schema), registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def _one_dialect(schema: Any) -> Any:
+    """Leave out every `$schema`: an inner one would make the library go on without the keywords of here."""
+    if isinstance(schema, dict):
+        members = {name: _one_dialect(inner) for name, inner in schema.items()}
+        return members if not isinstance(members.get("$schema"), str) else _without(members, "$schema")
+    return [_one_dialect(inner) for inner in schema] if isinstance(schema, list) else schema
+
+
+def _without(members: dict[str, Any], name: str) -> dict[str, Any]:
+    return {known: value for known, value in members.items() if known != name}
 
 
 __all__ = ["ConfigurationSchema", "compiled", "schema_trouble"]

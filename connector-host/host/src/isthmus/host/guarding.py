@@ -1,0 +1,36 @@
+"""The limits of instances, and what all sessions of one instance share to keep to them."""
+
+from collections import OrderedDict
+
+from isthmus.host.backend import Bound
+from isthmus.sdk.runtime import Guards, Limits
+
+_MOST_INSTANCES = 1000
+
+
+class InstanceGuards:
+    """Keeps breakers, rates and places for each instance, for as long as its limits stay the same."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, str], Guards] = OrderedDict()
+
+    def of(self, bound: Bound) -> Guards:
+        """Return what the instance's sessions share; a configuration without instance has its own.
+
+        Raises:
+            ConfigurationFailure: `LIMITS_INVALID`.
+        """
+        limits = Limits.of(bound.limits)
+        key = (bound.tenant_id, bound.instance_id)
+        held = self._held.get(key)
+        if held is None or held.limits != limits:
+            held = Guards(limits)
+        if bound.instance_id:
+            self._held[key] = held
+            self._held.move_to_end(key)
+            while len(self._held) > _MOST_INSTANCES:
+                self._held.popitem(last=False)
+        return held
+
+
+__all__ = ["InstanceGuards"]
