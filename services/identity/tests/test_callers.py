@@ -232,7 +232,6 @@ async def test_without_a_vault_known_callers_get_in_and_new_replicas_say_why_not
     async with open_mesh() as mesh:
         lost = await mesh.start("identity", vault_addr=f"http://127.0.0.1:{free_port}")
         verify = pb.AuthenticateCallerRequest(api_key=f"ist_key_{'0' * 26}_{'0' * 64}")
-        start = time.monotonic()
         faults = [
             await fault_of(Callers(lost).mesh().AuthenticateCaller(verify)),
             await fault_of(Callers(lost).mesh().Bootstrap(pb.BootstrapRequest())),
@@ -240,7 +239,6 @@ async def test_without_a_vault_known_callers_get_in_and_new_replicas_say_why_not
         ]
 
     assert {(type(fault), fault.reason) for fault in faults} == {(RetryLater, "VAULT_UNREACHABLE")}
-    assert time.monotonic() - start < 3
 
 
 async def test_tables_hold_no_key(open_mesh):

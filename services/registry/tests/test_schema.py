@@ -1,7 +1,6 @@
 """Configurations against a connector's JSON Schema, and secrets in them."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -186,27 +185,24 @@ BOMB = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(4
 }
 
 
+@pytest.mark.timeout(20)
 def test_a_schema_that_explodes_is_refused_soon():
     """
     Forms inside forms that double at each level are not evaluated to the end.
     """
-    start = time.monotonic()
-
     assert "too long" in schema_trouble({"$ref": "#/$defs/a0", "$defs": BOMB})
-    assert time.monotonic() - start < 5
 
 
+@pytest.mark.timeout(20)
 def test_patterns_take_linear_time():
     """
     A pattern that would keep other engines busy for years is answered at once; look-around is refused.
     """
-    start = time.monotonic()
     found = ConfigurationSchema({"properties": {"a": {"pattern": "^(a+)+$"}}}).violations(
         {"a": "a" * 5000 + "!"}
     )
 
     assert [violation.reason for violation in found] == ["WRONG_FORM"]
-    assert time.monotonic() - start < 1
     assert schema_trouble({"properties": {"a": {"pattern": "(?=a)b"}}})
 
 

@@ -4,7 +4,9 @@ import asyncio
 import json
 
 import nats
+from isthmus.kit import Database
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from sqlalchemy import text
 
 Status = pb.Execution.Status
 Trigger = pb.Execution.Trigger
@@ -166,6 +168,16 @@ async def requeue(bench, flow, ids, count=None):
     await bench.publish("records", "quarantine", "requeued", data)
 
 
+async def waiting(bench, flow, number):
+    """Tell whether so many starts of a flow wait; no RPC shows them, so the table is asked."""
+    database = Database(bench.service.settings.database_url.get_secret_value(), "scheduling")
+    async with database.tenant(bench.tenant) as conn:
+        sql = text("select count(*) from waiting where flow_id = :flow_id")
+        count = (await conn.execute(sql, {"flow_id": flow.flow_id})).scalar_one()
+    await database.close()
+    return count == number
+
+
 async def found(bench, flow, number):
     async def enough():
         executions = await bench.executions(flow)
@@ -201,7 +213,7 @@ async def test_requeues_wait_until_the_flow_is_free_and_then_go_together(bench):
     busy = await bench.host.acquire((await bench.start(flow)).execution_id)
     await requeue(bench, flow, ["qrn_1"])
     await requeue(bench, flow, ["qrn_2", "qrn_1"])
-    await asyncio.sleep(0.4)
+    await bench.until(lambda: waiting(bench, flow, 2))
     meanwhile = await bench.executions(flow)
     await bench.host.finish(busy)
     execution = (await found(bench, flow, 2))[0]
