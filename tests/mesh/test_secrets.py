@@ -22,7 +22,15 @@ CREDENTIALS = {
     "query": {"type": "api_key", "query_parameter": "apikey"},
     "basic": {"type": "basic", "username": "robot"},
 }
-OWN_PLACES = set(["keys", "cli.json", "nats.conf", "account.json", "openbao", "admin.password", "auditor.password"])
+OWN_PLACES = {
+    "keys",
+    "cli.json",
+    "nats.conf",
+    "account.json",
+    "openbao",
+    "admin.password",
+    "auditor.password",
+}
 """Files and folders in the home that are there to hold secrets of the mesh itself."""
 
 
