@@ -1,6 +1,7 @@
 """Configurations against a connector's JSON Schema, and secrets in them."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
