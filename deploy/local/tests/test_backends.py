@@ -91,6 +91,11 @@ async def test_nats_refuses_strangers(backends):
         await nats.connect(url, allow_reconnect=False)
 
 
+def _vault_is_initialized(server):
+    with urllib.request.urlopen(f"{server.address}/v1/sys/init") as answer:
+        return json.load(answer)["initialized"]
+
+
 def _eventually(condition):
     deadline = time.monotonic() + 5
     while not condition():
@@ -116,6 +121,26 @@ def test_openbao_unseals_itself_after_a_crash(backends):
     server.start()
 
     assert _vault(server, "GET", "secret/data/kept")["data"]["data"] == {"one": "1"}
+
+
+def test_openbao_begins_anew_after_a_first_start_that_was_cut_short(tmp_path):
+    """
+    Whoever is killed before the keys are written down does not leave a vault that never opens.
+    """
+    first = EmbeddedOpenBao(tmp_path)
+    for _ in first.starting():
+        if (first.folder / "unfinished").exists():
+            break
+    _eventually(lambda: _vault_is_initialized(first))
+    first.kill()
+
+    second = EmbeddedOpenBao(tmp_path)
+    second.start()
+
+    try:
+        assert _vault(second, "POST", "secret/data/kept", {"data": {}})
+    finally:
+        second.stop()
 
 
 def test_openbao_token_of_services_is_not_root(backends):

