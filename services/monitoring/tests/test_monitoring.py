@@ -112,6 +112,20 @@ async def test_a_made_up_page_token_is_refused(stub, token):
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_time_that_no_calendar_has_is_refused(stub):
+    """
+    A hostile timestamp is the caller's mistake, told with its field.
+    """
+    request = pb.ListLogsRequest()
+    request.start_time.seconds = 1 << 60
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ListLogs(request)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "start_time" in caught.value.details()
+
+
 async def test_usage_is_added_up_by_the_hour_once(stub):
     """
     A sample that comes twice counts once.

@@ -262,6 +262,7 @@ def test_the_address_is_shown_without_user_and_query(configuration, shown):
     assert connection_url(json.dumps(configuration)) == shown
 
 
+@pytest.mark.timeout(20)
 def test_inner_dialects_do_not_switch_the_rules_off():
     """
     An inner `$schema` changes nothing: patterns still run in linear time, secrets are still found.

@@ -1,10 +1,8 @@
 """Between the contract's messages and the domain's values."""
 
-from datetime import UTC, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
+from isthmus.kit.times import stamp
 from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, Parameters, Secret
 
 _TYPES = {connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{kind.upper()}"): kind for kind in AuthType}
@@ -45,11 +43,6 @@ def lease_message(lease: Lease, config: AuthConfig, value: str) -> pb.LeaseCrede
     )
 
 
-def moment(written: Timestamp) -> datetime | None:
-    """Reads a time in UTC; None for an unset one."""
-    return written.ToDatetime(tzinfo=UTC) if written.seconds or written.nanos else None
-
-
 def config_message(config: AuthConfig) -> pb.AuthenticationConfig:
     """Tells a configuration, which has no secret in it."""
     return pb.AuthenticationConfig(
@@ -80,13 +73,4 @@ def parameters_message(config: AuthConfig) -> pb.AuthParameters:
     )
 
 
-def stamp(time: datetime | None) -> Timestamp | None:
-    """Gives a time as the contract writes it; None stays unset."""
-    if time is None:
-        return None
-    written = Timestamp()
-    written.FromDatetime(time)
-    return written
-
-
-__all__ = ["config_message", "lease_message", "moment", "parameters_of", "secret_of", "stamp", "type_of"]
+__all__ = ["config_message", "lease_message", "parameters_of", "secret_of", "type_of"]

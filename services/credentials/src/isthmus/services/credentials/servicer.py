@@ -10,6 +10,7 @@ from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.kit import Clock, Database, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.times import moment
 from isthmus.kit.validation import Check, validating
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Missing, Precondition
@@ -26,7 +27,6 @@ from isthmus.services.credentials.domain import (
 from isthmus.services.credentials.messages import (
     config_message,
     lease_message,
-    moment,
     parameters_of,
     secret_of,
     type_of,
@@ -134,7 +134,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 name=request.name,
                 description=request.description,
                 parameters=parameters_of(request.parameters),
-                expire_time=moment(request.expire_time),
+                expire_time=moment(request.expire_time, "expire_time"),
                 is_system_account=request.is_system_account,
                 update_time=self._clock.now(),
                 revision=held.revision + 1,
@@ -199,7 +199,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             created_by=principal.subject,
             create_time=now,
             update_time=now,
-            expire_time=moment(request.expire_time),
+            expire_time=moment(request.expire_time, "expire_time"),
         )
 
     async def _keep(self, config: AuthConfig, secret: Secret) -> int:

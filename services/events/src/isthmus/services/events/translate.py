@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Literal
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.events.v1 import events_pb2 as pb
+from isthmus.kit.times import stamp
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.events.domain import (
     ActionType,
@@ -30,12 +30,6 @@ def own_subject(tenant_id: str, event_type: str) -> str:
     return f"isthmus.v1.{tenant_id}.events.own.{event_type}"
 
 
-def _stamp(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
 def write_event(event: Event) -> pb.Event:
     """Write an event."""
     return pb.Event(
@@ -43,7 +37,7 @@ def write_event(event: Event) -> pb.Event:
         type=event.type,
         source=event.source,
         subject=event.subject,
-        time=_stamp(event.time),
+        time=stamp(event.time),
         data=event.data,
         traceparent=event.traceparent,
         correlation_id=event.correlation_id,
@@ -106,8 +100,8 @@ def write_subscription(subscription: Subscription) -> pb.EventSubscription:
         action_config=json.dumps(spec.action_config),
         is_active=spec.is_active,
         created_by=subscription.created_by,
-        create_time=_stamp(subscription.create_time),
-        update_time=_stamp(subscription.update_time),
+        create_time=stamp(subscription.create_time),
+        update_time=stamp(subscription.update_time),
         etag=str(subscription.revision),
     )
 

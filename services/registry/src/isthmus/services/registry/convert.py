@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.json_format import MessageToJson, Parse
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.connector.v1 import connector_pb2
+from isthmus.kit.times import stamp
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.resilience.faults import Violation
 from isthmus.services.registry.domain.checking import Step
@@ -32,15 +33,6 @@ _COMPATIBILITY = {
     Compatibility.UPGRADE_AVAILABLE: _I.VERSION_COMPATIBILITY_UPGRADE_AVAILABLE,
     Compatibility.INCOMPATIBLE: _I.VERSION_COMPATIBILITY_INCOMPATIBLE,
 }
-
-
-def stamp(moment: datetime | None) -> Timestamp | None:
-    """Write a moment as the contract does; None stays unset."""
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 def moment(timestamp: Timestamp, otherwise: datetime) -> datetime:

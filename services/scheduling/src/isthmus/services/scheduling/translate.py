@@ -1,10 +1,10 @@
 """Between the contract's messages and the domain's values."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.kit.times import stamp
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling import domain
 from isthmus.services.scheduling.domain import (
@@ -42,15 +42,6 @@ _OUTCOMES = {outcome: pb.FinishAttemptRequest.Outcome.Value(f"OUTCOME_{outcome.n
 
 def _back(table: dict[Any, Any], value: int, default: Any) -> Any:
     return next((mine for mine, theirs in table.items() if theirs == value), default)
-
-
-def moment(value: datetime | None) -> Timestamp | None:
-    """Write a time; None stays unset."""
-    if value is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
 
 
 def read_flow(message: pb.Flow) -> FlowSpec:
@@ -131,11 +122,11 @@ def write_schedule(schedule: Schedule) -> pb.Schedule:
         time_zone=spec.time_zone,
         is_active=spec.is_active,
         missed_runs=_MISSED[spec.missed_runs],
-        last_execution_time=moment(schedule.last_execution_time),
-        next_execution_time=moment(schedule.next_execution_time),
+        last_execution_time=stamp(schedule.last_execution_time),
+        next_execution_time=stamp(schedule.next_execution_time),
         created_by=schedule.created_by,
-        create_time=moment(schedule.create_time),
-        update_time=moment(schedule.update_time),
+        create_time=stamp(schedule.create_time),
+        update_time=stamp(schedule.update_time),
         etag=str(schedule.revision),
     )
     message.jitter.FromTimedelta(spec.jitter)
@@ -183,19 +174,19 @@ def write_execution(execution: Execution) -> pb.Execution:
         schedule_id=execution.schedule_id,
         trigger=_TRIGGERS[execution.trigger],
         status=_STATUSES[execution.status],
-        start_time=moment(execution.start_time),
-        end_time=moment(execution.end_time),
+        start_time=stamp(execution.start_time),
+        end_time=stamp(execution.end_time),
         counts=write_counts(counts),
         records_processed=counts.read,
         success_count=counts.arrived,
         error_count=counts.quarantined,
         error=write_failure(execution.failure),
         initiated_by=execution.initiated_by,
-        create_time=moment(execution.create_time),
+        create_time=stamp(execution.create_time),
         attempts=execution.attempts,
         mapping_version=execution.mapping_version,
         expected_records=execution.expected_records,
-        next_attempt_time=moment(execution.next_attempt_time),
+        next_attempt_time=stamp(execution.next_attempt_time),
         is_cancel_requested=execution.is_cancel_requested,
     )
 
@@ -206,8 +197,8 @@ def write_attempt(attempt: Attempt) -> pb.Attempt:
         attempt=attempt.attempt,
         fencing_token=attempt.fencing_token,
         host_id=attempt.host_id,
-        start_time=moment(attempt.start_time),
-        end_time=moment(attempt.end_time),
+        start_time=stamp(attempt.start_time),
+        end_time=stamp(attempt.end_time),
         error=write_failure(attempt.failure),
         counts=write_counts(attempt.counts),
     )
@@ -246,7 +237,6 @@ def read_outcome(value: int) -> Outcome:
 
 
 __all__ = [
-    "moment",
     "read_checkpoint",
     "read_counts",
     "read_failure",

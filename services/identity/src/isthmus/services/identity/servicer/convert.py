@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.kit import Principal
+from isthmus.kit.times import stamp
 from isthmus.services.identity.domain import ApiKey, Caller, Role, ServiceAccount, Tenant
 
 _KINDS = {
@@ -12,15 +13,6 @@ _KINDS = {
     "service_account": pb.Caller.KIND_SERVICE_ACCOUNT,
     "mesh": pb.Caller.KIND_MESH,
 }
-
-
-def stamp(moment: datetime | None) -> Timestamp | None:
-    """Write a moment as the contract does; None stays unset."""
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 def moment(timestamp: Timestamp) -> datetime:

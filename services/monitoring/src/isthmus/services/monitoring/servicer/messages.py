@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import PageRequest
+from isthmus.kit.times import moment
 from isthmus.kit.validation import Check
 from isthmus.monitoring.v1 import monitoring_pb2 as pb
 from isthmus.resilience.faults import FixRequest
@@ -18,11 +18,6 @@ _KINDS = {
 }
 _TYPES = {name: number for number, name in _KINDS.items()}
 _STATES = pb.InstanceHealth.State
-
-
-def moment(stamp: Timestamp) -> datetime | None:
-    """Gives a time in UTC; None for an unset one."""
-    return stamp.ToDatetime(tzinfo=UTC) if stamp.seconds or stamp.nanos else None
 
 
 def timed(page: PageRequest, name: str) -> PageRequest:
@@ -61,7 +56,7 @@ def entry_of(log: pb.IntegrationLog, place: int, check: Check, now: datetime) ->
     check.json(f"{path}.details", log.details)
     return LogEntry(
         log_id=log.log_id,
-        time=moment(log.time) or now,
+        time=moment(log.time, f"{path}.time") or now,
         kind=_KINDS.get(log.type, "info"),
         message=log.message,
         instance_id=log.instance_id,
@@ -96,8 +91,8 @@ def filter_of(request: pb.ListLogsRequest) -> LogFilter:
         instance_id=request.instance_id,
         execution_id=request.execution_id,
         kinds=tuple(_KINDS[kind] for kind in request.types if kind in _KINDS),
-        start=moment(request.start_time),
-        end=moment(request.end_time),
+        start=moment(request.start_time, "start_time"),
+        end=moment(request.end_time, "end_time"),
     )
 
 
@@ -111,7 +106,7 @@ def sample_of(sample: pb.UsageSample, place: int, check: Check, now: datetime) -
     return Sample(
         sample_id=sample.sample_id,
         instance_id=sample.instance_id,
-        time=moment(sample.time) or now,
+        time=moment(sample.time, f"{path}.time") or now,
         is_failure=sample.is_failure,
         is_unavailable=sample.is_unavailable,
         api_calls=sample.api_calls,
@@ -163,7 +158,6 @@ __all__ = [
     "health_message",
     "log_message",
     "metrics_message",
-    "moment",
     "refuse_too_many",
     "sample_of",
     "timed",

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc.aio
 from isthmus.kit import Clock, Database, Page, PageRequest, current_principal
+from isthmus.kit.times import moment
 from isthmus.kit.validation import validating
 from isthmus.monitoring.v1 import monitoring_pb2 as pb
 from isthmus.monitoring.v1 import monitoring_pb2_grpc
@@ -13,7 +14,6 @@ from isthmus.services.monitoring.servicer.messages import (
     health_message,
     log_message,
     metrics_message,
-    moment,
     refuse_too_many,
     sample_of,
     timed,
@@ -62,7 +62,7 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
         """Lists the counters of instances, newest hour first."""
         asked = timed(PageRequest.parse(request.page_size, request.page_token, keys=("hour", "id")), "hour")
         tenant_id = current_principal().tenant_id
-        span = (moment(request.start_time), moment(request.end_time))
+        span = (moment(request.start_time, "start_time"), moment(request.end_time, "end_time"))
         async with self._db.tenant(tenant_id) as conn:
             found = await Usage(conn, tenant_id).page(request.instance_id, *span, asked)
         page = Page.of(found, asked, lambda item: {"hour": item.start.isoformat(), "id": item.instance_id})

@@ -1,10 +1,9 @@
 """Translates between the contract's messages and the domain's values."""
 
-from datetime import datetime
 from typing import cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.connector.v1 import connector_pb2 as connector_pb
+from isthmus.kit.times import stamp
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain import schemas
@@ -29,15 +28,6 @@ WRITE_MODES = (
 )
 
 
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Translate a moment; None stays unset."""
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
 def record(stored: StoredRecord) -> pb.HubRecord:
     """Translate one form of a record."""
     return pb.HubRecord(
@@ -50,8 +40,8 @@ def record(stored: StoredRecord) -> pb.HubRecord:
         flow_id=stored.flow_id,
         execution_id=stored.execution_id,
         origin=stored.origin,
-        create_time=timestamp(stored.create_time),
-        update_time=timestamp(stored.update_time),
+        create_time=stamp(stored.create_time),
+        update_time=stamp(stored.update_time),
     )
 
 
@@ -184,8 +174,8 @@ def quarantined_record(kept: Quarantined) -> pb.QuarantinedRecord:
         mapping_id=kept.mapping_id,
         mapping_version=kept.mapping_version,
         attempts=kept.attempts,
-        create_time=timestamp(kept.create_time),
-        update_time=timestamp(kept.update_time),
+        create_time=stamp(kept.create_time),
+        update_time=stamp(kept.update_time),
         decided_by=kept.decided_by,
     )
 
@@ -205,6 +195,5 @@ __all__ = [
     "screened",
     "statuses",
     "stream_spec",
-    "timestamp",
     "writer",
 ]

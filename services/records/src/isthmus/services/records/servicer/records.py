@@ -1,6 +1,7 @@
 """Speaks `RecordsService`."""
 
 from isthmus.kit import Database, PageRequest, current_principal, once
+from isthmus.kit.times import stamp
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.records.v1 import records_pb2_grpc as pb_grpc
 from isthmus.services.records.domain import quarantine
@@ -65,7 +66,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
             pb.HubStream(
                 stream=stream.name,
                 records=stream.records,
-                update_time=messages.timestamp(stream.update_time),
+                update_time=stamp(stream.update_time),
             )
             for stream in page.items
         ]

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from isthmus.kit import Page, PageRequest, current_principal
+from isthmus.kit.times import stamp
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.resilience.faults import RetryLater
@@ -44,7 +45,7 @@ class HostRpcs:
             )
             await work.hosts.forget_silent(now - _FORGET_AFTER)
         expire_time = now + (now - self._desk.hosts.alive_since())
-        return pb.RegisterHostResponse(expire_time=convert.stamp(expire_time))
+        return pb.RegisterHostResponse(expire_time=stamp(expire_time))
 
     async def DeregisterHost(
         self, request: pb.DeregisterHostRequest, context: Any

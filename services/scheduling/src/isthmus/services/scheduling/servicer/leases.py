@@ -1,13 +1,13 @@
 """RPCs of executions, for hosts."""
 
 from isthmus.kit import current_principal
+from isthmus.kit.times import stamp
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.engine.leases import Renewed, with_mapping_version
 from isthmus.services.scheduling.servicer.checks import check_lease_request, check_progress
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store.leases import Progress
 from isthmus.services.scheduling.translate import (
-    moment,
     read_checkpoint,
     read_counts,
     read_failure,
@@ -34,7 +34,7 @@ class LeaseRpcs(Rpcs):
             flow=flow,
             attempt=execution.attempts,
             fencing_token=execution.fencing_token,
-            lease_expire_time=moment(acquired.expires),
+            lease_expire_time=stamp(acquired.expires),
             checkpoints=map(write_checkpoint, acquired.checkpoints),
             quarantine_ids=execution.quarantine_ids,
         )
@@ -51,7 +51,7 @@ class LeaseRpcs(Rpcs):
         )
         renewed = await self._renew(progress)
         return pb.RenewLeaseResponse(
-            lease_expire_time=moment(renewed.expires), is_cancel_requested=renewed.stop
+            lease_expire_time=stamp(renewed.expires), is_cancel_requested=renewed.stop
         )
 
     async def CommitCheckpoint(
@@ -61,7 +61,7 @@ class LeaseRpcs(Rpcs):
         check_progress(request)
         renewed = await self._renew(_progress(request))
         return pb.CommitCheckpointResponse(
-            lease_expire_time=moment(renewed.expires), is_cancel_requested=renewed.stop
+            lease_expire_time=stamp(renewed.expires), is_cancel_requested=renewed.stop
         )
 
     async def _renew(self, progress: Progress) -> Renewed:
