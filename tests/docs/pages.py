@@ -25,7 +25,8 @@ _CLI = """
 # Commands
 
 Every command takes `--help`, and `--output table|json|yaml` (`-o`). Tables are for people and fit the
-terminal; JSON and YAML hold every field under the names of the contract. Lists take `--limit`; 0 means all.
+terminal. JSON holds every field under its name in the contract, zeros and empty ones too, and 64-bit
+numbers as text, as protobuf's JSON has it; YAML leaves out what is empty. Lists take `--limit`; 0 means all.
 Answers go to standard output; progress, notes and errors go to standard error. An error is one sentence
 with what to do, and a stable reason in brackets: [errors.md](errors.md) lists those of services.
 

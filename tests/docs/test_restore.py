@@ -70,5 +70,5 @@ def test_a_home_restored_elsewhere_goes_on(own_mesh, shelf):
         restored.run("down")
 
     assert records == {"records": 2}
-    assert int(again["counts"].get("created", 0)) == 0
+    assert int(again["counts"]["created"]) == 0
     assert [item["name"] for item in credentials] == ["kept"]

@@ -2,7 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from isthmus.client.cli.output import Format, as_dict
 from isthmus.client.cli.table import lines
+from isthmus.scheduling.v1 import scheduling_pb2
 
 ID = "exe_01m8140ekbmhc98q95yhkfef01"
 
@@ -54,6 +56,22 @@ def test_foreign_text_does_not_steer_the_terminal():
     laid = lines(("DATA",), [("red\x1b[31m\nnext\u202eline",)], width=None)
 
     assert laid == ["DATA", "red\ufffd[31m next\ufffdline"]
+
+
+def test_json_has_every_field_and_yaml_only_what_is_there():
+    """
+    A program finds a count of zero as zero.
+    """
+    execution = scheduling_pb2.Execution(flow_name="f", counts={"read": 2})
+
+    whole, short = as_dict(execution), as_dict(execution, Format.YAML)
+
+    assert (whole["counts"]["read"], whole["counts"]["created"], whole["status"]) == (
+        "2",
+        "0",
+        "STATUS_UNSPECIFIED",
+    )
+    assert short == {"flow_name": "f", "counts": {"read": "2"}}
 
 
 @given(

@@ -103,4 +103,4 @@ def _filter(types: list[str] | None, subject: str, since: float) -> events_pb2.E
 def _line(event: events_pb2.Event, output: Format) -> str:
     if output is Format.TABLE:
         return f"{when(event.time)}  {event.type}  {event.subject}"
-    return json.dumps(as_dict(event), ensure_ascii=False)
+    return json.dumps(as_dict(event, output), ensure_ascii=False)

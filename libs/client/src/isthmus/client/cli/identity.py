@@ -57,7 +57,7 @@ def create_tenant(
     """
     request = identity_pb2.CreateTenantRequest(name=name, request_id=str(uuid.uuid4()))
     answer = mesh_of(ctx).identity.CreateTenant(request)
-    emit({**as_dict(answer.tenant), "api_key": answer.api_key}, output)
+    emit({**as_dict(answer.tenant, output), "api_key": answer.api_key}, output)
     note("Keep the key: it is not shown again.")
 
 
@@ -141,7 +141,7 @@ def create_key(
         service_account_id=account_id(mesh, account), name=name, request_id=str(uuid.uuid4())
     )
     answer = mesh.identity.CreateApiKey(request)
-    emit({**as_dict(answer.key), "api_key": answer.api_key}, output)
+    emit({**as_dict(answer.key, output), "api_key": answer.api_key}, output)
     note("Keep the key: it is not shown again.")
 
 

@@ -180,7 +180,7 @@ def check(ctx: typer.Context, instance: Instance, output: Output = Format.TABLE)
         if output is Format.TABLE:
             _show_step(answer.step)
     if output is not Format.TABLE:
-        emit([as_dict(step) for step in steps], output)
+        emit([as_dict(step, output) for step in steps], output)
     if any(step.result == connector_pb2.CheckStep.RESULT_FAILED for step in steps):
         raise typer.Exit(ExitCode.FAILED)
 
@@ -211,7 +211,7 @@ def _modes(enum: object, values: object, prefix: str) -> str:
 
 def _show_steps(steps: list[connector_pb2.CheckStep], output: Format) -> None:
     if output is not Format.TABLE:
-        emit([as_dict(step) for step in steps], output)
+        emit([as_dict(step, output) for step in steps], output)
         return
     for step in steps:
         _show_step(step)

@@ -55,7 +55,7 @@ def show(items: Iterable[Message], columns: Sequence[Column], output: Format, *,
     """Shows many things; `empty` is what a person reads when there are none."""
     found = list(items)
     if output is not Format.TABLE:
-        emit([as_dict(item) for item in found], output)
+        emit([as_dict(item, output) for item in found], output)
         return
     if not found:
         note(empty)
@@ -86,7 +86,7 @@ def show_table(
 
 def show_one(item: Message, output: Format) -> None:
     """Shows one thing with all its fields."""
-    emit(as_dict(item), Format.YAML if output is Format.TABLE else output)
+    emit(as_dict(item, output), Format.YAML if output is Format.TABLE else output)
 
 
 def emit(value: Any, output: Format) -> None:
@@ -97,9 +97,17 @@ def emit(value: Any, output: Format) -> None:
         sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
 
-def as_dict(item: Message) -> dict[str, Any]:
-    """Gives a message as a plain dict, with fields that hold JSON text unfolded."""
-    found = MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=False)
+def as_dict(item: Message, output: Format = Format.JSON) -> dict[str, Any]:
+    """Gives a message as a plain dict, with fields that hold JSON text unfolded.
+
+    JSON is for programs and has zeros and empty fields too, so that they are always found; the other
+    forms are for people and leave them out.
+    """
+    found = MessageToDict(
+        item,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=output is Format.JSON,
+    )
     for name in _JSON_FIELDS & found.keys():
         try:
             found[name] = json.loads(found[name])

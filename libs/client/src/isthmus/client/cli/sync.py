@@ -99,10 +99,10 @@ def show_execution(ctx: typer.Context, execution: Execution, output: Output = Fo
     """
     mesh = mesh_of(ctx)
     request = scheduling_pb2.GetExecutionRequest(execution_id=execution)
-    shown = as_dict(mesh.scheduling.GetExecution(request).execution)
+    shown = as_dict(mesh.scheduling.GetExecution(request).execution, output)
     attempts = scheduling_pb2.ListAttemptsRequest(execution_id=execution)
     shown["attempt_list"] = [
-        as_dict(item) for item in pages(mesh.scheduling.ListAttempts, attempts, "attempts")
+        as_dict(item, output) for item in pages(mesh.scheduling.ListAttempts, attempts, "attempts")
     ]
     emit(shown, output)
 
@@ -114,7 +114,7 @@ def cancel(ctx: typer.Context, execution: Execution, output: Output = Format.YAM
     Example: `isthmus executions cancel exe_01j9`
     """
     request = scheduling_pb2.CancelExecutionRequest(execution_id=execution)
-    emit(as_dict(mesh_of(ctx).scheduling.CancelExecution(request).execution), output)
+    emit(as_dict(mesh_of(ctx).scheduling.CancelExecution(request).execution, output), output)
 
 
 def _status(name: str) -> scheduling_pb2.Execution.Status.ValueType:
@@ -132,7 +132,7 @@ def _show_ended(execution: scheduling_pb2.Execution, output: Format) -> None:
     if output is Format.TABLE:
         show([execution], _COLUMNS, output, empty="")
     else:
-        emit(as_dict(execution), output)
+        emit(as_dict(execution, output), output)
     ended_badly = {scheduling_pb2.Execution.STATUS_FAILED, scheduling_pb2.Execution.STATUS_CANCELLED}
     if execution.status in ended_badly:
         raise typer.Exit(ExitCode.FAILED)
