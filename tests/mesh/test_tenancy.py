@@ -1,60 +1,19 @@
 """Two tenants cannot see one another's anything; tried over every RPC that the descriptors know.
 
-An RPC that is added later is tried, too. It fails here until `TEXTS` make a request that its service
+An RPC that is added later is tried, too. It fails here until `GOOD_TEXTS` make a request that its service
 accepts, and until the owner has whatever its ids name.
 """
 
 import asyncio
-import json
 import re
 import secrets
 
 import pytest
 from grpc import StatusCode
-from isthmus.testing.contract import Callers, Filler, id_fields
+from isthmus.testing.contract import GOOD_TEXTS, Callers, Filler, id_fields
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
-STREAMS = [{"name": "items", "path": "/x", "records_path": "items", "key": ["id"]}]
-TEXTS = {
-    "action_config": '{"message": "tried"}',
-    "address": "127.0.0.1:9",
-    "auth_type": "4",
-    "bearer_token": "tried",
-    "binding.instance_id": "hub",
-    "configuration": json.dumps({"base_url": "http://127.0.0.1:9", "streams": STREAMS}),
-    "Binding.configuration": "",
-    "connector_version": "1.0.0",
-    "ConnectorSpec.version": "1.0.0",
-    "contract_version": "1",
-    "contract_version_min": "1",
-    "capabilities": "1",
-    "data": "{}",
-    "destination.instance_id": "hub",
-    "event_type": "isthmus.scheduling.sync.failed.v1",
-    "GetConnectorRequest.version": "",
-    "fencing_token": "1",
-    "field_mappings": '[{"target": "id", "source": "id"}]',
-    "from_revision": "1",
-    "from_version": "1",
-    "interval_minutes": "60",
-    "keys": "k",
-    "message": "tried",
-    "PublishEventRequest.type": "custom.tried.v1",
-    "reason": "TRIED",
-    "record": "{}",
-    "records": "{}",
-    "revision": "1",
-    "roles": "auditor",
-    "samples": "{}",
-    "sequence": "1",
-    "source.stream": "items",
-    "system_type": "api",
-    "to_revision": "2",
-    "to_version": "2",
-    "version": "1",
-}
-"""What makes requests good enough to be looked at."""
 NAMELESS = {"correlation_id", "generation_id", "sample_id", "user_id"}
 """Fields that look like ids and name nothing that anybody owns."""
 NEEDS_NO_PERMISSION = {"public", "authenticated"}
@@ -72,7 +31,7 @@ MASKS = {
 def filler(values):
     """Makes requests that name what belongs to somebody and whatever else they need, with new names."""
     fresh = f"fresh{secrets.token_hex(6)}"
-    return Filler({**TEXTS, "name": fresh, "sample_id": fresh, "destination.stream": fresh, **values})
+    return Filler({**GOOD_TEXTS, "name": fresh, "sample_id": fresh, "destination.stream": fresh, **values})
 
 
 def nobodys(owner):

@@ -257,3 +257,18 @@ def test_a_page_is_cut_to_what_fits_one_answer(sizes, asked, shown):
     messages = [pb.Tenant(name="x" * size) for size in sizes]
 
     assert fitting(messages, asked) == messages[:shown]
+
+
+@pytest.mark.parametrize(
+    "forged", [{"id": 7}, {"id": None}, {"id": True}, {"version": "7"}, {"version": 7.0}]
+)
+def test_a_page_token_with_a_value_of_another_type_is_refused(forged):
+    """
+    What the database would compare a text column with has to be a text.
+    """
+    keys = ["id"] if "id" in forged else {"version": int}
+
+    with pytest.raises(FixRequest) as refused:
+        PageRequest.parse(0, encode_token(forged), keys=keys)
+
+    assert refused.value.reason == "PAGE_TOKEN_INVALID"

@@ -57,7 +57,7 @@ class ConnectorServicer(ConnectorServiceServicer):
 
     async def Discover(self, request: connector.DiscoverRequest, context: Any) -> connector.DiscoverResponse:
         """List the streams."""
-        page = PageRequest.parse(request.page_size, request.page_token, default=100)
+        page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
         async with self._connected(request.binding) as connection:
             streams = await connection.streams()
         shown, token = _page(streams, page, lambda stream: stream.stream)
@@ -67,7 +67,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         self, request: connector.ListPartitionsRequest, context: Any
     ) -> connector.ListPartitionsResponse:
         """List the parts of a stream."""
-        page = PageRequest.parse(request.page_size, request.page_token, default=100)
+        page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
         async with self._connected(request.binding) as connection:
             partitions = sorted(await connection.partitions(request.stream))
         shown, token = _page(partitions, page, lambda partition: partition)

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -68,7 +68,12 @@ class PageRequest:
 
     @classmethod
     def parse(
-        cls, page_size: int, page_token: str, *, default: int = 50, keys: Sequence[str] | None = None
+        cls,
+        page_size: int,
+        page_token: str,
+        *,
+        default: int = 50,
+        keys: Mapping[str, type] | Sequence[str] | None = None,
     ) -> Self:
         """Read the two paging fields of a request.
 
@@ -76,7 +81,8 @@ class PageRequest:
             page_size: Rows wanted; 0 means `default`, more than 1000 means 1000.
             page_token: `next_page_token` of the page before, or empty.
             default: Page size when the caller does not care.
-            keys: When given, the members a token of this list has; a token of another list is refused.
+            keys: When given, the members a token of this list has, texts unless their types are given;
+                a token of another list is refused.
 
         Raises:
             FixRequest: `FIELD_INVALID` or `PAGE_TOKEN_INVALID`.
@@ -84,8 +90,10 @@ class PageRequest:
         if page_size < 0:
             raise FixRequest("FIELD_INVALID", "Use a page size of 0 to 1000.", path="page_size")
         after = _decode_token(page_token) if page_token else None
-        if after is not None and keys is not None and set(after) != set(keys):
-            raise _invalid()
+        if after is not None and keys is not None:
+            types = keys if isinstance(keys, Mapping) else dict.fromkeys(keys, str)
+            if {name: type(value) for name, value in after.items()} != types:
+                raise _invalid()
         return cls(size=min(page_size or default, _LARGEST_PAGE), after=after)
 
 

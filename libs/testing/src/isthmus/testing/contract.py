@@ -4,6 +4,7 @@ What is tried over `all_rpcs()` is tried over RPCs that do not exist yet, too.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -21,11 +22,52 @@ from isthmus.kit.channel import CHANNEL_OPTIONS
 from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.type.v1 import permission_pb2
 
-__all__ = ["Callers", "Filler", "Outcome", "Rpc", "all_rpcs", "id_fields", "texts_of"]
+__all__ = ["GOOD_TEXTS", "Callers", "Filler", "Outcome", "Rpc", "all_rpcs", "id_fields", "texts_of"]
 
 Metadata = Sequence[tuple[str, str]]
 
+_STREAMS = [{"name": "items", "path": "/x", "records_path": "items", "key": ["id"]}]
+GOOD_TEXTS = {
+    "action_config": '{"message": "tried"}',
+    "address": "127.0.0.1:9",
+    "auth_type": "4",
+    "bearer_token": "tried",
+    "binding.instance_id": "hub",
+    "configuration": json.dumps({"base_url": "http://127.0.0.1:9", "streams": _STREAMS}),
+    "Binding.configuration": "",
+    "connector_version": "1.0.0",
+    "ConnectorSpec.version": "1.0.0",
+    "contract_version": "1",
+    "contract_version_min": "1",
+    "capabilities": "1",
+    "data": "{}",
+    "destination.instance_id": "hub",
+    "event_type": "isthmus.scheduling.sync.failed.v1",
+    "GetConnectorRequest.version": "",
+    "fencing_token": "1",
+    "field_mappings": '[{"target": "id", "source": "id"}]',
+    "from_revision": "1",
+    "from_version": "1",
+    "interval_minutes": "60",
+    "keys": "k",
+    "message": "tried",
+    "PublishEventRequest.type": "custom.tried.v1",
+    "reason": "TRIED",
+    "record": "{}",
+    "records": "{}",
+    "revision": "1",
+    "roles": "auditor",
+    "samples": "{}",
+    "sequence": "1",
+    "source.stream": "items",
+    "system_type": "api",
+    "to_revision": "2",
+    "to_version": "2",
+    "version": "1",
+}
+"""Values by field name that make requests good enough for a service to look at."""
 _LONG_ENOUGH = 1.0
+_ATTEMPTS = 5
 _FORGOTTEN = "Internal error from Core"
 """What gRPC says when a stream was refused while it was written to; the reason is lost."""
 _ID_FIELD = re.compile(r".*_ids?|tenant|key|stream|subject")
@@ -208,9 +250,10 @@ class Callers:
         self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata = (), *, seconds: float = 10.0
     ) -> Outcome:
         """Call an RPC and gather all that it answers; a stream without end counts as OK after a second."""
-        outcome = await self._once(rpc, requests, metadata, seconds)
-        while outcome.message == _FORGOTTEN:
+        for _ in range(_ATTEMPTS):
             outcome = await self._once(rpc, requests, metadata, seconds)
+            if outcome.message != _FORGOTTEN:
+                break
         return outcome
 
     async def _once(

@@ -231,9 +231,8 @@ def _checked_type(check: Check, method: int) -> AuthType | None:
     auth_type = type_of(method)
     if auth_type is None:
         known = ", ".join(AuthType)
-        name = (
-            connector_pb2.AuthMethod.Name(connector_pb2.AuthMethod.ValueType(method)) if method else "nothing"
-        )
+        value = connector_pb2.AuthMethod.DESCRIPTOR.values_by_number.get(method)
+        name = value.name if method and value else str(method) if method else "nothing"
         check.add("auth_type", "NOT_OFFERED", f"Choose one of {known}; {name} is not kept here.")
     return auth_type
 

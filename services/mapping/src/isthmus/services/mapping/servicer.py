@@ -126,7 +126,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         self, request: pb.ListMappingVersionsRequest, context: Any
     ) -> pb.ListMappingVersionsResponse:
         """List the versions of a mapping."""
-        page = PageRequest.parse(request.page_size, request.page_token, keys=("version",))
+        page = PageRequest.parse(request.page_size, request.page_token, keys={"version": int})
         if page.after is not None and not isinstance(page.after["version"], int):
             message = "The page token was not issued by this list; start again without one."
             raise FixRequest("PAGE_TOKEN_INVALID", message, path="page_token")

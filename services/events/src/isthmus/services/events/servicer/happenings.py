@@ -59,7 +59,7 @@ class EventRpcs(Rpcs):
 
     async def ListEvents(self, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
         """List events, newest first."""
-        page = PageRequest.parse(request.page_size, request.page_token, keys=["event"])
+        page = PageRequest.parse(request.page_size, request.page_token, keys={"event": int})
         before = _number(page.after["event"]) if page.after else None
         wanted = read_filter(_checked_filter(request.filter))
         tenant_id = current_principal().tenant_id

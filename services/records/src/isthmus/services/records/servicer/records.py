@@ -52,7 +52,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         self, request: pb.ListRecordVersionsRequest, context: object
     ) -> pb.ListRecordVersionsResponse:
         """List the forms of a record, newest first."""
-        asked = PageRequest.parse(request.page_size, request.page_token, keys=("version",))
+        asked = PageRequest.parse(request.page_size, request.page_token, keys={"version": int})
         tenant = current_principal().tenant_id
         page = await self._queries.versions(tenant, request.stream, request.key, asked)
         forms = [messages.record(stored) for stored in page.items]
@@ -86,7 +86,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         self, request: pb.ListQuarantineRequest, context: object
     ) -> pb.ListQuarantineResponse:
         """List quarantined records, oldest first."""
-        asked = PageRequest.parse(request.page_size, request.page_token, keys=("position",))
+        asked = PageRequest.parse(request.page_size, request.page_token, keys={"position": int})
         statuses = messages.statuses(list(request.statuses))
         tenant = current_principal().tenant_id
         page = await self._waiting.list(tenant, request.flow_id, statuses, request.reason, asked)

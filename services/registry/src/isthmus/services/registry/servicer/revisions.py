@@ -38,7 +38,7 @@ class RevisionRpcs:
         self, request: pb.ListConfigurationRevisionsRequest, context: Any
     ) -> pb.ListConfigurationRevisionsResponse:
         """List the revisions of an instance's configuration."""
-        page = PageRequest.parse(request.page_size, request.page_token, keys=("revision",))
+        page = PageRequest.parse(request.page_size, request.page_token, keys={"revision": int})
         async with self._desk.store.of(current_principal().tenant_id) as work:
             await work.instances.get(request.instance_id)
             found = await work.instances.revisions(request.instance_id, page)

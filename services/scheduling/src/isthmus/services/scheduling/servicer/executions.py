@@ -121,7 +121,7 @@ class ExecutionRpcs(Rpcs):
     async def ListAttempts(self, request: pb.ListAttemptsRequest, _: Context) -> pb.ListAttemptsResponse:
         """List the attempts at an execution, first to last."""
         check_id("execution_id", request.execution_id)
-        page = PageRequest.parse(request.page_size, request.page_token, keys=["attempt"])
+        page = PageRequest.parse(request.page_size, request.page_token, keys={"attempt": int})
         after = _number(page.after["attempt"]) if page.after else 0
         tenant_id = current_principal().tenant_id
         await self._read(tenant_id, request.execution_id)
