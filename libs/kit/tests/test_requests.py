@@ -268,7 +268,7 @@ def test_a_page_token_with_a_value_of_another_type_is_refused(forged):
     """
     keys = ["id"] if "id" in forged else {"version": int}
 
-    with pytest.raises(FixRequest) as refused:
+    with pytest.raises(faults.FixRequest) as refused:
         PageRequest.parse(0, encode_token(forged), keys=keys)
 
     assert refused.value.reason == "PAGE_TOKEN_INVALID"
