@@ -23,6 +23,7 @@ from isthmus.local.bytecode import is_compiled
 from isthmus.local.child import errand
 from isthmus.local.control import ControlSocket
 from isthmus.local.home import Home
+from isthmus.local.idle_code import give_back_idle_code
 from isthmus.local.leftovers import clear_away, remember
 from isthmus.local.logs import empty, rotate
 from isthmus.local.names import HUB
@@ -115,6 +116,7 @@ class Launcher:
         self._publish(environment)
         self._options.save(self._home)
         self._remember()
+        give_back_idle_code()
         seconds = round(time.monotonic() - began, 2)
         say(f"ready after {seconds} s")
         self._report({"ready": seconds, "api_key": new_key})
