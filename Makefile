@@ -46,11 +46,17 @@ WORKERS ?= 2
 test: setup ## Run every test on real back ends
 	@$(RUN)/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
+RECORDS ?= 200000
+RUNS ?= 3
+.PHONY: bench
+bench: setup ## Compare with others doing the same job; ONLY=, RECORDS= and RUNS= choose
+	@PYTHONPATH=tests/bench $(RUN)/python -m comparison --records $(RECORDS) --runs $(RUNS) --only "$(ONLY)"
+
 .PHONY: check
 check: setup ## Format, lint, types, import rules, contract
 	@$(RUN)/ruff format --check .
 	@$(RUN)/ruff check .
-	@$(RUN)/mypy $(SOURCES)
+	@$(RUN)/mypy $(SOURCES) tests/bench/comparison tests/bench/peers
 	@$(RUN)/lint-imports --no-logo
 	@$(RUN)/buf lint
 	@$(RUN)/buf format --diff --exit-code
