@@ -17,6 +17,7 @@ from isthmus.sdk.failures import (
     TransientFailure,
     Violation,
 )
+from isthmus.sdk.guard import Guard, Verdict
 from isthmus.sdk.model import (
     AuthMethod,
     BatchId,
@@ -52,6 +53,7 @@ __all__ = [
     "Fatal",
     "Fenced",
     "Guarantee",
+    "Guard",
     "NotFound",
     "Operation",
     "Page",
@@ -66,6 +68,7 @@ __all__ = [
     "StepResult",
     "Stream",
     "TransientFailure",
+    "Verdict",
     "Violation",
     "WriteMode",
     "action",

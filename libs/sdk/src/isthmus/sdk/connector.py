@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from isthmus.sdk.classify import classify
 from isthmus.sdk.context import Context, current_context
 from isthmus.sdk.failures import Failure
+from isthmus.sdk.guard import Guard, Verdict
 from isthmus.sdk.model import (
     AuthMethod,
     CheckStep,
@@ -204,6 +205,23 @@ class Connector(Generic[S]):
 
     def open(self) -> None:
         """Makes clients and other tools; called once, before anything else."""
+
+    def guard(
+        self,
+        system: str,
+        *,
+        rate: str = "",
+        judge: Callable[[Any], Verdict | None] | None = None,
+    ) -> Guard:
+        """Makes what keeps calls that do not go through an `Api` to the instance's limits.
+
+        Args:
+            system: Which one, as people know it, for example `db.example:5432`.
+            rate: Most calls, for example `10/s`; an instance may have one of its own.
+            judge: Says whether to try again after an outcome, or after an exception as it was raised;
+                where it gives None, the class of the failure that `handle_error` makes decides.
+        """
+        return Guard(self.context, system, rate=rate, told=self.handle_error, judge=judge)
 
     async def check(self) -> None:
         """Proves that the settings work; raise a typed failure when they do not."""

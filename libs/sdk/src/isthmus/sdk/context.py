@@ -1,5 +1,6 @@
 """What a session lends to everything that a connector makes while it is open."""
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -76,7 +77,11 @@ class Place:
 
 @dataclass
 class Context:
-    """Limits, counts and guards of one session; `Api` finds the present one by itself."""
+    """Limits, counts and guards of one session; `Api` finds the present one by itself.
+
+    Attributes:
+        patience: The most seconds that one call waits in all before repetitions.
+    """
 
     limits: Limits = field(default_factory=Limits)
     egress: Egress = field(default_factory=OpenEgress)
@@ -87,6 +92,7 @@ class Context:
     tenant_id: str = ""
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     shared: Guards | None = None
+    patience: float = math.inf
     _stats: Stats = field(default_factory=Stats)
 
     @property

@@ -1,5 +1,9 @@
 """What keeps a connection from asking too much of a system, shared by all sessions of one instance."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
 from isthmus.resilience import Bulkhead, CircuitBreaker, TokenBucket, parse_rate
 from isthmus.sdk.limits import Limits
 
@@ -15,10 +19,20 @@ class Guards:
 
     Args:
         limits: The numbers.
+        clock: Seconds that only grow.
+        sleep: Waits for a turn, or before a repetition.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.limits = limits or Limits()
+        self.clock = clock
+        self.sleep = sleep
         self.bulkhead = Bulkhead(self.limits.concurrent, _MOST_WAITING, name="this connection")
         self._breakers: dict[str, CircuitBreaker] = {}
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
@@ -28,7 +42,7 @@ class Guards:
         if system not in self._breakers:
             numbers = self.limits.breaker
             self._breakers[system] = CircuitBreaker(
-                numbers.failures, numbers.open_seconds, numbers.successes, name=system
+                numbers.failures, numbers.open_seconds, numbers.successes, name=system, clock=self.clock
             )
         return self._breakers[system]
 
@@ -48,5 +62,6 @@ class Guards:
             return None
         if key not in self._buckets:
             turns = parse_rate(key[1])
-            self._buckets[key] = TokenBucket(turns, burst=min(max(turns, 1.0), _LARGEST_BURST))
+            burst = min(max(turns, 1.0), _LARGEST_BURST)
+            self._buckets[key] = TokenBucket(turns, burst, clock=self.clock)
         return self._buckets[key]

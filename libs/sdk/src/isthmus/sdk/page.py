@@ -1,7 +1,7 @@
 """What connectors give and take: pages, batches and events."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -136,6 +136,21 @@ class Batch(Generic[T]):
         """Like `reject`, for the record at a place in `records`."""
         index = self.indexes[place] if self.indexes else place
         self.rejected.append(Rejected(index, reason, message.strip()[:2000] or reason, path))
+
+    @property
+    def told(self) -> int:
+        """How many records have an outcome so far."""
+        return self.created + self.updated + self.unchanged + self.deleted + len(self.rejected)
+
+    def trial(self) -> "Batch[T]":
+        """The same records for one try of several; `settle` takes its outcome over."""
+        return replace(self, rejected=list(self.rejected))
+
+    def settle(self, trial: "Batch[T]") -> None:
+        """Takes over what became of a trial."""
+        self.rejected, self.repeated = trial.rejected, trial.repeated
+        self.created, self.updated = trial.created, trial.updated
+        self.unchanged, self.deleted = trial.unchanged, trial.deleted
 
     def place_of(self, record: T) -> int:
         """Where in `records` this very object stands."""

@@ -1,23 +1,22 @@
 """The HTTP client that connectors use."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 import msgspec
-from isthmus.resilience import Backoff, LimitReached, RetryLater, TokenBucket
 from isthmus.sdk.answers import REFUSALS, REPEATABLE, failure_of
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.exchange import Exchange, NotSent
 from isthmus.sdk.api.paging import Paging, paging_of, walk
 from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.context import WORK, current_context
-from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, RateLimited, TransientFailure
-from isthmus.sdk.guards import Guards
+from isthmus.sdk.failures import ConfigurationFailure, DataFailure
+from isthmus.sdk.guard import Guard, Verdict, verdict_of
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
 from isthmus.sdk.waiting import asked_to_wait
@@ -65,13 +64,8 @@ class Api:
         given = own or Auth.of(self.context.credential)
         self.context.secrets.update({reveal(bearer), reveal(basic[1]) if basic else ""} - {""})
         self._exchange = Exchange(self.context, self._base, given, verify)
-        guards, system = self.context.guards, self._base.netloc.decode()
-        self._bucket = _bucket(guards, system, rate)
-        self._breaker = guards.breaker(system)
-        self._bulkhead = guards.bulkhead
-        retry = self.context.limits.retry
-        self._policy = retry.policy()
-        self._asked = Backoff(retry.first_wait, retry.longest_wait)
+        # Requests are counted where they are sent, each step of a redirect included.
+        self._guard = Guard(self.context, self._base.netloc.decode(), rate=rate, counts=False)
         self.context.closers.append(self.close)
 
     async def close(self) -> None:
@@ -214,30 +208,13 @@ class Api:
     async def _repeated(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, *, safe: bool
     ) -> Reply:
-        retry = self.context.limits.retry
-        clock = asyncio.get_running_loop().time
-        left = retry.total
-        for attempt in range(1, retry.attempts + 1):
-            # Waiting for a turn is the connection's own restraint, so it takes nothing from the time.
-            if self._bucket is not None:
-                await asyncio.sleep(self._bucket.take())
-            started = clock()
-            outcome = await self._tried(method, url, headers, content, left)
-            left -= clock() - started
-            asked = _asked(outcome)
-            if not _repeatable(outcome, safe=safe) or attempt == retry.attempts:
-                break
-            wait = self._asked.wait(attempt, asked) if asked else self._policy.wait(attempt)
-            if wait >= left or wait > retry.longest_wait + 1:
-                break
-            self.context.stats.retries += 1
-            if asked and self._bucket is not None:
-                self._bucket.pause(asked)
-            await asyncio.sleep(wait)
-            left -= wait
-        if isinstance(outcome, Failure):
-            raise outcome
-        return outcome
+        async def once() -> Reply:
+            reply = await self._exchange.send(method, url, headers, content)
+            self.context.stats.throttled += reply.raw_status == 429
+            return reply
+
+        what = f"{method} {safe_url(url, self.context.secrets)}"
+        return await self._guard.run(once, what=what, judge=_judged if safe else _judged_once)
 
     async def _renewed(self) -> bool:
         """Takes a fresh credential, once for each request that was refused; False where there is none."""
@@ -249,39 +226,6 @@ class Api:
         self.context.credential = credential
         self._exchange.auth = Auth.of(credential)
         return changed
-
-    async def _tried(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, left: float
-    ) -> "Reply | Failure":
-        """One attempt; transient failures come back as values, because they may be repeated."""
-        async with self._admitted():
-            try:
-                reply = await self._exchange.send(method, url, headers, content, left)
-            except TransientFailure as failure:
-                self._breaker.failed()
-                return failure
-            except BaseException:
-                self._breaker.forgotten()
-                raise
-        if reply.raw_status == 429:
-            self.context.stats.throttled += 1
-        if reply.raw_status >= 500:
-            self._breaker.failed()
-        else:
-            self._breaker.succeeded()
-        return reply
-
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncGenerator[None, None]:
-        """A place among the requests under way, and the breaker's leave; the outcome is told to it."""
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(self._bulkhead)
-                self._breaker.before()
-            except (LimitReached, RetryLater) as refusal:
-                text, after = refusal.message, refusal.retry_after
-                raise TransientFailure(refusal.reason, text, retry_after=after) from None
-            yield
 
 
 def with_params(url: httpx.URL, params: Mapping[str, Any] | None) -> httpx.URL:
@@ -315,16 +259,19 @@ def _model(value: Any) -> Any:
     raise NotImplementedError(f"a body cannot hold {type(value).__name__}")
 
 
-def _repeatable(outcome: "Reply | Failure", *, safe: bool) -> bool:
-    if isinstance(outcome, Failure):
-        return safe or isinstance(outcome, NotSent)
-    return safe and outcome.raw_status in REPEATABLE
+def _judged(outcome: Any) -> Verdict | None:
+    """What a status says; failures to get one are left to their class."""
+    if not isinstance(outcome, Reply):
+        return None
+    repeat = outcome.raw_status in REPEATABLE
+    asked = asked_to_wait(outcome.headers) if repeat else None
+    return Verdict(repeat, healthy=outcome.raw_status < 500, asked=asked)
 
 
-def _asked(outcome: "Reply | Failure") -> float | None:
-    if isinstance(outcome, Reply):
-        return asked_to_wait(outcome.headers) if outcome.raw_status in REPEATABLE else None
-    return outcome.retry_after if isinstance(outcome, TransientFailure | RateLimited) else None
+def _judged_once(outcome: Any) -> Verdict | None:
+    """The same for what must not happen twice: only what never reached the system is sent again."""
+    verdict = _judged(outcome) or verdict_of(outcome)
+    return replace(verdict, repeat=isinstance(outcome, NotSent))
 
 
 def _auth(bearer: SecretStr | str | None, basic: tuple[str, SecretStr | str] | None) -> Auth | None:
@@ -345,13 +292,6 @@ def _base(base_url: Any) -> httpx.URL:
         message = "The base address holds a user name or password; put them into the credential."
         raise ConfigurationFailure("URL_INVALID", message, path="url")
     return url
-
-
-def _bucket(guards: Guards, system: str, rate: str) -> TokenBucket | None:
-    try:
-        return guards.bucket(system, rate)
-    except ValueError as error:
-        raise ConfigurationFailure("RATE_INVALID", f"The rate is not one: {error}.", path="rate") from None
 
 
 def _silence() -> None:

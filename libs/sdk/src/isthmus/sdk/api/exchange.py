@@ -1,6 +1,5 @@
 """One request and its whole answer, within bounds."""
 
-import asyncio
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -52,9 +51,8 @@ class Exchange:
         url: httpx.URL,
         headers: Mapping[str, str],
         content: bytes | None,
-        left: float,
     ) -> Reply:
-        """Sends once, in the time that is left; redirects of GET and HEAD are followed on the same host.
+        """Sends once; redirects of GET and HEAD are followed on the same host.
 
         Raises:
             TransientFailure: No answer, or not a whole one.
@@ -62,18 +60,13 @@ class Exchange:
             DataFailure: The answer breaks the limits.
         """
         where = safe_url(url, self._context.secrets)
-        seconds = min(self._context.limits.total_seconds, left)
         try:
-            async with asyncio.timeout(seconds):
-                for _ in range(_MOST_REDIRECTS + 1):
-                    reply = await self._once(method, url, headers, content)
-                    target = reply.headers.get("location", "")
-                    if reply.raw_status not in _REDIRECTS or not target or method not in {"GET", "HEAD"}:
-                        return reply
-                    url = self.same_host(url.join(target))
-        except TimeoutError:
-            text = f"{method} {where} took longer than {seconds:.3g} s; repeat later."
-            raise TransientFailure("SYSTEM_TIMEOUT", text) from None
+            for _ in range(_MOST_REDIRECTS + 1):
+                reply = await self._once(method, url, headers, content)
+                target = reply.headers.get("location", "")
+                if reply.raw_status not in _REDIRECTS or not target or method not in {"GET", "HEAD"}:
+                    return reply
+                url = self.same_host(url.join(target))
         except httpx.HTTPError as error:
             raise self._failure(error, method, where) from None
         except (httpx.InvalidURL, UnicodeError):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STEPS = ("configuration", "reach", "authenticate", "permit", "sample")
 _SAMPLED = 5
+# A person waits for the answer; a system that is away for longer than that is told as it is.
+_PATIENCE = 3.0
 _STEP_OF: tuple[tuple[type[Failure], str], ...] = (
     (ConfigurationFailure, "configuration"),
     (AuthenticationFailure, "authenticate"),
@@ -42,6 +44,7 @@ async def check(session: "Session") -> AsyncIterator[CheckStep]:
     """Tries the session one step after another; after a failed step the rest is skipped."""
     started = time.monotonic()
     told: list[CheckStep] = []
+    patience, session.context.patience = session.context.patience, _PATIENCE
     try:
         async with asyncio.timeout(session.context.limits.check_seconds):
             await session.connect()
@@ -55,6 +58,8 @@ async def check(session: "Session") -> AsyncIterator[CheckStep]:
         failure = await failure_from(session.connector, session.context, error)
         for step in _after(failure, {step.step for step in told}, started):
             yield step
+    finally:
+        session.context.patience = patience
 
 
 async def _default_steps(session: "Session", told: set[str], started: float) -> list[CheckStep]:
