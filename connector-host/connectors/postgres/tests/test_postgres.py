@@ -1,11 +1,8 @@
 """The postgres connector on a real server."""
 
 from contextlib import aclosing
-from urllib.parse import unquote, urlsplit
 
-import psycopg
 import pytest
-from isthmus.connectors.postgres import Postgres
 from isthmus.sdk import (
     AuthenticationFailure,
     AuthMethod,
@@ -16,29 +13,9 @@ from isthmus.sdk import (
     Operation,
     WriteMode,
 )
-from isthmus.sdk.runtime import ReadMode, Session, StepResult
+from isthmus.sdk.runtime import ReadMode, StepResult
 
 TICKETS = {"tables": [{"name": "tickets", "key": ["id"], "create": True}]}
-
-
-@pytest.fixture
-def sql(database):
-    with psycopg.connect(database, autocommit=True) as connection:
-        yield connection.execute
-
-
-@pytest.fixture
-def opened(database):
-    place = urlsplit(database)
-    reach = {"host": place.hostname, "port": place.port, "database": place.path.strip("/")}
-    credential = Credential(
-        method=AuthMethod.BASIC, username=unquote(place.username), password=unquote(place.password or "")
-    )
-
-    def open_(configuration=None, credential=credential):
-        return Session(Postgres, {**reach, **(configuration or {})}, credential)
-
-    return open_
 
 
 async def read(session, stream, **options):

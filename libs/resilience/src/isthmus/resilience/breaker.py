@@ -59,6 +59,13 @@ class CircuitBreaker:
         passed = self._clock() - self._opened_at
         return BreakerState.OPEN if passed < self._open_seconds else BreakerState.HALF_OPEN
 
+    @property
+    def held_for(self) -> float:
+        """Seconds for which it lets nobody through; 0 when it is closed or tries again."""
+        return (
+            0.0 if self._opened_at is None else max(0.0, self._opened_at + self._open_seconds - self._clock())
+        )
+
     def before(self) -> None:
         """Returns when a call may be made; every call has to tell its outcome afterwards.
 
@@ -69,7 +76,7 @@ class CircuitBreaker:
         if state is BreakerState.CLOSED:
             return
         if state is BreakerState.OPEN or self._trying >= self._probes:
-            left = max(0.0, self._open_seconds - (self._clock() - (self._opened_at or 0.0)))
+            left = self.held_for
             message = (
                 f"Calls to {self._name} are held back, because the last ones failed; repeat in {left:.0f} s."
             )

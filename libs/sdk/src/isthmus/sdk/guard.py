@@ -123,7 +123,9 @@ class Guard:
             left -= self._guards.clock() - started
             wait = self._wait(attempt, verdict.asked)
             spent = wait >= left or waited + wait > self._context.patience or attempt >= retry.attempts
-            if not (safe and verdict.repeat) or spent or wait > retry.longest_wait + 1:
+            # What opened the breaker is told rather than that it is open now.
+            held = wait > retry.longest_wait + 1 or self._breaker.held_for > wait
+            if not (safe and verdict.repeat) or spent or held:
                 break
             self._context.stats.retries += 1
             if verdict.asked and self._bucket is not None:

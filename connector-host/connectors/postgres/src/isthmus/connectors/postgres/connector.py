@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any, ClassVar
 
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation, relations
-from isthmus.connectors.postgres.failing import failure_of
+from isthmus.connectors.postgres.failing import failure_of, verdict_of
+from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.reading import pages
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
@@ -21,10 +23,9 @@ from isthmus.sdk import (
     Page,
     ReadMode,
     Stream,
+    TransientFailure,
     WriteMode,
 )
-
-_CONNECT_SECONDS = 10
 
 
 class Postgres(Connector[Settings]):
@@ -42,18 +43,18 @@ class Postgres(Connector[Settings]):
 
     def open(self) -> None:
         """Prepares; connections are made when they are needed."""
-        self._writer: Connection | None = None
+        self._where = f"{self.settings.host}:{self.settings.port}"
+        self._guard = self.guard(self._where, judge=verdict_of)
+        self._writer = Line(self._guard, self._connect)
         self._writing = asyncio.Lock()
 
     async def check(self) -> None:
         """Connects and describes every configured table and query."""
-        async with await self._connect() as connection:
-            await relations(connection, self.settings)
+        await self._relations()
 
     async def streams(self) -> list[Stream]:
         """Lists tables and queries as streams."""
-        async with await self._connect() as connection:
-            return [self._stream(relation) for relation in await relations(connection, self.settings)]
+        return [self._stream(relation) for relation in await self._relations()]
 
     async def handle_error(self, error: Exception) -> Failure:
         """Tells what an error of the driver means."""
@@ -61,8 +62,12 @@ class Postgres(Connector[Settings]):
 
     async def disconnect(self) -> None:
         """Closes the connection for writing."""
-        if self._writer is not None:
-            await self._writer.close()
+        await self._writer.aclose()
+
+    async def _relations(self) -> list[Relation]:
+        async with aclosing(Line(self._guard, self._connect)) as line:
+            what = f"Describing the tables of {self._where}"
+            return await line.run(lambda connection: relations(connection, self.settings), what=what)
 
     def _stream(self, relation: Relation) -> Stream:
         readable = bool(relation.columns)
@@ -88,17 +93,20 @@ class Postgres(Connector[Settings]):
         resume: Mapping[str, Any] | None = None,
         limit: int = 0,
     ) -> AsyncIterator[Page[dict[str, Any]]]:
-        async with await self._connect(read_only=True) as connection:
+        async with aclosing(Line(self._guard, partial(self._connect, read_only=True))) as line:
             async for page in pages(
-                connection, relation, rows=self.settings.page_rows, since=since, resume=resume, limit=limit
+                line, relation, rows=self.settings.page_rows, since=since, resume=resume, limit=limit
             ):
                 yield page
 
     async def _write(self, relation: Relation, batch: Batch[Any]) -> None:
         async with self._writing:
-            if self._writer is None or self._writer.closed or self._writer.broken:
-                self._writer = await self._connect()
-            await write(self._writer, relation, batch)
+            # The batch and its position are one transaction, and a batch that comes again is recognised by
+            # its position, or changes nothing; so it may be tried again even when only the answer was lost.
+            what = f"Writing {len(batch)} records to {relation.name}"
+            await self._writer.write(
+                batch, lambda connection, trial: write(connection, relation, trial), what=what
+            )
 
     async def _connect(self, *, read_only: bool = False) -> Connection:
         settings, credential = self.settings, self.credential
@@ -106,23 +114,31 @@ class Postgres(Connector[Settings]):
             message = "The database needs a user: give the instance a basic credential."
             raise AuthenticationFailure("CREDENTIAL_MISSING", message)
         self.context.egress.allow(settings.host, settings.port)
+        limits = self.context.limits
         options = f"-c statement_timeout={settings.statement_timeout_seconds * 1000}"
         if read_only:
             options += " -c default_transaction_read_only=on"
-        return await psycopg.AsyncConnection.connect(
-            host=settings.host,
-            port=settings.port,
-            dbname=settings.database,
-            user=credential.username,
-            password=credential.password or None,
-            # What lies in the home folder of the host's account is not the tenant's to use.
-            passfile="/dev/null",
-            sslmode=settings.sslmode,
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="isthmus",
-            options=options,
-            autocommit=True,
-        )
+        try:
+            async with asyncio.timeout(limits.connect_seconds):
+                return await psycopg.AsyncConnection.connect(
+                    host=settings.host,
+                    port=settings.port,
+                    dbname=settings.database,
+                    user=credential.username,
+                    password=credential.password or None,
+                    # What lies in the home folder of the host's account is not the tenant's to use.
+                    passfile="/dev/null",
+                    sslmode=settings.sslmode,
+                    tcp_user_timeout=int(limits.write_seconds * 1000),
+                    application_name="isthmus",
+                    options=options,
+                    autocommit=True,
+                )
+        except TimeoutError:
+            text = f"No connection to {self._where} within {limits.connect_seconds:g} s"
+            raise TransientFailure(
+                "SYSTEM_UNREACHABLE", f"{text}: check host, port and the network."
+            ) from None
 
 
 __all__ = ["Postgres"]

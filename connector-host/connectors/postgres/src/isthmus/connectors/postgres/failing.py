@@ -8,6 +8,7 @@ from isthmus.sdk import (
     Failure,
     PermissionFailure,
     TransientFailure,
+    Verdict,
 )
 
 _CODES: dict[str, tuple[type[Failure], str, str]] = {
@@ -30,7 +31,7 @@ _CODES: dict[str, tuple[type[Failure], str, str]] = {
     "57014": (
         TransientFailure,
         "STATEMENT_TIMEOUT",
-        "A statement took too long: raise `statement_timeout_seconds`.",
+        "A statement took too long: raise `statement_timeout_seconds` and, in the limits, `timeouts`.",
     ),
 }
 _CLASSES: dict[str, tuple[type[Failure], str, str]] = {
@@ -38,6 +39,12 @@ _CLASSES: dict[str, tuple[type[Failure], str, str]] = {
     "23": (DataFailure, "CONSTRAINT_VIOLATED", "The database refused a row: {said}."),
     "42": (ConfigurationFailure, "STATEMENT_INVALID", "The database refused a statement: {said}."),
 }
+
+
+# The server is short of something, goes down, or comes up: connection exceptions, resources, shutdown.
+_UNWELL = ("08", "53", "57P")
+# Two transactions, or two locks, got in each other's way; nothing is wrong with the server.
+_COLLIDED = {"40001", "40P01", "55P03"}
 
 
 def failure_of(error: psycopg.Error) -> Failure:
@@ -49,6 +56,22 @@ def failure_of(error: psycopg.Error) -> Failure:
         return TransientFailure("SYSTEM_FAILED", text)
     kind, reason, text = _CODES.get(code) or _CLASSES.get(code[:2]) or _without_code(error)
     return kind(reason, text.format(said=said))
+
+
+def verdict_of(outcome: object) -> Verdict | None:
+    """Says whether an error of the driver is worth another try; None for what is none of the driver's.
+
+    Codes that are not known to pass by themselves end the tries, and so does a statement that
+    somebody cancelled: the flow goes on later.
+    """
+    if not isinstance(outcome, psycopg.Error):
+        return None
+    code = outcome.sqlstate or ""
+    if code in _COLLIDED:
+        return Verdict(repeat=True)
+    lost = not code and isinstance(failure_of(outcome), TransientFailure)
+    unwell = code.startswith(_UNWELL) or lost
+    return Verdict(repeat=unwell, healthy=False if unwell else None)
 
 
 def _without_code(error: psycopg.Error) -> tuple[type[Failure], str, str]:
@@ -66,4 +89,4 @@ def _without_code(error: psycopg.Error) -> tuple[type[Failure], str, str]:
     )
 
 
-__all__ = ["failure_of"]
+__all__ = ["failure_of", "verdict_of"]

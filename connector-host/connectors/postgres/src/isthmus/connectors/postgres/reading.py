@@ -1,10 +1,12 @@
 """Rows of a relation, page by page, so that a broken reading goes on where it stood."""
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 from isthmus.connectors.postgres.catalogue import Connection, Relation
+from isthmus.connectors.postgres.line import Line
 from isthmus.sdk import Page
 from psycopg import sql
 
@@ -21,7 +23,7 @@ _decode = msgspec.json.Decoder(dict[str, Any], float_hook=_number).decode
 
 
 async def pages(
-    connection: Connection,
+    line: Line,
     relation: Relation,
     *,
     rows: int,
@@ -34,45 +36,44 @@ async def pages(
     The first page of an incremental reading starts *at* `since`, so rows that
     share one cursor value are not lost. Each page after it starts behind the
     last row of the one before (keyset paging), so rows that come or go
-    meanwhile shift nothing. Without a key the rows come in one go.
+    meanwhile shift nothing, and a page that failed is asked for again. Without
+    a key the rows come in one go, which nobody can take up in the middle.
 
     A reading from the beginning gives rows without a cursor value too, ahead of
     the others, and rows without a key, which nothing could be told apart from.
     """
     size = min(rows, limit) if limit else rows
     if not relation.key:
-        async for page in _unordered(connection, relation, size, _since(relation, since)):
+        async for page in _unordered(line, relation, size, _since(relation, since)):
             yield page
         return
     place = dict(resume or {})
     if since is None and not place.get("dated"):
-        async for page in _undated(connection, relation, size, place.get("after")):
+        async for page in _undated(line, relation, size, place.get("after")):
             yield page
         place = {}
     after = list(place["after"]) if place else None
     order = tuple(dict.fromkeys(filter(None, (relation.cursor, *relation.key))))
-    async for found, last in _ordered(connection, relation, order, size, since=since, after=after):
+    async for found, last in _ordered(line, relation, order, size, since=since, after=after):
         yield Page(found, resume={"after": last, "dated": True})
 
 
 async def _undated(
-    connection: Connection, relation: Relation, size: int, after: list[str] | None
+    line: Line, relation: Relation, size: int, after: list[str] | None
 ) -> AsyncIterator[Page[dict[str, Any]]]:
     """Rows that lack a key column, and then those that lack only the cursor."""
     if after is None:
         lacking = sql.SQL(" or ").join(sql.SQL("{} is null").format(_column(name)) for name in relation.key)
-        async for page in _unordered(connection, relation, size, (lacking, [])):
+        async for page in _unordered(line, relation, size, (lacking, [])):
             yield page
     if relation.cursor and relation.cursor not in relation.key:
         undated = sql.SQL("{} is null").format(_column(relation.cursor))
-        async for found, last in _ordered(
-            connection, relation, relation.key, size, after=after, where=undated
-        ):
+        async for found, last in _ordered(line, relation, relation.key, size, after=after, where=undated):
             yield Page(found, resume={"after": last})
 
 
 async def _ordered(
-    connection: Connection,
+    line: Line,
     relation: Relation,
     order: tuple[str, ...],
     size: int,
@@ -89,7 +90,7 @@ async def _ordered(
         behind, values = first if after is None else _behind(relation, order, after)
         conditions = sql.SQL("{} and {}").format(held, behind)
         statement = _statement(relation, order, size, conditions)
-        found = await (await connection.execute(statement, values, prepare=True)).fetchall()
+        found = await line.run(partial(_rows, statement, values), what=f"Reading {relation.name}")
         if not found:
             return
         after = list(found[-1][1:])
@@ -99,14 +100,37 @@ async def _ordered(
 
 
 async def _unordered(
-    connection: Connection, relation: Relation, size: int, condition: tuple[sql.Composable, list[Any]]
+    line: Line, relation: Relation, size: int, condition: tuple[sql.Composable, list[Any]]
 ) -> AsyncIterator[Page[dict[str, Any]]]:
     where, values = condition
-    statement = sql.SQL("select to_jsonb(isthmus_row)::text from {} where {}").format(relation.body, where)
-    async with connection.transaction(), connection.cursor(name="isthmus_read") as cursor:
-        await cursor.execute(statement, values)
-        while found := await cursor.fetchmany(size):
-            yield Page([_decode(row[0]) for row in found])
+    declare = sql.SQL(
+        "declare isthmus_read no scroll cursor for select to_jsonb(isthmus_row)::text from {} where {}"
+    ).format(relation.body, where)
+    fetch = sql.SQL("fetch {} from isthmus_read").format(sql.Literal(size))
+    what = f"Reading {relation.name}"
+
+    async def more(connection: Connection) -> list[tuple[Any, ...]]:
+        found = await (await connection.execute(fetch)).fetchall()
+        if len(found) < size:
+            await connection.rollback()
+        return found
+
+    async def start(connection: Connection) -> list[tuple[Any, ...]]:
+        await connection.execute("begin")
+        await connection.execute(declare, values)
+        return await more(connection)
+
+    found = await line.run(start, what=what)
+    while found:
+        yield Page([_decode(row[0]) for row in found])
+        if len(found) < size:
+            return
+        # The cursor is gone with its connection, and another would begin at another row: try it once.
+        found = await line.run(more, what=what, safe=False)
+
+
+async def _rows(statement: sql.Composed, values: list[Any], connection: Connection) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(statement, values, prepare=True)).fetchall()
 
 
 def _statement(relation: Relation, order: tuple[str, ...], size: int, where: sql.Composable) -> sql.Composed:
