@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from isthmus.mapper.compatibility import check_schemas
@@ -15,6 +16,7 @@ from isthmus.mapper.paths import format_path
 from isthmus.mapper.plan import Plan
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
+from isthmus.mapper.typed import typed_plan
 
 
 def compile_mapping(definition: Mapping[str, Any]) -> Plan:
@@ -40,6 +42,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         transform=generate(read),
         sources=tuple(sorted({format_path(path) for path in block_paths(read.block)})),
         lineage=lineage_of(read.block),
+        _typing=partial(typed_plan, read),
     )
 
 

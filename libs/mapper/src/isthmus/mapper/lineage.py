@@ -23,66 +23,70 @@ from isthmus.mapper.paths import EACH, Path, format_path
 from isthmus.mapper.plan import Lineage
 
 
-def paths_of(value: Value, *, inner: bool = True) -> Iterator[Path]:
-    """Every path a value reads, in reading order; `inner` includes those inside list elements."""
+def value_reads(value: Value, *, inner: bool = True) -> Iterator[Source]:
+    """Everything a value reads, in reading order; `inner` includes what it reads in list elements."""
     match value.origin:
-        case Source(path=path):
-            yield path
+        case Source():
+            yield value.origin
         case Template(parts=parts):
-            yield from (part.path for part in parts if isinstance(part, Slot))
+            yield from (Source(part.path) for part in parts if isinstance(part, Slot))
         case Concat(values=values) | Coalesce(values=values):
             for part in values:
-                yield from paths_of(part)
+                yield from value_reads(part)
         case Choose(cases=cases, otherwise=otherwise):
             for condition, part in cases:
-                yield from condition_paths(condition)
-                yield from paths_of(part)
+                yield from _condition_reads(condition)
+                yield from value_reads(part)
             if otherwise is not None:
-                yield from paths_of(otherwise)
+                yield from value_reads(otherwise)
         case Items(path=path, block=block):
-            yield path
+            yield Source(path)
             if inner:
-                yield from ((*path, EACH, *rest) for rest in block_paths(block))
+                yield from (Source((*path, EACH, *read.path), read.lenient) for read in block_reads(block))
         case _:
             pass
 
 
-def condition_paths(condition: Condition) -> Iterator[Path]:
-    """Every path a condition reads."""
+def _condition_reads(condition: Condition) -> Iterator[Source]:
     if isinstance(condition, Negated):
-        yield from condition_paths(condition.condition)
+        yield from _condition_reads(condition.condition)
     elif isinstance(condition, Combined):
         for part in condition.conditions:
-            yield from condition_paths(part)
+            yield from _condition_reads(part)
     else:
-        yield from paths_of(condition.value)
+        yield from value_reads(condition.value)
 
 
-def field_paths(field: Field) -> Iterator[Path]:
-    """Every path a field reads, its `when` included."""
-    yield from paths_of(field.value)
+def _field_reads(field: Field) -> Iterator[Source]:
+    yield from value_reads(field.value)
     if field.when is not None:
-        yield from condition_paths(field.when)
+        yield from _condition_reads(field.when)
+
+
+def block_reads(block: Block) -> Iterator[Source]:
+    """Everything a block reads."""
+    if block.where is not None:
+        yield from _condition_reads(block.where)
+    for field in block.fields:
+        yield from _field_reads(field)
 
 
 def block_paths(block: Block) -> Iterator[Path]:
     """Every path a block reads."""
-    if block.where is not None:
-        yield from condition_paths(block.where)
-    for field in block.fields:
-        yield from field_paths(field)
+    return (read.path for read in block_reads(block))
 
 
 def sources_of(value: Value, *, inner: bool = True) -> tuple[str, ...]:
     """The paths of a value as text, each once."""
-    return tuple(dict.fromkeys(format_path(path) for path in paths_of(value, inner=inner)))
+    return tuple(dict.fromkeys(format_path(read.path) for read in value_reads(value, inner=inner)))
 
 
 def lineage_of(block: Block) -> tuple[Lineage, ...]:
     """For each target field, what it is made from."""
     return tuple(
         Lineage(
-            format_path(field.target), tuple(dict.fromkeys(format_path(path) for path in field_paths(field)))
+            format_path(field.target),
+            tuple(dict.fromkeys(format_path(read.path) for read in _field_reads(field))),
         )
         for field in block.fields
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from isthmus.mapper.errors import FieldError, RecordRejected
 
 Record = dict[str, Any]
 Transform = Callable[[Any, datetime], Record | None]
+
+_MOST_TYPED = 16
+"""How many typed plans a plan keeps; a stream of flows with keys of their own may not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Plan:
     transform: Transform
     sources: tuple[str, ...] = ()
     lineage: tuple[Lineage, ...] = ()
+    _typing: Callable[[tuple[str, ...]], TypedPlan | None] | None = field(default=None, compare=False)
+    _typed: dict[tuple[str, ...], TypedPlan | None] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Plan({self.fingerprint[:12]}, {len(self.lineage)} fields)"
@@ -74,23 +80,80 @@ class Plan:
 
     def apply_many(self, records: Iterable[object], *, now: datetime | None = None) -> Mapped:
         """Maps a batch at one evaluation time; bad records are set aside and the rest goes on."""
-        transform, moment = self.transform, _moment(now)
-        done: list[Record] = []
-        indexes: list[int] = []
-        rejected: list[Rejection] = []
-        filtered = 0
-        for index, record in enumerate(records):
-            try:
-                result = transform(record, moment)
-            except RecordRejected as refusal:
-                rejected.append(Rejection(index, refusal.errors))
-                continue
-            if result is None:
-                filtered += 1
-            else:
-                done.append(result)
-                indexes.append(index)
-        return Mapped(done, indexes, rejected, filtered)
+        return _apply_many(self.transform, records, now)
+
+    def typed(self, extra_paths: Sequence[str] = ()) -> TypedPlan | None:
+        """The plan for records decoded into structs of only what it reads; made once and kept.
+
+        Args:
+            extra_paths: Dotted paths to be read besides, such as those of key and cursor.
+
+        Returns:
+            The typed plan, or `None` where the mapping reads records as a whole.
+        """
+        if self._typing is None:
+            return None
+        paths = tuple(dict.fromkeys(extra_paths))
+        try:
+            return self._typed[paths]
+        except KeyError:
+            if len(self._typed) >= _MOST_TYPED:
+                self._typed.clear()
+            # Of two threads that come at once both get the plan of the first, hence one record type.
+            return self._typed.setdefault(paths, self._typing(paths))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TypedPlan:
+    """A plan for records that msgspec decoded from JSON into `record_type`, and for no others.
+
+    Missing members are null, which is what they mean to a mapping. Records whose members are of
+    another shape than the paths need do not decode; for these there is the plan itself. It gives the
+    same results and the same errors.
+
+    Attributes:
+        record_type: Holds the places that the mapping and the extra paths read, under generated names.
+        getters: For each extra path, the function that reads it; null where it leads nowhere.
+    """
+
+    record_type: type[msgspec.Struct]
+    getters: Mapping[str, Callable[[Any], Any]]
+    transform: Transform
+
+    def __repr__(self) -> str:
+        return f"TypedPlan({', '.join(self.getters)})"
+
+    def apply(self, record: msgspec.Struct, *, now: datetime | None = None) -> Record | None:
+        """Maps one record, like `Plan.apply`.
+
+        Raises:
+            RecordRejected: the record cannot be mapped.
+        """
+        return self.transform(record, _moment(now))
+
+    def apply_many(self, records: Iterable[msgspec.Struct], *, now: datetime | None = None) -> Mapped:
+        """Maps a batch at one evaluation time, like `Plan.apply_many`."""
+        return _apply_many(self.transform, records, now)
+
+
+def _apply_many(transform: Transform, records: Iterable[object], now: datetime | None) -> Mapped:
+    moment = _moment(now)
+    done: list[Record] = []
+    indexes: list[int] = []
+    rejected: list[Rejection] = []
+    filtered = 0
+    for index, record in enumerate(records):
+        try:
+            result = transform(record, moment)
+        except RecordRejected as refusal:
+            rejected.append(Rejection(index, refusal.errors))
+            continue
+        if result is None:
+            filtered += 1
+        else:
+            done.append(result)
+            indexes.append(index)
+    return Mapped(done, indexes, rejected, filtered)
 
 
 def identity_plan() -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form
 from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.generation.values import ValueWriter
 from isthmus.mapper.limits import SMALL_TEXT
@@ -13,29 +14,33 @@ from isthmus.mapper.paths import Path, format_path
 from isthmus.mapper.plan import Transform
 from isthmus.mapper.runtime import FieldInfo
 from isthmus.mapper.schemas import validator
+from isthmus.mapper.shapes import Shape
 
 _IS_SMALL = f"size(v) <= {SMALL_TEXT} and v.isascii()"
 
 
-def generate(definition: Definition) -> Transform:
-    """The function that maps a record at an evaluation time."""
-    source, namespace = generate_source(definition)
+def generate(definition: Definition, shape: Shape | None = None) -> Transform:
+    """The function that maps a record at an evaluation time; a dictionary, or a struct of the shape."""
+    source, namespace = generate_source(definition, shape)
     # The source is made of this package's templates around generated identifiers; it sees no builtins.
     exec(compile(source, "<isthmus mapping>", "exec"), namespace)  # noqa: S102
     transform: Transform = namespace["transform"]
     return transform
 
 
-def generate_source(definition: Definition) -> tuple[str, dict[str, Any]]:
+def generate_source(definition: Definition, shape: Shape | None = None) -> tuple[str, dict[str, Any]]:
     """The source of that function and the objects its identifiers stand for."""
     lines = Lines()
+    form = OBJECT if shape is None else Form(is_object=True, shape=shape)
     writer = _Writer(lines)
     check = None
     if definition.validate and definition.target_schema is not None:
         check = lines.bind(validator(definition.target_schema), "check")
     with lines.block("def transform(r, t):"):
-        lines.add("if r.__class__ is not dictionary: r = as_record(r)", "m = [0]")
-        writer.body(definition.block, is_object=True, check=check)
+        if shape is None:
+            lines.add("if r.__class__ is not dictionary: r = as_record(r)")
+        lines.add("m = [0]")
+        writer.body(definition.block, form=form, check=check)
     return lines.source(), lines.namespace
 
 
@@ -50,28 +55,28 @@ class _Writer:
         """Writes the function for the elements of a list and returns its name."""
         name = self.lines.name("b")
         with self.lines.function(f"def {name}(r, t, m):"):
-            self.body(block, is_object=False, check=None)
+            self.body(block, form=ANYTHING, check=None)
         return name
 
-    def body(self, block: Block, *, is_object: bool, check: str | None) -> None:
+    def body(self, block: Block, *, form: Form, check: str | None) -> None:
         """Writes filter, fields and result."""
         lines = self.lines
         lines.add("e = None")
         if block.where is not None:
             with lines.block("try:"):
-                lines.add(f"if not {self.values.condition(block.where, is_object=is_object)}: return None")
+                lines.add(f"if not {self.values.condition(block.where, form=form)}: return None")
             with lines.block("except Problem as x:"):
                 lines.add("raise rejected_by_filter(x)")
         lines.add("o = {}")
         if block.keep_unmapped:
             claimed = lines.bind(_claimed(block), "claimed")
-            if not is_object:
+            if not form.is_object:
                 lines.add("r = as_record(r)")
             lines.add(f"e = carry(o, r, {claimed}, m, e)")
         containers = _Containers(lines, block)
         for field in block.fields:
             slot = containers.slot(field.target)
-            self._field(field, slot, is_object=is_object)
+            self._field(field, slot, form=form)
         containers.finish()
         if check is not None:
             lines.add(f"if e is None: e = {check}(o)")
@@ -79,20 +84,20 @@ class _Writer:
             lines.add("raise Rejected(e)")
         lines.add("return o")
 
-    def _field(self, field: Field, slot: str, *, is_object: bool) -> None:
+    def _field(self, field: Field, slot: str, *, form: Form) -> None:
         lines = self.lines
         info = lines.bind(
             FieldInfo(format_path(field.target), ", ".join(sources_of(field.value, inner=False))), "i"
         )
         if not (isinstance(field.value.origin, Source) and field.when is None):
             lines.add("v = None")
-        finish = _Store(lines, field, slot, info, is_object=is_object)
+        finish = _Store(lines, field, slot, info, form=form)
         with lines.block("try:"):
             if field.when is not None:
-                with lines.block(f"if {self.values.condition(field.when, is_object=is_object)}:"):
-                    self.values.write(field.value, finish, is_object=is_object)
+                with lines.block(f"if {self.values.condition(field.when, form=form)}:"):
+                    self.values.write(field.value, finish, form=form)
             else:
-                self.values.write(field.value, finish, is_object=is_object)
+                self.values.write(field.value, finish, form=form)
         with lines.block("except Problem as x:"):
             lines.add(f"e = failed(e, {info}, x, v)")
 
@@ -100,18 +105,18 @@ class _Writer:
 class _Store:
     """Puts a value into its place, or notes that a required one is missing."""
 
-    def __init__(self, lines: Lines, field: Field, slot: str, info: str, *, is_object: bool) -> None:
+    def __init__(self, lines: Lines, field: Field, slot: str, info: str, *, form: Form) -> None:
         self.lines = lines
         self.field = field
         self.slot = slot
         self.info = info
-        self.is_object = is_object
+        self.form = form
 
     def found(self, *, is_text: bool) -> None:
         """Adds lines that store the value, checked where it may not be storable."""
         if _is_clean(self.field.value):
             code = "v"
-        elif self.is_object:
+        elif self.form.is_object:
             code = f"v if {'' if is_text else 'v.__class__ is text and '}{_IS_SMALL} else clean(v, m)"
         else:
             code = "clean(v, m)"

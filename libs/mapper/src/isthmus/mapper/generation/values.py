@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Protocol
 
+from isthmus.mapper.generation.forms import Form
 from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.limits import MAX_TEXT, SMALL_TEXT
 from isthmus.mapper.lineage import sources_of
@@ -26,7 +27,7 @@ from isthmus.mapper.model import (
     Template,
     Value,
 )
-from isthmus.mapper.paths import Path, lenient, reader
+from isthmus.mapper.paths import lenient, reader
 from isthmus.mapper.reading.conditions import predicate
 from isthmus.mapper.tables import Table
 
@@ -68,15 +69,15 @@ class ValueWriter:
         self.lines = lines
         self.block_writer = block_writer
 
-    def write(self, value: Value, finish: Finish | None = None, *, is_object: bool) -> None:
+    def write(self, value: Value, finish: Finish | None = None, *, form: Form) -> None:
         """Adds lines that leave the value in `v` and then finish it.
 
         Args:
             value: What to compute.
             finish: Adds the lines that use the value; `None` where the caller does.
-            is_object: Whether the record `r` is known to be an object.
+            form: What the record `r` is known to be.
         """
-        self._origin(value, is_object=is_object)
+        self._origin(value, form=form)
         segments = _segments(value.steps)
         for segment in segments[:-1]:
             self._segment(segment)
@@ -128,64 +129,63 @@ class ValueWriter:
             return self.lines.bind(lambda: copy.deepcopy(constant), "c") + "()"
         return "None" if constant is None else self.lines.bind(constant)
 
-    def _origin(self, value: Value, *, is_object: bool) -> None:
+    def _origin(self, value: Value, *, form: Form) -> None:
         origin, lines = value.origin, self.lines
         match origin:
             case Source():
-                self.read(origin, "v", is_object=is_object)
+                self.read(origin, "v", form=form)
             case Constant():
                 lines.add(f"v = {self._constant(origin.value)}")
             case Now():
                 lines.add("v = moment_text(t)")
             case Template():
-                self._template(origin, is_object=is_object, has_steps=bool(value.steps))
+                self._template(origin, form=form, has_steps=bool(value.steps))
             case Concat():
-                parts = "".join(f"{self.expression(part, is_object=is_object)}, " for part in origin.values)
+                parts = "".join(f"{self.expression(part, form=form)}, " for part in origin.values)
                 lines.add(f"v = concat(({parts}), {lines.bind(origin.separator)})")
             case Coalesce():
                 for index, part in enumerate(origin.values):
-                    code = f"v = {self.expression(part, is_object=is_object)}"
+                    code = f"v = {self.expression(part, form=form)}"
                     lines.add(code if index == 0 else f"if v is None: {code}")
             case Choose():
-                self._choose(origin, is_object=is_object)
+                self._choose(origin, form=form)
             case Items():
-                self.read(Source(origin.path), "v", is_object=is_object)
+                self.read(Source(origin.path), "v", form=form)
                 block = self.block_writer.nested(origin.block)
                 lines.add(f"v = items(v, {block}, t, m)")
 
-    def read(self, source: Source, name: str, *, is_object: bool) -> None:
+    def read(self, source: Source, name: str, *, form: Form) -> None:
         """Adds lines that read a path of the record into a local name."""
-        lines, path = self.lines, source.path
-        keys = 0
-        while keys < len(path) and isinstance(path[keys], str):
-            keys += 1
-        if source.lenient or not keys:
-            lines.add(f"{name} = {self._reading(source)}")
-            return
-        for index, key in enumerate(path[:keys]):
-            bound = lines.bind(key)
-            if index == 0:
-                direct = f"r.get({bound})"
-                lines.add(f"{name} = {direct if is_object else f'member(r, {bound})'}")
-            else:
-                direct = f"{name}.get({bound}) if {name}.__class__ is dictionary"
-                lines.add(f"{name} = {direct} else member({name}, {bound})")
-        if keys < len(path):
-            lines.add(f"{name} = {lines.bind(reader(path[keys:]), 'p')}({name})")
+        lines, path, begun = self.lines, source.path, False
+        if form.shape is not None:
+            attributes, path = form.shape.walk(path)
+            for index, attribute in enumerate(attributes):
+                inner = f"{name}.{attribute} if {name} is not None else None"
+                lines.add(f"{name} = {inner if index else f'r.{attribute}'}")
+            begun = True
+        if not source.lenient:
+            while path and isinstance(path[0], str):
+                bound, path = lines.bind(path[0]), path[1:]
+                if begun:
+                    direct = f"{name}.get({bound}) if {name}.__class__ is dictionary"
+                    lines.add(f"{name} = {direct} else member({name}, {bound})")
+                else:
+                    direct = f"r.get({bound})" if form.is_object else f"member(r, {bound})"
+                    lines.add(f"{name} = {direct}")
+                begun = True
+        if path:
+            read = lenient(reader(path)) if source.lenient else reader(path)
+            lines.add(f"{name} = {lines.bind(read, 'p')}({name if begun else 'r'})")
+        elif not begun:
+            lines.add(f"{name} = r")
 
-    def _reading(self, source: Source) -> str:
-        if not source.path:
-            return "r"
-        read = reader(source.path)
-        return f"{self.lines.bind(lenient(read) if source.lenient else read, 'p')}(r)"
-
-    def _template(self, template: Template, *, is_object: bool, has_steps: bool) -> None:
+    def _template(self, template: Template, *, form: Form, has_steps: bool) -> None:
         lines = self.lines
         pieces, needed = [], []
         for part in template.parts:
             if isinstance(part, Slot):
                 name = lines.name("s")
-                self.read(Source(part.path), "v", is_object=is_object)
+                self.read(Source(part.path), "v", form=form)
                 empty = "''" if part.optional else "None"
                 lines.add(f"{name} = v if v.__class__ is text else {empty} if v is None else text_of(v)")
                 needed += [] if part.optional else [name]
@@ -199,64 +199,52 @@ class ValueWriter:
         if has_steps and len(pieces) > 1:
             lines.add(f"if v is not None and size(v) > {MAX_TEXT}: v = bounded(v)")
 
-    def _choose(self, choose: Choose, *, is_object: bool) -> None:
+    def _choose(self, choose: Choose, *, form: Form) -> None:
         lines = self.lines
         if not choose.cases:
             lines.add("v = None")
         for index, (condition, value) in enumerate(choose.cases):
-            with lines.block(f"{'el' if index else ''}if {self.condition(condition, is_object=is_object)}:"):
-                lines.add(f"v = {self.expression(value, is_object=is_object)}")
+            with lines.block(f"{'el' if index else ''}if {self.condition(condition, form=form)}:"):
+                lines.add(f"v = {self.expression(value, form=form)}")
         if choose.cases:
             with lines.block("else:"):
-                other = (
-                    "None"
-                    if choose.otherwise is None
-                    else self.expression(choose.otherwise, is_object=is_object)
-                )
+                other = "None" if choose.otherwise is None else self.expression(choose.otherwise, form=form)
                 lines.add(f"v = {other}")
 
-    def expression(self, value: Value, *, is_object: bool) -> str:
+    def expression(self, value: Value, *, form: Form) -> str:
         """An expression for a nested value: read in place, or else a function of its own."""
         origin = value.origin
         if not value.steps and value.default is NOTHING:
             if isinstance(origin, Constant):
                 return self._constant(origin.value)
-            if isinstance(origin, Source) and is_object and _single_key(origin.path):
-                return f"r.get({self.lines.bind(origin.path[0])})"
+            if isinstance(origin, Source) and (direct := form.direct(origin.path, self.lines)):
+                return direct
         name = self.lines.name("n")
         source = self.lines.bind(", ".join(sources_of(value)))
         with self.lines.function(f"def {name}(r, t, m):"):
             self.lines.add("v = None")
             with self.lines.block("try:"):
-                self.write(value, is_object=is_object)
+                self.write(value, form=form)
                 self.lines.add("return v")
             with self.lines.block("except Refusal as x:"):
                 self.lines.add(f"raise x.located({source}, v)")
         return f"{name}(r, t, m)"
 
-    def condition(self, condition: Condition, *, is_object: bool) -> str:
+    def condition(self, condition: Condition, *, form: Form) -> str:
         """An expression for a condition."""
         if isinstance(condition, Negated):
-            return f"(not {self.condition(condition.condition, is_object=is_object)})"
+            return f"(not {self.condition(condition.condition, form=form)})"
         if isinstance(condition, Combined):
             word = " and " if condition.word == "all" else " or "
-            return (
-                "("
-                + word.join(self.condition(part, is_object=is_object) for part in condition.conditions)
-                + ")"
-            )
+            return "(" + word.join(self.condition(part, form=form) for part in condition.conditions) + ")"
         origin, checks = condition.value.origin, condition.checks
-        if (
-            is_object
-            and isinstance(origin, Source)
-            and _single_key(origin.path)
-            and not condition.value.steps
-        ):
-            ((step, _),) = checks if len(checks) == 1 else ((None, False),)
-            if step is not None and step.name in {"equals", "not_equals"} and isinstance(step.argument, str):
+        direct = form.direct(origin.path, self.lines) if isinstance(origin, Source) else None
+        if direct and not condition.value.steps and len(checks) == 1:
+            ((step, _),) = checks
+            if step.name in {"equals", "not_equals"} and isinstance(step.argument, str):
                 sign = "==" if step.name == "equals" else "!="
-                return f"r.get({self.lines.bind(origin.path[0])}) {sign} {self.lines.bind(step.argument)}"
-        return f"{self.lines.bind(predicate(condition), 'q')}(r, t)"
+                return f"{direct} {sign} {self.lines.bind(step.argument)}"
+        return f"{self.lines.bind(predicate(condition, form.reader), 'q')}(r, t)"
 
 
 def _fast_name(step: Step) -> str:
@@ -275,7 +263,3 @@ def _segments(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
         else:
             segments[-1] = (*previous, step)
     return segments
-
-
-def _single_key(path: Path) -> bool:
-    return len(path) == 1 and isinstance(path[0], str)

@@ -10,7 +10,7 @@ from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions import FUNCTIONS
 from isthmus.mapper.limits import MAX_FIELDS
 from isthmus.mapper.model import Combined, Condition, Negated, Source, Step, Test, Value
-from isthmus.mapper.paths import format_path, lenient, reader
+from isthmus.mapper.paths import Path, format_path, lenient, reader
 from isthmus.mapper.reading.report import join
 from isthmus.mapper.reading.steps import Scope, bind, read_steps, run_steps
 
@@ -96,23 +96,28 @@ def _switch(scope: Scope, name: str, raw: object, place: str) -> Step:
     return Step(name, call, "boolean", takes_null=function.takes_null, needs_now=function.needs_now)
 
 
-def predicate(condition: Condition) -> Predicate:
-    """A function that answers a condition for a record at an evaluation time."""
+def predicate(condition: Condition, reader_of: Callable[[Path], Callable[[Any], Any]] = reader) -> Predicate:
+    """A function that answers a condition for a record at an evaluation time.
+
+    Args:
+        condition: What to ask.
+        reader_of: Gives the function that reads a path of such a record.
+    """
     if isinstance(condition, Negated):
-        inner = predicate(condition.condition)
+        inner = predicate(condition.condition, reader_of)
         return lambda record, now: not inner(record, now)
     if isinstance(condition, Combined):
-        parts = tuple(predicate(part) for part in condition.conditions)
+        parts = tuple(predicate(part, reader_of) for part in condition.conditions)
         if condition.word == "all":
             return lambda record, now: all(part(record, now) for part in parts)
         return lambda record, now: any(part(record, now) for part in parts)
-    return _test(condition)
+    return _test(condition, reader_of)
 
 
-def _test(test: Test) -> Predicate:
+def _test(test: Test, reader_of: Callable[[Path], Callable[[Any], Any]]) -> Predicate:
     origin = test.value.origin
     assert isinstance(origin, Source)
-    read = lenient(reader(origin.path))
+    read = lenient(reader_of(origin.path))
     prepare = run_steps(test.value.steps) if test.value.steps else None
     checks = tuple((step.call, step.takes_null, step.needs_now, holds) for step, holds in test.checks)
 

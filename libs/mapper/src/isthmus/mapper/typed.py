@@ -1,0 +1,25 @@
+"""From a definition to a plan for structs."""
+
+from __future__ import annotations
+
+from isthmus.mapper.generation import generate
+from isthmus.mapper.lineage import block_reads
+from isthmus.mapper.model import Definition
+from isthmus.mapper.plan import TypedPlan
+from isthmus.mapper.shapes import shape_of
+
+
+def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPlan | None:
+    """The plan for records decoded into structs; `None` where no struct can stand for the record."""
+    if definition.block.keep_unmapped:
+        return None
+    shape = shape_of(block_reads(definition.block), extra_paths)
+    if shape is None:
+        return None
+    try:
+        record_type = shape.struct()
+    except ValueError:
+        # Quotes, backslashes and control characters cannot stand in the name of a struct's field.
+        return None
+    getters = {path: shape.getter(path) for path in extra_paths}
+    return TypedPlan(record_type, getters, generate(definition, shape))
