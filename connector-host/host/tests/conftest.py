@@ -22,6 +22,7 @@ from isthmus.host.plans import Plans
 from isthmus.host.reports import Reports
 from isthmus.host.settings import HostSettings
 from isthmus.kit import acting_for
+from isthmus.kit.channel import MannerlyChannel
 from isthmus.mapping.v1 import mapping_pb2_grpc as mapping_grpc
 from isthmus.monitoring.v1 import monitoring_pb2_grpc as monitoring_grpc
 from isthmus.records.v1 import records_pb2_grpc as records_grpc
@@ -105,7 +106,9 @@ class PlainMesh:
     def channel(self, address: str) -> grpc.aio.Channel:
         if address not in self._channels:
             options = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100))
-            self._channels[address] = grpc.aio.insecure_channel(address, options=options)
+            self._channels[address] = MannerlyChannel(
+                grpc.aio.insecure_channel(address, options=options), list
+            )
         return self._channels[address]
 
     async def close(self) -> None:

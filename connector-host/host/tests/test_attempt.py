@@ -20,7 +20,7 @@ def accounted(counts: Any) -> int:
 
 async def until(condition: Any) -> None:
     """Wait for something that other tasks bring about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -55,6 +55,22 @@ async def test_the_next_attempt_goes_on_from_the_last_position(world):
     assert failed.counts.read == 30
     assert ended.counts.read == ended.counts.created == 30
     assert world.connector.reads == list(range(60))
+
+
+async def test_a_short_lease_is_renewed_in_time(world):
+    """
+    While the source is quiet the lease is kept, however long the silence that the settings allow.
+    """
+    world.scheduling.lease_seconds = 3.0
+    world.registry.configuration = {"count": 10, "pause": 60.0}
+    with acting_for(world.tenant):
+        running = asyncio.create_task(world.attempt(renew_seconds=600.0).run())
+
+    await until(lambda: len(world.scheduling.renewals) > 1)
+
+    world.stop.set()
+    await running
+    assert world.connector.reads == []
 
 
 async def test_a_complete_execution_is_not_read_again(world):

@@ -21,7 +21,7 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.testing import freeze, kill9, thaw
 
-COUNT = 10_000
+COUNT = 20_000
 pytestmark = pytest.mark.xdist_group("host-kill")  # the services are expensive: one worker runs all of these
 SERVICES = ("registry", "credentials", "mapping", "records", "monitoring", "scheduling")
 FAST = {"tick_seconds": 0.1, "dispatch_seconds": 0.05, "lease_seconds": 2.0, "sweep_seconds": 0.1}
@@ -167,7 +167,7 @@ async def test_a_host_that_was_frozen_beyond_its_lease_does_no_harm(sync):
     await asyncio.sleep(1.0)  # time for the woken host to do harm, if it could
 
     assert ended.status == scheduling.Execution.STATUS_COMPLETED, ended
-    assert ended.attempts == 2
+    assert ended.attempts >= 2  # a slow machine may lose a lease of two seconds once more
     assert await sync.everything_is_there_once()
     assert sync.hosts[0].returncode is None
 

@@ -13,6 +13,7 @@ from isthmus.kit import (
     current_principal,
     fault_from_rpc_error,
 )
+from isthmus.kit.conversation import Conversation
 from isthmus.resilience import faults
 
 
@@ -204,7 +205,7 @@ async def test_undecodable_message_in_a_stream(address, bearer):
 
     async with grpc.aio.insecure_channel(address) as channel:
         write = channel.stream_stream("/isthmus.connector.v1.ConnectorService/Write")
-        call = write(messages(), metadata=bearer())
+        call = Conversation(write(messages(), metadata=bearer()))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in call:
                 pass

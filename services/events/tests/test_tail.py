@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import grpc
+import psycopg
 import pytest
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.events.v1.events_pb2_grpc import EventsServiceStub
@@ -98,6 +99,33 @@ async def test_a_tail_can_be_narrowed(bench):
         await asyncio.gather(*map(bench.publish, few))
 
     assert len(await follower.saw(5)) == 5
+
+
+EVENT_BY_HAND = """
+    WITH next AS (INSERT INTO tails (tenant_id, last) VALUES (%(tenant)s, 1) RETURNING last)
+    INSERT INTO events (tenant_id, event_id, position, type, source, subject, time, data, traceparent,
+                        correlation_id, nats_subject)
+    SELECT %(tenant)s, 'evt_now', last, 'com.example.now', '', '', now(), '{}', '', '', '' FROM next
+"""
+
+
+async def test_a_tail_that_begins_while_something_happens_misses_nothing(bench):
+    """
+    An event that becomes visible while a follower looks for its first one is not passed over.
+    """
+    url = bench.mesh.database_url()
+    async with await psycopg.AsyncConnection.connect(url, options="-c search_path=events") as connection:
+        await connection.execute("LOCK TABLE tails")
+        follower = Follower(bench, start_time=datetime(2020, 1, 1, tzinfo=UTC))
+        waiting = "SELECT 1 FROM pg_locks WHERE relation = 'tails'::regclass AND NOT granted"
+        await bench.until(lambda: found(connection, waiting))
+        await connection.execute(EVENT_BY_HAND, {"tenant": bench.tenant})
+
+    assert await follower.saw(1) == ["evt_now"]
+
+
+async def found(connection, query):
+    return await (await connection.execute(query)).fetchone()
 
 
 async def test_many_writers_leave_no_gap(open_bench):

@@ -21,7 +21,7 @@ from isthmus.host.reports import Reports
 from isthmus.host.servicer import ConnectorServicer
 from isthmus.host.settings import HostSettings
 from isthmus.kit import new_id
-from isthmus.kit.channel import CHANNEL_OPTIONS
+from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Precondition
 
@@ -98,7 +98,8 @@ class Host:
         if settings.connector == HUB:
             return await UpstreamBackend.open(chassis.channel(settings.upstream), HUB), [], []
         # A connector of somebody else must not see the token with which this host speaks to the mesh.
-        channel = grpc.aio.insecure_channel(settings.upstream, options=CHANNEL_OPTIONS)
+        plain = grpc.aio.insecure_channel(settings.upstream, options=CHANNEL_OPTIONS)
+        channel = MannerlyChannel(plain, list)
         return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
 
     def _local(

@@ -8,6 +8,7 @@ from typing import Any
 import grpc.aio
 from isthmus.kit import deadline
 from isthmus.kit.authentication import TENANT_HEADER
+from isthmus.kit.conversation import Conversation
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.principal import current_correlation_id, peek_principal
 from isthmus.kit.tokens import Signer
@@ -100,7 +101,8 @@ class MannerlyChannel(grpc.aio.Channel):
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        return self._mannerly_stream(self._plain.stream_stream(*args, **kwargs))
+        invoke = self._mannerly_stream(self._plain.stream_stream(*args, **kwargs))
+        return lambda *args, **kwargs: Conversation(invoke(*args, **kwargs))
 
     def _mannerly(self, call: Any, seconds: float | None) -> Any:
         def invoke(request: Any, *, timeout: float | None = None, metadata: Any = None, **kwargs: Any) -> Any:

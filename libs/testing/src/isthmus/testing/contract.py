@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from isthmus.kit.channel import CHANNEL_OPTIONS
+from isthmus.kit.conversation import Conversation
 from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.type.v1 import permission_pb2
 
@@ -67,9 +68,6 @@ GOOD_TEXTS = {
 }
 """Values by field name that make requests good enough for a service to look at."""
 _LONG_ENOUGH = 1.0
-_ATTEMPTS = 5
-_FORGOTTEN = "Internal error from Core"
-"""What gRPC says when a stream was refused while it was written to; the reason is lost."""
 _ID_FIELD = re.compile(r".*_ids?|tenant|key|stream|subject")
 
 
@@ -171,18 +169,24 @@ def texts_of(message: Message) -> Iterator[tuple[str, str]]:
                 yield from texts_of(one)
 
 
-async def _conversation(call: Any, requests: Sequence[Message]) -> AsyncIterator[Message]:
+async def _converse(call: Conversation, requests: Sequence[Message]) -> AsyncIterator[Message]:
     """Send the first message of a stream, and each other one when the one before is answered."""
-    await call.write(requests[0])
-    for request in requests[1:]:
+    for request in requests[:-1]:
+        await _send(call, request)
         answer = await call.read()
         if answer is grpc.aio.EOF:
             return
         yield answer
-        await call.write(request)
+    await _send(call, requests[-1])
     await call.done_writing()
-    while (answer := await call.read()) is not grpc.aio.EOF:
+    async for answer in call:
         yield answer
+
+
+async def _send(call: Conversation, request: Message) -> None:
+    """Send what can still be sent: a stream that was refused meanwhile tells why when it is read."""
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await call.write(request)
 
 
 class Filler:
@@ -250,15 +254,6 @@ class Callers:
         self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata = (), *, seconds: float = 10.0
     ) -> Outcome:
         """Call an RPC and gather all that it answers; a stream without end counts as OK after a second."""
-        for _ in range(_ATTEMPTS):
-            outcome = await self._once(rpc, requests, metadata, seconds)
-            if outcome.message != _FORGOTTEN:
-                break
-        return outcome
-
-    async def _once(
-        self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata, seconds: float
-    ) -> Outcome:
         answers: list[Message] = []
         try:
             async with (
@@ -270,8 +265,6 @@ class Callers:
         except TimeoutError:
             return Outcome(grpc.StatusCode.OK, answers=tuple(answers))
         except grpc.aio.AioRpcError as error:
-            if error.details() == _FORGOTTEN:
-                return Outcome(error.code(), message=_FORGOTTEN)
             fault = fault_from_rpc_error(error)
             message = f"{fault.message} {dict(fault.metadata)} {getattr(fault, 'violations', '')}"
             return Outcome(error.code(), fault.reason, message, tuple(answers))
@@ -294,7 +287,8 @@ class Callers:
             if not rpc.method.server_streaming:
                 yield await call
                 return
-            async for answer in _conversation(call, requests) if rpc.method.client_streaming else call:
+            streams = rpc.method.client_streaming
+            async for answer in _converse(Conversation(call), requests) if streams else call:
                 yield answer
         finally:
             call.cancel()

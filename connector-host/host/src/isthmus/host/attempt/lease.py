@@ -28,7 +28,7 @@ class Lease:
         control: Where scheduling is.
         grant: What AcquireLease answered.
         commit_seconds: Least pause between two commits.
-        renew_seconds: Longest silence.
+        renew_seconds: Longest silence; less where a third of the lease is less.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Lease:
         """
         while True:
             try:
-                async with asyncio.timeout(self._renew_seconds):
+                async with asyncio.timeout(self._silence()):
                     await self._dirty.wait()
             except TimeoutError:
                 await self._insist(self._renew)
@@ -80,6 +80,10 @@ class Lease:
                 await asyncio.sleep(self._commit_seconds)  # positions that follow closely go along
                 self._dirty.clear()
                 await self._insist(self._commit)
+
+    def _silence(self) -> float:
+        """How long scheduling may hear nothing; short leases leave time to try again, too."""
+        return min(self._renew_seconds, max(self._expires_at - time.monotonic(), 0.0) / 3)
 
     async def finish(
         self,

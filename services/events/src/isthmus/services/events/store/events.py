@@ -125,9 +125,13 @@ async def position_of(conn: AsyncConnection, tenant_id: str, event_id: str) -> i
 
 async def position_before(conn: AsyncConnection, tenant_id: str, moment: datetime) -> int:
     """Give the position behind which all events of a moment and later lie."""
-    query = text("SELECT min(position) FROM events WHERE tenant_id = :tenant_id AND time >= :moment")
-    first = (await conn.execute(query, {"tenant_id": tenant_id, "moment": moment})).scalar_one_or_none()
-    return int(first) - 1 if first is not None else await last_position(conn, tenant_id)
+    # One statement, so that no event becomes visible between the two looks and is passed over.
+    query = text("""
+        SELECT COALESCE((SELECT min(position) - 1 FROM events
+                         WHERE tenant_id = :tenant_id AND time >= :moment),
+                        (SELECT last FROM tails WHERE tenant_id = :tenant_id), 0)
+    """)
+    return int((await conn.execute(query, {"tenant_id": tenant_id, "moment": moment})).scalar_one())
 
 
 async def prune_events(conn: AsyncConnection, before: datetime, limit: int) -> int:
