@@ -33,7 +33,7 @@ spec:
 ALERTS = [{"id": 1, "level": "1"}, {"id": 2, "level": "9", "note": "whole"}, {"id": 3, "level": "2"}]
 
 
-def waited_for(condition, seconds=30):
+def waited_for(condition, seconds=60):
     """Asks again until the answer is yes."""
     end = time.monotonic() + seconds
     while not condition():

@@ -95,10 +95,10 @@ async def test_a_connector_that_swallows_its_cancellation_cannot_hold_an_executi
     monkeypatch.setattr("isthmus.host.attempt.attempt._CANCEL_AGAIN", 0.05)
     world.backend = LocalBackend(Stubborn)
     running = asyncio.create_task(world.run())
-    await asyncio.wait_for(Stubborn.reading.wait(), 5)
+    await asyncio.wait_for(Stubborn.reading.wait(), 30)
     world.stop.set()
 
-    ended = await asyncio.wait_for(running, 10)
+    ended = await asyncio.wait_for(running, 30)
 
     assert ended.error.kind == scheduling.ExecutionError.KIND_STOPPED
     Stubborn.released.set()

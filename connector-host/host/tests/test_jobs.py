@@ -18,7 +18,7 @@ from isthmus.testing import kill9
 
 async def until(condition: Any) -> None:
     """Wait for something that other tasks bring about."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 

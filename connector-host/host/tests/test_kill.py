@@ -21,8 +21,9 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.testing import freeze, kill9, thaw
 
-COUNT = 20_000
-pytestmark = pytest.mark.xdist_group("host-kill")  # the services are expensive: one worker runs all of these
+COUNT = 10_000
+# The services are expensive: one worker runs all of these.
+pytestmark = [pytest.mark.xdist_group("host-kill"), pytest.mark.timeout(400)]
 SERVICES = ("registry", "credentials", "mapping", "records", "monitoring", "scheduling")
 FAST = {"tick_seconds": 0.1, "dispatch_seconds": 0.05, "lease_seconds": 2.0, "sweep_seconds": 0.1}
 
@@ -53,7 +54,7 @@ async def host(mesh: Any, root: Path) -> asyncio.subprocess.Process:
 
 
 async def active_instance(stub: Any, stream: dict[str, Any]) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await stub.ListHosts(registry.ListHostsRequest(connector_id="files"))).hosts:
             await asyncio.sleep(0.05)
     made = await stub.CreateInstance(
@@ -65,7 +66,7 @@ async def active_instance(stub: Any, stream: dict[str, Any]) -> str:
         )
     )
     request = registry.ActivateInstanceRequest(instance_id=made.instance.instance_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):  # hosts that were killed count for a while
                 answer = await stub.ActivateInstance(request)
@@ -114,7 +115,12 @@ class Sync:
 
     async def reaches(self, least: int) -> int:
         """Wait until the hub holds so many records; return whose process does the work."""
-        await filled(self.stub("records", RecordsServiceStub), least)
+        try:
+            await filled(self.stub("records", RecordsServiceStub), least)
+        except TimeoutError:
+            request = scheduling.ListAttemptsRequest(execution_id=self.execution_id)
+            stub = self.stub("scheduling", SchedulingServiceStub)
+            pytest.fail(f"the sync stands still: {await stub.ListAttempts(request)}")
         return self.hosts[-1].pid
 
     async def ended(self) -> Any:
@@ -173,16 +179,19 @@ async def test_a_host_that_was_frozen_beyond_its_lease_does_no_harm(sync):
 
 
 async def filled(hub: Any, least: int) -> None:
-    async with asyncio.timeout(60):
-        while True:
+    """Wait until the hub holds so many records; a minute without any progress is too long."""
+    held = -1
+    async with asyncio.timeout(60) as limit:
+        while held < least:
             counted = await hub.CountRecords(records.CountRecordsRequest(stream="numbers"))
-            if counted.records >= least:
-                return
+            if counted.records > held:
+                held = counted.records
+                limit.reschedule(asyncio.get_running_loop().time() + 60)
             await asyncio.sleep(0.02)
 
 
 async def end_of(stub: Any, execution_id: str) -> Any:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         request = scheduling.WatchExecutionRequest(execution_id=execution_id)
         async for answer in stub.WatchExecution(request):
             last = answer.execution

@@ -66,7 +66,7 @@ class City:
 
     async def known(self, connector_id: str) -> None:
         """Wait until a host of a connector is registered."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 listed = await self.registry.ListHosts(registry.ListHostsRequest(connector_id=connector_id))
                 if listed.hosts:
@@ -237,7 +237,7 @@ def definition(up_to: int) -> mapping.CreateMappingRequest:
 
 async def logged(city: City, instance_id: str) -> list[Any]:
     """The instance's log, as soon as the end of a sync stands in it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             request = monitoring.ListLogsRequest(instance_id=instance_id)
             found = list((await city.monitoring.ListLogs(request)).logs)
@@ -249,7 +249,7 @@ async def logged(city: City, instance_id: str) -> list[Any]:
 
 async def arrived(city: City, stream: str, count: int) -> None:
     """Wait until a stream of the hub holds so many records."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             counted = await city.records.CountRecords(records.CountRecordsRequest(stream=stream))
             if counted.records == count:

@@ -97,7 +97,7 @@ def _vault_is_initialized(server):
 
 
 def _eventually(condition):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)

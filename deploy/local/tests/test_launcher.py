@@ -28,7 +28,7 @@ def isthmus(home, *arguments, check=True, **variables):
     return json.loads(done.stdout) if done.stdout else done
 
 
-def eventually(condition, seconds=20.0):
+def eventually(condition, seconds=60.0):
     """Wait until a condition of another process holds; it cannot tell us."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -23,14 +23,14 @@ from isthmus.local.supervisor import Supervisor
 from isthmus.local.units import ForkedUnit, Kind
 
 
-def drive(steps, seconds=10.0):
+def drive(steps, seconds=30.0):
     deadline = time.monotonic() + seconds
     for _ in steps:
         assert time.monotonic() < deadline, "took too long"
         time.sleep(0.005)
 
 
-def look_until(supervisor, name, state, seconds=10.0):
+def look_until(supervisor, name, state, seconds=30.0):
     deadline = time.monotonic() + seconds
     while _status(supervisor, name)["state"] != state:
         assert time.monotonic() < deadline, _status(supervisor, name)
@@ -247,7 +247,7 @@ def test_children_end_with_their_parent(tmp_path):
     while (line := outer.heard()) is None:
         time.sleep(0.005)
     outer.signal(signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _runs(int(line)):
         assert time.monotonic() < deadline
         time.sleep(0.01)

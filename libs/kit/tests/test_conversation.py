@@ -24,13 +24,14 @@ async def well_ended(requests, context):
     yield b"enough"
 
 
+WAYS = {f"/{way.__name__}": way for way in (refused_at_once, refused_later, well_ended)}
+
+
 class Handlers(grpc.GenericRpcHandler):
     """Ends streams before they have been written to their end."""
 
-    ways = {f"/{way.__name__}": way for way in (refused_at_once, refused_later, well_ended)}
-
     def service(self, call_details):
-        return grpc.stream_stream_rpc_method_handler(self.ways[call_details.method])
+        return grpc.stream_stream_rpc_method_handler(WAYS[call_details.method])
 
 
 @pytest.fixture

@@ -251,7 +251,7 @@ async def test_lost_store_loses_nothing(mesh, inbox, nats_server, backend_home):
     """
     mesh.relay()
     await mesh.write(note="unread")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await mesh.bus.jetstream.stream_info("ISTHMUS_EVENTS")).state.messages == 0:
             await asyncio.sleep(0.01)
     nats_server.kill()

@@ -148,7 +148,7 @@ async def test_service_is_migrated_wired_and_fed(settings, serving):
         return Wiring(consumers=[Consumer("whole", ["isthmus.v1.tnt_whole.>"], handle)])
 
     async with serving(settings, wire, "notes"):
-        event = await asyncio.wait_for(came, 15)
+        event = await asyncio.wait_for(came, 30)
 
     assert event.subject == "n1"
 
@@ -173,7 +173,7 @@ def test_service_works_on_the_loop_of_production(settings):
             return Wiring(consumers=[Consumer("loop", ["isthmus.v1.tnt_loop.>"], handle)])
 
         task = asyncio.create_task(run(settings, wire, name="notes"))
-        await asyncio.wait_for(arrived.wait(), 15)
+        await asyncio.wait_for(arrived.wait(), 30)
         task.cancel()
         await asyncio.wait({task})
 
@@ -241,12 +241,12 @@ async def test_call_made_on_behalf_of_a_call_has_its_time_only(connector, mesh_s
 
     connector.describe = describe
     await mesh_stub.Describe(pb.DescribeRequest())
-    deadline.start(2.0)
+    deadline.start(6.0)
     await mesh_stub.Describe(pb.DescribeRequest())
     deadline.start(None)
 
-    assert 9 < left[0] < 10.1
-    assert 1 < left[1] < 2.1
+    assert 6.1 < left[0] < 10.1
+    assert 0 < left[1] < 6.1
 
 
 async def test_silent_peer_does_not_hang_anyone():
@@ -281,7 +281,7 @@ async def test_failing_task_is_restarted_until_it_works():
 
     supervisor = Supervisor(note)
     supervisor.start("task", task)
-    await asyncio.wait_for(done.wait(), 10)
+    await asyncio.wait_for(done.wait(), 30)
     await asyncio.sleep(0)
     await supervisor.stop()
 

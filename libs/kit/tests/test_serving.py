@@ -13,8 +13,10 @@ from isthmus.kit import (
     current_principal,
     fault_from_rpc_error,
 )
+from isthmus.kit.channel import Caller
 from isthmus.kit.conversation import Conversation
 from isthmus.resilience import faults
+from isthmus.testing import TcpProxy
 
 
 async def fault_of(call):
@@ -213,6 +215,19 @@ async def test_undecodable_message_in_a_stream(address, bearer):
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_slow_line_is_a_line(address, mesh_key):
+    """
+    A connection that needs half a second to open is waited for, not given up.
+    """
+    caller = Caller(mesh_key / "key.jwk")
+    async with TcpProxy(int(address.rpartition(":")[2]), delay=0.5) as proxy:
+        slow = rpc.ConnectorServiceStub(caller.channel(f"127.0.0.1:{proxy.port}"))
+        fault = await fault_of(slow.Discover(pb.DiscoverRequest()))
+        await caller.close()
+
+    assert fault.reason == "RPC_NOT_IMPLEMENTED"
+
+
 async def test_oversized_request_is_refused(address, bearer):
     """
     A message above four megabytes is not read.
@@ -282,7 +297,7 @@ async def test_starting_is_told_from_broken():
     first = await health(address)
     wired.set()
     await starting
-    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(30):
         async for answer in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
             if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
                 break

@@ -27,7 +27,7 @@ async def proxy(echo):
 
 async def _ask(reader, writer):
     writer.write(b"hello\n")
-    return await asyncio.wait_for(reader.readline(), 5)
+    return await asyncio.wait_for(reader.readline(), 30)
 
 
 async def test_proxy_passes_everything_on(proxy):
@@ -64,7 +64,7 @@ async def test_swallowed_bytes_arrive_after_healing(proxy):
         await asyncio.wait_for(reader.readline(), 0.1)
     proxy.heal()
 
-    assert await asyncio.wait_for(reader.readline(), 5) == b"hello\n"
+    assert await asyncio.wait_for(reader.readline(), 30) == b"hello\n"
 
 
 async def test_delay_holds_up_both_directions(proxy):

@@ -80,4 +80,4 @@ async def test_services_that_cannot_start_raise_at_once(open_mesh):
 
     async with open_mesh() as mesh:
         with pytest.raises(ValueError, match="no such thing"):
-            await asyncio.wait_for(mesh.start("gateway", wire=broken), 5)
+            await asyncio.wait_for(mesh.start("gateway", wire=broken), 30)

@@ -55,5 +55,5 @@ def test_free_port_is_free(free_port):
     """
     A server can listen on the port at once.
     """
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", free_port))
+    with socket.create_server(("127.0.0.1", free_port)) as server:
+        assert server.getsockname()[1] == free_port

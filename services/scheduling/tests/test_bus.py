@@ -12,7 +12,7 @@ Status = pb.Execution.Status
 Trigger = pb.Execution.Trigger
 
 
-async def published(bench, kind, seconds=10):
+async def published(bench, kind, seconds=30):
     """Take the tenant's events of one kind off the stream."""
     client = await nats.connect(bench.nats_url)
     try:

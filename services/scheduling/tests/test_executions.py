@@ -309,7 +309,7 @@ async def test_watching_shows_every_step_until_the_end(bench):
     await bench.host.renew(lease, bench.counts(500), expected=1000)
     await bench.until(lambda: saw(seen, 3))
     await bench.host.finish(lease, bench.counts(1000))
-    await asyncio.wait_for(watcher, 5)
+    await asyncio.wait_for(watcher, 30)
 
     assert [change.execution.counts.read for change in seen] == [0, 0, 500, 1000]
     assert (seen[2].execution.expected_records, seen[-1].execution.status) == (1000, Status.STATUS_COMPLETED)

@@ -7,16 +7,19 @@ from isthmus.resilience.faults import FixRequest, Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 
 Status = pb.Execution.Status
+LEASE = 60
 
 
 @pytest.fixture(scope="module")
 async def benches(open_bench):
-    """Run a service whose leases end fast."""
-    async with open_bench(lease_seconds=0.6, cancel_seconds=1.5) as bench:
+    """Run a service whose clock the tests put forward beyond the end of leases."""
+    async with open_bench(lease_seconds=LEASE, cancel_seconds=LEASE) as bench:
         yield bench
 
 
 async def taken_away(bench, execution_id):
+    bench.clock.forward(seconds=LEASE + 1)
+
     async def is_pending():
         return (await bench.execution(execution_id)).status == Status.STATUS_PENDING
 
@@ -51,7 +54,7 @@ async def test_a_renewed_lease_lasts(bench):
     """
     lease = await bench.host.acquire((await bench.start(await bench.flow())).execution_id)
     for _ in range(6):
-        await asyncio.sleep(0.2)
+        bench.clock.forward(seconds=LEASE / 3)
         await bench.host.renew(lease)
 
     assert (await bench.execution(lease.execution_id)).attempts == 1
@@ -120,7 +123,7 @@ async def test_a_host_that_ignores_a_stop_is_cut_off(bench):
     await bench.stub.CancelExecution(pb.CancelExecutionRequest(execution_id=lease.execution_id))
 
     async def is_fenced():
-        await asyncio.sleep(0.1)
+        bench.clock.forward(seconds=LEASE / 3)
         try:
             return (await bench.host.renew(lease)) is None
         except Exception:

@@ -35,8 +35,10 @@ class Environment:
         self._servers = servers
         self._keys = KeyRing(home)
         book = PortBook(home.run / "ports.json")
-        self.addresses = {name: f"{HOST}:{book.port(f'service-{name}')}" for name in SERVICES}
-        self.http_address = f"{HOST}:{book.port('gateway-http')}"
+        self._held = {name: book.held(f"service-{name}") for name in SERVICES}
+        self._held["gateway-http"] = book.held("gateway-http")
+        self.addresses = {name: f"{HOST}:{self._held[name][0]}" for name in SERVICES}
+        self.http_address = f"{HOST}:{self._held['gateway-http'][0]}"
         self.database_secrets = self._database_secrets()
         """From which the passwords of each service's roles are derived."""
 

@@ -22,7 +22,8 @@ _LONGEST_METADATA = 32 * 1024
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # A channel opened before its server listens would wait a whole second by default.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # In spite of its name: how long a connection may take to open, on slow lines and busy machines.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),

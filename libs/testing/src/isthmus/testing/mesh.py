@@ -14,7 +14,7 @@ from isthmus.identity.v1 import identity_pb2_grpc
 from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.wiring import Wire
-from isthmus.local.backends.ports import HOST, free_port
+from isthmus.local.backends.ports import HOST, free_port, hold
 from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_DATABASE
 from isthmus.local.programs import ServiceCode, service_code
 from isthmus.testing.identity import FakeIdentity, KeyRing
@@ -91,7 +91,7 @@ class Mesh:
     def __init__(self, backends: Backends, folder: Path) -> None:
         self._backends = backends
         self._stack = AsyncExitStack()
-        self._ports = {name: free_port() for name in SERVICES}
+        self._ports = {name: self._port() for name in SERVICES}
         self._names: set[str] = set()
         self._fakes: set[str] = set()
         self._database = ""
@@ -132,7 +132,7 @@ class Mesh:
         values = self._values(name, with_vault if with_vault is not None else name in WITH_VAULT)
         if with_database if with_database is not None else name not in WITHOUT_DATABASE:
             values |= await self._place(name)
-        port = free_port() if replica else self._ports[name]
+        port = self._port() if replica else self._ports[name]
         chosen = self._settings_class(code.settings)(**{**values, "listen": f"{HOST}:{port}", **options})
         task = await _started(code, chosen)
         service = RunningService(name, f"{HOST}:{port}", chosen, self, task)
@@ -142,7 +142,7 @@ class Mesh:
 
     async def fake(self, name: str, add: Callable[[Any, Any], None], servicer: object) -> None:
         """Let a servicer of the test stand in for a service; nobody checks identities there."""
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add(servicer, server)
         server.add_insecure_port(self.address(name))
         await server.start()
@@ -183,6 +183,12 @@ class Mesh:
         if not self._database:
             self._database = self._backends.postgres().database()
         return self._database
+
+    def _port(self) -> int:
+        """Choose a port that no other test run gets, also before anybody listens on it."""
+        port = free_port()
+        self._stack.callback(hold(port).close)
+        return port
 
     async def _place(self, name: str) -> dict[str, Any]:
         from isthmus.kit.db import provision

@@ -111,11 +111,13 @@ def vault(backend_home: Path) -> "Iterator[VaultServer]":
 
 
 @pytest.fixture
-def free_port() -> int:
-    """Choose a port of the loopback address that nobody listens on."""
-    from isthmus.local.backends.ports import free_port
+def free_port() -> Iterator[int]:
+    """Choose a port of the loopback address on which nobody listens but who is told of it."""
+    from isthmus.local.backends.ports import free_port, hold
 
-    return free_port()
+    port = free_port()
+    with hold(port):
+        yield port
 
 
 @pytest.fixture(scope="session")

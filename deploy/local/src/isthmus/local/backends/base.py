@@ -5,6 +5,7 @@ import ctypes
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -123,6 +124,7 @@ class Backend(ABC):
         self.process: subprocess.Popen[bytes] | None = None
         self.ports: dict[str, int] = {}
         """Port by owner name; empty before the first start."""
+        self._held: dict[str, tuple[int, socket.socket]] = {}
 
     @property
     def pid(self) -> int:
@@ -172,7 +174,8 @@ class Backend(ABC):
         """Choose the ports at the first start; keep them over a restart, since clients know them."""
         if not self.ports:
             book = PortBook(self.home / "run" / "ports.json")
-            self.ports = {owner: book.port(owner) for owner in self.port_owners}
+            self._held = {owner: book.held(owner) for owner in self.port_owners}
+            self.ports = {owner: port for owner, (port, _) in self._held.items()}
         yield from wait_until(lambda: all(is_free(port) for port in self.ports.values()))
 
     def check_alive(self) -> None:

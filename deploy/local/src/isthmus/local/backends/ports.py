@@ -3,11 +3,12 @@
 import json
 import random
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from isthmus.local.private import read_json, write_private
 
-__all__ = ["HOST", "PortBook", "free_port", "is_free"]
+__all__ = ["HOST", "PortBook", "free_port", "hold", "is_free"]
 
 HOST = "127.0.0.1"
 _CHOICE = random.SystemRandom()
@@ -19,24 +20,38 @@ _ATTEMPTS = 200
 
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on this port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    with suppress(OSError), hold(port):
+        return True
+    return False
+
+
+def hold(port: int) -> socket.socket:
+    """Keep others from choosing a port until the socket is closed; its owner's server may listen on it.
+
+    Raises:
+        OSError: somebody listens there.
+    """
+    held = socket.socket()
+    # Servers set this, too: it lets them in beside a socket that does not listen.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((HOST, port))
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 def free_port() -> int:
-    """Choose a port that nobody listens on.
+    """Choose a port that nobody listens on or holds.
 
     Raises:
         OSError: all ports tried are taken.
     """
     for _ in range(_ATTEMPTS):
         port = _CHOICE.choice(_RANGE)
-        if is_free(port):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
             return port
     raise OSError(f"no free port on {HOST}: stop some servers and try again.")
 
@@ -57,3 +72,8 @@ class PortBook:
         chosen = next(port for port in iter(free_port, None) if port not in taken)
         write_private(self._path, json.dumps({**book, owner: chosen}, indent=2, sort_keys=True))
         return chosen
+
+    def held(self, owner: str) -> tuple[int, socket.socket]:
+        """Give the owner's port and what keeps others from choosing it before the owner listens."""
+        port = self.port(owner)
+        return port, hold(port)
