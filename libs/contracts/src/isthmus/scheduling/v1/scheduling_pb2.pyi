@@ -23,6 +23,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Direction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Direction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIRECTION_UNSPECIFIED: _Direction.ValueType  # 0
+    """Read as `DIRECTION_FORWARD`."""
+    DIRECTION_FORWARD: _Direction.ValueType  # 1
+    """From source to destination."""
+    DIRECTION_REVERSE: _Direction.ValueType  # 2
+    """From destination to source, by the reverse mapping."""
+    DIRECTION_BOTH: _Direction.ValueType  # 3
+    """Both ways: what has changed on either side goes to the other one."""
+
+class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
+    """Which way records move between the two ends of a flow."""
+
+DIRECTION_UNSPECIFIED: Direction.ValueType  # 0
+"""Read as `DIRECTION_FORWARD`."""
+DIRECTION_FORWARD: Direction.ValueType  # 1
+"""From source to destination."""
+DIRECTION_REVERSE: Direction.ValueType  # 2
+"""From destination to source, by the reverse mapping."""
+DIRECTION_BOTH: Direction.ValueType  # 3
+"""Both ways: what has changed on either side goes to the other one."""
+Global___Direction: _TypeAlias = Direction  # noqa: Y015
+
 class _ConflictPolicy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -33,15 +61,70 @@ class _ConflictPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Confli
     """Read as `CONFLICT_POLICY_SOURCE_WINS`."""
     CONFLICT_POLICY_SOURCE_WINS: _ConflictPolicy.ValueType  # 1
     """The source's record replaces what the destination holds."""
+    CONFLICT_POLICY_DESTINATION_WINS: _ConflictPolicy.ValueType  # 2
+    """The destination's record replaces what the source holds."""
+    CONFLICT_POLICY_NEWEST_WINS: _ConflictPolicy.ValueType  # 3
+    """The version that was changed later wins; see `ConflictRules` for the fields that tell."""
+    CONFLICT_POLICY_MERGE: _ConflictPolicy.ValueType  # 4
+    """Each field is taken from the side that changed it; `ConflictRules.otherwise` decides about
+    fields that both have changed.
+    """
+    CONFLICT_POLICY_REVIEW: _ConflictPolicy.ValueType  # 5
+    """Nothing is written to either side until a person has decided; everything else goes on."""
 
 class ConflictPolicy(_ConflictPolicy, metaclass=_ConflictPolicyEnumTypeWrapper):
-    """What to do when the destination holds a newer form of a record."""
+    """What happens to a record that has changed on both sides since they were last the same.
+
+    A one-way flow looks at one side only, so there the source wins.
+    """
 
 CONFLICT_POLICY_UNSPECIFIED: ConflictPolicy.ValueType  # 0
 """Read as `CONFLICT_POLICY_SOURCE_WINS`."""
 CONFLICT_POLICY_SOURCE_WINS: ConflictPolicy.ValueType  # 1
 """The source's record replaces what the destination holds."""
+CONFLICT_POLICY_DESTINATION_WINS: ConflictPolicy.ValueType  # 2
+"""The destination's record replaces what the source holds."""
+CONFLICT_POLICY_NEWEST_WINS: ConflictPolicy.ValueType  # 3
+"""The version that was changed later wins; see `ConflictRules` for the fields that tell."""
+CONFLICT_POLICY_MERGE: ConflictPolicy.ValueType  # 4
+"""Each field is taken from the side that changed it; `ConflictRules.otherwise` decides about
+fields that both have changed.
+"""
+CONFLICT_POLICY_REVIEW: ConflictPolicy.ValueType  # 5
+"""Nothing is written to either side until a person has decided; everything else goes on."""
 Global___ConflictPolicy: _TypeAlias = ConflictPolicy  # noqa: Y015
+
+class _Leg:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LegEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Leg.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEG_UNSPECIFIED: _Leg.ValueType  # 0
+    """The whole execution is one movement."""
+    LEG_READ_SOURCE: _Leg.ValueType  # 1
+    """What has changed in the source is taken note of."""
+    LEG_READ_DESTINATION: _Leg.ValueType  # 2
+    """What has changed in the destination is taken note of."""
+    LEG_WRITE_DESTINATION: _Leg.ValueType  # 3
+    """It is decided what both sides are to hold, and the destination gets its part."""
+    LEG_WRITE_SOURCE: _Leg.ValueType  # 4
+    """The source gets its part."""
+
+class Leg(_Leg, metaclass=_LegEnumTypeWrapper):
+    """One of the movements that make up a round of a two-way flow; they never run at the same time."""
+
+LEG_UNSPECIFIED: Leg.ValueType  # 0
+"""The whole execution is one movement."""
+LEG_READ_SOURCE: Leg.ValueType  # 1
+"""What has changed in the source is taken note of."""
+LEG_READ_DESTINATION: Leg.ValueType  # 2
+"""What has changed in the destination is taken note of."""
+LEG_WRITE_DESTINATION: Leg.ValueType  # 3
+"""It is decided what both sides are to hold, and the destination gets its part."""
+LEG_WRITE_SOURCE: Leg.ValueType  # 4
+"""The source gets its part."""
+Global___Leg: _TypeAlias = Leg  # noqa: Y015
 
 @_typing.final
 class Endpoint(_message.Message):
@@ -70,6 +153,107 @@ class Endpoint(_message.Message):
 Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
 
 @_typing.final
+class ConflictRules(_message.Message):
+    """What a conflict policy goes by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_TIME_FIELD_FIELD_NUMBER: _builtins.int
+    DESTINATION_TIME_FIELD_FIELD_NUMBER: _builtins.int
+    SKEW_TOLERANCE_FIELD_NUMBER: _builtins.int
+    OTHERWISE_FIELD_NUMBER: _builtins.int
+    source_time_field: _builtins.str
+    """For `CONFLICT_POLICY_NEWEST_WINS`: dotted path of the time of the last change in a record of the
+    source, as the source gives it.
+    """
+    destination_time_field: _builtins.str
+    """The same for a record of the destination."""
+    otherwise: Global___ConflictPolicy.ValueType
+    """What decides where the policy cannot: times too close or missing, a field that both sides
+    changed. Unspecified means `CONFLICT_POLICY_REVIEW`. Source, destination, newest or review.
+    """
+    @_builtins.property
+    def skew_tolerance(self) -> _duration_pb2.Duration:
+        """Times that lie no further apart than this tell nothing; 0 means that any difference tells."""
+
+    def __init__(
+        self,
+        *,
+        source_time_field: _builtins.str = ...,
+        destination_time_field: _builtins.str = ...,
+        skew_tolerance: _duration_pb2.Duration | None = ...,
+        otherwise: Global___ConflictPolicy.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["skew_tolerance", b"skew_tolerance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_time_field", b"destination_time_field", "otherwise", b"otherwise", "skew_tolerance", b"skew_tolerance", "source_time_field", b"source_time_field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConflictRules: _TypeAlias = ConflictRules  # noqa: Y015
+
+@_typing.final
+class DeletePolicy(_message.Message):
+    """What happens on one side of a flow when a record is deleted on the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DeletePolicy._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: DeletePolicy._Kind.ValueType  # 0
+        """Read as `KIND_PROPAGATE`."""
+        KIND_PROPAGATE: DeletePolicy._Kind.ValueType  # 1
+        """The record is deleted there too."""
+        KIND_TOMBSTONE: DeletePolicy._Kind.ValueType  # 2
+        """A field of the record is set there; the record stays."""
+        KIND_IGNORE: DeletePolicy._Kind.ValueType  # 3
+        """Nothing; the record stays as it is and the two are no longer kept the same."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What happens."""
+
+    KIND_UNSPECIFIED: DeletePolicy.Kind.ValueType  # 0
+    """Read as `KIND_PROPAGATE`."""
+    KIND_PROPAGATE: DeletePolicy.Kind.ValueType  # 1
+    """The record is deleted there too."""
+    KIND_TOMBSTONE: DeletePolicy.Kind.ValueType  # 2
+    """A field of the record is set there; the record stays."""
+    KIND_IGNORE: DeletePolicy.Kind.ValueType  # 3
+    """Nothing; the record stays as it is and the two are no longer kept the same."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TOMBSTONE_FIELD_FIELD_NUMBER: _builtins.int
+    TOMBSTONE_VALUE_FIELD_NUMBER: _builtins.int
+    MOST_DELETIONS_FIELD_NUMBER: _builtins.int
+    kind: Global___DeletePolicy.Kind.ValueType
+    """What happens."""
+    tombstone_field: _builtins.str
+    """For `KIND_TOMBSTONE`: dotted path of the field in a mapped record."""
+    tombstone_value: _builtins.str
+    """For `KIND_TOMBSTONE`: the value as JSON, for example `"closed"`; empty means `true`."""
+    most_deletions: _builtins.int
+    """Two-way flows stop before they delete more records than this in one round; 0 means no limit."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DeletePolicy.Kind.ValueType = ...,
+        tombstone_field: _builtins.str = ...,
+        tombstone_value: _builtins.str = ...,
+        most_deletions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "most_deletions", b"most_deletions", "tombstone_field", b"tombstone_field", "tombstone_value", b"tombstone_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePolicy: _TypeAlias = DeletePolicy  # noqa: Y015
+
+@_typing.final
 class Flow(_message.Message):
     """What moves: source stream, mapping, destination stream."""
 
@@ -92,6 +276,13 @@ class Flow(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    REVERSE_MAPPING_ID_FIELD_NUMBER: _builtins.int
+    REVERSE_MAPPING_VERSION_FIELD_NUMBER: _builtins.int
+    REVERSE_KEY_FIELD_NUMBER: _builtins.int
+    REVERSE_READ_MODE_FIELD_NUMBER: _builtins.int
+    CONFLICT_RULES_FIELD_NUMBER: _builtins.int
+    DELETE_POLICY_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -114,6 +305,18 @@ class Flow(_message.Message):
     """Who created it: the subject of the caller."""
     etag: _builtins.str
     """Changes with every update."""
+    direction: Global___Direction.ValueType
+    """Which way records move."""
+    reverse_mapping_id: _builtins.str
+    """For the way back: the mapping from the destination's form to the source's; empty passes records
+    on unchanged.
+    """
+    reverse_mapping_version: _builtins.int
+    """Its version; 0 means the latest at the time an execution starts."""
+    reverse_read_mode: _connector_pb2.ReadMode.ValueType
+    """How the destination is read; unspecified means the best mode the stream offers. Deletions are
+    noticed by `READ_MODE_DELTA`, and by `READ_MODE_FULL` when it is named here or in `read_mode`.
+    """
     @_builtins.property
     def source(self) -> Global___Endpoint:
         """Where records come from."""
@@ -124,7 +327,9 @@ class Flow(_message.Message):
 
     @_builtins.property
     def destination_key(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Dotted paths that identify a mapped record; empty means the source stream's key."""
+        """Dotted paths that identify a mapped record; empty means the source stream's key. A two-way flow
+        needs them: by them a record of the source and one of the destination are known to be the same.
+        """
 
     @_builtins.property
     def failure_policy(self) -> Global___FailurePolicy:
@@ -137,6 +342,20 @@ class Flow(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
+
+    @_builtins.property
+    def reverse_key(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For the way back: dotted paths that identify a record in the source's form; empty means the key
+        under which the record is known already.
+        """
+
+    @_builtins.property
+    def conflict_rules(self) -> Global___ConflictRules:
+        """What the conflict policy goes by."""
+
+    @_builtins.property
+    def delete_policy(self) -> Global___DeletePolicy:
+        """What happens when a record is deleted."""
 
     def __init__(
         self,
@@ -158,10 +377,17 @@ class Flow(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        direction: Global___Direction.ValueType = ...,
+        reverse_mapping_id: _builtins.str = ...,
+        reverse_mapping_version: _builtins.int = ...,
+        reverse_key: _abc.Iterable[_builtins.str] | None = ...,
+        reverse_read_mode: _connector_pb2.ReadMode.ValueType = ...,
+        conflict_rules: Global___ConflictRules | None = ...,
+        delete_policy: Global___DeletePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "destination", b"destination", "failure_policy", b"failure_policy", "source", b"source", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict_rules", b"conflict_rules", "create_time", b"create_time", "delete_policy", b"delete_policy", "destination", b"destination", "failure_policy", b"failure_policy", "source", b"source", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_policy", b"conflict_policy", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "destination", b"destination", "destination_key", b"destination_key", "etag", b"etag", "failure_policy", b"failure_policy", "flow_id", b"flow_id", "is_active", b"is_active", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "name", b"name", "read_mode", b"read_mode", "source", b"source", "update_time", b"update_time", "write_mode", b"write_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_policy", b"conflict_policy", "conflict_rules", b"conflict_rules", "create_time", b"create_time", "created_by", b"created_by", "delete_policy", b"delete_policy", "description", b"description", "destination", b"destination", "destination_key", b"destination_key", "direction", b"direction", "etag", b"etag", "failure_policy", b"failure_policy", "flow_id", b"flow_id", "is_active", b"is_active", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "name", b"name", "read_mode", b"read_mode", "reverse_key", b"reverse_key", "reverse_mapping_id", b"reverse_mapping_id", "reverse_mapping_version", b"reverse_mapping_version", "reverse_read_mode", b"reverse_read_mode", "source", b"source", "update_time", b"update_time", "write_mode", b"write_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -429,6 +655,8 @@ class Execution(_message.Message):
     EXPECTED_RECORDS_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     IS_CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -457,6 +685,8 @@ class Execution(_message.Message):
     """Records the source said it would give; 0 when it did not say."""
     is_cancel_requested: _builtins.bool
     """A stop has been asked for and is under way."""
+    leg: Global___Leg.ValueType
+    """The leg at work or due; unspecified for one-way flows, and at the end."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the first attempt began."""
@@ -481,6 +711,10 @@ class Execution(_message.Message):
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When the next attempt starts, while pending after a failed one."""
 
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExecutionLeg]:
+        """Of a two-way flow: the legs that have begun, first to last. `counts` is the sum over them."""
+
     def __init__(
         self,
         *,
@@ -504,14 +738,58 @@ class Execution(_message.Message):
         expected_records: _builtins.int = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         is_cancel_requested: _builtins.bool = ...,
+        leg: Global___Leg.ValueType = ...,
+        legs: _abc.Iterable[Global___ExecutionLeg] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class ExecutionLeg(_message.Message):
+    """How one leg of an execution went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEG_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    leg: Global___Leg.ValueType
+    """Which one."""
+    @_builtins.property
+    def counts(self) -> _batch_pb2.Counts:
+        """What happened to how many records. The legs that read count every record as unchanged, because
+        they write to neither side.
+        """
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When its first attempt began; unset before."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was complete; unset before."""
+
+    def __init__(
+        self,
+        *,
+        leg: Global___Leg.ValueType = ...,
+        counts: _batch_pb2.Counts | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "leg", b"leg", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutionLeg: _TypeAlias = ExecutionLeg  # noqa: Y015
 
 @_typing.final
 class ExecutionError(_message.Message):
@@ -1690,19 +1968,23 @@ class AcquireLeaseRequest(_message.Message):
 
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     HOST_ID_FIELD_NUMBER: _builtins.int
+    CONNECTOR_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """From the job."""
     host_id: _builtins.str
     """The host's own id, as registered."""
+    connector_id: _builtins.str
+    """The host's connector; a job for another one is refused with LEASE_HELD. Empty means any."""
     def __init__(
         self,
         *,
         execution_id: _builtins.str = ...,
         host_id: _builtins.str = ...,
+        connector_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "host_id", b"host_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_id", b"connector_id", "execution_id", b"execution_id", "host_id", b"host_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1721,10 +2003,15 @@ class AcquireLeaseResponse(_message.Message):
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     QUARANTINE_IDS_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """The attempt's number in the execution."""
     fencing_token: _builtins.int
     """Goes with everything the host writes for this attempt."""
+    leg: Global___Leg.ValueType
+    """The leg to carry out; `flow` names its ends, its mapping and its key. Where records are read for
+    the pairs of a two-way flow the destination is a stream of the hub whose name begins with `pair:`.
+    """
     @_builtins.property
     def execution(self) -> Global___Execution:
         """The execution, running."""
@@ -1757,14 +2044,97 @@ class AcquireLeaseResponse(_message.Message):
         lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
         checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
         quarantine_ids: _abc.Iterable[_builtins.str] | None = ...,
+        leg: Global___Leg.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow", "lease_expire_time", b"lease_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoints", b"checkpoints", "execution", b"execution", "fencing_token", b"fencing_token", "flow", b"flow", "lease_expire_time", b"lease_expire_time", "quarantine_ids", b"quarantine_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoints", b"checkpoints", "execution", b"execution", "fencing_token", b"fencing_token", "flow", b"flow", "lease_expire_time", b"lease_expire_time", "leg", b"leg", "quarantine_ids", b"quarantine_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcquireLeaseResponse: _TypeAlias = AcquireLeaseResponse  # noqa: Y015
+
+@_typing.final
+class GetRoundRequest(_message.Message):
+    """Asks how a two-way flow's round stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.str
+    """Which flow."""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRoundRequest: _TypeAlias = GetRoundRequest  # noqa: Y015
+
+@_typing.final
+class GetRoundResponse(_message.Message):
+    """How a two-way flow's round stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    IS_SOURCE_WHOLE_FIELD_NUMBER: _builtins.int
+    IS_DESTINATION_WHOLE_FIELD_NUMBER: _builtins.int
+    DESTINATION_POSITION_FIELD_NUMBER: _builtins.int
+    SOURCE_POSITION_FIELD_NUMBER: _builtins.int
+    IS_REQUEUE_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The execution at work."""
+    fencing_token: _builtins.int
+    """The present attempt's."""
+    leg: Global___Leg.ValueType
+    """Which leg it is at."""
+    is_source_whole: _builtins.bool
+    """The source is read whole in this round: what is missing there has been deleted."""
+    is_destination_whole: _builtins.bool
+    """The destination is read whole in this round."""
+    is_requeue: _builtins.bool
+    """Requeued records are to be tried again."""
+    @_builtins.property
+    def flow(self) -> Global___Flow:
+        """The flow in the form that this execution uses."""
+
+    @_builtins.property
+    def destination_position(self) -> _batch_pb2.Position:
+        """Up to where the destination has taken everything written for it."""
+
+    @_builtins.property
+    def source_position(self) -> _batch_pb2.Position:
+        """Up to where the source has taken everything written for it."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+        leg: Global___Leg.ValueType = ...,
+        flow: Global___Flow | None = ...,
+        is_source_whole: _builtins.bool = ...,
+        is_destination_whole: _builtins.bool = ...,
+        destination_position: _batch_pb2.Position | None = ...,
+        source_position: _batch_pb2.Position | None = ...,
+        is_requeue: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination_position", b"destination_position", "flow", b"flow", "source_position", b"source_position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_position", b"destination_position", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "flow", b"flow", "is_destination_whole", b"is_destination_whole", "is_requeue", b"is_requeue", "is_source_whole", b"is_source_whole", "leg", b"leg", "source_position", b"source_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRoundResponse: _TypeAlias = GetRoundResponse  # noqa: Y015
 
 @_typing.final
 class RenewLeaseRequest(_message.Message):

@@ -143,6 +143,11 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointResponse.FromString,
                 _registered_method=True)
+        self.GetRound = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/GetRound',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundResponse.FromString,
+                _registered_method=True)
         self.FinishAttempt = channel.unary_unary(
                 '/isthmus.scheduling.v1.SchedulingService/FinishAttempt',
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptRequest.SerializeToString,
@@ -395,8 +400,19 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRound(self, request, context):
+        """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
+
+        Errors:
+        NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+        FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FinishAttempt(self, request, context):
-        """Ends an attempt, and with it the execution unless another attempt is to follow.
+        """Ends an attempt, and with it the execution unless another attempt or another leg is to follow.
 
         Repeating with the same outcome is safe.
 
@@ -509,6 +525,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.CommitCheckpoint,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointResponse.SerializeToString,
+            ),
+            'GetRound': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRound,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundResponse.SerializeToString,
             ),
             'FinishAttempt': grpc.unary_unary_rpc_method_handler(
                     servicer.FinishAttempt,
@@ -1065,6 +1086,33 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/CommitCheckpoint',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRound(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/GetRound',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundResponse.FromString,
             options,
             channel_credentials,
             insecure,

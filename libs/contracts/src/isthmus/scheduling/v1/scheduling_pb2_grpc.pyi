@@ -195,8 +195,15 @@ class SchedulingServiceStub:
     Errors:
       FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
     """
+    GetRound: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetRoundRequest, _scheduling_pb2.GetRoundResponse]
+    """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
+
+    Errors:
+      NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+      FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+    """
     FinishAttempt: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.FinishAttemptRequest, _scheduling_pb2.FinishAttemptResponse]
-    """Ends an attempt, and with it the execution unless another attempt is to follow.
+    """Ends an attempt, and with it the execution unless another attempt or another leg is to follow.
 
     Repeating with the same outcome is safe.
 
@@ -371,8 +378,15 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     Errors:
       FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
     """
+    GetRound: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetRoundRequest, _scheduling_pb2.GetRoundResponse]  # type: ignore[assignment]
+    """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
+
+    Errors:
+      NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+      FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+    """
     FinishAttempt: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.FinishAttemptRequest, _scheduling_pb2.FinishAttemptResponse]  # type: ignore[assignment]
-    """Ends an attempt, and with it the execution unless another attempt is to follow.
+    """Ends an attempt, and with it the execution unless another attempt or another leg is to follow.
 
     Repeating with the same outcome is safe.
 
@@ -666,12 +680,25 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetRound(
+        self,
+        request: _scheduling_pb2.GetRoundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.GetRoundResponse, _abc.Awaitable[_scheduling_pb2.GetRoundResponse]]:
+        """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
+
+        Errors:
+          NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+          FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+        """
+
+    @_abc_1.abstractmethod
     def FinishAttempt(
         self,
         request: _scheduling_pb2.FinishAttemptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduling_pb2.FinishAttemptResponse, _abc.Awaitable[_scheduling_pb2.FinishAttemptResponse]]:
-        """Ends an attempt, and with it the execution unless another attempt is to follow.
+        """Ends an attempt, and with it the execution unless another attempt or another leg is to follow.
 
         Repeating with the same outcome is safe.
 

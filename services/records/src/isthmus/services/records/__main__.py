@@ -3,9 +3,9 @@
 from isthmus.connector.v1 import connector_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.kit import serve as run_service
-from isthmus.records.v1 import records_pb2_grpc
+from isthmus.records.v1 import pairs_pb2_grpc, records_pb2_grpc
 from isthmus.services.records.events import Announcer
-from isthmus.services.records.servicer import HubServicer, RecordsServicer
+from isthmus.services.records.servicer import HubServicer, PairsServicer, RecordsServicer
 from isthmus.services.records.settings import RecordsSettings
 from isthmus.services.records.store import ChangeReader, QuarantineStore, RecordQueries, RecordWriter
 
@@ -21,6 +21,7 @@ async def wire(chassis: Chassis) -> Wiring:
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
+            (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer()),
         ]
     )
 

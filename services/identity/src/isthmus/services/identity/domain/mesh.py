@@ -18,6 +18,7 @@ MESH_ONLY = (
     "registry.hosts.register",
     "scheduling.checkpoints.*",
     "scheduling.leases.*",
+    "scheduling.rounds.*",
 )
 
 _EVERYBODY = ("identity.callers.authenticate",)
@@ -42,6 +43,7 @@ _HOST = (
 )
 _SERVICES = {
     "credentials": ("registry.instances.read",),
+    "records": ("scheduling.rounds.follow",),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
     "scheduling": ("mapping.mappings.read", "registry.hosts.resolve", "registry.instances.read"),
     # Whoever founds a tenant, and makes its administrator a new key, has to have all that it gives.

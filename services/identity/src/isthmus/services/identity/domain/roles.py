@@ -12,6 +12,8 @@ _INTEGRATION = (
     "identity.tenants.read",
     "mapping.mappings.*",
     "monitoring.*.read",
+    "records.conflicts.*",
+    "records.pairs.read",
     "records.quarantine.drop",
     "records.quarantine.read",
     "records.quarantine.requeue",

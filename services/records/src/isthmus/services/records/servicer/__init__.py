@@ -1,6 +1,7 @@
 """Speaks the contracts of the hub; decides nothing."""
 
 from isthmus.services.records.servicer.connector import HubServicer
+from isthmus.services.records.servicer.pairs import PairsServicer
 from isthmus.services.records.servicer.records import RecordsServicer
 
-__all__ = ["HubServicer", "RecordsServicer"]
+__all__ = ["HubServicer", "PairsServicer", "RecordsServicer"]

@@ -2,9 +2,10 @@
 
 from isthmus.kit import current_principal
 from isthmus.kit.times import stamp
+from isthmus.resilience.faults import Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.engine.leases import Renewed, with_mapping_version
-from isthmus.services.scheduling.servicer.checks import check_lease_request, check_progress
+from isthmus.services.scheduling.servicer.checks import check_id, check_lease_request, check_progress
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store.leases import Progress
 from isthmus.services.scheduling.translate import (
@@ -68,6 +69,12 @@ class LeaseRpcs(Rpcs):
         tenant_id = current_principal().tenant_id
         async with self._desk.db.tenant(tenant_id) as conn:
             return await self._desk.leases.renew(conn, tenant_id, progress)
+
+    async def GetRound(self, request: pb.GetRoundRequest, _: Context) -> pb.GetRoundResponse:
+        """Tell how a two-way flow's round stands."""
+        check_id("flow_id", request.flow_id)
+        message = f"No execution of flow {request.flow_id} is running."
+        raise Precondition("NO_ROUND", message, metadata={"flow_id": request.flow_id})
 
     async def FinishAttempt(self, request: pb.FinishAttemptRequest, _: Context) -> pb.FinishAttemptResponse:
         """End an attempt."""
