@@ -1099,6 +1099,7 @@ class WriteOpen(_message.Message):
     PRIMARY_KEY_FIELD_NUMBER: _builtins.int
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    IS_REQUEUE_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Which stream."""
     flow_id: _builtins.str
@@ -1115,6 +1116,8 @@ class WriteOpen(_message.Message):
     """The complete refresh that these batches belong to; empty for an incremental one."""
     origin: _builtins.str
     """Where the records come from, for provenance: `connector/instance_id/stream`."""
+    is_requeue: _builtins.bool
+    """The records come out of quarantine, where a person has decided to send them again."""
     @_builtins.property
     def binding(self) -> Global___Binding:
         """Whose stream."""
@@ -1136,10 +1139,11 @@ class WriteOpen(_message.Message):
         primary_key: _abc.Iterable[_builtins.str] | None = ...,
         generation_id: _builtins.str = ...,
         origin: _builtins.str = ...,
+        is_requeue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "generation_id", b"generation_id", "json_schema", b"json_schema", "mode", b"mode", "origin", b"origin", "primary_key", b"primary_key", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "generation_id", b"generation_id", "is_requeue", b"is_requeue", "json_schema", b"json_schema", "mode", b"mode", "origin", b"origin", "primary_key", b"primary_key", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
