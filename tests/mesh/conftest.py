@@ -219,6 +219,21 @@ async def _furnish(world: World, tenant: Tenant) -> None:
     [process] = world.with_permissions([{"registry.hosts.register"}])
     await world.do(process.identity(tenant.tenant_id), "registry.RegisterHost", host=host)
     await world.do(key, "events.PublishEvent", type=f"custom.{word}.happened.v1", subject=word, data="{}")
+    await _link(world, tenant)
+
+
+async def _link(world: World, tenant: Tenant) -> None:
+    """Makes a link, as a destination without transactions has them."""
+    word = tenant.word
+    flows = (await world.do(tenant.identity, "scheduling.ListFlows")).flows
+    [process] = world.with_permissions([{"records.links.write"}])
+    writer = process.identity(tenant.tenant_id)
+    wanted = {"flowId": flows[0].flow_id, "claim": word, "fencingToken": "1"}
+    intents = [{"key": f"{word}-1", "correlationId": word, "operation": "OPERATION_UPSERT"}]
+    await world.do(writer, "records.PutIntents", **wanted, intents=intents)
+    done = [{"key": f"{word}-1", "result": "RESULT_DONE", "externalId": f"{word}-ticket"}]
+    await world.do(writer, "records.SettleIntents", flowId=wanted["flowId"], claim=word, settlements=done)
+    tenant.values["external_id"] = f"{word}-ticket"
 
 
 async def _settle(world: World, tenant: Tenant) -> None:

@@ -1,6 +1,7 @@
 """The built-in roles against the permissions that the contract knows."""
 
 import importlib
+import pkgutil
 
 import pytest
 from isthmus.kit import Principal
@@ -23,10 +24,20 @@ AREAS = (
 MESH = [f"service:{name}" for name in (*AREAS, "gateway") if name != "connector"] + ["host:files"]
 
 
+def _modules() -> list[str]:
+    packages = [importlib.import_module(f"isthmus.{area}.v1") for area in AREAS]
+    return [
+        f"{package.__name__}.{module.name}"
+        for package in packages
+        for module in pkgutil.iter_modules(package.__path__)
+        if module.name.endswith("_pb2")
+    ]
+
+
 def _contract_permissions() -> set[str]:
     found = set()
-    for area in AREAS:
-        file = importlib.import_module(f"isthmus.{area}.v1.{area}_pb2").DESCRIPTOR
+    for name in _modules():
+        file = importlib.import_module(name).DESCRIPTOR
         for service in file.services_by_name.values():
             found |= {method.GetOptions().Extensions[permission_pb2.permission] for method in service.methods}
     return found - {"authenticated", "public"}

@@ -28,7 +28,7 @@ from isthmus.type.v1 import batch_pb2 as isthmus_dot_type_dot_v1_dot_batch__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/records/v1/links.proto\x12\x12isthmus.records.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/batch.proto\x1a isthmus/type/v1/permission.proto\"\x8e\x03\n\x04Link\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x05 \x01(\t\x12-\n\x05state\x18\x06 \x01(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x13\n\x0bis_in_doubt\x18\x07 \x01(\x08\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_LINKED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\x12\x13\n\x0fSTATE_SET_ASIDE\x10\x04\"r\n\x06Intent\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\x12-\n\toperation\x18\x03 \x01(\x0e\x32\x1a.isthmus.type.v1.Operation\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\x0c\"\x9e\x02\n\rIntentVerdict\x12:\n\x07verdict\x18\x01 \x01(\x0e\x32).isthmus.records.v1.IntentVerdict.Verdict\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x17\n\x0fis_same_content\x18\x03 \x01(\x08\x12+\n\x08open_for\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"v\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_FRESH\x10\x01\x12\x12\n\x0eVERDICT_LINKED\x10\x02\x12\x15\n\x11VERDICT_UNCHANGED\x10\x03\x12\x14\n\x10VERDICT_IN_DOUBT\x10\x04\"\x82\x02\n\nSettlement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x06result\x18\x02 \x01(\x0e\x32%.isthmus.records.v1.Settlement.Result\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x9a\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRESULT_DONE\x10\x01\x12\x12\n\x0eRESULT_DELETED\x10\x02\x12\x13\n\x0fRESULT_REJECTED\x10\x03\x12\x14\n\x10RESULT_UNTOUCHED\x10\x04\x12\x12\n\x0eRESULT_UNKNOWN\x10\x05\x12\x14\n\x10RESULT_SET_ASIDE\x10\x06\"\xb4\x01\n\x11PutIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\r\n\x05\x63laim\x18\x03 \x01(\t\x12\'\n\x04hold\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x07intents\x18\x05 \x03(\x0b\x32\x1a.isthmus.records.v1.Intent\x12\x12\n\nis_requeue\x18\x06 \x01(\x08\"I\n\x12PutIntentsResponse\x12\x33\n\x08verdicts\x18\x01 \x03(\x0b\x32!.isthmus.records.v1.IntentVerdict\"^\n\x13RenewIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14RenewIntentsResponse\x12\x0c\n\x04held\x18\x01 \x01(\x03\"k\n\x14SettleIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x33\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1e.isthmus.records.v1.Settlement\"(\n\x15SettleIntentsResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x03\"\x91\x01\n\x10ListLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12.\n\x06states\x18\x02 \x03(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x15\n\ronly_in_doubt\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"U\n\x11ListLinksResponse\x12\'\n\x05links\x18\x01 \x03(\x0b\x32\x18.isthmus.records.v1.Link\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x0eGetLinkRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"9\n\x0fGetLinkResponse\x12&\n\x04link\x18\x01 \x01(\x0b\x32\x18.isthmus.records.v1.Link\"@\n\x12\x44\x65leteLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"&\n\x13\x44\x65leteLinksResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x32\xd7\x05\n\x0cLinksService\x12t\n\nPutIntents\x12%.isthmus.records.v1.PutIntentsRequest\x1a&.isthmus.records.v1.PutIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12z\n\x0cRenewIntents\x12\'.isthmus.records.v1.RenewIntentsRequest\x1a(.isthmus.records.v1.RenewIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12}\n\rSettleIntents\x12(.isthmus.records.v1.SettleIntentsRequest\x1a).isthmus.records.v1.SettleIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12p\n\tListLinks\x12$.isthmus.records.v1.ListLinksRequest\x1a%.isthmus.records.v1.ListLinksResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12j\n\x07GetLink\x12\".isthmus.records.v1.GetLinkRequest\x1a#.isthmus.records.v1.GetLinkResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12x\n\x0b\x44\x65leteLinks\x12&.isthmus.records.v1.DeleteLinksRequest\x1a\'.isthmus.records.v1.DeleteLinksResponse\"\x18\x8a\xb5\x18\x14records.links.deleteb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/records/v1/links.proto\x12\x12isthmus.records.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/batch.proto\x1a isthmus/type/v1/permission.proto\"\x8e\x03\n\x04Link\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x05 \x01(\t\x12-\n\x05state\x18\x06 \x01(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x13\n\x0bis_in_doubt\x18\x07 \x01(\x08\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_LINKED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\x12\x13\n\x0fSTATE_SET_ASIDE\x10\x04\"r\n\x06Intent\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\x12-\n\toperation\x18\x03 \x01(\x0e\x32\x1a.isthmus.type.v1.Operation\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\x0c\"\x85\x02\n\rIntentVerdict\x12:\n\x07verdict\x18\x01 \x01(\x0e\x32).isthmus.records.v1.IntentVerdict.Verdict\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12+\n\x08open_for\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"v\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_FRESH\x10\x01\x12\x12\n\x0eVERDICT_LINKED\x10\x02\x12\x15\n\x11VERDICT_UNCHANGED\x10\x03\x12\x14\n\x10VERDICT_IN_DOUBT\x10\x04\"\x82\x02\n\nSettlement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x06result\x18\x02 \x01(\x0e\x32%.isthmus.records.v1.Settlement.Result\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x9a\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRESULT_DONE\x10\x01\x12\x12\n\x0eRESULT_DELETED\x10\x02\x12\x13\n\x0fRESULT_REJECTED\x10\x03\x12\x14\n\x10RESULT_UNTOUCHED\x10\x04\x12\x12\n\x0eRESULT_UNKNOWN\x10\x05\x12\x14\n\x10RESULT_SET_ASIDE\x10\x06\"\xb4\x01\n\x11PutIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\r\n\x05\x63laim\x18\x03 \x01(\t\x12\'\n\x04hold\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x07intents\x18\x05 \x03(\x0b\x32\x1a.isthmus.records.v1.Intent\x12\x12\n\nis_requeue\x18\x06 \x01(\x08\"I\n\x12PutIntentsResponse\x12\x33\n\x08verdicts\x18\x01 \x03(\x0b\x32!.isthmus.records.v1.IntentVerdict\"^\n\x13RenewIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14RenewIntentsResponse\x12\x0c\n\x04held\x18\x01 \x01(\x03\"k\n\x14SettleIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x33\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1e.isthmus.records.v1.Settlement\"(\n\x15SettleIntentsResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x03\"\x91\x01\n\x10ListLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12.\n\x06states\x18\x02 \x03(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x15\n\ronly_in_doubt\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"U\n\x11ListLinksResponse\x12\'\n\x05links\x18\x01 \x03(\x0b\x32\x18.isthmus.records.v1.Link\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x0eGetLinkRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"9\n\x0fGetLinkResponse\x12&\n\x04link\x18\x01 \x01(\x0b\x32\x18.isthmus.records.v1.Link\"@\n\x12\x44\x65leteLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"&\n\x13\x44\x65leteLinksResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x32\xd7\x05\n\x0cLinksService\x12t\n\nPutIntents\x12%.isthmus.records.v1.PutIntentsRequest\x1a&.isthmus.records.v1.PutIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12z\n\x0cRenewIntents\x12\'.isthmus.records.v1.RenewIntentsRequest\x1a(.isthmus.records.v1.RenewIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12}\n\rSettleIntents\x12(.isthmus.records.v1.SettleIntentsRequest\x1a).isthmus.records.v1.SettleIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12p\n\tListLinks\x12$.isthmus.records.v1.ListLinksRequest\x1a%.isthmus.records.v1.ListLinksResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12j\n\x07GetLink\x12\".isthmus.records.v1.GetLinkRequest\x1a#.isthmus.records.v1.GetLinkResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12x\n\x0b\x44\x65leteLinks\x12&.isthmus.records.v1.DeleteLinksRequest\x1a\'.isthmus.records.v1.DeleteLinksResponse\"\x18\x8a\xb5\x18\x14records.links.deleteb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,37 +54,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTENT']._serialized_start=583
   _globals['_INTENT']._serialized_end=697
   _globals['_INTENTVERDICT']._serialized_start=700
-  _globals['_INTENTVERDICT']._serialized_end=986
-  _globals['_INTENTVERDICT_VERDICT']._serialized_start=868
-  _globals['_INTENTVERDICT_VERDICT']._serialized_end=986
-  _globals['_SETTLEMENT']._serialized_start=989
-  _globals['_SETTLEMENT']._serialized_end=1247
-  _globals['_SETTLEMENT_RESULT']._serialized_start=1093
-  _globals['_SETTLEMENT_RESULT']._serialized_end=1247
-  _globals['_PUTINTENTSREQUEST']._serialized_start=1250
-  _globals['_PUTINTENTSREQUEST']._serialized_end=1430
-  _globals['_PUTINTENTSRESPONSE']._serialized_start=1432
-  _globals['_PUTINTENTSRESPONSE']._serialized_end=1505
-  _globals['_RENEWINTENTSREQUEST']._serialized_start=1507
-  _globals['_RENEWINTENTSREQUEST']._serialized_end=1601
-  _globals['_RENEWINTENTSRESPONSE']._serialized_start=1603
-  _globals['_RENEWINTENTSRESPONSE']._serialized_end=1639
-  _globals['_SETTLEINTENTSREQUEST']._serialized_start=1641
-  _globals['_SETTLEINTENTSREQUEST']._serialized_end=1748
-  _globals['_SETTLEINTENTSRESPONSE']._serialized_start=1750
-  _globals['_SETTLEINTENTSRESPONSE']._serialized_end=1790
-  _globals['_LISTLINKSREQUEST']._serialized_start=1793
-  _globals['_LISTLINKSREQUEST']._serialized_end=1938
-  _globals['_LISTLINKSRESPONSE']._serialized_start=1940
-  _globals['_LISTLINKSRESPONSE']._serialized_end=2025
-  _globals['_GETLINKREQUEST']._serialized_start=2027
-  _globals['_GETLINKREQUEST']._serialized_end=2073
-  _globals['_GETLINKRESPONSE']._serialized_start=2075
-  _globals['_GETLINKRESPONSE']._serialized_end=2132
-  _globals['_DELETELINKSREQUEST']._serialized_start=2134
-  _globals['_DELETELINKSREQUEST']._serialized_end=2198
-  _globals['_DELETELINKSRESPONSE']._serialized_start=2200
-  _globals['_DELETELINKSRESPONSE']._serialized_end=2238
-  _globals['_LINKSSERVICE']._serialized_start=2241
-  _globals['_LINKSSERVICE']._serialized_end=2968
+  _globals['_INTENTVERDICT']._serialized_end=961
+  _globals['_INTENTVERDICT_VERDICT']._serialized_start=843
+  _globals['_INTENTVERDICT_VERDICT']._serialized_end=961
+  _globals['_SETTLEMENT']._serialized_start=964
+  _globals['_SETTLEMENT']._serialized_end=1222
+  _globals['_SETTLEMENT_RESULT']._serialized_start=1068
+  _globals['_SETTLEMENT_RESULT']._serialized_end=1222
+  _globals['_PUTINTENTSREQUEST']._serialized_start=1225
+  _globals['_PUTINTENTSREQUEST']._serialized_end=1405
+  _globals['_PUTINTENTSRESPONSE']._serialized_start=1407
+  _globals['_PUTINTENTSRESPONSE']._serialized_end=1480
+  _globals['_RENEWINTENTSREQUEST']._serialized_start=1482
+  _globals['_RENEWINTENTSREQUEST']._serialized_end=1576
+  _globals['_RENEWINTENTSRESPONSE']._serialized_start=1578
+  _globals['_RENEWINTENTSRESPONSE']._serialized_end=1614
+  _globals['_SETTLEINTENTSREQUEST']._serialized_start=1616
+  _globals['_SETTLEINTENTSREQUEST']._serialized_end=1723
+  _globals['_SETTLEINTENTSRESPONSE']._serialized_start=1725
+  _globals['_SETTLEINTENTSRESPONSE']._serialized_end=1765
+  _globals['_LISTLINKSREQUEST']._serialized_start=1768
+  _globals['_LISTLINKSREQUEST']._serialized_end=1913
+  _globals['_LISTLINKSRESPONSE']._serialized_start=1915
+  _globals['_LISTLINKSRESPONSE']._serialized_end=2000
+  _globals['_GETLINKREQUEST']._serialized_start=2002
+  _globals['_GETLINKREQUEST']._serialized_end=2048
+  _globals['_GETLINKRESPONSE']._serialized_start=2050
+  _globals['_GETLINKRESPONSE']._serialized_end=2107
+  _globals['_DELETELINKSREQUEST']._serialized_start=2109
+  _globals['_DELETELINKSREQUEST']._serialized_end=2173
+  _globals['_DELETELINKSRESPONSE']._serialized_start=2175
+  _globals['_DELETELINKSRESPONSE']._serialized_end=2213
+  _globals['_LINKSSERVICE']._serialized_start=2216
+  _globals['_LINKSSERVICE']._serialized_end=2943
 # @@protoc_insertion_point(module_scope)

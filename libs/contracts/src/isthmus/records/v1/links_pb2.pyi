@@ -188,14 +188,11 @@ class IntentVerdict(_message.Message):
 
     VERDICT_FIELD_NUMBER: _builtins.int
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
-    IS_SAME_CONTENT_FIELD_NUMBER: _builtins.int
     OPEN_FOR_FIELD_NUMBER: _builtins.int
     verdict: Global___IntentVerdict.Verdict.ValueType
     """What to do."""
     external_id: _builtins.str
     """The destination's own id of the record; empty where it is not known."""
-    is_same_content: _builtins.bool
-    """In doubt: the earlier write had the same content."""
     @_builtins.property
     def open_for(self) -> _duration_pb2.Duration:
         """In doubt: how long ago the earlier write was announced."""
@@ -205,12 +202,11 @@ class IntentVerdict(_message.Message):
         *,
         verdict: Global___IntentVerdict.Verdict.ValueType = ...,
         external_id: _builtins.str = ...,
-        is_same_content: _builtins.bool = ...,
         open_for: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open_for", b"open_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "is_same_content", b"is_same_content", "open_for", b"open_for", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "open_for", b"open_for", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

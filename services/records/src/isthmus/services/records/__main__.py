@@ -3,11 +3,17 @@
 from isthmus.connector.v1 import connector_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.kit import serve as run_service
-from isthmus.records.v1 import pairs_pb2_grpc, records_pb2_grpc
+from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, records_pb2_grpc
 from isthmus.services.records.events import Announcer
-from isthmus.services.records.servicer import HubServicer, PairsServicer, RecordsServicer
+from isthmus.services.records.servicer import HubServicer, LinksServicer, PairsServicer, RecordsServicer
 from isthmus.services.records.settings import RecordsSettings
-from isthmus.services.records.store import ChangeReader, QuarantineStore, RecordQueries, RecordWriter
+from isthmus.services.records.store import (
+    ChangeReader,
+    LinkStore,
+    QuarantineStore,
+    RecordQueries,
+    RecordWriter,
+)
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -22,6 +28,7 @@ async def wire(chassis: Chassis) -> Wiring:
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
             (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer()),
+            (links_pb2_grpc.add_LinksServiceServicer_to_server, LinksServicer(LinkStore(chassis.db))),
         ]
     )
 

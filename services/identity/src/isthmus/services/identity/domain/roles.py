@@ -14,6 +14,8 @@ _INTEGRATION = (
     "monitoring.*.read",
     "records.conflicts.*",
     "records.pairs.read",
+    "records.links.delete",
+    "records.links.read",
     "records.quarantine.drop",
     "records.quarantine.read",
     "records.quarantine.requeue",

@@ -1,7 +1,8 @@
 """Speaks the contracts of the hub; decides nothing."""
 
 from isthmus.services.records.servicer.connector import HubServicer
+from isthmus.services.records.servicer.links import LinksServicer
 from isthmus.services.records.servicer.pairs import PairsServicer
 from isthmus.services.records.servicer.records import RecordsServicer
 
-__all__ = ["HubServicer", "PairsServicer", "RecordsServicer"]
+__all__ = ["HubServicer", "LinksServicer", "PairsServicer", "RecordsServicer"]

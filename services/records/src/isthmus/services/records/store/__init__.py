@@ -1,8 +1,9 @@
 """All SQL of the hub."""
 
+from isthmus.services.records.store.links import LinkStore
 from isthmus.services.records.store.quarantine import QuarantineStore
 from isthmus.services.records.store.queries import RecordQueries
 from isthmus.services.records.store.reads import ChangeReader
 from isthmus.services.records.store.writes import RecordWriter
 
-__all__ = ["ChangeReader", "QuarantineStore", "RecordQueries", "RecordWriter"]
+__all__ = ["ChangeReader", "LinkStore", "QuarantineStore", "RecordQueries", "RecordWriter"]
