@@ -10,10 +10,10 @@ from comparison.bench import open_bench
 from comparison.isthmus_runners import ThroughHub, ThroughPostgres
 from comparison.report import markdown, table
 from comparison.running import Runner
-from comparison.scripts import Reference
+from comparison.scripts import Dlt, DltAdbc, DltArrow, Reference, Singer
 from comparison.series import run_series
 
-RUNNERS: tuple[type[Runner], ...] = (Reference, ThroughPostgres, ThroughHub)
+RUNNERS: tuple[type[Runner], ...] = (Reference, ThroughPostgres, ThroughHub, DltAdbc, DltArrow, Dlt, Singer)
 
 
 def main() -> None:

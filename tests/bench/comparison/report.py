@@ -8,7 +8,7 @@ from comparison.series import Series
 
 __all__ = ["OTHERS", "markdown", "table"]
 
-OTHERS = ("reference", "dlt-arrow", "dlt", "singer")
+OTHERS = ("reference", "dlt-adbc", "dlt-arrow", "dlt", "singer")
 """Whom ratios are given to."""
 _MEGABYTE = 1024 * 1024
 _HEADINGS = ("runner", "records/s", "CPU s", "CPU µs/record", "PostgreSQL CPU s", "peak PSS MB")
