@@ -15,24 +15,10 @@ from isthmus.sdk import (
     WriteMode,
 )
 from isthmus.sdk.runtime import Guards, Limits, Session, StepResult
+from isthmus.testing.clock import StandingClock
 from pydantic import BaseModel
 
 FIXED = {"strategy": "fixed", "first_wait_seconds": 4}
-
-
-class Clock:
-    """Time that passes only while somebody waits or works."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.waits = []
-
-    def __call__(self):
-        return self.now
-
-    async def sleep(self, seconds):
-        self.waits.append(seconds)
-        self.now += seconds
 
 
 class Settings(BaseModel):
@@ -86,7 +72,7 @@ class Tape(Connector[Settings]):
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return StandingClock()
 
 
 @pytest.fixture

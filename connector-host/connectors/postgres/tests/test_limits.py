@@ -9,25 +9,11 @@ from isthmus.connectors.postgres import connector, line
 from isthmus.connectors.postgres.failing import verdict_of
 from isthmus.sdk import BatchId, TransientFailure
 from isthmus.sdk.runtime import Guards, Limits, ReadMode
+from isthmus.testing.clock import StandingClock
 from isthmus.testing.faults import TcpProxy
 
 PATIENT = {"retry": {"attempts": 6, "strategy": "fixed", "first_wait_seconds": 0}}
 EVERY_ROW = {"page_rows": 1}
-
-
-class Clock:
-    """Time that passes only while somebody waits."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.waits = []
-
-    def __call__(self):
-        return self.now
-
-    async def sleep(self, seconds):
-        self.waits.append(seconds)
-        self.now += seconds
 
 
 def guards(document, **more):
@@ -147,7 +133,7 @@ async def test_a_server_that_is_down_for_a_moment_costs_no_failure(sql, opened):
     port = int(sql("show port").fetchone()[0])
 
     async with TcpProxy(port) as proxy:
-        clock = Clock()
+        clock = StandingClock()
 
         async def wait(seconds):
             await clock.sleep(seconds)
@@ -167,7 +153,7 @@ async def test_after_enough_failures_the_server_is_left_alone(opened, free_port)
     """
     Further calls fail at once and say for how long; nothing reaches the server.
     """
-    clock = Clock()
+    clock = StandingClock()
     limits = {
         "retry": {"attempts": 2, "first_wait_seconds": 0},
         "breaker": {"failures": 2, "open_seconds": 90},
@@ -194,7 +180,7 @@ async def test_pages_and_batches_keep_to_the_rate(sql, opened):
     At two a second, each call beyond the first two waits half a second for its turn.
     """
     sql("create table n (id int primary key); insert into n select generate_series(1, 6)")
-    clock = Clock()
+    clock = StandingClock()
     shared = guards({"rate": "2/s"}, clock=clock, sleep=clock.sleep)
 
     async with opened({"page_rows": 3}, guards=shared) as session:

@@ -1,11 +1,20 @@
 """The folder outside of which nothing is read or written."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 from isthmus.sdk.failures import ConfigurationFailure, NotFound, PermissionFailure
 
+# What a disk or a network file system may say and take back: worth another try.
+PASSING = frozenset(
+    {
+        errno.EIO, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK,
+        errno.EDEADLK, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+        errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN,
+    }
+)  # fmt: skip
 ROOT_VARIABLE = "ISTHMUS_FILES_ROOT"
 
 
@@ -45,13 +54,18 @@ class Root:
         Raises:
             NotFound: `FILE_MISSING`, for a plain path; a pattern may fit nothing.
             PermissionFailure: `PATH_FORBIDDEN`.
+            OSError: The file system failed.
         """
         if not any(mark in path for mark in "*?["):
             found = self.inside(path)
-            if not found.exists():
+            try:
+                found.stat()
+            except (FileNotFoundError, NotADirectoryError):
                 message = f"There is no file {path} below the allowed folder; check the path."
-                raise NotFound("FILE_MISSING", message, path="path")
+                raise NotFound("FILE_MISSING", message, path="path") from None
             return [found]
+        # Patterns pass over what they cannot list, so a folder that is away would look empty.
+        os.scandir(self.folder).close()
         matches = (match for match in self.folder.glob(path) if not match.name.startswith("."))
         return sorted(
             {self.inside(str(match.relative_to(self.folder))) for match in matches if match.is_file()}
@@ -75,6 +89,7 @@ class Root:
         Raises:
             NotFound: `FILE_MISSING`.
             PermissionFailure: `PATH_FORBIDDEN` or `FILE_UNREADABLE`.
+            OSError: One of `PASSING`.
         """
         names = path.relative_to(self.folder).parts
         here = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -88,6 +103,8 @@ class Root:
         except FileNotFoundError:
             raise NotFound("FILE_MISSING", f"{self.name(path)} is gone; check the path.") from None
         except OSError as error:
+            if error.errno in PASSING:
+                raise
             message = f"{self.name(path)} cannot be opened ({error.strerror}); check its permissions."
             raise PermissionFailure("FILE_UNREADABLE", message) from None
         finally:

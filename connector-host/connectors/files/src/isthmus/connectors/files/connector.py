@@ -6,13 +6,16 @@ from contextlib import aclosing
 from functools import partial
 from typing import ClassVar
 
+from isthmus.connectors.files.failing import failure_of, verdict_of
 from isthmus.connectors.files.reading import FileReader
 from isthmus.connectors.files.settings import Settings, StreamSettings
+from isthmus.connectors.files.threads import in_thread
 from isthmus.connectors.files.writing import FileWriter
 from isthmus.sdk import (
     AuthMethod,
     CheckStep,
     Connector,
+    Failure,
     Guarantee,
     NotFound,
     PermissionFailure,
@@ -34,14 +37,23 @@ class Files(Connector[Settings]):
     is_built_in = True
     auth_methods: ClassVar[tuple[AuthMethod, ...]] = (AuthMethod.NONE,)
 
-    def open(self) -> None:
+    async def connect(self) -> None:
         """Finds the allowed folder."""
-        self.root = Root.from_environment(self.context.tenant_id)
         self._writers: list[FileWriter] = []
+        self._guard = self.guard("the file system", judge=verdict_of)
+        self.root = await self._guard.run(
+            lambda: in_thread(partial(Root.from_environment, self.context.tenant_id)),
+            what="Finding the allowed folder",
+        )
+
+    async def handle_error(self, error: Exception) -> Failure:
+        """Tells what an error of the file system means."""
+        return failure_of(error) or await super().handle_error(error)
 
     async def health_check(self) -> AsyncIterator[CheckStep]:
         """Tells about the folder and every file; one that is missing may still be written."""
-        if not os.access(self.root.folder, os.R_OK | os.X_OK):
+        readable = partial(os.access, self.root.folder, os.R_OK | os.X_OK)
+        if not await self._guard.run(lambda: in_thread(readable), what="Reaching the allowed folder"):
             message = f"{self.root.folder} may not be read; grant the account of the host access."
             raise PermissionFailure("FILE_UNREADABLE", message)
         found: list[str] = []
@@ -49,7 +61,7 @@ class Files(Connector[Settings]):
         for told in self.settings.streams:
             try:
                 self.root.inside(told.path.partition("*")[0] or "x")
-                first = await _first(FileReader(self.root, told))
+                first = await _first(FileReader(self.root, told, self._guard))
                 found.append(f"{told.name} ({first})")
             except NotFound:
                 missing.append(told.path)
@@ -70,7 +82,7 @@ class Files(Connector[Settings]):
             writer.close()
 
     def _stream(self, told: StreamSettings) -> Stream:
-        writer = None if told.several else FileWriter(self.root, told)
+        writer = None if told.several else FileWriter(self.root, told, self._guard)
         if writer is not None:
             self._writers.append(writer)
         key = told.key or (("_file", "_line") if told.place_fields else ())
@@ -81,7 +93,7 @@ class Files(Connector[Settings]):
             read_modes=(ReadMode.FULL, ReadMode.INCREMENTAL),
             write_modes=() if writer is None else (WriteMode.UPSERT, WriteMode.CREATE, WriteMode.DELETE),
             guarantee=None if writer is None else Guarantee.TRANSACTIONAL,
-            reader=partial(FileReader(self.root, told).read),
+            reader=partial(FileReader(self.root, told, self._guard).read),
             writer=None if writer is None else writer.write,
         )
 

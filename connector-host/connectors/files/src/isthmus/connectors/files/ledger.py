@@ -59,7 +59,9 @@ class Ledger:
         try:
             yield
         except BaseException:
-            self._base.execute("rollback")
+            # What the disk refuses, the database may have rolled back by itself.
+            if self._base.in_transaction:
+                self._base.execute("rollback")
             raise
         self._base.execute("commit")
 

@@ -1,18 +1,20 @@
 """Reads files page by page; a page ends at a place from which reading can go on."""
 
-import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from isthmus.connectors.files.lines import LONGEST, Line, Row, Rows, lines
 from isthmus.connectors.files.settings import StreamSettings
-from isthmus.sdk import ConfigurationFailure, DataFailure, Page, ReadMode, ReadReject
+from isthmus.connectors.files.threads import in_thread
+from isthmus.sdk import ConfigurationFailure, DataFailure, Guard, Page, ReadMode, ReadReject
 from isthmus.sdk.decode import decode_json
 from isthmus.sdk.folder import Root
 from isthmus.sdk.records import at_path
@@ -49,6 +51,15 @@ class Entry:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The next page of the file with this mark, and the place behind it; no page when it is at its end."""
+
+    mark: str
+    page: Page[dict[str, Any]] | None = None
+    place: Place = field(default_factory=Place)
+
+
 class FileReader:
     """Reads the files of one stream.
 
@@ -56,9 +67,10 @@ class FileReader:
     renamed goes on where it was, one that was replaced or cut starts again.
     """
 
-    def __init__(self, root: Root, told: StreamSettings) -> None:
+    def __init__(self, root: Root, told: StreamSettings, guard: Guard) -> None:
         self._root = root
         self._told = told
+        self._guard = guard
 
     async def read(
         self, resume: dict[str, Any] | None, state: dict[str, Any], mode: ReadMode
@@ -66,43 +78,106 @@ class FileReader:
         """Pages of all files, one file after another."""
         known: dict[str, Any] = dict(resume or state.get("files") or {})
         alive: set[str] = set()
-        paths = self._root.find(self._told.path)
+        for path in await self._paths():
+            async with aclosing(self._file(path, known, mode)) as taking:
+                async for taken in taking:
+                    alive.add(taken.mark)
+                    if taken.page is not None:
+                        known[taken.mark] = taken.place.told()
+                        taken.page.resume = dict(known)
+                        yield taken.page
+        state["files"] = {mark: place for mark, place in known.items() if mark in alive}
+
+    async def _paths(self) -> list[Path]:
+        paths = await self._guard.run(
+            lambda: in_thread(partial(self._root.find, self._told.path)), what=f"Finding {self._told.path}"
+        )
         if len(paths) > MOST_FILES:
             message = f"{self._told.path} names {len(paths):,} files; at most {MOST_FILES} are followed."
             raise ConfigurationFailure("FILES_TOO_MANY", message, path="path")
-        for path in paths:
-            descriptor = self._root.open(path)
-            try:
-                mark = _mark(descriptor)
-                alive.add(mark)
-                start = _place(descriptor, known.get(mark))
-                async for page, place in self._pages(
-                    descriptor, path, start, settled=_settled(descriptor, mode)
-                ):
-                    known = {**known, mark: place.told()}
-                    page.resume = known
-                    yield page
-            finally:
-                os.close(descriptor)
-        state["files"] = {mark: place for mark, place in known.items() if mark in alive}
+        return paths
 
-    async def _pages(
-        self, descriptor: int, path: Path, start: Place, *, settled: bool
-    ) -> AsyncGenerator[tuple[Page[dict[str, Any]], Place], None]:
-        name = self._root.name(path)
-        if self._told.form == "json":
-            entries, end = await asyncio.to_thread(_document, descriptor, name, self._told, start)
-        else:
-            entries = self._entries(descriptor, name, start, settled=settled)
-            end = None
-        while batch := await asyncio.to_thread(_some, entries, self._told.page_records):
+    async def _file(self, path: Path, known: dict[str, Any], mode: ReadMode) -> AsyncGenerator[Taken, None]:
+        """What is new in one file; after a failure it is opened anew, at the place behind the last page."""
+        held: OpenFile | None = None
+
+        async def take() -> Taken:
+            nonlocal held
+            mine, held = held or OpenFile(self._root, self._told, path, known, mode), None
+            taken = await in_thread(mine.take, abandoned=mine.close)
+            held = mine
+            return taken
+
+        try:
+            while True:
+                taken = await self._guard.run(take, what=f"Reading {self._root.name(path)}")
+                yield taken
+                if taken.page is None:
+                    return
+        finally:
+            if held is not None:
+                held.close()
+
+
+class OpenFile:
+    """One file in hand, from the place on that is known of it; used by one thread at a time.
+
+    A failure closes it, because neither its descriptor nor what was read ahead can be relied on then.
+    """
+
+    def __init__(
+        self, root: Root, told: StreamSettings, path: Path, known: Mapping[str, Any], mode: ReadMode
+    ) -> None:
+        self._root = root
+        self._told = told
+        self._path = path
+        self._known = known
+        self._mode = mode
+        self._descriptor = -1
+        self._mark = ""
+        self._start = Place()
+        self._fingerprint = ""
+        self._entries_left: Iterator[Entry] = iter(())
+
+    def close(self) -> None:
+        """Closes it; may be repeated."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def take(self) -> Taken:
+        """The next page; opens the file where that has not been done."""
+        try:
+            if self._descriptor < 0:
+                self._open()
+            return self._taken(_some(self._entries_left, self._told.page_records))
+        except BaseException:
+            self.close()
+            raise
+
+    def _taken(self, batch: list[Entry]) -> Taken:
+        if batch:
             records = [entry.record for entry in batch if entry.record is not None]
             rejected = [entry.reject for entry in batch if entry.reject is not None]
             last = batch[-1]
-            place = Place(last.end, last.line, end or _head(descriptor, last.end))
-            yield Page(records, rejected=rejected), place
-        if end and start.head != end:
-            yield Page(), Place(0, 0, end)
+            place = Place(last.end, last.line, self._fingerprint or _head(self._descriptor, last.end))
+            return Taken(self._mark, Page(records, rejected=rejected), place)
+        whole = Place(0, 0, self._fingerprint)
+        if self._fingerprint and self._start != whole:
+            self._start = whole
+            return Taken(self._mark, Page(), whole)
+        return Taken(self._mark)
+
+    def _open(self) -> None:
+        descriptor = self._descriptor = self._root.open(self._path)
+        name = self._root.name(self._path)
+        self._mark = _mark(descriptor)
+        self._start = _place(descriptor, self._known.get(self._mark))
+        if self._told.form == "json":
+            self._entries_left, self._fingerprint = _document(descriptor, name, self._told, self._start)
+        else:
+            settled = _settled(descriptor, self._mode)
+            self._entries_left = self._entries(descriptor, name, self._start, settled=settled)
 
     def _entries(self, descriptor: int, name: str, start: Place, *, settled: bool) -> Iterator[Entry]:
         if self._told.form == "csv":

@@ -19,13 +19,15 @@ write first cuts its traces or builds the file from the database.
 import asyncio
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isthmus.connectors.files.ledger import Changes, Ledger
 from isthmus.connectors.files.rendering import JsonArray, JsonLines, Rendering, Table, columns_of, rendered
 from isthmus.connectors.files.settings import StreamSettings
-from isthmus.sdk import Batch, Operation, WriteMode
+from isthmus.connectors.files.threads import in_thread
+from isthmus.sdk import Batch, Guard, Operation, WriteMode
 from isthmus.sdk.folder import Root
 from isthmus.sdk.records import key_of
 
@@ -35,26 +37,59 @@ _BUFFER = 1024 * 1024
 class FileWriter:
     """Writes the file of one stream; one batch at a time."""
 
-    def __init__(self, root: Root, told: StreamSettings) -> None:
+    def __init__(self, root: Root, told: StreamSettings, guard: Guard) -> None:
         self._root = root
         self._told = told
+        self._guard = guard
         self._turn = asyncio.Lock()
+        self._closed = False
         self._ledger: Ledger | None = None
         self._path = Path()
 
     def close(self) -> None:
-        """Closes the database beside the file."""
+        """Closes the database beside the file, once nobody writes any more."""
+        self._closed = True
+        if not self._turn.locked():
+            self._put_down()
+
+    async def write(self, batch: Batch[dict[str, Any]]) -> None:
+        """Takes one batch; on return it is on the disk."""
+        # Without a flow there is no position to recognise a batch by that was applied before.
+        safe = bool(batch.id.flow_id)
+        what = f"Writing {len(batch)} records to {self._told.path}"
+        await self._guard.write(batch, self._once, what=what, safe=safe)
+
+    async def _once(self, batch: Batch[dict[str, Any]]) -> None:
+        await self._turn.acquire()
+        try:
+            await in_thread(partial(self._write, batch), abandoned=self._pass_on)
+        except asyncio.CancelledError:
+            # The thread is still at it, and keeps the turn until it is done.
+            raise
+        except BaseException:
+            self._pass_on()
+            raise
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._turn.release()
+        if self._closed:
+            self.close()
+
+    def _put_down(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
 
-    async def write(self, batch: Batch[dict[str, Any]]) -> None:
-        """Takes one batch; on return it is on the disk."""
-        async with self._turn:
-            await asyncio.to_thread(self._write, batch)
-
     def _write(self, batch: Batch[dict[str, Any]]) -> None:
-        ledger = self._open()
+        try:
+            self._apply(self._open(), batch)
+        except BaseException:
+            # The next try opens the database anew: its descriptor may be what is wrong.
+            self._put_down()
+            raise
+
+    def _apply(self, ledger: Ledger, batch: Batch[dict[str, Any]]) -> None:
         with ledger.transaction():
             fresh = self._settle(ledger)
             if ledger.seen(batch.id):
@@ -110,8 +145,10 @@ class FileWriter:
             return self._anew(ledger)
         if found.st_size > length:
             descriptor = self._root.open(self._path, os.O_RDWR)
-            os.ftruncate(descriptor, length)
-            os.close(descriptor)
+            try:
+                os.ftruncate(descriptor, length)
+            finally:
+                os.close(descriptor)
         return None
 
     def _image(self, ledger: Ledger, changes: Changes, fresh: Path | None) -> Path | None:
@@ -149,8 +186,10 @@ class FileWriter:
     def _replace(self, fresh: Path) -> None:
         fresh.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(folder)
-        os.close(folder)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _columns(self, ledger: Ledger, changes: Changes) -> list[str]:
         if self._told.form != "csv":

@@ -35,6 +35,7 @@ class NistOscal(Connector[Settings]):
         """Makes the client, or finds the allowed folder."""
         self.api = Api(self.settings.url) if self.settings.url else None
         self.root = Root.from_environment(self.context.tenant_id) if self.settings.path else None
+        self.disk = self.guard("the file system")
 
     @source(key="id")
     async def controls(self, state: dict[str, Any]) -> AsyncIterator[Page[Control]]:
@@ -61,7 +62,8 @@ class NistOscal(Connector[Settings]):
             state["etag"] = reply.etag
             raw, where = reply.content, reply.url
         else:
-            raw, where = await asyncio.to_thread(self._file), self.settings.path
+            where = self.settings.path
+            raw = await self.disk.run(lambda: asyncio.to_thread(self._file), what=f"Reading {where}")
         digest = hashlib.sha256(raw).hexdigest()
         if state.get("digest") == digest:
             self.context.stats.not_modified = True
