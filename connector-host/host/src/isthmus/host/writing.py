@@ -1,21 +1,31 @@
-"""Applies batches to an SDK session: decode, write, acknowledge; one batch after another."""
+"""Applies batches to an SDK session and acknowledges them, one after another."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.ahead import ahead
 from isthmus.host.memory import WriteMemory, check_limits, recognise, remember
 from isthmus.host.translate import OPERATIONS, WRITE_MODES
 from isthmus.resilience import FixRequest, Unsupported
-from isthmus.sdk.runtime import BatchId, Guarantee, Operation, Session, WriteMode, WriteResult
+from isthmus.sdk.runtime import (
+    BatchId,
+    Documents,
+    Guarantee,
+    Operation,
+    Prepared,
+    Session,
+    WriteMode,
+    WriteResult,
+)
 from isthmus.type.v1 import batch_pb2 as batch
 
 CREDIT = 4
 MOST_RECORDS = 1000
 MOST_BYTES = 1024 * 1024
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class SessionWriter:
@@ -59,92 +69,52 @@ class SessionWriter:
         )
 
     async def acknowledge(self, batches: AsyncIterator[batch.Batch]) -> AsyncIterator[connector.BatchAck]:
-        """Apply each batch and give its acknowledgement."""
-        async for one in batches:
-            # A caller that goes away must not leave a batch half written: it is finished and remembered.
-            yield await asyncio.shield(self._apply(one))
+        """Apply each batch and give its acknowledgement; the one behind it is made ready meanwhile."""
+        async with aclosing(ahead(self._prepared(batches))) as coming:
+            async for one, prepared in coming:
+                # A caller that goes away must not leave a batch half written: it is finished and remembered.
+                yield await asyncio.shield(self._apply(one, prepared))
 
-    async def _apply(self, one: batch.Batch) -> connector.BatchAck:
-        check_limits(one, records=MOST_RECORDS, size=MOST_BYTES)
-        if one.encoding == batch.ENCODING_ARROW_IPC:
-            raise Unsupported("ENCODING_UNSUPPORTED", "This connector takes JSON records only.")
+    async def _prepared(
+        self, batches: AsyncIterator[batch.Batch]
+    ) -> AsyncIterator[tuple[batch.Batch, Prepared]]:
+        """Do for each batch what can be done before its turn comes."""
+        async for one in batches:
+            check_limits(one, records=MOST_RECORDS, size=MOST_BYTES)
+            if one.encoding == batch.ENCODING_ARROW_IPC:
+                raise Unsupported("ENCODING_UNSUPPORTED", "This connector takes JSON records only.")
+            yield (
+                one,
+                await self._session.prepare(
+                    self._opening.stream,
+                    Documents(one.records),
+                    one.keys,
+                    [OPERATIONS.get(operation, Operation.UPSERT) for operation in one.operations],
+                    mode=self._mode,
+                    batch_id=self._batch_id(one),
+                    primary_key=list(self._opening.primary_key),
+                    json_schema=self._schema,
+                ),
+            )
+
+    async def _apply(self, one: batch.Batch, prepared: Prepared) -> connector.BatchAck:
         opening = self._opening
         self._memory.admit(self._tenant_id, opening.flow_id, opening.fencing_token)
         progress = self._memory.progress(self._tenant_id, opening.flow_id, one.partition)
         async with progress.writing:
             ack = recognise(progress, opening.fencing_token, one.sequence)
             if ack is None:
-                ack = await self._write(one)
+                ack = _ack(one, await self._session.apply(prepared))
                 remember(progress, ack)
             ack.partition = one.partition
             return ack
-
-    async def _write(self, one: batch.Batch) -> connector.BatchAck:
-        records, indexes, unreadable = _decoded(one.records)
-        result = await self._session.write(
-            self._opening.stream,
-            records,
-            [one.keys[index] for index in indexes] if one.keys else (),
-            _operations(one, indexes),
-            mode=self._mode,
-            batch_id=self._batch_id(one),
-            primary_key=list(self._opening.primary_key),
-            json_schema=self._schema,
-        )
-        ack = _ack(one, result)
-        ack.outcomes.extend(unreadable)
-        for reject in result.rejected:
-            ack.outcomes.add(
-                index=indexes[reject.index],
-                result=batch.RecordOutcome.RESULT_REJECTED,
-                reason=reject.reason,
-                message=reject.message,
-                path=reject.path,
-            )
-        return ack
 
     def _batch_id(self, one: batch.Batch) -> BatchId:
         return BatchId(self._opening.flow_id, one.partition, self._opening.fencing_token, one.sequence)
 
 
-def _decoded(
-    encoded: Any,
-) -> tuple[list[dict[str, Any]], list[int], list[batch.RecordOutcome]]:
-    """Return the records that can be read, their places, and the outcomes of the others."""
-    try:
-        return [_decode(record) for record in encoded], list(range(len(encoded))), []
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        pass
-    records: list[dict[str, Any]] = []
-    indexes: list[int] = []
-    unreadable: list[batch.RecordOutcome] = []
-    for index, record in enumerate(encoded):
-        try:
-            records.append(_decode(record))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            unreadable.append(_unreadable(index))
-        else:
-            indexes.append(index)
-    return records, indexes, unreadable
-
-
-def _unreadable(index: int) -> batch.RecordOutcome:
-    return batch.RecordOutcome(
-        index=index,
-        result=batch.RecordOutcome.RESULT_REJECTED,
-        reason="RECORD_INVALID",
-        message="The record is not a JSON object; mend the source or its mapping.",
-    )
-
-
-def _operations(one: batch.Batch, indexes: list[int]) -> list[Operation] | None:
-    if not one.operations:
-        return None
-    return [OPERATIONS.get(one.operations[index], Operation.UPSERT) for index in indexes]
-
-
 def _ack(one: batch.Batch, result: WriteResult) -> connector.BatchAck:
-    return connector.BatchAck(
+    ack = connector.BatchAck(
         partition=one.partition,
         sequence=one.sequence,
         created=result.created,
@@ -155,6 +125,15 @@ def _ack(one: batch.Batch, result: WriteResult) -> connector.BatchAck:
         api_calls=result.api_calls,
         retries=result.retries,
     )
+    for reject in result.rejected:
+        ack.outcomes.add(
+            index=reject.index,
+            result=batch.RecordOutcome.RESULT_REJECTED,
+            reason=reject.reason,
+            message=reject.message,
+            path=reject.path,
+        )
+    return ack
 
 
 def _schema(text: str) -> dict[str, Any] | None:

@@ -146,8 +146,11 @@ class Stream:
     """One kind of record that an instance can read or write.
 
     `reader` and `writer` are what the SDK calls; they take the same parameters
-    as functions under `@source` and `@destination`, without `self`. Code outside
-    a connector that overrides `streams()` has no use for them.
+    as functions under `@source` and `@destination`, without `self`. A `preparer`
+    gets a batch while the one before is being written, and may leave on it in
+    `prepared` what needs no connection; its records are decoded only if somebody
+    looks at them. Code outside a connector that overrides `streams()` has no use
+    for any of these.
 
     Attributes:
         primary_key: Dotted paths of the fields that identify a record.
@@ -167,6 +170,7 @@ class Stream:
     ordered: bool = True
     reader: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     writer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    preparer: Callable[..., None] | None = field(default=None, repr=False, compare=False)
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from isthmus.sdk.documents import Documents
 from isthmus.sdk.failures import DataFailure
 from isthmus.sdk.model import BatchId, Operation, WriteMode
 from pydantic import BaseModel, ValidationError
@@ -87,6 +88,11 @@ class Batch(Generic[T]):
     `deletions` gives those to be removed. Count with `created`, `updated`,
     `unchanged` and `deleted` where the system tells; what is not counted is
     taken as updated.
+
+    Attributes:
+        records: Models, or dictionaries; those of a stream with a preparer are decoded when they are first
+            looked at.
+        prepared: What the stream's preparer made of the batch; None without one.
     """
 
     records: Sequence[T]
@@ -103,6 +109,7 @@ class Batch(Generic[T]):
     unchanged: int = 0
     deleted: int = 0
     repeated: bool = False
+    prepared: Any = field(default=None, repr=False, compare=False)
     _places: dict[int, int] | None = None
 
     def __iter__(self) -> Iterator[T]:
@@ -114,6 +121,11 @@ class Batch(Generic[T]):
     def __len__(self) -> int:
         """How many records the batch holds, deletions included."""
         return len(self.records)
+
+    @property
+    def encoded(self) -> Sequence[bytes]:
+        """The JSON documents as they arrived, unread; none where the records came in another form."""
+        return self.records.encoded if isinstance(self.records, Documents) else ()
 
     @property
     def deletions(self) -> list[T]:

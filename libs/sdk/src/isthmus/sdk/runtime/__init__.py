@@ -12,6 +12,7 @@ async with Session(Acme, configuration, credential) as session:
 
 from isthmus.sdk.context import Stats
 from isthmus.sdk.declared import spec_of
+from isthmus.sdk.documents import Documents
 from isthmus.sdk.egress import AllowedHosts, Egress, OpenEgress
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import BreakerLimits, Limits, RetryLimits
@@ -36,7 +37,7 @@ from isthmus.sdk.model import (
 from isthmus.sdk.page import ReadReject, Rejected
 from isthmus.sdk.runtime.reading import PageRead, Reading
 from isthmus.sdk.runtime.session import Received, Session
-from isthmus.sdk.runtime.writing import WriteResult
+from isthmus.sdk.runtime.writing import Prepared, WriteResult
 
 __all__ = [
     "ActionSpec",
@@ -48,6 +49,7 @@ __all__ = [
     "CheckStep",
     "ConnectorSpec",
     "Credential",
+    "Documents",
     "Egress",
     "Guarantee",
     "Guards",
@@ -56,6 +58,7 @@ __all__ = [
     "Operation",
     "PageRead",
     "Position",
+    "Prepared",
     "RateLimit",
     "ReadMode",
     "ReadReject",

@@ -19,7 +19,7 @@ from isthmus.sdk.redaction import secrets_in
 from isthmus.sdk.runtime.checking import check
 from isthmus.sdk.runtime.failing import failing
 from isthmus.sdk.runtime.reading import Reading
-from isthmus.sdk.runtime.writing import WriteResult, write_batch
+from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, write_batch
 from isthmus.sdk.settings import load_settings
 from pydantic import BaseModel, ValidationError
 
@@ -222,15 +222,43 @@ class Session:
             Fenced: A newer attempt writes the flow.
             Failure: Nothing is acknowledged; the batch has to come again.
         """
+        prepared = await self.prepare(
+            stream, records, keys, operations, mode=mode, batch_id=batch_id, primary_key=primary_key,
+            json_schema=json_schema,
+        )  # fmt: skip
+        return await self.apply(prepared)
+
+    async def prepare(
+        self,
+        stream: str,
+        records: Sequence[dict[str, Any]],
+        keys: Sequence[str] = (),
+        operations: Sequence[Operation] | None = None,
+        *,
+        mode: WriteMode = WriteMode.UPSERT,
+        batch_id: BatchId | None = None,
+        primary_key: Sequence[str] = (),
+        json_schema: Mapping[str, Any] | None = None,
+    ) -> Prepared:
+        """Makes a batch for `apply`; may be called while the one before it is being applied.
+
+        Raises:
+            NotFound: `STREAM_UNKNOWN`.
+            ConfigurationFailure: `WRITE_MODE_UNSUPPORTED`.
+        """
         found = await self.stream(stream)
         if found.writer is None or mode not in found.write_modes:
             modes = ", ".join(found.write_modes) or "no mode at all"
             message = f"Stream {stream} cannot be written in mode {mode}; it offers {modes}."
             raise ConfigurationFailure("WRITE_MODE_UNSUPPORTED", message, path="mode")
-        return await write_batch(
+        return await prepare_batch(
             self.connector, self.context, found, records, keys=keys, operations=operations, mode=mode,
             batch_id=batch_id or BatchId(), primary_key=primary_key, json_schema=json_schema,
         )  # fmt: skip
+
+    async def apply(self, prepared: Prepared) -> WriteResult:
+        """Writes a batch that `prepare` made; see `write`."""
+        return await write_batch(self.connector, self.context, prepared)
 
     async def invoke(self, action: str, given: Mapping[str, Any], request_id: str = "") -> dict[str, Any]:
         """Runs a named action.

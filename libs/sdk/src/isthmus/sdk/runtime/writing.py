@@ -8,10 +8,13 @@ from isthmus.sdk.answers import failure_of
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import Context, Stats, Work
 from isthmus.sdk.declared import batch_model
+from isthmus.sdk.documents import Beside, Documents
 from isthmus.sdk.model import BatchId, Operation, Stream, WriteMode
 from isthmus.sdk.page import Batch, Rejected, reject_of
 from isthmus.sdk.runtime.failing import failing
 from pydantic import BaseModel, ValidationError
+
+_PLAIN = {Operation.UPSERT}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,15 @@ class WriteResult:
     throttled: int = 0
 
 
-async def write_batch(
+@dataclass(frozen=True)
+class Prepared:
+    """A batch that can be written as soon as the one before it is."""
+
+    stream: Stream
+    batch: Batch[Any] = field(repr=False)
+
+
+async def prepare_batch(
     connector: Connector[Any],
     context: Context,
     stream: Stream,
@@ -45,11 +56,11 @@ async def write_batch(
     batch_id: BatchId,
     primary_key: Sequence[str],
     json_schema: Mapping[str, Any] | None,
-) -> WriteResult:
-    """Hands one batch to the connector.
+) -> Prepared:
+    """Makes a batch, and does what can be done before its turn to be written comes.
 
     Raises:
-        Failure: Nothing of the batch is acknowledged; it has to come again.
+        Failure: What the connector's preparer failed with.
     """
     batch: Batch[Any] = Batch(
         records=[],
@@ -58,13 +69,30 @@ async def write_batch(
         json_schema=json_schema,
         primary_key=tuple(primary_key) or stream.primary_key,
     )
-    _fill(batch, batch_model(stream.writer) if stream.writer else None, records, keys, operations or ())
+    operations = operations or ()
+    if stream.preparer is not None and isinstance(records, Documents) and set(operations) <= _PLAIN:
+        batch.records, batch.indexes = records, Beside(records, range(len(records.encoded)))
+        batch.keys = Beside(records, keys) if keys else ()
+    else:
+        _fill(batch, batch_model(stream.writer) if stream.writer else None, records, keys, operations)
+    if stream.preparer is not None and batch.records:
+        async with failing(connector, context):
+            stream.preparer(batch)
+    return Prepared(stream, batch)
+
+
+async def write_batch(connector: Connector[Any], context: Context, prepared: Prepared) -> WriteResult:
+    """Hands one batch to the connector.
+
+    Raises:
+        Failure: Nothing of the batch is acknowledged; it has to come again.
+    """
     work = Work()
-    if batch.records:
+    if prepared.batch.records:
         async with failing(connector, context, work):
-            await connector.send_data(stream, batch)
+            await connector.send_data(prepared.stream, prepared.batch)
             _refuse_unseen(work)
-    return _result(batch, context, work.stats)
+    return _result(prepared.batch, context, work.stats)
 
 
 def _refuse_unseen(work: Work) -> None:
@@ -84,7 +112,11 @@ def _fill(
     kept: list[Any] = []
     indexes: list[int] = []
     typed = isinstance(model, type) and issubclass(model, BaseModel)
-    for index, record in enumerate(records):
+    places: Sequence[int] = range(len(records))
+    if isinstance(records, Documents):
+        places = records.places
+        batch.rejected += map(_unreadable, records.unreadable)
+    for index, record in zip(places, records, strict=True):
         deletes = batch.mode == WriteMode.DELETE or (
             bool(operations) and operations[index] != Operation.UPSERT
         )
@@ -100,10 +132,18 @@ def _fill(
     batch.operations = [operations[index] for index in indexes] if operations else ()
 
 
+def _unreadable(index: int) -> Rejected:
+    message = "The record is not a JSON object; mend the source or its mapping."
+    return Rejected(index, "RECORD_INVALID", message)
+
+
 def _result(batch: Batch[Any], context: Context, used: Stats) -> WriteResult:
-    refused = len({reject.index for reject in batch.rejected} & set(batch.indexes))
+    documents = batch.records if isinstance(batch.records, Documents) else None
+    refused = len({reject.index for reject in batch.rejected} & set(batch.indexes)) if batch.rejected else 0
+    if documents is not None:
+        batch.rejected += map(_unreadable, documents.unreadable)
     told = batch.created + batch.updated + batch.unchanged + batch.deleted
-    rest = max(0, len(batch.records) - refused - told)
+    rest = max(0, (documents.expected if documents is not None else len(batch.records)) - refused - told)
     removed = min(rest, max(0, len(batch.deletions) - batch.deleted)) if batch.deletions else 0
     return WriteResult(
         rejected=[
