@@ -56,7 +56,7 @@ async def test_record_is_kept_whole(hub):
     (one,) = await put(hub, broken())
     kept = (await hub.records.GetQuarantined(pb.GetQuarantinedRequest(quarantine_id=one))).record
 
-    expected = broken(quarantine_id=one, status=WAITING, attempts=1)
+    expected = broken(quarantine_id=one, status=WAITING, attempts=1, record_bytes=len(kept.record))
     kept.ClearField("create_time")
     kept.ClearField("update_time")
     assert kept == expected
@@ -162,6 +162,66 @@ async def test_large_records_end_a_page_early(hub):
     assert keys == [f"k{number}" for number in range(5)]
 
 
+async def put_large(hub, record, text, size=1 << 20):
+    """Sends a record in pieces; returns its id."""
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    requests = [pb.QuarantineLargeRecordRequest(record=record)]
+    requests += [pb.QuarantineLargeRecordRequest(piece=piece) for piece in pieces]
+    return (await hub.records.QuarantineLargeRecord(requests)).quarantine_id
+
+
+async def read_whole(hub, quarantine_id):
+    request = pb.ReadQuarantinedRequest(quarantine_id=quarantine_id)
+    return b"".join([answer.piece async for answer in hub.records.ReadQuarantined(request)])
+
+
+async def test_large_record_is_kept_whole(hub):
+    """
+    A record of five megabytes comes and goes in pieces; lists and answers leave its text out.
+    """
+    text = json.dumps({"n": 1, "x": "é" * 2_500_000}, ensure_ascii=False).encode()
+    one = await put_large(hub, broken(record=""), text, size=999_999)
+    again = await put_large(hub, broken(record=""), text)
+    await put(hub, broken(2))
+    (large, small) = await waiting(hub)
+    shown = (await hub.records.GetQuarantined(pb.GetQuarantinedRequest(quarantine_id=one))).record
+
+    assert one == again == shown.quarantine_id
+    assert (large.record, large.record_bytes, large.attempts, large.is_binary) == ("", len(text), 1, False)
+    assert (shown.record, shown.key, shown.reasons) == ("", "k1", broken().reasons)
+    assert small.record == '{"n": 2}'
+    assert await read_whole(hub, one) == text
+
+
+async def test_large_record_that_is_no_json(hub):
+    """
+    It becomes base64, like a small one.
+    """
+    one = await put_large(hub, broken(record="<"), b"x" * 3_000_000)
+    (kept,) = await waiting(hub)
+
+    assert kept.is_binary
+    assert base64.b64decode(await read_whole(hub, one)) == b"<" + b"x" * 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("record", "text", "reason"),
+    [
+        (broken(flow=""), b"{}", "BATCH_INVALID"),
+        (broken(record=""), b"\xff", "BATCH_INVALID"),
+        (broken(record=""), b" " * (65 << 20), "RECORD_TOO_LARGE"),
+        (None, b"{}", "BATCH_INVALID"),
+    ],
+    ids=["no flow", "not UTF-8", "too large", "no beginning"],
+)
+async def test_large_record_that_is_refused(hub, refused, record, text, reason):
+    """
+    What cannot be kept whole is refused, and nothing of it is kept.
+    """
+    assert await refused(put_large(hub, record, text)) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert await waiting(hub) == []
+
+
 async def test_requeue_by_flow(hub):
     """
     Requeueing a flow takes what waits there, says who did it, and tells it in one event.
@@ -265,6 +325,8 @@ async def test_unknown_id(hub, refused):
     """
     An id nobody has is named as such.
     """
-    call = hub.records.GetQuarantined(pb.GetQuarantinedRequest(quarantine_id="qrn_none"))
-
-    assert await refused(call) == (grpc.StatusCode.NOT_FOUND, "QUARANTINED_RECORD_UNKNOWN")
+    for call in (
+        hub.records.GetQuarantined(pb.GetQuarantinedRequest(quarantine_id="qrn_none")),
+        read_whole(hub, "qrn_none"),
+    ):
+        assert await refused(call) == (grpc.StatusCode.NOT_FOUND, "QUARANTINED_RECORD_UNKNOWN")

@@ -283,7 +283,8 @@ class Callers:
         invoke = getattr(channel, shape)(
             rpc.path, lambda request: request.SerializeToString(), response.FromString
         )
-        sent = () if rpc.method.client_streaming else (requests[0],)
+        talks = rpc.method.client_streaming and rpc.method.server_streaming
+        sent = () if talks else (requests if rpc.method.client_streaming else requests[0],)
         call = invoke(*sent, metadata=tuple(metadata), timeout=seconds)
         try:
             if not rpc.method.server_streaming:

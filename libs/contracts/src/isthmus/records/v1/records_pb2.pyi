@@ -201,6 +201,7 @@ class QuarantinedRecord(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
+    RECORD_BYTES_FIELD_NUMBER: _builtins.int
     quarantine_id: _builtins.str
     """Chosen by the service from flow, record and stage, so that repetition adds nothing."""
     flow_id: _builtins.str
@@ -214,7 +215,9 @@ class QuarantinedRecord(_message.Message):
     key: _builtins.str
     """Key in the source, where it has one."""
     record: _builtins.str
-    """The record as the source gave it, whole; JSON, or base64 where `is_binary`."""
+    """The record as the source gave it, whole; JSON, or base64 where `is_binary`.
+    Empty in answers where it is larger than 1 MiB: `ReadQuarantined` gives it.
+    """
     is_binary: _builtins.bool
     """True where the source's bytes are no valid JSON text; `record` is base64 then."""
     mapping_id: _builtins.str
@@ -225,6 +228,8 @@ class QuarantinedRecord(_message.Message):
     """How often it has failed."""
     decided_by: _builtins.str
     """Who requeued or dropped it: the subject of the caller; empty while it waits."""
+    record_bytes: _builtins.int
+    """Bytes of the whole `record`, also where that is left out; set by the service."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuarantineReason]:
         """What is wrong, one for every field."""
@@ -255,10 +260,11 @@ class QuarantinedRecord(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         decided_by: _builtins.str = ...,
+        record_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "decided_by", b"decided_by", "execution_id", b"execution_id", "flow_id", b"flow_id", "is_binary", b"is_binary", "key", b"key", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "quarantine_id", b"quarantine_id", "reasons", b"reasons", "record", b"record", "stage", b"stage", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "decided_by", b"decided_by", "execution_id", b"execution_id", "flow_id", b"flow_id", "is_binary", b"is_binary", "key", b"key", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "quarantine_id", b"quarantine_id", "reasons", b"reasons", "record", b"record", "record_bytes", b"record_bytes", "stage", b"stage", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -717,6 +723,58 @@ class QuarantineRecordsResponse(_message.Message):
 Global___QuarantineRecordsResponse: _TypeAlias = QuarantineRecordsResponse  # noqa: Y015
 
 @_typing.final
+class QuarantineLargeRecordRequest(_message.Message):
+    """Puts one large record aside, piece by piece."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    PIECE_FIELD_NUMBER: _builtins.int
+    piece: _builtins.bytes
+    """Then: more of the text as UTF-8, at most 1 MiB; a character may be cut."""
+    @_builtins.property
+    def record(self) -> Global___QuarantinedRecord:
+        """First: the record, of whose text it may hold the beginning; id, state and times are ignored."""
+
+    def __init__(
+        self,
+        *,
+        record: Global___QuarantinedRecord | None = ...,
+        piece: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "piece", b"piece", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "piece", b"piece", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["record", "piece"]  # noqa: Y015
+    _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
+
+Global___QuarantineLargeRecordRequest: _TypeAlias = QuarantineLargeRecordRequest  # noqa: Y015
+
+@_typing.final
+class QuarantineLargeRecordResponse(_message.Message):
+    """The record is safe."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUARANTINE_ID_FIELD_NUMBER: _builtins.int
+    quarantine_id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        quarantine_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quarantine_id", b"quarantine_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineLargeRecordResponse: _TypeAlias = QuarantineLargeRecordResponse  # noqa: Y015
+
+@_typing.final
 class ListQuarantineRequest(_message.Message):
     """Asks for one page of quarantined records."""
 
@@ -829,6 +887,50 @@ class GetQuarantinedResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetQuarantinedResponse: _TypeAlias = GetQuarantinedResponse  # noqa: Y015
+
+@_typing.final
+class ReadQuarantinedRequest(_message.Message):
+    """Asks for the text of one quarantined record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUARANTINE_ID_FIELD_NUMBER: _builtins.int
+    quarantine_id: _builtins.str
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        quarantine_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quarantine_id", b"quarantine_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadQuarantinedRequest: _TypeAlias = ReadQuarantinedRequest  # noqa: Y015
+
+@_typing.final
+class ReadQuarantinedResponse(_message.Message):
+    """Some of the text of a quarantined record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIECE_FIELD_NUMBER: _builtins.int
+    piece: _builtins.bytes
+    """UTF-8, in order; a character may be cut."""
+    def __init__(
+        self,
+        *,
+        piece: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadQuarantinedResponse: _TypeAlias = ReadQuarantinedResponse  # noqa: Y015
 
 @_typing.final
 class RequeueQuarantinedRequest(_message.Message):

@@ -76,6 +76,11 @@ class RecordsServiceStub:
                 request_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineRecordsRequest.SerializeToString,
                 response_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineRecordsResponse.FromString,
                 _registered_method=True)
+        self.QuarantineLargeRecord = channel.stream_unary(
+                '/isthmus.records.v1.RecordsService/QuarantineLargeRecord',
+                request_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineLargeRecordRequest.SerializeToString,
+                response_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineLargeRecordResponse.FromString,
+                _registered_method=True)
         self.ListQuarantine = channel.unary_unary(
                 '/isthmus.records.v1.RecordsService/ListQuarantine',
                 request_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.ListQuarantineRequest.SerializeToString,
@@ -85,6 +90,11 @@ class RecordsServiceStub:
                 '/isthmus.records.v1.RecordsService/GetQuarantined',
                 request_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.GetQuarantinedRequest.SerializeToString,
                 response_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.GetQuarantinedResponse.FromString,
+                _registered_method=True)
+        self.ReadQuarantined = channel.unary_stream(
+                '/isthmus.records.v1.RecordsService/ReadQuarantined',
+                request_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.ReadQuarantinedRequest.SerializeToString,
+                response_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.ReadQuarantinedResponse.FromString,
                 _registered_method=True)
         self.RequeueQuarantined = channel.unary_unary(
                 '/isthmus.records.v1.RecordsService/RequeueQuarantined',
@@ -179,8 +189,22 @@ class RecordsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuarantineLargeRecord(self, request_iterator, context):
+        """Puts one record aside that is too large for `QuarantineRecords`; called by hosts.
+
+        The first message tells about the record, the others bring its text. What
+        was sent before the stream ends in order did not happen. Safe to repeat.
+
+        Errors:
+        INVALID_ARGUMENT BATCH_INVALID: the messages come in another order, or the text is no UTF-8.
+        INVALID_ARGUMENT RECORD_TOO_LARGE: the record has more than 64 MiB; nothing is kept of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuarantine(self, request, context):
-        """Lists quarantined records, oldest first.
+        """Lists quarantined records, oldest first; large ones without their text.
 
         Errors: none of its own.
         """
@@ -189,7 +213,17 @@ class RecordsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetQuarantined(self, request, context):
-        """Reads one quarantined record whole.
+        """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
+
+        Errors:
+        NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadQuarantined(self, request, context):
+        """Reads the text of one quarantined record whole, however large it is.
 
         Errors:
         NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
@@ -265,6 +299,11 @@ def add_RecordsServiceServicer_to_server(servicer, server):
                     request_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineRecordsRequest.FromString,
                     response_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineRecordsResponse.SerializeToString,
             ),
+            'QuarantineLargeRecord': grpc.stream_unary_rpc_method_handler(
+                    servicer.QuarantineLargeRecord,
+                    request_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineLargeRecordRequest.FromString,
+                    response_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineLargeRecordResponse.SerializeToString,
+            ),
             'ListQuarantine': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantine,
                     request_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.ListQuarantineRequest.FromString,
@@ -274,6 +313,11 @@ def add_RecordsServiceServicer_to_server(servicer, server):
                     servicer.GetQuarantined,
                     request_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.GetQuarantinedRequest.FromString,
                     response_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.GetQuarantinedResponse.SerializeToString,
+            ),
+            'ReadQuarantined': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadQuarantined,
+                    request_deserializer=isthmus_dot_records_dot_v1_dot_records__pb2.ReadQuarantinedRequest.FromString,
+                    response_serializer=isthmus_dot_records_dot_v1_dot_records__pb2.ReadQuarantinedResponse.SerializeToString,
             ),
             'RequeueQuarantined': grpc.unary_unary_rpc_method_handler(
                     servicer.RequeueQuarantined,
@@ -476,6 +520,33 @@ class RecordsService:
             _registered_method=True)
 
     @staticmethod
+    def QuarantineLargeRecord(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/isthmus.records.v1.RecordsService/QuarantineLargeRecord',
+            isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineLargeRecordRequest.SerializeToString,
+            isthmus_dot_records_dot_v1_dot_records__pb2.QuarantineLargeRecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListQuarantine(request,
             target,
             options=(),
@@ -519,6 +590,33 @@ class RecordsService:
             '/isthmus.records.v1.RecordsService/GetQuarantined',
             isthmus_dot_records_dot_v1_dot_records__pb2.GetQuarantinedRequest.SerializeToString,
             isthmus_dot_records_dot_v1_dot_records__pb2.GetQuarantinedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isthmus.records.v1.RecordsService/ReadQuarantined',
+            isthmus_dot_records_dot_v1_dot_records__pb2.ReadQuarantinedRequest.SerializeToString,
+            isthmus_dot_records_dot_v1_dot_records__pb2.ReadQuarantinedResponse.FromString,
             options,
             channel_credentials,
             insecure,

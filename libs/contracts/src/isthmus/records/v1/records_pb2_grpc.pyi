@@ -82,13 +82,29 @@ class RecordsServiceStub:
     Errors:
       INVALID_ARGUMENT BATCH_INVALID: at most 1,000 records and 1 MiB a call.
     """
+    QuarantineLargeRecord: _grpc.StreamUnaryMultiCallable[_records_pb2.QuarantineLargeRecordRequest, _records_pb2.QuarantineLargeRecordResponse]
+    """Puts one record aside that is too large for `QuarantineRecords`; called by hosts.
+
+    The first message tells about the record, the others bring its text. What
+    was sent before the stream ends in order did not happen. Safe to repeat.
+
+    Errors:
+      INVALID_ARGUMENT BATCH_INVALID: the messages come in another order, or the text is no UTF-8.
+      INVALID_ARGUMENT RECORD_TOO_LARGE: the record has more than 64 MiB; nothing is kept of it.
+    """
     ListQuarantine: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListQuarantineRequest, _records_pb2.ListQuarantineResponse]
-    """Lists quarantined records, oldest first.
+    """Lists quarantined records, oldest first; large ones without their text.
 
     Errors: none of its own.
     """
     GetQuarantined: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetQuarantinedRequest, _records_pb2.GetQuarantinedResponse]
-    """Reads one quarantined record whole.
+    """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
+
+    Errors:
+      NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
+    """
+    ReadQuarantined: _grpc.UnaryStreamMultiCallable[_records_pb2.ReadQuarantinedRequest, _records_pb2.ReadQuarantinedResponse]
+    """Reads the text of one quarantined record whole, however large it is.
 
     Errors:
       NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
@@ -170,13 +186,29 @@ class RecordsServiceAsyncStub(RecordsServiceStub):
     Errors:
       INVALID_ARGUMENT BATCH_INVALID: at most 1,000 records and 1 MiB a call.
     """
+    QuarantineLargeRecord: _aio.StreamUnaryMultiCallable[_records_pb2.QuarantineLargeRecordRequest, _records_pb2.QuarantineLargeRecordResponse]  # type: ignore[assignment]
+    """Puts one record aside that is too large for `QuarantineRecords`; called by hosts.
+
+    The first message tells about the record, the others bring its text. What
+    was sent before the stream ends in order did not happen. Safe to repeat.
+
+    Errors:
+      INVALID_ARGUMENT BATCH_INVALID: the messages come in another order, or the text is no UTF-8.
+      INVALID_ARGUMENT RECORD_TOO_LARGE: the record has more than 64 MiB; nothing is kept of it.
+    """
     ListQuarantine: _aio.UnaryUnaryMultiCallable[_records_pb2.ListQuarantineRequest, _records_pb2.ListQuarantineResponse]  # type: ignore[assignment]
-    """Lists quarantined records, oldest first.
+    """Lists quarantined records, oldest first; large ones without their text.
 
     Errors: none of its own.
     """
     GetQuarantined: _aio.UnaryUnaryMultiCallable[_records_pb2.GetQuarantinedRequest, _records_pb2.GetQuarantinedResponse]  # type: ignore[assignment]
-    """Reads one quarantined record whole.
+    """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
+
+    Errors:
+      NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
+    """
+    ReadQuarantined: _aio.UnaryStreamMultiCallable[_records_pb2.ReadQuarantinedRequest, _records_pb2.ReadQuarantinedResponse]  # type: ignore[assignment]
+    """Reads the text of one quarantined record whole, however large it is.
 
     Errors:
       NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
@@ -293,12 +325,28 @@ class RecordsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def QuarantineLargeRecord(
+        self,
+        request_iterator: _MaybeAsyncIterator[_records_pb2.QuarantineLargeRecordRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_records_pb2.QuarantineLargeRecordResponse, _abc.Awaitable[_records_pb2.QuarantineLargeRecordResponse]]:
+        """Puts one record aside that is too large for `QuarantineRecords`; called by hosts.
+
+        The first message tells about the record, the others bring its text. What
+        was sent before the stream ends in order did not happen. Safe to repeat.
+
+        Errors:
+          INVALID_ARGUMENT BATCH_INVALID: the messages come in another order, or the text is no UTF-8.
+          INVALID_ARGUMENT RECORD_TOO_LARGE: the record has more than 64 MiB; nothing is kept of it.
+        """
+
+    @_abc_1.abstractmethod
     def ListQuarantine(
         self,
         request: _records_pb2.ListQuarantineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_records_pb2.ListQuarantineResponse, _abc.Awaitable[_records_pb2.ListQuarantineResponse]]:
-        """Lists quarantined records, oldest first.
+        """Lists quarantined records, oldest first; large ones without their text.
 
         Errors: none of its own.
         """
@@ -309,7 +357,19 @@ class RecordsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _records_pb2.GetQuarantinedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_records_pb2.GetQuarantinedResponse, _abc.Awaitable[_records_pb2.GetQuarantinedResponse]]:
-        """Reads one quarantined record whole.
+        """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
+
+        Errors:
+          NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadQuarantined(
+        self,
+        request: _records_pb2.ReadQuarantinedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_records_pb2.ReadQuarantinedResponse], _abc.AsyncIterator[_records_pb2.ReadQuarantinedResponse]]:
+        """Reads the text of one quarantined record whole, however large it is.
 
         Errors:
           NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.

@@ -13,6 +13,9 @@ from isthmus.resilience.faults import FixRequest
 
 MAX_RECORDS = 1000
 MAX_BYTES = 1 << 20
+MAX_RECORD_BYTES = 64 << 20
+# A record of this size still fits into an answer beside others; base64 of what a batch may hold is smaller.
+SHOWN_BYTES = 3 << 19
 MAX_FLOW_BYTES = 255
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LETTERS = 26
@@ -62,6 +65,7 @@ class Quarantined:
         create_time: When it came here first.
         update_time: When its state last changed.
         decided_by: Who requeued or dropped it.
+        size: Bytes of the whole `record`, also where an answer leaves it out.
     """
 
     flow_id: str
@@ -79,6 +83,7 @@ class Quarantined:
     create_time: datetime | None = None
     update_time: datetime | None = None
     decided_by: str = ""
+    size: int = 0
 
 
 def admit(records: Sequence[Quarantined], tenant_id: str) -> list[Quarantined]:
@@ -90,14 +95,41 @@ def admit(records: Sequence[Quarantined], tenant_id: str) -> list[Quarantined]:
     if len(records) > MAX_RECORDS:
         message = f"Send at most {MAX_RECORDS} records at once, not {len(records)}."
         raise FixRequest("BATCH_INVALID", message, path="records")
-    size = sum(len(record.record) for record in records)
+    size = sum(len(record.record.encode()) for record in records)
     if size > MAX_BYTES:
         raise FixRequest("BATCH_INVALID", f"Send at most {MAX_BYTES} bytes at once, not {size}.")
     for index, record in enumerate(records):
-        if not 0 < len(record.flow_id.encode()) <= MAX_FLOW_BYTES:
-            message = f"Name the flow of every record in at most {MAX_FLOW_BYTES} bytes."
-            raise FixRequest("BATCH_INVALID", message, path=f"records[{index}].flow_id")
+        _check_flow(record, f"records[{index}].flow_id")
     return [_named(_spelled(record), tenant_id) for record in records]
+
+
+def admit_large(record: Quarantined, tenant_id: str) -> Quarantined:
+    """Make one record ready that came in pieces.
+
+    Raises:
+        FixRequest: `BATCH_INVALID` or `RECORD_TOO_LARGE`.
+    """
+    _check_flow(record, "record.flow_id")
+    size = len(record.record.encode())
+    check_size(size * 3 // 4 if record.is_binary else size)
+    return _named(_spelled(record), tenant_id)
+
+
+def check_size(size: int) -> None:
+    """Refuse a record that is too large to be kept.
+
+    Raises:
+        FixRequest: `RECORD_TOO_LARGE`.
+    """
+    if size > MAX_RECORD_BYTES:
+        message = f"A quarantined record may have {MAX_RECORD_BYTES:,} bytes; have the source give less."
+        raise FixRequest("RECORD_TOO_LARGE", message, path="record")
+
+
+def _check_flow(record: Quarantined, path: str) -> None:
+    if not 0 < len(record.flow_id.encode()) <= MAX_FLOW_BYTES:
+        message = f"Name the flow of every record in at most {MAX_FLOW_BYTES} bytes."
+        raise FixRequest("BATCH_INVALID", message, path=path)
 
 
 def _named(record: Quarantined, tenant_id: str) -> Quarantined:
@@ -179,14 +211,18 @@ def check_ids(quarantine_ids: Sequence[str]) -> None:
 
 
 __all__ = [
+    "MAX_RECORD_BYTES",
     "OPEN",
     "REQUEUABLE",
+    "SHOWN_BYTES",
     "Decided",
     "Quarantined",
     "Selection",
     "Stage",
     "Status",
     "admit",
+    "admit_large",
     "check_ids",
+    "check_size",
     "quarantine_id",
 ]

@@ -177,6 +177,7 @@ def quarantined_record(kept: Quarantined) -> pb.QuarantinedRecord:
         create_time=stamp(kept.create_time),
         update_time=stamp(kept.update_time),
         decided_by=kept.decided_by,
+        record_bytes=kept.size,
     )
 
 

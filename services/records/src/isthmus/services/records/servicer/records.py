@@ -1,5 +1,7 @@
 """Speaks `RecordsService`."""
 
+from collections.abc import AsyncIterator
+
 from isthmus.kit import Database, PageRequest, current_principal, once
 from isthmus.kit.times import stamp
 from isthmus.records.v1 import records_pb2 as pb
@@ -7,6 +9,7 @@ from isthmus.records.v1 import records_pb2_grpc as pb_grpc
 from isthmus.services.records.domain import quarantine
 from isthmus.services.records.domain.filters import parse_filter
 from isthmus.services.records.servicer import messages
+from isthmus.services.records.servicer.large import LargeRecords
 from isthmus.services.records.store import QuarantineStore, RecordQueries
 
 
@@ -23,6 +26,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         self._database = database
         self._queries = queries
         self._waiting = waiting
+        self._large = LargeRecords(waiting)
 
     async def QueryRecords(self, request: pb.QueryRecordsRequest, context: object) -> pb.QueryRecordsResponse:
         """Find records of a stream, by key."""
@@ -82,6 +86,19 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         await self._waiting.add(caller.tenant_id, admitted, caller.subject)
         return pb.QuarantineRecordsResponse(quarantine_ids=[record.quarantine_id for record in admitted])
 
+    async def QuarantineLargeRecord(
+        self, request_iterator: AsyncIterator[pb.QuarantineLargeRecordRequest], context: object
+    ) -> pb.QuarantineLargeRecordResponse:
+        """Put one large record aside."""
+        return pb.QuarantineLargeRecordResponse(quarantine_id=await self._large.put_aside(request_iterator))
+
+    async def ReadQuarantined(
+        self, request: pb.ReadQuarantinedRequest, context: object
+    ) -> AsyncIterator[pb.ReadQuarantinedResponse]:
+        """Read the text of one quarantined record."""
+        async for answer in self._large.read(request.quarantine_id):
+            yield answer
+
     async def ListQuarantine(
         self, request: pb.ListQuarantineRequest, context: object
     ) -> pb.ListQuarantineResponse:
@@ -96,7 +113,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
     async def GetQuarantined(
         self, request: pb.GetQuarantinedRequest, context: object
     ) -> pb.GetQuarantinedResponse:
-        """Read one quarantined record whole."""
+        """Read one quarantined record; a large one without its text."""
         kept = await self._waiting.get(current_principal().tenant_id, request.quarantine_id)
         return pb.GetQuarantinedResponse(record=messages.quarantined_record(kept))
 

@@ -8,6 +8,7 @@ from isthmus.kit import Database, Page, PageRequest, encode_token
 from isthmus.resilience.faults import Missing
 from isthmus.services.records.domain.quarantine import (
     OPEN,
+    SHOWN_BYTES,
     Decided,
     Quarantined,
     Selection,
@@ -43,17 +44,22 @@ _ADD = text("""
     RETURNING quarantine_id, flow_id, status
 """)
 
-_SHOWN = """quarantine_id, position, flow_id, execution_id, stage, status, key, record, is_binary,
-    reasons::text AS reasons, mapping_id, mapping_version, attempts, create_time, update_time, decided_by"""
+_SHOWN = f"""quarantine_id, position, flow_id, execution_id, stage, status, key, is_binary, size,
+    CASE WHEN size > {SHOWN_BYTES} THEN '' ELSE record END AS record, reasons::text AS reasons,
+    mapping_id, mapping_version, attempts, create_time, update_time, decided_by"""
 
 _GET = text(f"SELECT {_SHOWN} FROM quarantine WHERE tenant_id = :tenant AND quarantine_id = :id")
 
+_READ = text("SELECT record FROM quarantine WHERE tenant_id = :tenant AND quarantine_id = :id")
+
 _LIST = f"""
     SELECT {_SHOWN}, found FROM (
-        SELECT *, sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - size AS before,
+        SELECT *, sum(weight) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - weight AS before,
             count(*) OVER () AS found
         FROM (
-            SELECT * FROM quarantine
+            SELECT *, CASE WHEN size > {SHOWN_BYTES} THEN 0 ELSE size END
+                + octet_length(reasons::text) AS weight
+            FROM quarantine
             WHERE tenant_id = :tenant AND status = ANY (CAST(:statuses AS smallint[])) AND position > :after
                 {{conditions}}
             ORDER BY position LIMIT :limit
@@ -110,7 +116,7 @@ class QuarantineStore:
                 await self._announce(connection, tenant_id, Decided("added", flow_id, ids, len(ids), who))
 
     async def get(self, tenant_id: str, quarantine_id: str) -> Quarantined:
-        """Read one record.
+        """Read one record; a large one without its text.
 
         Raises:
             Missing: `QUARANTINED_RECORD_UNKNOWN`.
@@ -119,9 +125,21 @@ class QuarantineStore:
             values = {"tenant": tenant_id, "id": quarantine_id}
             row = (await connection.execute(_GET, values)).one_or_none()
         if row is None:
-            message = f"Nothing waits as {quarantine_id!r}; list the quarantine for its ids."
-            raise Missing("QUARANTINED_RECORD_UNKNOWN", message, path="quarantine_id")
+            raise _unknown(quarantine_id)
         return _quarantined(row)
+
+    async def read(self, tenant_id: str, quarantine_id: str) -> str:
+        """Read the text of one record whole.
+
+        Raises:
+            Missing: `QUARANTINED_RECORD_UNKNOWN`.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            values = {"tenant": tenant_id, "id": quarantine_id}
+            row = (await connection.execute(_READ, values)).one_or_none()
+        if row is None:
+            raise _unknown(quarantine_id)
+        return str(row.record)
 
     async def list(
         self, tenant_id: str, flow_id: str, statuses: Sequence[Status], reason: str, page: PageRequest
@@ -226,7 +244,13 @@ def _quarantined(row: Row[Any]) -> Quarantined:
         create_time=row.create_time,
         update_time=row.update_time,
         decided_by=row.decided_by,
+        size=row.size,
     )
+
+
+def _unknown(quarantine_id: str) -> Missing:
+    message = f"Nothing waits as {quarantine_id!r}; list the quarantine for its ids."
+    return Missing("QUARANTINED_RECORD_UNKNOWN", message, path="quarantine_id")
 
 
 __all__ = ["Announce", "QuarantineStore"]
