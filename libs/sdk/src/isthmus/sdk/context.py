@@ -16,6 +16,7 @@ from isthmus.sdk.redaction import redact
 if TYPE_CHECKING:
     import httpx
     from isthmus.sdk.api.reply import Reply
+    from isthmus.sdk.page import ReadReject
 
 
 @dataclass
@@ -124,10 +125,21 @@ class Context:
 
 @dataclass
 class Work:
-    """One reading or write: what it asked of the system, and the refusals that nobody looked at yet."""
+    """One reading or write: what it asked of the system, and what nobody has taken care of yet.
+
+    Attributes:
+        refusals: Replies that nobody looked at.
+        unread: Records that cannot be read; the next page takes them along.
+    """
 
     stats: Stats = field(default_factory=Stats)
     refusals: "list[Reply]" = field(default_factory=list)
+    unread: "list[ReadReject]" = field(default_factory=list)
+
+    def take_unread(self) -> "list[ReadReject]":
+        """Hands over the records that cannot be read."""
+        taken, self.unread = self.unread, []
+        return taken
 
 
 WORK: ContextVar[Work | None] = ContextVar("isthmus_sdk_work", default=None)

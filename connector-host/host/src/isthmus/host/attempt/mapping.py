@@ -9,6 +9,7 @@ from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
 from isthmus.host.backend import SourcePage
 from isthmus.mapper import Plan, Rejection
 from isthmus.records.v1 import records_pb2 as records
+from isthmus.sdk.diagnosis import refusal_of
 from isthmus.sdk.records import KEY_SEPARATOR, key_of
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -119,7 +120,8 @@ class PageMapper:
         for place in places:
             record = done.source(place)
             if isinstance(record, bytes):
-                self._keep(done, place, record, None)
+                if not _still_unreadable(done, place, record):
+                    self._keep(done, place, record, None)
             else:
                 self._encode(done, place, record)
 
@@ -186,6 +188,8 @@ def _decoded(done: _Slice, places: list[int]) -> tuple[list[Any], list[int]]:
     objects: list[Any] = []
     kept: list[int] = []
     for place, record in zip(places, sources, strict=True):
+        if _still_unreadable(done, place, record):
+            continue
         try:
             objects.append(_decode(record) if isinstance(record, bytes) else record)
         except _UNFIT:
@@ -193,6 +197,17 @@ def _decoded(done: _Slice, places: list[int]) -> tuple[list[Any], list[int]]:
         else:
             kept.append(place)
     return objects, kept
+
+
+def _still_unreadable(done: _Slice, place: int, record: Any) -> bool:
+    """Put a record out of quarantine aside again that was no JSON object when it came, and is none now."""
+    if not done.page.quarantine_ids or not isinstance(record, bytes):
+        return False
+    refusal = refusal_of(record, "The record")
+    if refusal is not None:
+        told = f"{refusal.message} Then drop this one."
+        done.reject(place, _Stage.STAGE_READ, Reason(refusal.reason, told, source_path=refusal.path))
+    return refusal is not None
 
 
 def _refuse_large(done: _Slice, limits: Limits) -> None:

@@ -1,8 +1,9 @@
 """Puts records aside durably, whole and with their reasons."""
 
+import asyncio
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,11 +11,12 @@ from isthmus.host.attempt.pieces import Reason, Reject
 from isthmus.host.control import ControlPlane, call, persist
 from isthmus.host.texts import clean
 from isthmus.records.v1 import records_pb2 as records
+from isthmus.resilience import DataLost, FixRequest
 
 DELETION = "SOURCE_DELETED_RECORD"
 _MOST_RECORDS = 1000
 _MOST_BYTES = 1024 * 1024
-_ROOM = 64 * 1024
+_LARGE_SECONDS = 120.0
 _DELETED = Reason(DELETION, "The source deleted this record; requeue it to delete it at the destination.")
 
 
@@ -48,14 +50,20 @@ class Quarantine:
         self._patience = patience
 
     async def add(self, rejects: Sequence[Reject]) -> list[str]:
-        """Put records aside; on return they are durable.
+        """Put records aside; on return they are durable, and whole.
 
         Returns:
             Where each of them waits now.
+
+        Raises:
+            Fault: Quarantine is away for too long, or `RECORD_TOO_LARGE`: one is larger than it keeps.
         """
         ids: list[str] = []
-        for request in self._requests(rejects):
-            ids += await self._stored(request)
+        requests = self._requests(rejects)
+        # A large record takes a while to be packed, which must not keep others waiting.
+        while (request := await asyncio.to_thread(next, requests, None)) is not None:
+            large = len(request.records) == 1 and request.records[0].ByteSize() > _MOST_BYTES
+            ids += await (self._stored_large(request.records[0]) if large else self._stored(request))
         return ids
 
     async def resolve(self, quarantine_ids: Sequence[str]) -> None:
@@ -69,6 +77,26 @@ class Quarantine:
     async def _stored(self, request: records.QuarantineRecordsRequest) -> list[str]:
         answer = await self._call(self._control.records.QuarantineRecords, request)
         return list(answer.quarantine_ids)
+
+    async def _stored_large(self, entry: records.QuarantinedRecord) -> list[str]:
+        packed = entry.record.encode()
+        entry.ClearField("record")
+
+        async def pieces() -> AsyncIterator[records.QuarantineLargeRecordRequest]:
+            yield records.QuarantineLargeRecordRequest(record=entry)
+            for start in range(0, len(packed), _MOST_BYTES):
+                yield records.QuarantineLargeRecordRequest(piece=packed[start : start + _MOST_BYTES])
+                await asyncio.sleep(0)  # a record of many pieces must not keep others waiting
+
+        method = self._control.records.QuarantineLargeRecord
+        try:
+            answer = await persist(
+                lambda: call(method, pieces(), seconds=_LARGE_SECONDS), seconds=self._patience
+            )
+        except FixRequest as refused:
+            # The reading ends before this record, so that the source keeps what quarantine cannot.
+            raise DataLost(refused.reason, f"A record cannot be quarantined: {refused.message}") from refused
+        return [answer.quarantine_id]
 
     async def _call(self, method: Any, request: Any) -> Any:
         return await persist(lambda: call(method, request), seconds=self._patience)
@@ -109,30 +137,22 @@ class Quarantine:
 
 
 def preserved(record: Any) -> tuple[str, bool]:
-    """Return a record as text, and whether that text is base64 because the record is no JSON.
-
-    One that is larger than a request may be is kept by its beginning: the source still has it whole.
-    """
-    text, is_binary = _as_text(record)
-    if len(text.encode("utf-8", "surrogatepass")) <= _MOST_BYTES - _ROOM:
-        return text, is_binary
-    beginning = text[: _ROOM // 4] if not is_binary else ""
-    kept = {"isthmus_cut": True, "length": len(text), "beginning": beginning}
-    return json.dumps(kept), False
-
-
-def _as_text(record: Any) -> tuple[str, bool]:
+    """Return a record as text, and whether that text is base64 because the record is no JSON."""
     if isinstance(record, bytes | bytearray):
         try:
             text = bytes(record).decode()
-            msgspec.json.decode(text)
-        except (UnicodeDecodeError, msgspec.MsgspecError):
+            json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
+        except (ValueError, RecursionError):
             return base64.b64encode(record).decode(), True
         return text, False
     try:
         return msgspec.json.encode(record).decode(), False
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return json.dumps(record, default=str), False
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 __all__ = ["DELETION", "Quarantine", "preserved"]

@@ -4,9 +4,10 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Sequence
 
+import grpc
 from isthmus.host.attempt.quarantine import DELETION
 from isthmus.host.backend import SourcePage
-from isthmus.host.control import ControlPlane, call, persist
+from isthmus.host.control import ControlPlane, call, fault_from, persist
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.resilience import Missing
 from isthmus.type.v1 import batch_pb2 as batch
@@ -14,6 +15,9 @@ from isthmus.type.v1 import batch_pb2 as batch
 _Record = records.QuarantinedRecord
 _PAGE = 500
 _FEW = 20
+# What a page may weigh before it ends, because large records must not gather in memory.
+_PAGE_BYTES = 4 * 1024 * 1024
+_LARGE_SECONDS = 120.0
 
 
 async def requeued_pages(
@@ -27,13 +31,51 @@ async def requeued_pages(
         quarantine_ids: Which ones; empty means all that are requeued in the flow.
         patience: Seconds to wait for a records service that is away.
     """
+    waiting = _waiting(control, flow_id, quarantine_ids, patience)
+    found: list[_Record] = []
+    contents: list[bytes] = []
+    weight = 0
+    async for record in waiting:
+        content = _content(record, await _text(control, record, patience))
+        if found and (len(found) >= _PAGE or weight + len(content) > _PAGE_BYTES):
+            yield _page(found, contents)
+            found, contents, weight = [], [], 0
+        found.append(record)
+        contents.append(content)
+        weight += len(content)
+    yield _page(found, contents)
+
+
+async def _waiting(
+    control: ControlPlane, flow_id: str, quarantine_ids: Sequence[str], patience: float
+) -> AsyncIterator[_Record]:
     if quarantine_ids and len(quarantine_ids) <= _FEW:
-        found = [await _one(control, quarantine_id, patience) for quarantine_id in quarantine_ids]
-        yield _page([record for record in found if record is not None and _is_requeued(record, flow_id)])
+        for quarantine_id in quarantine_ids:
+            record = await _one(control, quarantine_id, patience)
+            if record is not None and _is_requeued(record, flow_id):
+                yield record
         return
     wanted = frozenset(quarantine_ids)
     async for listed in _listed(control, flow_id, patience):
-        yield _page([record for record in listed if not wanted or record.quarantine_id in wanted])
+        for record in listed:
+            if not wanted or record.quarantine_id in wanted:
+                yield record
+
+
+async def _text(control: ControlPlane, record: _Record, patience: float) -> bytes:
+    """The record's text, which answers leave out where it is large."""
+    if record.record or not record.record_bytes:
+        return record.record.encode()
+    request = records.ReadQuarantinedRequest(quarantine_id=record.quarantine_id)
+
+    async def read() -> bytes:
+        try:
+            pieces = control.records.ReadQuarantined(request, timeout=_LARGE_SECONDS)
+            return b"".join([answer.piece async for answer in pieces])
+        except grpc.RpcError as error:
+            raise fault_from(error) from error
+
+    return await persist(read, seconds=patience)
 
 
 async def _one(control: ControlPlane, quarantine_id: str, patience: float) -> _Record | None:
@@ -64,7 +106,7 @@ def _is_requeued(record: _Record, flow_id: str) -> bool:
     return record.status == _Record.STATUS_REQUEUED and record.flow_id == flow_id
 
 
-def _page(found: list[_Record]) -> SourcePage:
+def _page(found: list[_Record], contents: list[bytes]) -> SourcePage:
     operations = [
         batch.OPERATION_DELETE
         if any(reason.reason == DELETION for reason in record.reasons)
@@ -72,20 +114,20 @@ def _page(found: list[_Record]) -> SourcePage:
         for record in found
     ]
     return SourcePage(
-        [_content(record) for record in found],
+        contents,
         [record.key for record in found],
         operations if batch.OPERATION_DELETE in operations else None,
         quarantine_ids=[record.quarantine_id for record in found],
     )
 
 
-def _content(record: _Record) -> bytes:
+def _content(record: _Record, text: bytes) -> bytes:
     if not record.is_binary:
-        return record.record.encode()
+        return text
     try:
-        return base64.b64decode(record.record, validate=True)
+        return base64.b64decode(text, validate=True)
     except binascii.Error:
-        return record.record.encode()
+        return text
 
 
 __all__ = ["requeued_pages"]

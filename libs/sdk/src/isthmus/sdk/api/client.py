@@ -154,9 +154,15 @@ class Api:
         since_param: str = "since",
         params: Mapping[str, Any] | None = None,
         state: dict[str, Any] | None = None,
+        records: str | None = None,
+        shape: str = "list",
         **more: Any,
     ) -> AsyncGenerator[Any, None]:
         """Gives the bodies of all pages; a reading that goes on starts at the page it stopped at.
+
+        A record that cannot be read (half of a surrogate pair, bytes that are not UTF-8, a number out of
+        range, a key twice) is left out of the body where the place of the records is known, and goes to
+        quarantine as it came. Elsewhere it fails the page.
 
         Args:
             path: As for `request`.
@@ -166,6 +172,9 @@ class Api:
             since_param: Name of that parameter.
             params: Further query parameters.
             state: The reading's `state`; keeps the entity tag of a single page and change tokens.
+            records: Dotted path of the records in the body; empty for the body itself. Without it they are
+                known where the body is a list, or where `follow` names them.
+            shape: What is there: a `list`, a `map` (an object of records) or one `object`.
             more: As for `request`.
 
         Raises:
@@ -173,7 +182,13 @@ class Api:
         """
         query = {**(params or {}), **({since_param: since} if since is not None else {})}
         kept = state if state is not None else {}
-        steps = walk(self, paging_of(follow), path, params=query, kept=kept, more=more)
+        paging = paging_of(follow)
+        known = records if records is not None else getattr(paging, "records", "") or None
+
+        async def read(reply: Reply) -> Any:
+            return await reply.readable(known, shape)
+
+        steps = walk(self, paging, path, params=query, kept=kept, more=more, read=read)
         async with aclosing(steps) as replies:
             async for reply in replies:
                 yield reply.body

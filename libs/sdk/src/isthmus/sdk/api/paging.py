@@ -18,7 +18,7 @@ loop, and the reading fails rather than never ending.
 
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -180,7 +180,7 @@ class PageNumber(_Plain):
         del kept
         page = state.get("page", self.first)
         told = _whole(at_path(reply.body, self.pages)) if self.pages else None
-        done = page - self.first + 1 >= told if told is not None else not records_of(reply.body, self.records)
+        done = page - self.first + 1 >= told if told is not None else not _count(reply, self.records)
         return None if done else {"page": page + 1}
 
 
@@ -209,7 +209,7 @@ class Offset(_Plain):
     def after(self, state: State, reply: Reply, kept: State) -> State | None:
         """Ends after an empty page, or when the told total is reached."""
         del kept
-        came = len(records_of(reply.body, self.records))
+        came = _count(reply, self.records)
         offset = state.get("offset", self.first) + came
         told = _whole(at_path(reply.body, self.total)) if self.total else None
         return None if not came or (told is not None and offset - self.first >= told) else {"offset": offset}
@@ -282,9 +282,16 @@ def paging_of(follow: "str | Paging | None") -> Paging:
 
 
 async def walk(
-    api: "Api", paging: Paging, path: str, *, params: Mapping[str, Any], kept: State, more: Mapping[str, Any]
+    api: "Api",
+    paging: Paging,
+    path: str,
+    *,
+    params: Mapping[str, Any],
+    kept: State,
+    more: Mapping[str, Any],
+    read: Callable[[Reply], Awaitable[Any]],
 ) -> AsyncGenerator[Reply, None]:
-    """Gives page after page and tells the reading in progress where it stands."""
+    """Gives page after page, its body read by `read`, and tells the reading in progress where it stands."""
     place = PLACE.get() or Place()
     leads, saved = place.lead(_request(path, params, paging))
     state = saved if saved is not None else paging.start(kept)
@@ -304,6 +311,7 @@ async def walk(
                 reply = await _page(api, paging.ask(state), path, params, more)
             if reply.not_modified or reply.raw_status == 416:
                 return
+            await read(reply)
             following = paging.after(state, reply, kept)
             if following is not None and "url" in following:
                 following["url"] = api.link(reply, following["url"])
@@ -347,6 +355,11 @@ def records_of(body: Any, path: str = "") -> list[Any]:
         if len(lists) == 1:
             return lists[0]
     return []
+
+
+def _count(reply: Reply, path: str) -> int:
+    """How many records came, those included that cannot be read."""
+    return len(records_of(reply.body, path)) + len(reply.unread)
 
 
 def link_of(header: str, rel: str) -> str:

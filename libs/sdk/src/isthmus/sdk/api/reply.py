@@ -1,10 +1,15 @@
 """What the system answered."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
+from isthmus.sdk.context import WORK
 from isthmus.sdk.decode import decode_json
+from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.page import ReadReject
+from isthmus.sdk.salvage import salvaged
 
 _UNREAD = object()
 
@@ -16,6 +21,7 @@ class Reply:
         url: The address without its query; safe to show.
         headers: Names in lower case.
         content: The body, decompressed.
+        unread: Records that `readable` has left out, because they cannot be read.
     """
 
     def __init__(
@@ -27,6 +33,7 @@ class Reply:
         self.headers = headers
         self.content = content
         self.examined = False
+        self.unread: tuple[ReadReject, ...] = ()
         self._body: Any = _UNREAD
 
     def __repr__(self) -> str:
@@ -82,7 +89,34 @@ class Reply:
         """
         if self._body is _UNREAD:
             empty = self._status in {204, 304} or (not self.content.strip() and 200 <= self._status < 300)
-            self._body = (
-                None if empty and not self.content else decode_json(self.content, f"The answer of {self.url}")
-            )
+            self._body = None if empty and not self.content else decode_json(self.content, self._where)
         return self._body
+
+    async def readable(self, records: str | None = "", shape: str = "list") -> Any:
+        """The body as JSON, without single records that cannot be read.
+
+        These go to quarantine with the next page that the reading gives, as the system sent them.
+
+        Args:
+            records: Dotted path of the records; empty for the body itself, None where that is known only
+                when it is a list.
+            shape: `list`, `map` (an object of records) or `object` (one record).
+
+        Raises:
+            DataFailure: As `body`, where the trouble is not inside of single records.
+        """
+        try:
+            return self.body
+        except DataFailure as failure:
+            body, unread = await asyncio.to_thread(
+                salvaged, self.content, self._where, failure, records, shape
+            )
+        self._body, self.unread = body, tuple(one.reject for one in unread)
+        work = WORK.get()
+        if work is not None:
+            work.unread.extend(self.unread)
+        return body
+
+    @property
+    def _where(self) -> str:
+        return f"The answer of {self.url}"

@@ -174,6 +174,7 @@ class Reading:
                 async with aclosing(self._connector.receive_data(self.stream, **self._given())) as pages:
                     async for page in pages:
                         await self._hand_over()
+                        page.rejected.extend(self._work.take_unread())
                         self._held = page
                         if not self._place.open or self._limit:
                             await self._hand_over()
@@ -187,6 +188,9 @@ class Reading:
         except Exception as error:
             self._error = error
         await self._hand_over()
+        if self._error is None and self._work.unread:
+            self._held = Page(rejected=self._work.take_unread())
+            await self._hand_over()
         await self._handed.put((None, None))
 
     async def _hand_over(self) -> None:

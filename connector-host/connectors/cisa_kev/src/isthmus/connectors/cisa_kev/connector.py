@@ -58,7 +58,7 @@ class CisaKev(Connector[Settings]):
         reply = await self.api.get(if_none_match=state.get("etag", ""))
         if reply.not_modified:
             return
-        catalogue = _catalogue(reply)
+        catalogue = _catalogue(reply, await reply.readable("vulnerabilities"))
         edition = f"{catalogue['catalogVersion']} {catalogue.get('dateReleased', '')}"
         # Mirrors without entity tags are known by the edition.
         if state.get("edition") == edition:
@@ -70,13 +70,12 @@ class CisaKev(Connector[Settings]):
         state.update(etag=reply.etag, edition=edition)
 
 
-def _catalogue(reply: Reply) -> dict[str, Any]:
+def _catalogue(reply: Reply, body: Any) -> dict[str, Any]:
     """The catalogue when it is one and complete.
 
     Raises:
         DataFailure: `CATALOGUE_INVALID` or `CATALOGUE_INCOMPLETE`.
     """
-    body = reply.body
     if (
         not isinstance(body, dict)
         or not isinstance(body.get("vulnerabilities"), list)
@@ -84,7 +83,7 @@ def _catalogue(reply: Reply) -> dict[str, Any]:
     ):
         message = f"{reply.url} is not the catalogue: catalogVersion or vulnerabilities is missing."
         raise DataFailure("CATALOGUE_INVALID", message)
-    told, found = body.get("count"), len(body["vulnerabilities"])
+    told, found = body.get("count"), len(body["vulnerabilities"]) + len(reply.unread)
     if told != found:
         message = (
             f"{reply.url} tells of {told} vulnerabilities and holds {found}; it is incomplete, repeat later."

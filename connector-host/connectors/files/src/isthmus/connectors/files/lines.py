@@ -11,6 +11,7 @@ from isthmus.sdk import DataFailure
 CHUNK = 256 * 1024
 LONGEST = 8 * 1024 * 1024
 LONGEST_ROW = 1024 * 1024
+LONGEST_KEPT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Line:
 
     Attributes:
         number: Counted from 1.
+        begin: Offset of its first byte.
         end: Offset behind its line break.
         complete: It has a line break; the last one may lack it.
         cut: It was longer than the limit; `raw` holds its beginning.
@@ -26,6 +28,7 @@ class Line:
 
     raw: bytes
     number: int
+    begin: int
     end: int
     complete: bool = True
     cut: bool = False
@@ -48,14 +51,28 @@ def lines(descriptor: int, offset: int = 0, number: int = 0) -> Iterator[Line]:
             number += 1
             end = offset + skipped + found + 1
             raw = rest[start:found].removesuffix(b"\r")
-            yield Line(raw, number, end, cut=bool(skipped))
+            yield Line(raw, number, offset, end, cut=bool(skipped))
             offset, skipped, rest, start = end, 0, rest[found + 1 :], 0
         if len(rest) > LONGEST:
             # What is too long is passed over; a thousand bytes show which line it was.
             skipped += len(rest) - 1000
             rest = rest[:1000]
     if rest:
-        yield Line(rest, number + 1, offset + skipped + len(rest), complete=False, cut=bool(skipped))
+        end = offset + skipped + len(rest)
+        yield Line(rest, number + 1, offset, end, complete=False, cut=bool(skipped))
+
+
+def whole(descriptor: int, begin: int, end: int, where: str) -> bytes:
+    """The bytes of a line or row as they stand in the file, without the line break at its end.
+
+    Raises:
+        DataFailure: `LINE_TOO_LONG`, it is longer than anything that is kept.
+    """
+    if end - begin > LONGEST_KEPT:
+        message = f"{where} is longer than {LONGEST_KEPT:,} bytes; take it out, or break it into records."
+        raise DataFailure("LINE_TOO_LONG", message)
+    raw = os.pread(descriptor, end - begin, begin)
+    return raw.removesuffix(b"\n").removesuffix(b"\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +81,9 @@ class Row:
 
     cells: list[str]
     line: int
+    begin: int
     end: int
     fault: str = ""
-    raw: str = ""
     complete: bool = True
 
 
@@ -97,7 +114,7 @@ class Rows:
         return self._rows(offset, number)
 
     def _rows(self, offset: int, number: int) -> Iterator[Row]:
-        restart: Line | None = Line(b"", number, offset)
+        restart: Line | None = Line(b"", number, offset, offset)
         while restart is not None:
             begin, restart = restart, None
             held: list[Line] = []
@@ -132,8 +149,7 @@ class Rows:
             fault = f"the row is longer than {LONGEST:,} bytes"
         elif raw.count(b'"') % 2:
             fault = "a quote is never closed"
-        shown = raw[:1000].decode(errors="replace")
-        return Row([] if fault else cells, last.number, last.end, fault, shown, last.complete)
+        return Row([] if fault else cells, last.number, held[0].begin, last.end, fault, last.complete)
 
 
 def _likely(header: bytes) -> str:

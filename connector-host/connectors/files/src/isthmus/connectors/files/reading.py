@@ -11,13 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from isthmus.connectors.files.lines import LONGEST, Line, Row, Rows, lines
+from isthmus.connectors.files.lines import LONGEST, Line, Row, Rows, lines, whole
 from isthmus.connectors.files.settings import StreamSettings
 from isthmus.connectors.files.threads import in_thread
 from isthmus.sdk import ConfigurationFailure, DataFailure, Guard, Page, ReadMode, ReadReject
 from isthmus.sdk.decode import decode_json
+from isthmus.sdk.diagnosis import refusal_of
 from isthmus.sdk.folder import Root
 from isthmus.sdk.records import at_path
+from isthmus.sdk.salvage import decode_readable
 
 LARGEST_DOCUMENT = 64 * 1024 * 1024
 # Each followed file takes about 100 bytes of a position, which may have 64 KiB.
@@ -186,41 +188,43 @@ class OpenFile:
                 if not row.complete and not settled:
                     return
                 if row.cells or row.fault:
-                    yield self._row(table.header, row, name)
+                    yield self._row(descriptor, table.header, row, name)
             return
         for line in lines(descriptor, start.offset, start.line):
-            entry = self._line(line, name, settled=settled)
+            entry = self._line(descriptor, line, name, settled=settled)
             if entry is not None:
                 yield entry
 
-    def _line(self, line: Line, name: str, *, settled: bool) -> Entry | None:
+    def _line(self, descriptor: int, line: Line, name: str, *, settled: bool) -> Entry | None:
         if not line.raw.strip():
             return Entry(None, None, line.end, line.number)
         where = f"Line {line.number} of {name}"
         if line.cut:
-            return _bad(line, "LINE_TOO_LONG", f"{where} is longer than {LONGEST:,} bytes.")
+            raw = whole(descriptor, line.begin, line.end, where)
+            return _bad(line, raw, "LINE_TOO_LONG", f"{where} is longer than {LONGEST:,} bytes.")
         try:
             record = decode_json(line.raw, where)
-        except DataFailure as failure:
+        except DataFailure:
             if not line.complete and not settled:
                 # Somebody is still writing it; the next reading finds it whole.
                 return None
-            return _bad(line, failure.reason.replace("ANSWER", "LINE"), failure.message)
+            record = None
         if not isinstance(record, dict):
-            return _bad(line, "LINE_NOT_OBJECT", f"{where} is no JSON object.")
+            refusal = refusal_of(line.raw, where, "LINE")
+            assert refusal is not None
+            return _bad(line, line.raw, refusal.reason, refusal.message, refusal.path)
         return Entry(self._placed(record, name, line.number), None, line.end, line.number, len(line.raw))
 
-    def _row(self, header: list[str], row: Row, name: str) -> Entry:
+    def _row(self, descriptor: int, header: list[str], row: Row, name: str) -> Entry:
         where = f"Line {row.line} of {name}"
-        if row.fault:
-            reject = ReadReject({"line": row.line, "text": row.raw}, "ROW_INVALID", f"{where}: {row.fault}.")
-            return Entry(None, reject, row.end, row.line)
-        if len(row.cells) != len(header):
-            message = f"{where} has {len(row.cells)} cells where the header has {len(header)}."
-            reject = ReadReject({"line": row.line, "text": row.raw}, "ROW_INVALID", message)
-            return Entry(None, reject, row.end, row.line)
+        size = row.end - row.begin
+        if row.fault or len(row.cells) != len(header):
+            cells = f"{where} has {len(row.cells)} cells where the header has {len(header)}."
+            raw = whole(descriptor, row.begin, row.end, where)
+            reject = ReadReject(raw, "ROW_INVALID", f"{where}: {row.fault}." if row.fault else cells)
+            return Entry(None, reject, row.end, row.line, size)
         record = dict(zip(header, row.cells, strict=True))
-        return Entry(self._placed(record, name, row.line), None, row.end, row.line, len(row.raw))
+        return Entry(self._placed(record, name, row.line), None, row.end, row.line, size)
 
     def _placed(self, record: dict[str, Any], name: str, line: int) -> dict[str, Any]:
         return {**record, "_file": name, "_line": line} if self._told.place_fields else record
@@ -240,14 +244,18 @@ def _document(descriptor: int, name: str, told: StreamSettings, start: Place) ->
     fingerprint = hashlib.sha256(raw).hexdigest()
     if start.head == fingerprint and start.line == 0:
         return iter(()), fingerprint
-    found = decode_json(raw, name)
+    found, unread = decode_readable(raw, name, told.records_path, "any")
     if told.records_path:
         found = at_path(found, told.records_path)
     found = [found] if isinstance(found, dict) else found
+    if found is None and unread:
+        found = []
     if not isinstance(found, list):
         at = told.records_path or "its top"
         message = f"{name} has no list of records at {at}; correct records_path."
         raise DataFailure("RECORDS_MISSING", message, path="records_path")
+    for bad in unread:
+        found.insert(bad.place - 1, bad.reject)
     skip = start.line if start.head == fingerprint else 0
     return (
         _item(name, told, number, item) for number, item in enumerate(found, 1) if number > skip
@@ -255,6 +263,8 @@ def _document(descriptor: int, name: str, told: StreamSettings, start: Place) ->
 
 
 def _item(name: str, told: StreamSettings, number: int, item: Any) -> Entry:
+    if isinstance(item, ReadReject):
+        return Entry(None, item, 0, number, len(item.record))
     if not isinstance(item, dict):
         reject = ReadReject(item, "RECORD_NOT_OBJECT", f"Record {number} of {name} is no JSON object.")
         return Entry(None, reject, 0, number)
@@ -262,9 +272,8 @@ def _item(name: str, told: StreamSettings, number: int, item: Any) -> Entry:
     return Entry(placed, None, 0, number)
 
 
-def _bad(line: Line, reason: str, message: str) -> Entry:
-    record = {"line": line.number, "text": line.raw[:1000].decode(errors="replace")}
-    return Entry(None, ReadReject(record, reason, message), line.end, line.number)
+def _bad(line: Line, raw: bytes, reason: str, message: str, path: str = "") -> Entry:
+    return Entry(None, ReadReject(raw, reason, message, path), line.end, line.number, len(raw))
 
 
 def _some(entries: Iterator[Entry], most: int) -> list[Entry]:

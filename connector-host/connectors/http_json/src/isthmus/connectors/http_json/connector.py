@@ -75,6 +75,8 @@ class HttpJson(Connector[Settings]):
             method=told.method,
             headers=told.headers,
             json=told.body or None,
+            records=told.records_path,
+            shape=told.shape,
         )
         async for body in pages:
             yield records_in(body, told)

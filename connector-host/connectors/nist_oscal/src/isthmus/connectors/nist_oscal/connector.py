@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
 from isthmus.connectors.nist_oscal.catalogue import Catalogue
+from isthmus.connectors.nist_oscal.salvage import read_catalogue
 from isthmus.connectors.nist_oscal.settings import Control, Group, Settings
 from isthmus.sdk import Api, AuthMethod, Connector, DataFailure, Page, ReadReject, source
-from isthmus.sdk.decode import decode_json
 from isthmus.sdk.folder import Root
 from pydantic import BaseModel
 
@@ -40,7 +40,9 @@ class NistOscal(Connector[Settings]):
     @source(key="id")
     async def controls(self, state: dict[str, Any]) -> AsyncIterator[Page[Control]]:
         """Controls and enhancements, with family, parent, parameters, parts and resolved prose."""
-        catalogue = await self._catalogue(state)
+        catalogue, unread = await self._catalogue(state)
+        if unread:
+            yield Page(rejected=unread)
         if catalogue is not None:
             for page in _pages(catalogue.controls()):
                 yield page
@@ -48,17 +50,19 @@ class NistOscal(Connector[Settings]):
     @source(key="id")
     async def groups(self, state: dict[str, Any]) -> AsyncIterator[Page[Group]]:
         """Groups of controls, for example families."""
-        catalogue = await self._catalogue(state)
+        catalogue, unread = await self._catalogue(state)
+        if unread:
+            yield Page(rejected=unread)
         if catalogue is not None:
             for page in _pages(catalogue.groups()):
                 yield page
 
-    async def _catalogue(self, state: dict[str, Any]) -> Catalogue | None:
-        """The catalogue; None where it did not change since the last complete reading."""
+    async def _catalogue(self, state: dict[str, Any]) -> tuple[Catalogue | None, list[ReadReject]]:
+        """The catalogue, None where it did not change since the last reading; and what cannot be read."""
         if self.api is not None:
             reply = await self.api.get(if_none_match=state.get("etag", ""))
             if reply.not_modified:
-                return None
+                return None, []
             state["etag"] = reply.etag
             raw, where = reply.content, reply.url
         else:
@@ -67,9 +71,10 @@ class NistOscal(Connector[Settings]):
         digest = hashlib.sha256(raw).hexdigest()
         if state.get("digest") == digest:
             self.context.stats.not_modified = True
-            return None
+            return None, []
         state["digest"] = digest
-        return Catalogue(decode_json(raw, where), where)
+        document, unread = await asyncio.to_thread(read_catalogue, raw, where)
+        return Catalogue(document, where), unread
 
     def _file(self) -> bytes:
         root = self.root or Root.from_environment(self.context.tenant_id)
