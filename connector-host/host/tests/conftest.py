@@ -47,6 +47,8 @@ class NumbersSettings(BaseModel):
     page: int = 3
     pause: float = 0.0
     fail_at: int = -1
+    large_at: int = -1
+    large: int = 0
     token: SecretStr = SecretStr("")
 
 
@@ -77,9 +79,13 @@ class Numbers(Connector[NumbersSettings]):
                 raise AuthenticationFailure("AUTHENTICATION_FAILED", "The token is refused; renew it.")
             end = min(at + settings.page, settings.count)
             Numbers.reads.extend(range(at, end))
-            yield Page(
-                [{"id": number, "name": f"n{number}"} for number in range(at, end)], resume={"at": end}
-            )
+            numbers: list[dict[str, Any]] = [
+                {"id": number, "name": f"n{number}"} for number in range(at, end)
+            ]
+            for record in numbers:
+                if record["id"] == settings.large_at:
+                    record["large"] = "x" * settings.large
+            yield Page(numbers, resume={"at": end})
             at = end
 
     @destination(key="id")

@@ -23,7 +23,7 @@ from isthmus.records.v1 import records_pb2 as records
 from isthmus.records.v1 import records_pb2_grpc as records_grpc
 from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
-from isthmus.resilience import Fault, Missing, Precondition, RetryLater
+from isthmus.resilience import Fault, FixRequest, Missing, Precondition, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1 import scheduling_pb2_grpc as scheduling_grpc
 from isthmus.type.v1 import batch_pb2 as batch
@@ -198,25 +198,52 @@ class Quarantined(records_grpc.RecordsServiceServicer):
     held: dict[str, records.QuarantinedRecord] = field(default_factory=dict)
     resolved: list[str] = field(default_factory=list)
     away: bool = False
+    most_bytes: int = 64 << 20
 
     async def QuarantineRecords(self, request: Any, context: Any) -> records.QuarantineRecordsResponse:
         if self.away:
             await refuse(context, RetryLater("DATABASE_UNREACHABLE", "Away.", retry_after=0.05))
-        ids = []
-        for record in request.records:
-            content = f"{record.flow_id}/{record.record}/{record.stage}"
-            record.quarantine_id = f"qrn_{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-            record.status = records.QuarantinedRecord.STATUS_WAITING
-            self.held[record.quarantine_id] = record
-            ids.append(record.quarantine_id)
+        ids = [self._keep(record) for record in request.records]
         return records.QuarantineRecordsResponse(quarantine_ids=ids)
 
+    async def QuarantineLargeRecord(
+        self, request_iterator: Any, context: Any
+    ) -> records.QuarantineLargeRecordResponse:
+        record = (await anext(request_iterator)).record
+        text = b"".join([request.piece async for request in request_iterator])
+        if len(text) > self.most_bytes:
+            await refuse(context, FixRequest("RECORD_TOO_LARGE", "A record may have less."))
+        record.record = text.decode()
+        return records.QuarantineLargeRecordResponse(quarantine_id=self._keep(record))
+
+    def _keep(self, record: records.QuarantinedRecord) -> str:
+        content = f"{record.flow_id}/{record.record}/{record.stage}"
+        record.quarantine_id = f"qrn_{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        record.status = records.QuarantinedRecord.STATUS_WAITING
+        self.held[record.quarantine_id] = record
+        return record.quarantine_id
+
     async def GetQuarantined(self, request: Any, context: Any) -> records.GetQuarantinedResponse:
-        return records.GetQuarantinedResponse(record=self.held[request.quarantine_id])
+        return records.GetQuarantinedResponse(record=self._shown(self.held[request.quarantine_id]))
 
     async def ListQuarantine(self, request: Any, context: Any) -> records.ListQuarantineResponse:
-        chosen = [record for record in self.held.values() if record.status in request.statuses]
+        chosen = [self._shown(one) for one in self.held.values() if one.status in request.statuses]
         return records.ListQuarantineResponse(records=chosen)
+
+    async def ReadQuarantined(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[records.ReadQuarantinedResponse]:
+        text = self.held[request.quarantine_id].record.encode()
+        for start in range(0, len(text), 1 << 20):
+            yield records.ReadQuarantinedResponse(piece=text[start : start + (1 << 20)])
+
+    def _shown(self, record: records.QuarantinedRecord) -> records.QuarantinedRecord:
+        shown = records.QuarantinedRecord()
+        shown.CopyFrom(record)
+        shown.record_bytes = len(record.record.encode())
+        if shown.record_bytes > 1 << 20:
+            shown.ClearField("record")
+        return shown
 
     async def ResolveQuarantined(self, request: Any, context: Any) -> records.ResolveQuarantinedResponse:
         for one in request.quarantine_ids:

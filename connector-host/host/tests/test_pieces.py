@@ -173,6 +173,8 @@ def test_a_batch_without_records_is_no_batch():
         (b'{"a":1}', '{"a":1}', False),
         (b"\xff\xfe", "//4=", True),
         (b"<html>", "PGh0bWw+", True),
+        (b'{"a":1,"a":"\\ud800","b":1e999999}', '{"a":1,"a":"\\ud800","b":1e999999}', False),
+        (b'{"a":NaN}', "eyJhIjpOYU59", True),
         ({"a": "\ud800"}, '{"a": "\\ud800"}', False),
     ],
 )
@@ -183,11 +185,25 @@ def test_records_are_kept_whole_for_quarantine(record, text, is_binary):
     assert preserved(record) == (text, is_binary)
 
 
-def test_a_giant_record_is_kept_by_its_beginning():
+@pytest.mark.parametrize("plan", [PLAN, None])
+@pytest.mark.parametrize(
+    ("raw", "reason", "path"),
+    [
+        (b'{"id": 1, "id": 2}', "RECORD_DUPLICATE_KEYS", "id"),
+        (b'{"id": {"a": "\\ud800"}}', "RECORD_NOT_JSON", "id.a"),
+        (b"1,2,3", "RECORD_NOT_JSON", ""),
+        (b"[1]", "RECORD_NOT_OBJECT", ""),
+    ],
+)
+def test_what_was_unreadable_in_quarantine_still_is(raw, reason, path, plan):
     """
-    What does not fit into a request leaves its beginning and its length.
+    A requeued record that no decoder reads goes back to where it waited, with what is wrong with it.
     """
-    text, is_binary = preserved({"a": "x" * 3_000_000})
+    page = SourcePage([raw, b'{"id":2,"kind":"a"}'], ["", ""], quarantine_ids=["q1", "q2"])
 
-    assert not is_binary
-    assert msgspec.json.decode(text)["length"] > 3_000_000
+    (piece,) = split(page, plan)
+
+    (reject,) = piece.rejects
+    assert (reject.record, reject.quarantine_id) == (raw, "q1")
+    assert [(one.reason, one.source_path) for one in reject.reasons] == [(reason, path)]
+    assert list(piece.quarantine_ids) == ["q2"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
 Finish = scheduling.FinishAttemptRequest
@@ -101,3 +102,56 @@ async def test_requeued_records_are_delivered_and_resolved(world):
     assert (ended.counts.read, ended.counts.created, ended.counts.quarantined) == (2, 1, 1)
     assert set(world.hub.data) == {str(n) for n in range(20)} - {"4"}
     assert len(world.quarantine.resolved) == 1
+
+
+SMALLER = {"version": "isthmus/v1", "field_mappings": [{"target": "id", "source": "id"}]}
+LARGE = {"count": 6, "page": 3, "large_at": 1, "large": 5_000_000}
+
+
+async def test_a_large_record_that_maps_to_something_small_is_delivered(world):
+    """
+    What the mapping leaves out may be as large as it likes.
+    """
+    world.registry.configuration = LARGE
+    world.mapping.definition = SMALLER
+
+    ended = await world.run(world.scheduling.grant(mapping_id="map_1"))
+
+    assert (ended.counts.read, ended.counts.created, ended.counts.quarantined) == (6, 6, 0)
+
+
+async def test_a_large_record_waits_whole_and_is_requeued(world):
+    """
+    It does not fit into a batch as it is, and does once a mapping leaves fields out.
+    """
+    world.registry.configuration = LARGE
+    world.mapping.definition = SMALLER
+    ended = await world.run()
+    (held,) = world.quarantine.held.values()
+    record = msgspec.json.decode(held.record)
+    held.status = 2
+    grant = world.scheduling.grant(mapping_id="map_1")
+    grant.execution.trigger = scheduling.Execution.TRIGGER_REQUEUE
+
+    requeued = await world.run(grant)
+
+    assert (ended.counts.created, ended.counts.quarantined) == (5, 1)
+    assert held.reasons[0].reason == "RECORD_TOO_LARGE"
+    assert record == {"id": 1, "name": "n1", "large": "x" * 5_000_000}
+    assert (requeued.counts.read, requeued.counts.created) == (1, 1)
+    assert set(world.hub.data) == {str(n) for n in range(6)}
+    assert world.quarantine.resolved == [held.quarantine_id]
+
+
+async def test_a_record_that_quarantine_cannot_keep_ends_the_reading_before_it(world):
+    """
+    The execution fails with what is to be done, and no position passes the record.
+    """
+    world.registry.configuration = LARGE
+    world.quarantine.most_bytes = 2_000_000
+
+    ended = await world.run()
+
+    assert (ended.error.kind, ended.error.reason) == (Error.KIND_DATA, "RECORD_TOO_LARGE")
+    assert ended.counts.read == 0
+    assert world.quarantine.held == {}

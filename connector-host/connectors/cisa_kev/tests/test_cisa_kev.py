@@ -84,6 +84,22 @@ async def test_unchanged_catalogue_costs_one_request_and_no_record(server, kev):
     assert (records(second), stats.not_modified, stats.api_calls) == ([], True, 1)
 
 
+async def test_entries_that_cannot_be_read_are_put_aside(server, kev):
+    """
+    They count as entries of the catalogue, and are kept as they came.
+    """
+    raw = (kev / "kev-2025-01-24.json").read_bytes()
+    start = raw.index(b"{", raw.index(b'"vulnerabilities"'))
+    entry = raw[start : raw.index(b"}", start) + 1]
+    bad = entry.replace(b'"cveID"', b'"cveID": "CVE-2000-0001", "cveID"')
+    serve(server, raw.replace(entry, bad), '"a"')
+
+    pages, _ = await read(server)
+
+    assert len(records(pages)) == 1251
+    assert [one.record for page in pages for one in page.rejected] == [bad]
+
+
 CATALOGUE = {"catalogVersion": "2026.01.01", "dateReleased": "2026-01-01T00:00:00Z", "count": 1}
 ENTRY = {
     "cveID": "CVE-2026-0001",

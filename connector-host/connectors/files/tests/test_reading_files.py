@@ -68,7 +68,7 @@ async def test_csv_knows_quotes_and_delimiters(root):
 
 async def test_bad_lines_are_rejected_and_the_rest_goes_on(root):
     """
-    Each reject names its line; nothing around it is lost.
+    Each reject names its line and keeps it byte for byte; nothing around it is lost.
     """
     lines = [b'{"id": 1}', b"{broken", b"[1]", b'{"n": "M\xfcller"}', b'{"a": 1, "a": 2}', b'{"id": 2}', b""]
     (root / "a.jsonl").write_bytes(b"\n".join(lines))
@@ -76,24 +76,27 @@ async def test_bad_lines_are_rejected_and_the_rest_goes_on(root):
     pages = await read(path="a.jsonl")
 
     assert records(pages) == [{"id": 1}, {"id": 2}]
-    assert [(reject.reason, reject.record["line"]) for reject in rejects(pages)] == [
-        ("LINE_NOT_JSON", 2),
-        ("LINE_NOT_OBJECT", 3),
-        ("LINE_NOT_UTF8", 4),
-        ("LINE_DUPLICATE_KEYS", 5),
+    assert [(reject.reason, reject.message[:6], reject.path) for reject in rejects(pages)] == [
+        ("LINE_NOT_JSON", "Line 2", ""),
+        ("LINE_NOT_OBJECT", "Line 3", ""),
+        ("LINE_NOT_UTF8", "Line 4", "n"),
+        ("LINE_DUPLICATE_KEYS", "Line 5", "a"),
     ]
+    assert [reject.record for reject in rejects(pages)] == lines[1:5]
 
 
 async def test_bad_rows_are_rejected_and_the_rest_goes_on(root):
     """
     A wrong number of cells, and a quote that is never closed, cost one line each.
     """
-    (root / "a.csv").write_text('id,n\n1,a\n2\n3,"b\n4,c\n5,d\n')
+    text = b'id,n\r\n1,a\r\n2\r\n3,"d\r\ne",f\r\n4,M\xfcller\r\n5,"b\r\n6,c\r\n7,g\r\n'
+    (root / "a.csv").write_bytes(text)
 
     pages = await read(path="a.csv")
 
-    assert [record["id"] for record in records(pages)] == ["1", "4", "5"]
-    assert [reject.record["line"] for reject in rejects(pages)] == [3, 4]
+    assert [record["id"] for record in records(pages)] == ["1", "6", "7"]
+    assert [reject.message[:6] for reject in rejects(pages)] == ["Line 3", "Line 5", "Line 6", "Line 7"]
+    assert [reject.record for reject in rejects(pages)] == [b"2", b'3,"d\r\ne",f', b"4,M\xfcller", b'5,"b']
 
 
 async def test_growing_file_is_followed(root):
@@ -227,17 +230,62 @@ async def test_broken_document_says_where(root):
         await read(path="a.json")
 
 
-async def test_line_without_end_is_passed_over(root):
+async def test_bad_records_of_a_document_are_rejected_and_the_rest_goes_on(root):
     """
-    Twenty megabytes without a line break cost one reject and no memory.
+    They count as records, so that reading goes on behind any page.
     """
-    with (root / "a.jsonl").open("wb") as file:
-        file.write(b'{"n": 1}\n{"x": "' + b"x" * 20_000_000 + b'"}\n{"n": 2}\n')
+    (root / "a.json").write_bytes(
+        b'{"items": [{"id": 1}, {"id": "\xff"}, {"id": 3}, {"n": 1e999999}, {"id": 5}]}'
+    )
+    told = {"path": "a.json", "records_path": "items", "page_records": 2, "place_fields": True}
+
+    pages = await read(**told, mode=ReadMode.FULL)
+    rest = await read(**told, position=pages[0].position)
+
+    assert [record["_line"] for record in records(pages)] == [1, 3, 5]
+    assert [reject.record for reject in rejects(pages)] == [b'{"id": "\xff"}', b'{"n": 1e999999}']
+    assert ([record["_line"] for record in records(rest)], len(rejects(rest))) == ([3, 5], 1)
+
+
+async def test_document_that_is_one_bad_record_is_rejected_whole(root):
+    """
+    Nothing is taken out of it.
+    """
+    (root / "a.json").write_bytes(b'{"id": 1, "tags": ["\xff", "b"]}')
+
+    pages = await read(path="a.json")
+
+    assert records(pages) == []
+    assert [(reject.record, reject.path) for reject in rejects(pages)] == [
+        (b'{"id": 1, "tags": ["\xff", "b"]}', "tags.0")
+    ]
+
+
+async def test_long_line_is_rejected_whole(root):
+    """
+    Twenty megabytes without a line break cost one reject, which keeps them.
+    """
+    line = b'{"x": "' + b"x" * 20_000_000 + b'"}'
+    (root / "a.jsonl").write_bytes(b'{"n": 1}\n' + line + b'\r\n{"n": 2}\n')
 
     pages = await read(path="a.jsonl")
 
     assert records(pages) == [{"n": 1}, {"n": 2}]
     assert [reject.reason for reject in rejects(pages)] == ["LINE_TOO_LONG"]
+    assert rejects(pages)[0].record == line
+
+
+async def test_line_that_nobody_can_keep_fails_the_reading(root):
+    """
+    Beyond what quarantine keeps, a person has to look at the file.
+    """
+    with (root / "a.jsonl").open("wb") as file:
+        file.write(b'{"n": 1}\n')
+        file.seek(70_000_000)
+        file.write(b'\n{"n": 2}\n')
+
+    with pytest.raises(DataFailure, match=r"Line 2 of a\.jsonl is longer"):
+        await read(path="a.jsonl")
 
 
 async def test_place_fields_give_an_identity(root):

@@ -62,6 +62,32 @@ async def test_records_are_found_in_every_shape(server, stream, body, wanted):
 
 
 @pytest.mark.parametrize(
+    ("stream", "body", "wanted", "aside"),
+    [
+        ({}, b'[{"id": 1}, {"id": 1e999999}]', [{"id": 1}], b'{"id": 1e999999}'),
+        ({"records_path": "d.i"}, b'{"d": {"i": [{"id": "\xff"}]}, "n": [1]}', [], b'{"id": "\xff"}'),
+        ({"shape": "object"}, b'{"id": "\\ud800"}', [], b'{"id": "\\ud800"}'),
+        (
+            {"shape": "map"},
+            b'{"a": {"n": 1, "n": 2}, "b": 5}',
+            [{"value": 5, "_name": "b"}],
+            b'{"n": 1, "n": 2}',
+        ),
+    ],
+)
+async def test_records_that_cannot_be_read_are_put_aside(server, stream, body, wanted, aside):
+    """
+    In every shape they are kept as they came, and the others of the page arrive.
+    """
+    server.on("/items", lambda request: Answer(body=body))
+
+    pages = await read(server, {"path": "/items", **stream})
+
+    assert records(pages) == wanted
+    assert [one.record for page in pages for one in page.rejected] == [aside]
+
+
+@pytest.mark.parametrize(
     ("stream", "body", "words"),
     [
         ({"records_path": "item"}, {"items": []}, "nothing at item; it has items"),

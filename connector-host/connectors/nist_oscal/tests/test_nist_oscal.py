@@ -70,6 +70,22 @@ async def test_every_control_of_the_real_catalogue_arrives(low):
     assert sum(control["kind"] == "enhancement" for control in controls.values()) == 18
 
 
+async def test_controls_that_cannot_be_read_are_put_aside(low):
+    """
+    An enhancement costs itself and a control itself with its enhancements; the others arrive.
+    """
+    whole = records(await read(path="low.json"))
+    raw = re.sub(rb'"id"(\s*:\s*)"ia-5\.1"', rb'"id"\1"\\ud800"', low.read_bytes(), count=1)
+    low.write_bytes(re.sub(rb'"id"(\s*:\s*)"ac-1"', b'"id"\\1"\xff"', raw, count=1))
+
+    pages = await read(path="low.json")
+
+    aside = [one for page in pages for one in page.rejected]
+    assert set(whole) - set(records(pages)) == {"ia-5.1", "ac-1"}
+    assert {(one.reason, one.path) for one in aside} == {("RECORD_NOT_JSON", "id"), ("RECORD_NOT_UTF8", "id")}
+    assert all(one.record in low.read_bytes() for one in aside)
+
+
 async def test_nesting_is_resolved(low):
     """
     Family, parent, parameters and parts of one control and one enhancement.
