@@ -1,6 +1,7 @@
 """How answers are shown: tables for people, JSON and YAML for programs."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -108,12 +109,45 @@ def as_dict(item: Message, output: Format = Format.JSON) -> dict[str, Any]:
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=output is Format.JSON,
     )
-    for name in _JSON_FIELDS & found.keys():
+    # Base64 may look like JSON, and is none.
+    folded = _JSON_FIELDS - {"record"} if found.get("is_binary") else _JSON_FIELDS
+    for name in folded & found.keys():
         try:
-            found[name] = json.loads(found[name])
-        except ValueError:
+            found[name] = unfolded(found[name])
+        except (ValueError, RecursionError):
             continue
     return found
+
+
+def unfolded(text: str) -> Any:
+    """Gives what JSON text stands for.
+
+    Raises:
+        ValueError: it is none, or cannot be shown without changing it: a name twice, half of a
+            surrogate pair, or a number that is none.
+    """
+    value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)
+    return number
 
 
 _JSON_FIELDS = {

@@ -1,11 +1,14 @@
 """`isthmus quarantine`: records that wait for a decision."""
 
+import base64
+import binascii
 import uuid
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
 from isthmus.client.cli.context import flow_id, mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, emit, show, show_one, when, word
+from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.records.v1 import records_pb2
@@ -65,10 +68,17 @@ def show_quarantined(
 ) -> None:
     """Shows a quarantined record whole, with its reasons.
 
+    What is no JSON is shown as `record_text`, bytes that are no text escaped; `record` is base64 then.
+
     Example: `isthmus quarantine show qrn_01j9`
     """
+    mesh = mesh_of(ctx)
     request = records_pb2.GetQuarantinedRequest(quarantine_id=quarantine_id)
-    show_one(mesh_of(ctx).records.GetQuarantined(request).record, output)
+    kept = mesh.records.GetQuarantined(request).record
+    if not kept.record and kept.record_bytes:
+        kept.record = _whole(mesh, quarantine_id)
+    form = Format.YAML if output is Format.TABLE else output
+    emit(_shown(kept, form), form)
 
 
 @_group.command("requeue")
@@ -95,6 +105,21 @@ def drop(ctx: typer.Context, ids: Ids = None, flow: Flow = "", output: Output = 
     chosen, chosen_flow = _selection(mesh, ids, flow)
     request = records_pb2.DropQuarantinedRequest(quarantine_ids=chosen, flow_id=chosen_flow)
     emit({"dropped": mesh.records.DropQuarantined(request).dropped}, output)
+
+
+def _whole(mesh: Mesh, quarantine_id: str) -> str:
+    """The text of a large record."""
+    request = records_pb2.ReadQuarantinedRequest(quarantine_id=quarantine_id)
+    return b"".join(answer.piece for answer in mesh.records.ReadQuarantined(request)).decode()
+
+
+def _shown(kept: records_pb2.QuarantinedRecord, output: Format) -> dict[str, Any]:
+    found = as_dict(kept, output)
+    if kept.is_binary:
+        with suppress(binascii.Error):
+            packed = base64.b64decode(kept.record, validate=True)
+            found["record_text"] = packed.decode(errors="backslashreplace")
+    return found
 
 
 def _selection(mesh: Mesh, ids: list[str] | None, flow: str) -> tuple[list[str], str]:
