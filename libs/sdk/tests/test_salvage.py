@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isthmus.sdk import Api, Connector, DataFailure, Page, source
 from isthmus.sdk.api import NextLink, Offset, PageNumber
@@ -56,6 +56,7 @@ def bad(draw):
     return json.dumps(record, **draw(SPELLINGS)).encode().replace(b'"TROUBLE"', draw(TROUBLE))
 
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RECORDS = st.lists(st.tuples(st.just(True), good()) | st.tuples(st.just(False), bad()), max_size=12)
 
 
@@ -63,6 +64,7 @@ def parted(records):
     return [raw for is_good, raw in records if is_good], [raw for is_good, raw in records if not is_good]
 
 
+@patient
 @given(RECORDS, st.sampled_from([b",", b" ,\r\n", b", "]))
 def test_exactly_the_bad_records_are_put_aside(records, comma):
     """
@@ -80,6 +82,7 @@ def test_exactly_the_bad_records_are_put_aside(records, comma):
                for one in unread if one.reject.reason != "RECORD_TOO_DEEP")  # fmt: skip
 
 
+@patient
 @given(
     st.lists(st.tuples(st.just(True), good()) | st.tuples(st.just(False), bad()), max_size=6), st.booleans()
 )
@@ -97,6 +100,7 @@ def test_maps_and_plain_lists_are_parted_too(records, is_map):
     assert [one.reject.record for one in unread] == aside
 
 
+@patient
 @given(
     st.binary(max_size=60),
     st.sampled_from(["list", "map", "object", "any"]),
