@@ -200,6 +200,8 @@ class OpenFile:
             return Entry(None, None, line.end, line.number)
         where = f"Line {line.number} of {name}"
         if line.cut:
+            if not line.complete and not settled:
+                return None
             raw = whole(descriptor, line.begin, line.end, where)
             return _bad(line, raw, "LINE_TOO_LONG", f"{where} is longer than {LONGEST:,} bytes.")
         try:
