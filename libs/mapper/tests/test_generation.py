@@ -32,12 +32,14 @@ FIXED = {
     "o",
     "v",
     "x",
+    "z",
     "transform",
     "get",
     "lower",
     "upper",
     "strip",
     "isascii",
+    "replace",
     "located",
 }
 texts = st.sampled_from(HOSTILE) | st.text(max_size=20)

@@ -9,7 +9,7 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.limits import MAX_LIST, MAX_PATTERN_MEMORY, MAX_PATTERN_TEXT, MAX_TEXT
-from isthmus.mapper.values import require_unicode
+from isthmus.mapper.values import is_unicode
 
 _REFERENCE = re.compile(r"\\(\d{1,2}|\\)")
 
@@ -108,6 +108,5 @@ def _split_replacement(replacement: str, groups: int) -> list[str | int]:
 def _searchable(text: str) -> str:
     if len(text) > MAX_TEXT:
         raise Refusal("TOO_LONG", f"Patterns are applied to texts of at most {MAX_TEXT} characters.")
-    if not text.isascii():
-        require_unicode(text)
+    is_unicode(text)
     return text

@@ -139,21 +139,22 @@ class TypedPlan:
 def _apply_many(transform: Transform, records: Iterable[object], now: datetime | None) -> Mapped:
     moment = _moment(now)
     done: list[Record] = []
-    indexes: list[int] = []
+    gone: set[int] = set()
     rejected: list[Rejection] = []
-    filtered = 0
     for index, record in enumerate(records):
         try:
             result = transform(record, moment)
         except RecordRejected as refusal:
             rejected.append(Rejection(index, refusal.errors))
+            gone.add(index)
             continue
         if result is None:
-            filtered += 1
+            gone.add(index)
         else:
             done.append(result)
-            indexes.append(index)
-    return Mapped(done, indexes, rejected, filtered)
+    places = range(len(done) + len(gone))
+    indexes = [index for index in places if index not in gone] if gone else list(places)
+    return Mapped(done, indexes, rejected, len(gone) - len(rejected))
 
 
 def identity_plan() -> Plan:

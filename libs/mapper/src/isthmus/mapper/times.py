@@ -15,6 +15,7 @@ _UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _OFFSET_WITHOUT_COLON = re.compile(r"([+-]\d\d)(\d\d)?$")
 _LONG_FRACTION = re.compile(r"(\.\d{6})\d+")
 _MAX_TIME_TEXT = 100
+_read_iso = datetime.fromisoformat
 
 
 def zone_named(name: str) -> tzinfo:
@@ -112,21 +113,51 @@ def _no_moment() -> Refusal:
 
 
 def timestamp_text(value: Any) -> str:
-    """RFC 3339 UTC text of what `moment_of` reads; the usual spellings take the short way."""
-    if value.__class__ is str and len(value) < _MAX_TIME_TEXT:
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return rfc3339(moment_of(value))
-        if _is_utc_text(value):
-            return value
-        return rfc3339(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+    """RFC 3339 UTC text of what `moment_of` reads; the usual spellings are checked and then cut to form."""
+    if value.__class__ is str:
+        # The separators of 2026-01-31T12:00:00Z at 7, 10, 13 and 16, and what follows the seconds.
+        shape = value[7:20:3]
+        if shape in _USUAL_SHAPES:
+            try:
+                _read_iso(value)
+            except ValueError:
+                return rfc3339(moment_of(value))
+            if KNOWS_24_HOURS and value[11:13] == "24":
+                return rfc3339(moment_of(value))
+            if shape == "- ::":
+                return value.replace(" ", "T") + "Z"
+            return value if shape == "-T::Z" else value + "Z"
+        if shape in _LONGER_SHAPES:
+            return _cut_to_form(value)
     return rfc3339(moment_of(value))
 
 
-def _is_utc_text(text: str) -> bool:
-    """Whether text that `fromisoformat` accepts is already of the form 2026-01-31T12:00:00Z."""
-    return len(text) == 20 and text[19] == "Z" and text[13] == ":" and text[10] == "T" and text[7] == "-"
+def _cut_to_form(text: str) -> str:
+    """RFC 3339 UTC text of a time with a fraction or offset; the usual ones need no arithmetic."""
+    moment = moment_of(text)
+    if moment.tzinfo is UTC and len(text) <= _LONGEST_USUAL and not (KNOWS_24_HOURS and text[11:13] == "24"):
+        if text[19:] == "+00:00":
+            return text[:19] + "Z"
+        if text[19] == "." and text[-1] == "Z":
+            padded = text[:-1].ljust(_LONGEST_USUAL - 1, "0")
+            return (text[:19] if padded.endswith(".000000") else padded) + "Z"
+    return rfc3339(moment)
+
+
+def _knows_24_hours() -> bool:
+    """Whether this Python reads 24:00 as midnight of the next day."""
+    try:
+        datetime.fromisoformat("2026-01-31T24:00:00")
+    except ValueError:
+        return False
+    return True
+
+
+KNOWS_24_HOURS = _knows_24_hours()
+"""Where Python reads hour 24, such text is of the next day and cannot be cut to form."""
+_USUAL_SHAPES = frozenset({"-T::Z", "- ::", "-T::"})
+_LONGER_SHAPES = frozenset({"-T::+", "-T::."})
+_LONGEST_USUAL = len("2026-01-31T12:00:00.123456Z")
 
 
 def day_of(value: object, zone: tzinfo = UTC) -> date:

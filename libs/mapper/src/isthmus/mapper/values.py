@@ -85,8 +85,7 @@ def clean(value: Any, meter: Meter, depth: int = 0) -> Any:
     kind = value.__class__
     if kind is str:
         meter[0] += len(value) + 2
-        if not value.isascii():
-            require_unicode(value)
+        is_unicode(value)
     elif kind is int:
         meter[0] += 8
         if not MIN_INTEGER <= value <= MAX_INTEGER:
@@ -134,14 +133,16 @@ def _clean_unusual(value: Any, meter: Meter, depth: int) -> Any:
     raise Refusal("NOT_JSON", sentence(f"{kind_of(value)} is not JSON; cast it to string or timestamp."))
 
 
-def require_unicode(text: str) -> None:
-    """Refuses text that holds half of a surrogate pair and therefore has no UTF-8 form."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Refusal(
-            "TEXT_NOT_UNICODE", "The text holds a lone surrogate; mend the encoding at the source."
-        ) from None
+def is_unicode(text: str) -> bool:
+    """True, or a refusal of text that holds half of a surrogate pair and therefore has no UTF-8 form."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Refusal(
+                "TEXT_NOT_UNICODE", "The text holds a lone surrogate; mend the encoding at the source."
+            ) from None
+    return True
 
 
 _SENSITIVE_NAME = re.compile(

@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.mapper.casts import bounded, from_json, to_json
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions.registry import Param, Step, function, need_list, need_object
-from isthmus.mapper.limits import MAX_LIST, MAX_OUTPUT
+from isthmus.mapper.limits import MAX_LIST, MAX_OUTPUT, MAX_TEXT
 from isthmus.mapper.values import clean, text_of
 
 _GROUP = "lists"
@@ -90,12 +90,14 @@ def join(separator: str) -> Step:
     """Writes the elements as one text; nulls are left out."""
 
     def step(value: Any) -> str:
-        items = need_list(value)
+        items = value if value.__class__ is list else need_list(value)
         if len(items) <= _SHORT:
             try:
-                return bounded(separator.join(items))
+                text = separator.join(items)
             except TypeError:
                 pass  # some element is no text yet
+            else:
+                return text if len(text) <= MAX_TEXT else bounded(text)
         texts = [item if item.__class__ is str else text_of(item) for item in items if item is not None]
         if sum(map(len, texts)) + len(separator) * len(texts) > MAX_OUTPUT:
             raise Refusal("TOO_LONG", f"The joined text would exceed {MAX_OUTPUT} characters.")

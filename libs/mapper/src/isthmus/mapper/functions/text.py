@@ -10,7 +10,7 @@ from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions.registry import Param, Step, function, need_text
 from isthmus.mapper.limits import MAX_LIST, MAX_TEXT
 from isthmus.mapper.patterns import extractor, finds, replacer
-from isthmus.mapper.values import require_unicode, text_of
+from isthmus.mapper.values import is_unicode, text_of
 
 _GROUP = "text"
 
@@ -202,7 +202,7 @@ def sha256() -> Step:
 
     def step(value: Any) -> str:
         text = text_of(value)
-        require_unicode(text)
+        is_unicode(text)
         return hashlib.sha256(text.encode()).hexdigest()
 
     return step

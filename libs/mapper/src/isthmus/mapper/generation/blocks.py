@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form
-from isthmus.mapper.generation.lines import Lines
+from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.values import ValueWriter
 from isthmus.mapper.limits import SMALL_TEXT
 from isthmus.mapper.lineage import block_paths, sources_of
@@ -16,7 +16,8 @@ from isthmus.mapper.runtime import FieldInfo
 from isthmus.mapper.schemas import validator
 from isthmus.mapper.shapes import Shape
 
-_IS_SMALL = f"size(v) <= {SMALL_TEXT} and v.isascii()"
+_IS_SHORT = f"size(v) <= {SMALL_TEXT}"
+_IS_SMALL = f"{_IS_SHORT} and (v.isascii() or is_unicode(v))"
 
 
 def generate(definition: Definition, shape: Shape | None = None) -> Transform:
@@ -39,7 +40,7 @@ def generate_source(definition: Definition, shape: Shape | None = None) -> tuple
     with lines.block("def transform(r, t):"):
         if shape is None:
             lines.add("if r.__class__ is not dictionary: r = as_record(r)")
-        lines.add("m = [0]")
+        lines.add("m = None")
         writer.body(definition.block, form=form, check=check)
     return lines.source(), lines.namespace
 
@@ -72,7 +73,7 @@ class _Writer:
             claimed = lines.bind(_claimed(block), "claimed")
             if not form.is_object:
                 lines.add("r = as_record(r)")
-            lines.add(f"e = carry(o, r, {claimed}, m, e)")
+            lines.add(f"e = carry(o, r, {claimed}, {METER}, e)")
         containers = _Containers(lines, block)
         for field in block.fields:
             slot = containers.slot(field.target)
@@ -117,9 +118,10 @@ class _Store:
         if _is_clean(self.field.value):
             code = "v"
         elif self.form.is_object:
-            code = f"v if {'' if is_text else 'v.__class__ is text and '}{_IS_SMALL} else clean(v, m)"
+            small = _IS_SHORT if self.form.is_decoded and _is_as_read(self.field.value) else _IS_SMALL
+            code = f"v if {'' if is_text else 'v.__class__ is text and '}{small} else clean(v, {METER})"
         else:
-            code = "clean(v, m)"
+            code = f"clean(v, {METER})"
         self.lines.add(f"{self.slot} = {code}")
 
     def missing(self) -> None:
@@ -145,6 +147,11 @@ def _is_clean(value: Value) -> bool:
     return isinstance(value.origin, Now | Items) or (
         isinstance(value.origin, Constant) and _is_small(value.origin.value)
     )
+
+
+def _is_as_read(value: Value) -> bool:
+    """Whether a text stands in the record as it is."""
+    return isinstance(value.origin, Source) and not value.steps and value.default is NOTHING
 
 
 def _is_small(value: object) -> bool:

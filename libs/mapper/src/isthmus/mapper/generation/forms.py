@@ -32,6 +32,11 @@ class Form:
         return f"r.get({lines.bind(path[0])})"
 
     @property
+    def is_decoded(self) -> bool:
+        """Whether the record comes from a decoder, which leaves no half characters in its texts."""
+        return self.shape is not None
+
+    @property
     def reader(self) -> Callable[[Path], Callable[[Any], Any]]:
         """Gives the function that reads a path of such a record."""
         return reader if self.shape is None else self.shape.reader

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from isthmus.mapper import runtime
 from isthmus.mapper.casts import bounded
 from isthmus.mapper.errors import RecordRejected, Refusal
 from isthmus.mapper.paths import member
-from isthmus.mapper.values import clean, text_of
+from isthmus.mapper.values import clean, is_unicode, text_of
 
 _FIXED: dict[str, Any] = {
     "__builtins__": {},
@@ -23,6 +24,7 @@ _FIXED: dict[str, Any] = {
     "dictionary": dict,
     "failed": runtime.failed,
     "integer": int,
+    "is_unicode": is_unicode,
     "items": runtime.items,
     "member": member,
     "missing": runtime.missing,
@@ -30,12 +32,18 @@ _FIXED: dict[str, Any] = {
     "Problem": Exception,
     "Refusal": Refusal,
     "Rejected": RecordRejected,
+    "read_iso": datetime.fromisoformat,
     "rejected_by_filter": runtime.rejected_by_filter,
     "size": len,
     "text": str,
     "text_of": text_of,
     "trim": runtime.trim,
+    "Wrong": ValueError,
 }
+
+
+METER = "m or (m := [0])"
+"""The meter of the record; most records are mapped without one."""
 
 
 class Lines:

@@ -6,7 +6,7 @@ import copy
 from typing import Protocol
 
 from isthmus.mapper.generation.forms import Form
-from isthmus.mapper.generation.lines import Lines
+from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.limits import MAX_TEXT, SMALL_TEXT
 from isthmus.mapper.lineage import sources_of
 from isthmus.mapper.model import (
@@ -30,6 +30,7 @@ from isthmus.mapper.model import (
 from isthmus.mapper.paths import lenient, reader
 from isthmus.mapper.reading.conditions import predicate
 from isthmus.mapper.tables import Table
+from isthmus.mapper.times import KNOWS_24_HOURS
 
 _FAST = {
     "lower": f"v.lower() if v.__class__ is text and size(v) < {SMALL_TEXT} else {{call}}(v)",
@@ -114,6 +115,9 @@ class ValueWriter:
     def _calls(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             call = self.lines.bind(step.call, "f")
+            if _is_timestamp(step):
+                self._timestamp(call)
+                continue
             if step.needs_now:
                 code = f"{call}(v, t)"
             elif isinstance(step.argument, Table) and not step.argument.ignore_case:
@@ -122,6 +126,20 @@ class ValueWriter:
             else:
                 code = _FAST.get(_fast_name(step), "{call}(v)").format(call=call)
             self.lines.add(f"v = {code}")
+
+    def _timestamp(self, call: str) -> None:
+        """Adds lines that check the two usual spellings in place; all others take the call."""
+        spaced, final = self.lines.bind("- ::"), self.lines.bind("-T::Z")
+        zone, gap, mark = self.lines.bind("Z"), self.lines.bind(" "), self.lines.bind("T")
+        # The separators of a time to the second, and what follows the seconds; see `timestamp_text`.
+        self.lines.add("z = v[7:20:3] if v.__class__ is text else None")
+        with self.lines.block(f"if z == {spaced} or z == {final}:"):
+            with self.lines.block("try:"):
+                self.lines.add("read_iso(v)")
+                self.lines.add(f"if z == {spaced}: v = v.replace({gap}, {mark}) + {zone}")
+            with self.lines.block("except Wrong:"):
+                self.lines.add(f"v = {call}(v)")
+        self.lines.add(f"else: v = {call}(v)")
 
     def _constant(self, constant: object) -> str:
         if isinstance(constant, dict | list):
@@ -152,7 +170,7 @@ class ValueWriter:
             case Items():
                 self.read(Source(origin.path), "v", form=form)
                 block = self.block_writer.nested(origin.block)
-                lines.add(f"v = items(v, {block}, t, m)")
+                lines.add(f"v = items(v, {block}, t, {METER})")
 
     def read(self, source: Source, name: str, *, form: Form) -> None:
         """Adds lines that read a path of the record into a local name."""
@@ -228,7 +246,7 @@ class ValueWriter:
                 self.lines.add("return v")
             with self.lines.block("except Refusal as x:"):
                 self.lines.add(f"raise x.located({source}, v)")
-        return f"{name}(r, t, m)"
+        return f"{name}(r, t, {METER})"
 
     def condition(self, condition: Condition, *, form: Form) -> str:
         """An expression for a condition."""
@@ -245,6 +263,10 @@ class ValueWriter:
                 sign = "==" if step.name == "equals" else "!="
                 return f"{direct} {sign} {self.lines.bind(step.argument)}"
         return f"{self.lines.bind(predicate(condition, form.reader), 'q')}(r, t)"
+
+
+def _is_timestamp(step: Step) -> bool:
+    return step.name == "cast" and step.returns == "timestamp" and step.fast and not KNOWS_24_HOURS
 
 
 def _fast_name(step: Step) -> str:
