@@ -22,6 +22,7 @@ from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.testing import freeze, kill9, thaw
 
 COUNT = 10_000
+LOG = "hosts.log"
 # The services are expensive: one worker runs all of these.
 pytestmark = [pytest.mark.xdist_group("host-kill"), pytest.mark.timeout(400)]
 SERVICES = ("registry", "credentials", "mapping", "records", "monitoring", "scheduling")
@@ -42,15 +43,9 @@ async def host(mesh: Any, root: Path) -> asyncio.subprocess.Process:
     """Start a host of the files connector as a process of its own."""
     environment = {**os.environ, **mesh.environment("host:files"), "ISTHMUS_FILES_ROOT": str(root)}
     environment["ISTHMUS_HEARTBEAT_SECONDS"] = "0.5"
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "isthmus.host",
-        "--connector",
-        "files",
-        env=environment,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-m", "isthmus.host", "--connector", "files"]
+    with (root / LOG).open("ab") as log:
+        return await asyncio.create_subprocess_exec(*command, env=environment, stderr=log)
 
 
 async def active_instance(stub: Any, stream: dict[str, Any]) -> str:
@@ -119,8 +114,8 @@ class Sync:
             await filled(self.stub("records", RecordsServiceStub), least)
         except TimeoutError:
             request = scheduling.ListAttemptsRequest(execution_id=self.execution_id)
-            stub = self.stub("scheduling", SchedulingServiceStub)
-            pytest.fail(f"the sync stands still: {await stub.ListAttempts(request)}")
+            found = await self.stub("scheduling", SchedulingServiceStub).ListAttempts(request)
+            pytest.fail(f"the sync stands still: {found}\n{(self.folder / LOG).read_text()}")
         return self.hosts[-1].pid
 
     async def ended(self) -> Any:
