@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 
 import psycopg
@@ -13,10 +14,21 @@ pytestmark = [
     pytest.mark.mesh,
     pytest.mark.slow,
     pytest.mark.xdist_group("failure"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),
 ]
 
 TOTAL = 100_000
+PAGE = 1000
+VICTIMS = [
+    ["host-http-json"],
+    ["scheduling"],
+    ["records"],
+    ["registry"],
+    ["nats"],
+    ["postgres"],
+    ["identity", "openbao", "credentials", "mapping", "events", "monitoring", "gateway"],
+]
+"""Each list dies in one sync, one after another."""
 DOCUMENTS = """
 kind: Instance
 name: bulk
@@ -60,11 +72,39 @@ def incident(number):
     }
 
 
+class Gate:
+    """Holds the vendor's answers back, so that the sync is in the middle for as long as it takes."""
+
+    def __init__(self, vendor, path):
+        self._route = vendor.routes[path]
+        self._moved = threading.Condition()
+        self._end = TOTAL
+        vendor.routes[path] = self._answer
+
+    def open_until(self, end):
+        """Lets through what comes before a record."""
+        with self._moved:
+            self._end = end
+            self._moved.notify_all()
+
+    def _answer(self, query):
+        with self._moved:
+            self._moved.wait_for(lambda: int(query.get("after", "0")) < self._end)
+        return self._route(query)
+
+
 @pytest.fixture(scope="module")
 def bulk_vendor():
     with running_vendor() as vendor:
-        vendor.serve_pages("/incidents", TOTAL, 1000, incident)
+        vendor.serve_pages("/incidents", TOTAL, PAGE, incident)
         yield vendor
+
+
+@pytest.fixture
+def gate(bulk_vendor):
+    made = Gate(bulk_vendor, "/incidents")
+    yield made
+    made.open_until(TOTAL)
 
 
 @pytest.fixture(scope="module")
@@ -92,26 +132,39 @@ def execution(mesh, execution_id):
         time.sleep(0.2)
 
 
-def in_the_middle(mesh, execution_id):
-    """Waits until the sync is well under way."""
-    end = time.monotonic() + 60
-    while int(execution(mesh, execution_id).get("counts", {}).get("read", 0)) < TOTAL // 20:
-        assert time.monotonic() < end, "the sync does not get going"
+def until(condition, what):
+    """Waits for something that another process does."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    "victim", ["host-http-json", "scheduling", "records", "registry", "nats", "postgres"]
-)
-def test_a_sync_survives_the_death_of(mesh, bulk_vendor, hub, victim):
+def is_back(mesh, victim, dead):
+    """Tells whether another process has taken the place of a dead one and answers."""
+    [now] = [one for one in mesh.answer("status")["processes"] if one["name"] == victim]
+    return now["pid"] not in {0, dead} and now["state"] == "running"
+
+
+@pytest.mark.parametrize("victims", VICTIMS, ids="-".join)
+def test_a_sync_survives_the_death_of(mesh, bulk_vendor, gate, hub, victims):
     """
     After the restart exactly 100,000 records are there, each in its first version.
     """
-    stream = "bulk_" + victim.replace("-", "_")
+    stream = "bulk_" + victims[0].replace("-", "_")
+    counted = f"select count(*) from records.records where stream = '{stream}'"
+    share = TOTAL // (len(victims) + 1) // PAGE * PAGE
     mesh.apply(DOCUMENTS.format(url=bulk_vendor.url, stream=stream))
+    gate.open_until(PAGE)
     started = mesh.answer("sync", "run", f"bulk-{stream}")["execution_id"]
-    in_the_middle(mesh, started)
 
-    os.kill(mesh.pid(victim), signal.SIGKILL)
+    for number, victim in enumerate(victims):
+        process = mesh.pid(victim)
+        gate.open_until(share * (number + 1))
+        until(lambda: hub(counted)[0] > share * number + PAGE, "the sync does not get on")  # noqa: B023
+        os.kill(process, signal.SIGKILL)
+        until(lambda: is_back(mesh, victim, process), f"{victim} does not come back")  # noqa: B023
+    gate.open_until(TOTAL)
 
     mesh.run("executions", "watch", started, "--output", "json", timeout=300)
     done = execution(mesh, started)
