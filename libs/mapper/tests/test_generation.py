@@ -4,14 +4,19 @@ import io
 import keyword
 import re
 import tokenize
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isthmus.mapper import MappingInvalid, compile_mapping
 from isthmus.mapper.generation import generate_source
+from isthmus.mapper.lineage import block_reads
+from isthmus.mapper.model import Definition
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
+from isthmus.mapper.shapes import shape_of
 
 HOSTILE = [
     "__import__('os').system('id')",
@@ -68,15 +73,22 @@ def definition_of(text: str) -> dict[str, Any]:
     }
 
 
+def _for_structs(read: Definition) -> tuple[str, dict[str, Any]]:
+    flat = replace(read, block=replace(read.block, fields=read.block.fields[:1]))
+    shape = shape_of(block_reads(flat.block), ["id", "a.b"])
+    assert shape is not None
+    return generate_source(flat, shape, msgspec.defstruct("Row", ["f0"]))
+
+
 @settings(deadline=None)
-@given(texts)
-def test_generated_source_holds_generated_identifiers_only(text: str) -> None:
+@given(texts, st.booleans())
+def test_generated_source_holds_generated_identifiers_only(text: str, structs: bool) -> None:
     """Whatever a definition says, its source consists of our templates."""
     report = Report()
     read = read_definition(definition_of(text), report)
     if read is None or report.violations:
         return
-    source, namespace = generate_source(read)
+    source, namespace = (generate_source(read), _for_structs(read))[structs]
 
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     names = {
@@ -85,7 +97,7 @@ def test_generated_source_holds_generated_identifiers_only(text: str) -> None:
         if token.type == tokenize.NAME and not keyword.iskeyword(token.string)
     }
     assert names - FIXED - {"__class__", "f"} <= namespace.keys() | {
-        n for n in names if re.fullmatch(r"[nbs]\d+|d\d+", n)
+        n for n in names if re.fullmatch(r"[bdfnos]\d+", n)
     }
     strings = {token.string for token in tokens if token.type == tokenize.STRING}
     assert all(re.fullmatch(r"f'(\{[a-z]+\d+\})*'|''", string) for string in strings)

@@ -2,7 +2,7 @@
 
 from isthmus.mapper.compiler import compile_mapping, fingerprint
 from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Violation
-from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rejection, TypedPlan, identity_plan
+from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rejection, Rows, TypedPlan, identity_plan
 from isthmus.mapper.schema import mapping_schema
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Record",
     "RecordRejected",
     "Rejection",
+    "Rows",
     "TypedPlan",
     "Violation",
     "compile_mapping",

@@ -147,6 +147,30 @@ def shape_of(sources: Iterable[Source], extra_paths: Iterable[str]) -> Shape | N
     return shape
 
 
+def row_getter(shape: Shape | None, path: str) -> Getter:
+    """A function that reads a dotted path of what was mapped, by the rules for keys and cursors.
+
+    Args:
+        shape: The places of the struct it is; `None` for a dictionary.
+        path: A name with dots of its own is found as well.
+    """
+    parts = tuple(path.split("."))
+    if shape is None:
+        follow = _then(lambda row: row, parts)
+        return lambda row: row[path] if path in row else follow(row)
+    own, outer = shape.members.get(path), shape.members.get(parts[0])
+    outside = _nothing if outer is None or len(parts) == 1 else _then(attrgetter(outer.attribute), parts[1:])
+    if own is None:
+        return outside
+    inside = attrgetter(own.attribute)
+
+    def read(row: Any) -> Any:
+        value = inside(row)
+        return outside(row) if value is msgspec.UNSET else value
+
+    return read
+
+
 def _names(path: Path) -> tuple[str, ...]:
     """The names a path begins with."""
     names: list[str] = []
@@ -183,6 +207,10 @@ def _through(attributes: list[str]) -> Getter:
         return value
 
     return read
+
+
+def _nothing(_record: Any) -> None:
+    return None
 
 
 def _then(read: Getter, parts: tuple[str, ...]) -> Getter:

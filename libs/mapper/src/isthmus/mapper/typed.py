@@ -6,7 +6,7 @@ from isthmus.mapper.generation import generate
 from isthmus.mapper.lineage import block_reads
 from isthmus.mapper.model import Definition
 from isthmus.mapper.plan import TypedPlan
-from isthmus.mapper.shapes import shape_of
+from isthmus.mapper.shapes import Shape, shape_of
 
 
 def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPlan | None:
@@ -21,5 +21,26 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
     except ValueError:
         # Quotes, backslashes and control characters cannot stand in the name of a struct's field.
         return None
+    transform = generate(definition, shape)
+    row_shape = _row_shape(definition)
+    row_transform = transform
+    if row_shape is not None:
+        row_transform = generate(definition, shape, row_shape.struct("Row"))
     getters = {path: shape.getter(path) for path in extra_paths}
-    return TypedPlan(record_type, getters, generate(definition, shape))
+    return TypedPlan(record_type, getters, transform, row_transform, row_shape)
+
+
+def _row_shape(definition: Definition) -> Shape | None:
+    """The shape of what is mapped; `None` where that has parts or has to be a dictionary."""
+    targets = [field.target for field in definition.block.fields]
+    if definition.validate or any(len(target) > 1 for target in targets):
+        return None
+    shape = Shape()
+    for target in targets:
+        place = shape.member(str(target[0]))
+        place.is_whole = place.tells_missing = True
+    try:
+        shape.struct()
+    except ValueError:
+        return None
+    return shape

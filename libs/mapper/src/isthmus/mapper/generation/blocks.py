@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form
 from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.values import ValueWriter
@@ -20,16 +21,26 @@ _IS_SHORT = f"size(v) <= {SMALL_TEXT}"
 _IS_SMALL = f"{_IS_SHORT} and (v.isascii() or is_unicode(v))"
 
 
-def generate(definition: Definition, shape: Shape | None = None) -> Transform:
-    """The function that maps a record at an evaluation time; a dictionary, or a struct of the shape."""
-    source, namespace = generate_source(definition, shape)
+def generate(
+    definition: Definition, shape: Shape | None = None, row_type: type[msgspec.Struct] | None = None
+) -> Transform:
+    """The function that maps a record at an evaluation time.
+
+    Args:
+        definition: What to do.
+        shape: The places of the structs it gets; `None` where it gets dictionaries.
+        row_type: A struct with one field for each target, to be made in place of a dictionary.
+    """
+    source, namespace = generate_source(definition, shape, row_type)
     # The source is made of this package's templates around generated identifiers; it sees no builtins.
     exec(compile(source, "<isthmus mapping>", "exec"), namespace)  # noqa: S102
     transform: Transform = namespace["transform"]
     return transform
 
 
-def generate_source(definition: Definition, shape: Shape | None = None) -> tuple[str, dict[str, Any]]:
+def generate_source(
+    definition: Definition, shape: Shape | None = None, row_type: type[msgspec.Struct] | None = None
+) -> tuple[str, dict[str, Any]]:
     """The source of that function and the objects its identifiers stand for."""
     lines = Lines()
     form = OBJECT if shape is None else Form(is_object=True, shape=shape)
@@ -41,7 +52,8 @@ def generate_source(definition: Definition, shape: Shape | None = None) -> tuple
         if shape is None:
             lines.add("if r.__class__ is not dictionary: r = as_record(r)")
         lines.add("m = None")
-        writer.body(definition.block, form=form, check=check)
+        made = _Dictionary(lines, definition.block) if row_type is None else _Row(lines, row_type)
+        writer.body(definition.block, made, form=form, check=check)
     return lines.source(), lines.namespace
 
 
@@ -56,10 +68,10 @@ class _Writer:
         """Writes the function for the elements of a list and returns its name."""
         name = self.lines.name("b")
         with self.lines.function(f"def {name}(r, t, m):"):
-            self.body(block, form=ANYTHING, check=None)
+            self.body(block, _Dictionary(self.lines, block), form=ANYTHING, check=None)
         return name
 
-    def body(self, block: Block, *, form: Form, check: str | None) -> None:
+    def body(self, block: Block, made: _Dictionary | _Row, *, form: Form, check: str | None) -> None:
         """Writes filter, fields and result."""
         lines = self.lines
         lines.add("e = None")
@@ -68,31 +80,33 @@ class _Writer:
                 lines.add(f"if not {self.values.condition(block.where, form=form)}: return None")
             with lines.block("except Problem as x:"):
                 lines.add("raise rejected_by_filter(x)")
-        lines.add("o = {}")
+        made.begin()
         if block.keep_unmapped:
             claimed = lines.bind(_claimed(block), "claimed")
             if not form.is_object:
                 lines.add("r = as_record(r)")
             lines.add(f"e = carry(o, r, {claimed}, {METER}, e)")
-        containers = _Containers(lines, block)
         for field in block.fields:
-            slot = containers.slot(field.target)
-            self._field(field, slot, form=form)
-        containers.finish()
+            self._field(field, made, form=form)
+        made.finish()
         if check is not None:
             lines.add(f"if e is None: e = {check}(o)")
         with lines.block("if e is not None:"):
             lines.add("raise Rejected(e)")
-        lines.add("return o")
+        lines.add(f"return {made.result()}")
 
-    def _field(self, field: Field, slot: str, *, form: Form) -> None:
+    def _field(self, field: Field, made: _Dictionary | _Row, *, form: Form) -> None:
         lines = self.lines
+        slot = made.slot(field.target)
+        absent = None if isinstance(made, _Dictionary) else f"{slot} = unset"
+        if absent is not None and field.when is not None:
+            lines.add(absent)
         info = lines.bind(
             FieldInfo(format_path(field.target), ", ".join(sources_of(field.value, inner=False))), "i"
         )
         if not (isinstance(field.value.origin, Source) and field.when is None):
             lines.add("v = None")
-        finish = _Store(lines, field, slot, info, form=form)
+        finish = _Store(lines, field, slot, info, absent, form=form)
         with lines.block("try:"):
             if field.when is not None:
                 with lines.block(f"if {self.values.condition(field.when, form=form)}:"):
@@ -104,13 +118,19 @@ class _Writer:
 
 
 class _Store:
-    """Puts a value into its place, or notes that a required one is missing."""
+    """Puts a value into its place, or notes that a required one is missing.
 
-    def __init__(self, lines: Lines, field: Field, slot: str, info: str, *, form: Form) -> None:
+    `absent` is what to do where there is no value and none is needed; `None` for nothing.
+    """
+
+    def __init__(
+        self, lines: Lines, field: Field, slot: str, info: str, absent: str | None, *, form: Form
+    ) -> None:
         self.lines = lines
         self.field = field
         self.slot = slot
         self.info = info
+        self.absent = absent
         self.form = form
 
     def found(self, *, is_text: bool) -> None:
@@ -130,6 +150,8 @@ class _Store:
             self.lines.add(f"else: e = missing(e, {self.info})")
         elif self.field.keep_null:
             self.lines.add(f"else: {self.slot} = None")
+        elif self.absent is not None:
+            self.lines.add(f"else: {self.absent}")
 
 
 def _claimed(block: Block) -> frozenset[str]:
@@ -162,8 +184,32 @@ def _is_small(value: object) -> bool:
     )
 
 
-class _Containers:
-    """The objects and lists between the record and its leaves, known before the first record comes."""
+class _Row:
+    """A struct to be made: its values wait in local names until all are known to be good."""
+
+    def __init__(self, lines: Lines, row_type: type[msgspec.Struct]) -> None:
+        self.lines = lines
+        self.row = lines.bind(row_type, "row")
+        self.names: list[str] = []
+
+    def begin(self) -> None:
+        """Adds nothing: a row is made at the end."""
+
+    def slot(self, _target: Path) -> str:
+        """The name to assign to; `unset` there leaves the field out."""
+        self.names.append(self.lines.name("o"))
+        return self.names[-1]
+
+    def finish(self) -> None:
+        """Adds nothing: a row has no containers."""
+
+    def result(self) -> str:
+        """The expression that makes the row."""
+        return f"{self.row}({', '.join(self.names)})"
+
+
+class _Dictionary:
+    """A dictionary to be made, and the objects and lists in it, known before the first record comes."""
 
     def __init__(self, lines: Lines, block: Block) -> None:
         self.lines = lines
@@ -175,6 +221,14 @@ class _Containers:
                 if isinstance(part, int):
                     prefix = field.target[:depth]
                     self.sizes[prefix] = max(self.sizes.get(prefix, 0), part + 1)
+
+    def begin(self) -> None:
+        """Adds the empty dictionary."""
+        self.lines.add("o = {}")
+
+    def result(self) -> str:
+        """The name of the dictionary."""
+        return "o"
 
     def slot(self, target: Path) -> str:
         """The place to assign to; containers on the way are made first."""

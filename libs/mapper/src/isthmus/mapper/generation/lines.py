@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from isthmus.mapper import runtime
 from isthmus.mapper.casts import bounded
 from isthmus.mapper.errors import RecordRejected, Refusal
@@ -38,6 +39,7 @@ _FIXED: dict[str, Any] = {
     "text": str,
     "text_of": text_of,
     "trim": runtime.trim,
+    "unset": msgspec.UNSET,
     "Wrong": ValueError,
 }
 
