@@ -10,6 +10,7 @@ from isthmus.credentials.v1.credentials_pb2_grpc import CredentialsServiceStub
 from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
+from isthmus.records.v1.links_pb2_grpc import LinksServiceStub
 from isthmus.records.v1.records_pb2_grpc import RecordsServiceStub
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.resilience import (
@@ -57,6 +58,7 @@ class ControlPlane:
         self.mapping = MappingServiceStub(mesh.peer("mapping"))
         self.scheduling = SchedulingServiceStub(mesh.peer("scheduling"))
         self.records = RecordsServiceStub(mesh.peer("records"))
+        self.links = LinksServiceStub(mesh.peer("records"))
         self.monitoring = MonitoringServiceStub(mesh.peer("monitoring"))
 
     def connector(self, address: str) -> Any:

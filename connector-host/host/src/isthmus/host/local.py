@@ -28,6 +28,7 @@ from isthmus.sdk.runtime import (
     CheckStep,
     Credential,
     Guards,
+    Ledger,
     Limits,
     Reading,
     ReadMode,
@@ -37,6 +38,7 @@ from isthmus.sdk.runtime import (
 )
 from isthmus.type.v1 import batch_pb2 as batch
 
+MakeLedger = Callable[[str, connector.WriteOpen], Ledger]
 ENTRY_POINTS = "isthmus.connectors"
 _STEPS = ("configuration", "reach", "authenticate", "permit", "sample")
 
@@ -63,6 +65,7 @@ class LocalBackend:
         cls: The connector.
         idle_seconds: How long an unused session stays open.
         renew: Gives a connection with a fresh secret when the system has refused the present one.
+        ledger: Gives the place where writes of a flow are announced; None announces nothing.
     """
 
     def __init__(
@@ -71,9 +74,11 @@ class LocalBackend:
         *,
         idle_seconds: float = 60.0,
         renew: Callable[[Bound], Awaitable[Bound]] | None = None,
+        ledger: MakeLedger | None = None,
     ) -> None:
         self._cls = cls
         self._renew = renew
+        self._ledger = ledger
         self._spec = spec_message(spec_of(cls), max_message_bytes=4 * MOST_BYTES)
         self._memory = WriteMemory()
         self._guards = InstanceGuards()
@@ -88,7 +93,7 @@ class LocalBackend:
     async def connect(self, bound: Bound) -> "AsyncIterator[LocalConnection]":
         """Lend a connected session."""
         async with self.sessions.use(bound) as held:
-            yield LocalConnection(held, bound.tenant_id, self._memory)
+            yield LocalConnection(held, bound.tenant_id, self._memory, self._ledger)
 
     async def check(self, bound: Bound) -> AsyncIterator[connector.CheckStep]:
         """Try a configuration on a session of its own."""
@@ -133,10 +138,13 @@ class LocalBackend:
 class LocalConnection:
     """One session, lent for a while."""
 
-    def __init__(self, held: Held, tenant_id: str, memory: WriteMemory) -> None:
+    def __init__(
+        self, held: Held, tenant_id: str, memory: WriteMemory, ledger: MakeLedger | None = None
+    ) -> None:
         self._session = held.session
         self._tenant_id = tenant_id
         self._memory = memory
+        self._ledger = ledger
 
     async def streams(self) -> list[connector.StreamSpec]:
         """Return the streams by name."""
@@ -165,7 +173,8 @@ class LocalConnection:
         self, opening: connector.WriteOpen, batches: AsyncIterator[batch.Batch]
     ) -> AsyncIterator[connector.WriteResponse]:
         """Answer `ready`, then acknowledge each batch once it is durable."""
-        writer = SessionWriter(self._session, opening, self._tenant_id, self._memory)
+        ledger = self._ledger(self._tenant_id, opening) if self._ledger is not None else None
+        writer = SessionWriter(self._session, opening, self._tenant_id, self._memory, ledger=ledger)
         yield connector.WriteResponse(ready=await writer.ready())
         async for ack in writer.acknowledge(batches):
             yield connector.WriteResponse(ack=ack)

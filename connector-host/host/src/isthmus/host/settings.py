@@ -33,6 +33,12 @@ class HostSettings(ServiceSettings):
     answer_seconds: float = Field(
         300.0, gt=0, description="Longest wait for the acknowledgement of one batch."
     )
+    intent_seconds: float = Field(
+        15.0,
+        gt=0,
+        le=300,
+        description="How long nobody else may write the records in hand of a host that has fallen silent.",
+    )
     stop_seconds: float = Field(5.0, gt=0, description="How long batches in flight may take when stopping.")
     session_idle_seconds: float = Field(
         60.0, ge=0, description="How long an unused connection to a system stays open."

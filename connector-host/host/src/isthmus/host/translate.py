@@ -14,7 +14,7 @@ READ_MODES = {connector.ReadMode.Value(f"READ_MODE_{mode.name}"): mode for mode 
 WRITE_MODES = {connector.WriteMode.Value(f"WRITE_MODE_{mode.name}"): mode for mode in sdk.WriteMode}
 OPERATIONS = {batch.Operation.Value(f"OPERATION_{one.name}"): one for one in sdk.Operation}
 OPERATIONS[batch.OPERATION_UNSPECIFIED] = sdk.Operation.UPSERT
-_OPERATION_NUMBERS = {one: batch.Operation.Value(f"OPERATION_{one.name}") for one in sdk.Operation}
+OPERATION_NUMBERS = {one: batch.Operation.Value(f"OPERATION_{one.name}") for one in sdk.Operation}
 _CHANGES: dict[Any, str] = {
     number: name.removeprefix("CHANGE_").lower()
     for name, number in connector.NotifyInstanceRequest.Change.items()
@@ -113,7 +113,7 @@ def position_of(message: batch.Position | None) -> sdk.Position | None:
 
 def operations_message(operations: list[sdk.Operation] | None) -> list[int] | None:
     """Return operations as they travel."""
-    return None if operations is None else [_OPERATION_NUMBERS[one] for one in operations]
+    return None if operations is None else [OPERATION_NUMBERS[one] for one in operations]
 
 
 def change_word(change: int) -> str:
@@ -134,6 +134,7 @@ def _text(document: Mapping[str, Any]) -> str:
 
 __all__ = [
     "OPERATIONS",
+    "OPERATION_NUMBERS",
     "READ_MODES",
     "WRITE_MODES",
     "change_word",

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -51,7 +52,7 @@ class Host:
         host_id = new_id("hst")
         control = ControlPlane(chassis)
         resolver = Resolver(control, Leases(control, host_id))
-        backend, sweep, closers = await self._backend(chassis, resolver)
+        backend, sweep, closers = await self._backend(chassis, resolver, control)
         reports = Reports(control)
         preparing = Preparing(control, resolver, Plans(control), patience=settings.patience_seconds)
         jobs = Jobs(Tools(backend, control, preparing, reports, settings), host_id, chassis.draining)
@@ -88,11 +89,11 @@ class Host:
         )
 
     async def _backend(
-        self, chassis: Chassis, resolver: Resolver
+        self, chassis: Chassis, resolver: Resolver, control: ControlPlane
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
         settings: HostSettings = chassis.settings
         if not settings.upstream:
-            return self._local(settings, resolver)
+            return self._local(settings, resolver, control)
         from isthmus.host.upstream import UpstreamBackend
 
         if settings.connector == HUB:
@@ -103,12 +104,18 @@ class Host:
         return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
 
     def _local(
-        self, settings: HostSettings, resolver: Resolver
+        self, settings: HostSettings, resolver: Resolver, control: ControlPlane
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
+        from isthmus.host.links import LinksLedger
         from isthmus.host.local import LocalBackend, load_connector
 
         found = self._connector or load_connector(settings.connector)
-        backend = LocalBackend(found, idle_seconds=settings.session_idle_seconds, renew=resolver.renewed)
+        ledger = partial(
+            LinksLedger, control, hold_seconds=settings.intent_seconds, patience=settings.patience_seconds
+        )
+        backend = LocalBackend(
+            found, idle_seconds=settings.session_idle_seconds, renew=resolver.renewed, ledger=ledger
+        )
 
         async def sweep() -> None:
             while True:

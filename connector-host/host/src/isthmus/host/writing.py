@@ -15,6 +15,7 @@ from isthmus.sdk.runtime import (
     BatchId,
     Documents,
     Guarantee,
+    Ledger,
     Operation,
     Prepared,
     Session,
@@ -36,15 +37,23 @@ class SessionWriter:
         opening: What is going to be written.
         tenant_id: Whose flow it is.
         memory: What is known of the flow.
+        ledger: Where writes to a system without transactions are announced; None announces nothing.
     """
 
     def __init__(
-        self, session: Session, opening: connector.WriteOpen, tenant_id: str, memory: WriteMemory
+        self,
+        session: Session,
+        opening: connector.WriteOpen,
+        tenant_id: str,
+        memory: WriteMemory,
+        *,
+        ledger: Ledger | None = None,
     ) -> None:
         self._session = session
         self._opening = opening
         self._tenant_id = tenant_id
         self._memory = memory
+        self._ledger = ledger
         self._mode = WRITE_MODES.get(opening.mode, WriteMode.UPSERT)
         self._schema = _schema(opening.json_schema)
 
@@ -104,7 +113,7 @@ class SessionWriter:
         async with progress.writing:
             ack = recognise(progress, opening.fencing_token, one.sequence)
             if ack is None:
-                ack = _ack(one, await self._session.apply(prepared))
+                ack = _ack(one, await self._session.apply(prepared, ledger=self._ledger))
                 remember(progress, ack)
             ack.partition = one.partition
             return ack

@@ -24,6 +24,7 @@ from isthmus.sdk.model import (
     CheckStep,
     Credential,
     Guarantee,
+    OnDoubt,
     Operation,
     RateLimit,
     ReadMode,
@@ -33,6 +34,7 @@ from isthmus.sdk.model import (
 )
 from isthmus.sdk.page import Batch, Event, Page, ReadReject
 from isthmus.sdk.secret import Secret
+from isthmus.sdk.tracking import Item
 
 if TYPE_CHECKING:
     from isthmus.sdk.api import Api, Reply
@@ -54,7 +56,9 @@ __all__ = [
     "Fenced",
     "Guarantee",
     "Guard",
+    "Item",
     "NotFound",
+    "OnDoubt",
     "Operation",
     "Page",
     "PermissionFailure",

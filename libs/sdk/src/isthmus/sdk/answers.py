@@ -17,6 +17,13 @@ from isthmus.sdk.waiting import asked_to_wait
 REPEATABLE = frozenset({429, 502, 503, 504})
 # A system refuses one record with these; the writer decides what that means.
 REFUSALS = frozenset({400, 409, 412, 413, 422})
+# Of other answers it is not certain: a 502 or 504 comes from somebody in between.
+_WITHOUT_EFFECT = frozenset({429, 503})
+
+
+def may_have_effect(status: int) -> bool:
+    """Whether a request that changes things may have done so, though it was answered like this."""
+    return status < 400 or (status >= 500 and status not in _WITHOUT_EFFECT)
 
 
 def failure_of(status: int, url: str, headers: Mapping[str, str], method: str = "GET") -> Failure:

@@ -15,6 +15,7 @@ from isthmus.sdk.model import (
     CheckStep,
     Credential,
     Guarantee,
+    OnDoubt,
     RateLimit,
     ReadMode,
     Stream,
@@ -50,6 +51,9 @@ class DestinationMark:
     key: tuple[str, ...]
     modes: tuple[WriteMode, ...]
     guarantee: Guarantee
+    lookup: str = ""
+    lookup_lag: float = 0.0
+    on_doubt: OnDoubt = OnDoubt.QUARANTINE
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,9 @@ def destination(
     name: str = "",
     modes: tuple[WriteMode, ...] = (WriteMode.UPSERT,),
     guarantee: Guarantee = Guarantee.IDEMPOTENT,
+    lookup: str = "",
+    lookup_lag: float = 0.0,
+    on_doubt: OnDoubt = OnDoubt.QUARANTINE,
 ) -> Callable[[F], F]:
     """Marks a method that writes batches of one stream.
 
@@ -131,11 +138,20 @@ def destination(
         key: Dotted paths of the fields that identify a record.
         name: The stream's name; the method's by default.
         modes: What may be asked of the stream.
-        guarantee: What a batch that comes twice does.
+        guarantee: What a batch that comes twice does. Say `AT_LEAST_ONCE` where writing a record
+            again would add a second one: each write is then announced durably before it is made.
+        lookup: Name of a method that takes an `Item` and gives the system's own id of its record, None
+            when there is none. With one, writing is announced too, and a record that a dead attempt
+            may have created is looked for before it is written: the effect is exactly one.
+        lookup_lag: Seconds after which the system finds what it has taken.
+        on_doubt: Without a lookup: such a record goes to quarantine, or is written again.
     """
 
     def mark(method: F) -> F:
-        setattr(method, MARK, DestinationMark(name or method.__name__, _keys(key), modes, guarantee))
+        told = DestinationMark(
+            name or method.__name__, _keys(key), modes, guarantee, lookup, lookup_lag, on_doubt
+        )
+        setattr(method, MARK, told)
         return method
 
     return mark

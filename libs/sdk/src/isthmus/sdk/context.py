@@ -130,11 +130,15 @@ class Work:
     Attributes:
         refusals: Replies that nobody looked at.
         unread: Records that cannot be read; the next page takes them along.
+        effects: Requests that may have changed something at the system.
+        harmless: The failure of a request that certainly changed nothing.
     """
 
     stats: Stats = field(default_factory=Stats)
     refusals: "list[Reply]" = field(default_factory=list)
     unread: "list[ReadReject]" = field(default_factory=list)
+    effects: int = 0
+    harmless: Exception | None = None
 
     def take_unread(self) -> "list[ReadReject]":
         """Hands over the records that cannot be read."""

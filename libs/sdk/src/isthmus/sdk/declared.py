@@ -67,7 +67,15 @@ def streams_of(connector: Connector[Any]) -> list[Stream]:
         known = found.get(mark.name) or Stream(
             mark.name, _first_words(method.__doc__), record_schema(batch_model(method)), mark.key
         )
-        found[mark.name] = _with(known, write_modes=mark.modes, guarantee=mark.guarantee, writer=writer)
+        found[mark.name] = _with(
+            known,
+            write_modes=mark.modes,
+            guarantee=mark.guarantee,
+            writer=writer,
+            lookup=getattr(connector, mark.lookup) if mark.lookup else None,
+            lookup_lag=mark.lookup_lag,
+            on_doubt=mark.on_doubt,
+        )
     return [found[name] for name in sorted(found)]
 
 

@@ -69,6 +69,13 @@ class Guarantee(StrEnum):
     AT_LEAST_ONCE = "at_least_once"
 
 
+class OnDoubt(StrEnum):
+    """What becomes of a record that may have been created already, where nobody can look."""
+
+    QUARANTINE = "quarantine"
+    REPEAT = "repeat"
+
+
 class Operation(StrEnum):
     """What is to happen to one record."""
 
@@ -156,6 +163,10 @@ class Stream:
         primary_key: Dotted paths of the fields that identify a record.
         cursor_field: Dotted path of the field that grows with every change.
         ordered: The source gives the oldest change first, so the cursor may move with every page.
+        lookup: Finds the system's own id of a record that may have been created; takes an `Item`.
+        lookup_lag: Seconds after which the system shows what it has taken.
+        on_doubt: What becomes of such a record where nobody can look.
+        gives_ids: The system gives records ids of its own, under which they are changed.
     """
 
     stream: str
@@ -171,7 +182,17 @@ class Stream:
     reader: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     writer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     preparer: Callable[..., None] | None = field(default=None, repr=False, compare=False)
+    lookup: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    lookup_lag: float = 0.0
+    on_doubt: OnDoubt = OnDoubt.QUARANTINE
+    gives_ids: bool = False
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether each write is announced durably before it is made, because repeating it may double it."""
+        doubles = self.guarantee == Guarantee.AT_LEAST_ONCE
+        return self.gives_ids or self.lookup is not None or doubles
 
     @property
     def schema_fingerprint(self) -> str:

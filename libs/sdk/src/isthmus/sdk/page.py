@@ -8,6 +8,7 @@ import msgspec
 from isthmus.sdk.documents import Documents
 from isthmus.sdk.failures import DataFailure
 from isthmus.sdk.model import BatchId, Operation, WriteMode
+from isthmus.sdk.tracking import Item, Outcome, Tracking, items_of
 from pydantic import BaseModel, ValidationError
 
 T = TypeVar("T")
@@ -89,10 +90,14 @@ class Batch(Generic[T]):
     `unchanged` and `deleted` where the system tells; what is not counted is
     taken as updated.
 
+    `items` gives all of them with what is known of each at the system; a connector
+    to a system that gives records ids of its own writes with it.
+
     Attributes:
         records: Models, or dictionaries; those of a stream with a preparer are decoded when they are first
             looked at.
         prepared: What the stream's preparer made of the batch; None without one.
+        tracking: What is known of each record at a system without transactions; None for all others.
     """
 
     records: Sequence[T]
@@ -110,10 +115,13 @@ class Batch(Generic[T]):
     deleted: int = 0
     repeated: bool = False
     prepared: Any = field(default=None, repr=False, compare=False)
+    tracking: Tracking | None = field(default=None, repr=False, compare=False)
     _places: dict[int, int] | None = None
 
     def __iter__(self) -> Iterator[T]:
         """The records to write, in order."""
+        if self.tracking is not None:
+            return (item.record for item in self.items if not item.deletes)
         if not self.operations:
             return iter(self.records)
         return (r for r, o in zip(self.records, self.operations, strict=True) if o != Operation.DELETE)
@@ -121,6 +129,20 @@ class Batch(Generic[T]):
     def __len__(self) -> int:
         """How many records the batch holds, deletions included."""
         return len(self.records)
+
+    @property
+    def items(self) -> Iterator[Item[T]]:
+        """The records to write and to remove, in order; ask for the next when one is dealt with."""
+        return items_of(self, self._deletions(), begins=True)
+
+    def peek(self) -> Iterator[Item[T]]:
+        """Like `items`, for somebody who only looks."""
+        return items_of(self, self._deletions(), begins=False)
+
+    def _deletions(self) -> list[bool]:
+        everything = self.mode == WriteMode.DELETE
+        operations = self.operations or [Operation.UPSERT] * len(self.records)
+        return [everything or operation == Operation.DELETE for operation in operations]
 
     @property
     def encoded(self) -> Sequence[bytes]:
@@ -148,6 +170,19 @@ class Batch(Generic[T]):
         """Like `reject`, for the record at a place in `records`."""
         index = self.indexes[place] if self.indexes else place
         self.rejected.append(Rejected(index, reason, message.strip()[:2000] or reason, path))
+        if self.tracking is not None:
+            self.tracking.entries[place].outcome = Outcome.REJECTED
+
+    def wrote(self, record: T, *, external_id: object = "") -> None:
+        """Says that the system holds a record now, and under which id of its own.
+
+        Raises:
+            DataFailure: When the record is not one of this batch.
+        """
+        place = self.place_of(record)
+        if self.tracking is not None:
+            entry = self.tracking.entries[place]
+            entry.external_id, entry.outcome = str(external_id), Outcome.DONE
 
     @property
     def told(self) -> int:

@@ -102,6 +102,7 @@ def opening_of(
         json_schema=preparation.target_schema or ("" if flow.mapping_id else stream.json_schema),
         primary_key=flow.destination_key or stream.primary_key,
         origin=f"{connector_id}/{flow.source.instance_id}/{flow.source.stream}",
+        is_requeue=grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE,
     )
 
 

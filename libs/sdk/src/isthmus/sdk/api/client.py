@@ -1,21 +1,21 @@
 """The HTTP client that connectors use."""
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 import msgspec
-from isthmus.sdk.answers import REFUSALS, REPEATABLE, failure_of
+from isthmus.sdk.answers import REFUSALS, REPEATABLE, failure_of, may_have_effect
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.exchange import Exchange, NotSent
 from isthmus.sdk.api.paging import Paging, paging_of, walk
 from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.context import WORK, current_context
-from isthmus.sdk.failures import ConfigurationFailure, DataFailure
+from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure
 from isthmus.sdk.guard import Guard, Verdict, verdict_of
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
@@ -130,6 +130,19 @@ class Api:
         if idempotency_key:
             sent["Idempotency-Key"] = idempotency_key
         safe = (method in _IDEMPOTENT or bool(idempotency_key)) if idempotent is None else idempotent
+        with _noted_harmless():
+            return await self._answered(method, url, sent, content, safe=safe, accept=accept)
+
+    async def _answered(
+        self,
+        method: str,
+        url: httpx.URL,
+        sent: Mapping[str, str],
+        content: bytes | None,
+        *,
+        safe: bool,
+        accept: frozenset[int] | set[int],
+    ) -> Reply:
         reply = await self._repeated(method, url, sent, content, safe=safe)
         if reply.raw_status == 401 and await self._renewed():
             reply = await self._repeated(method, url, sent, content, safe=safe)
@@ -224,7 +237,9 @@ class Api:
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, *, safe: bool
     ) -> Reply:
         async def once() -> Reply:
-            reply = await self._exchange.send(method, url, headers, content)
+            with _counted_effect(method) as answered:
+                reply = await self._exchange.send(method, url, headers, content)
+                answered(reply.raw_status)
             self.context.stats.throttled += reply.raw_status == 429
             return reply
 
@@ -241,6 +256,41 @@ class Api:
         self.context.credential = credential
         self._exchange.auth = Auth.of(credential)
         return changed
+
+
+@contextmanager
+def _counted_effect(method: str) -> Iterator[Callable[[int], None]]:
+    """Counts a request that may have changed something: answered so, or sent and not answered."""
+    status = 0
+    sent = True
+
+    def answered(number: int) -> None:
+        nonlocal status
+        status = number
+
+    try:
+        yield answered
+    except (NotSent, ConfigurationFailure):
+        sent = False
+        raise
+    finally:
+        work = WORK.get()
+        reads = method in {"GET", "HEAD"}
+        if work is not None and not reads and sent and (not status or may_have_effect(status)):
+            work.effects += 1
+
+
+@contextmanager
+def _noted_harmless() -> Iterator[None]:
+    """Remembers a failure behind which nothing can have changed at the system."""
+    work = WORK.get()
+    before = work.effects if work is not None else 0
+    try:
+        yield
+    except Failure as failure:
+        if work is not None and work.effects == before:
+            work.harmless = failure
+        raise
 
 
 def with_params(url: httpx.URL, params: Mapping[str, Any] | None) -> httpx.URL:

@@ -25,6 +25,7 @@ from isthmus.sdk.model import (
     ConnectorSpec,
     Credential,
     Guarantee,
+    OnDoubt,
     Operation,
     Position,
     RateLimit,
@@ -35,27 +36,35 @@ from isthmus.sdk.model import (
     WriteMode,
 )
 from isthmus.sdk.page import ReadReject, Rejected
+from isthmus.sdk.runtime.ledger import Announced, Claim, Known, Ledger, Settled, Standing, correlation_id
 from isthmus.sdk.runtime.reading import PageRead, Reading
 from isthmus.sdk.runtime.session import Received, Session
 from isthmus.sdk.runtime.writing import Prepared, WriteResult
+from isthmus.sdk.tracking import Outcome
 
 __all__ = [
     "ActionSpec",
     "AllowedHosts",
+    "Announced",
     "AuthMethod",
     "BatchId",
     "BreakerLimits",
     "Capability",
     "CheckStep",
+    "Claim",
     "ConnectorSpec",
     "Credential",
     "Documents",
     "Egress",
     "Guarantee",
     "Guards",
+    "Known",
+    "Ledger",
     "Limits",
+    "OnDoubt",
     "OpenEgress",
     "Operation",
+    "Outcome",
     "PageRead",
     "Position",
     "Prepared",
@@ -67,11 +76,14 @@ __all__ = [
     "Rejected",
     "RetryLimits",
     "Session",
+    "Settled",
+    "Standing",
     "Stats",
     "StepResult",
     "Stream",
     "WebhookSpec",
     "WriteMode",
     "WriteResult",
+    "correlation_id",
     "spec_of",
 ]

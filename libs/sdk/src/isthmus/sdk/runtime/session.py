@@ -18,7 +18,9 @@ from isthmus.sdk.records import as_dict
 from isthmus.sdk.redaction import secrets_in
 from isthmus.sdk.runtime.checking import check
 from isthmus.sdk.runtime.failing import failing
+from isthmus.sdk.runtime.ledger import Ledger
 from isthmus.sdk.runtime.reading import Reading
+from isthmus.sdk.runtime.tracked import is_trackable, write_tracked
 from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, write_batch
 from isthmus.sdk.settings import load_settings
 from pydantic import BaseModel, ValidationError
@@ -256,8 +258,15 @@ class Session:
             batch_id=batch_id or BatchId(), primary_key=primary_key, json_schema=json_schema,
         )  # fmt: skip
 
-    async def apply(self, prepared: Prepared) -> WriteResult:
-        """Writes a batch that `prepare` made; see `write`."""
+    async def apply(self, prepared: Prepared, *, ledger: Ledger | None = None) -> WriteResult:
+        """Writes a batch that `prepare` made; see `write`.
+
+        Args:
+            prepared: The batch.
+            ledger: Where writes to a system without transactions are announced; None announces nothing.
+        """
+        if ledger is not None and prepared.stream.is_tracked and is_trackable(prepared):
+            return await write_tracked(self.connector, self.context, prepared, ledger)
         return await write_batch(self.connector, self.context, prepared)
 
     async def invoke(self, action: str, given: Mapping[str, Any], request_id: str = "") -> dict[str, Any]:

@@ -91,12 +91,16 @@ async def write_batch(connector: Connector[Any], context: Context, prepared: Pre
     if prepared.batch.records:
         async with failing(connector, context, work):
             await connector.send_data(prepared.stream, prepared.batch)
-            _refuse_unseen(work)
-    return _result(prepared.batch, context, work.stats)
+            refuse_unseen(work)
+    return result_of(prepared.batch, context, work.stats)
 
 
-def _refuse_unseen(work: Work) -> None:
-    """A refusal that the connector did not look at must not pass for a written record."""
+def refuse_unseen(work: Work) -> None:
+    """Fails for a refusal that the connector did not look at: it must not pass for a written record.
+
+    Raises:
+        Failure: Typed by the refusal.
+    """
     unseen = next((reply for reply in work.refusals if not reply.examined), None)
     if unseen is not None:
         raise failure_of(unseen.raw_status, unseen.url, unseen.headers, "A write to")
@@ -137,7 +141,8 @@ def _unreadable(index: int) -> Rejected:
     return Rejected(index, "RECORD_INVALID", message)
 
 
-def _result(batch: Batch[Any], context: Context, used: Stats) -> WriteResult:
+def result_of(batch: Batch[Any], context: Context, used: Stats) -> WriteResult:
+    """What became of a batch; records that nobody counted are taken as updated or deleted."""
     documents = batch.records if isinstance(batch.records, Documents) else None
     refused = len({reject.index for reject in batch.rejected} & set(batch.indexes)) if batch.rejected else 0
     if documents is not None:

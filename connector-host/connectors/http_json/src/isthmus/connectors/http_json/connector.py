@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from isthmus.connectors.http_json.records import records_in
 from isthmus.connectors.http_json.settings import Settings, StreamSettings
 from isthmus.connectors.http_json.writing import Writer
-from isthmus.sdk import Api, AuthMethod, Connector, Guarantee, Page, ReadMode, Stream, WriteMode
+from isthmus.sdk import Api, AuthMethod, Connector, Guarantee, OnDoubt, Page, ReadMode, Stream, WriteMode
 
 # Answers to HEAD at the base address from hosts that run and have nothing there.
 _ANSWERS = frozenset({301, 302, 303, 307, 308, 400, 404, 405, 406, 410, 501})
@@ -58,6 +58,7 @@ class HttpJson(Connector[Settings]):
             ordered=told.cursor.ordered if told.cursor else False,
             reader=partial(self._read, told) if told.path else None,
             writer=writer.write if writer is not None else None,
+            **_tracking(told, writer),
         )
 
     async def _read(
@@ -103,5 +104,21 @@ def _write_modes(told: StreamSettings) -> tuple[WriteMode, ...]:
 def _guarantee(told: StreamSettings) -> Guarantee | None:
     if told.write is None:
         return None
-    repeatable = told.write.method == "PUT" or told.write.idempotency_header
+    write = told.write
+    repeatable = write.method == "PUT" or write.idempotency_header or write.lookup
     return Guarantee.IDEMPOTENT if repeatable else Guarantee.AT_LEAST_ONCE
+
+
+def _tracking(told: StreamSettings, writer: Writer | None) -> dict[str, Any]:
+    """What the SDK needs to keep a record from being created twice."""
+    write = told.write
+    if write is None or writer is None:
+        return {}
+    # The system takes a key that it has seen as the same request, so a create may be repeated.
+    repeatable = bool(write.idempotency_header)
+    return {
+        "lookup": writer.lookup if write.lookup is not None else None,
+        "lookup_lag": write.lookup.lag_seconds if write.lookup is not None else 0.0,
+        "on_doubt": OnDoubt.REPEAT if repeatable else write.on_doubt,
+        "gives_ids": bool(write.id_field or write.update),
+    }

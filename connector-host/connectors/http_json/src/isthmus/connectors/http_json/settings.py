@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from isthmus.sdk import OnDoubt
 from isthmus.sdk.api import (
     CursorToken,
     DeltaLink,
@@ -150,6 +151,28 @@ class Cursor(_Strict):
     ordered: bool = Field(False, description="The system gives the oldest change first.")
 
 
+class Lookup(_Strict):
+    """How to find out whether the system holds a record, and under which id."""
+
+    path: str = Field(description="Path to GET, for example /items; braces as in `params`.")
+    params: dict[str, str] = Field(
+        {},
+        description="Query parameters; {correlation_id}, {key} and fields of the record are filled in.",
+    )
+    records_path: str = Field("", description="Dotted path of the found records; empty means the body.")
+    id_field: str = Field("id", description="Dotted path of the system's own id in a found record.")
+    lag_seconds: float = Field(
+        0.0, ge=0, le=60, description="How long after a write the system may not find it yet."
+    )
+
+
+class Update(_Strict):
+    """How a record is changed that the system holds under an id of its own."""
+
+    method: Literal["PATCH", "PUT", "POST"] = "PATCH"
+    path: str = Field(description="Path with {external_id}, for example /items/{external_id}.")
+
+
 class Write(_Strict):
     """How records are written."""
 
@@ -164,7 +187,29 @@ class Write(_Strict):
         (400, 409, 413, 422), description="Statuses that concern one record; it goes to quarantine."
     )
     idempotency_header: str = Field("", description="Header that takes a key by which repetitions are known.")
-    delete_path: str = Field("", description="Path to DELETE removed records at; empty rejects deletions.")
+    delete_path: str = Field(
+        "", description="Path to DELETE removed records at, {external_id} included; empty rejects deletions."
+    )
+    id_field: str = Field("", description="Dotted path of the system's own id in the answer to a create.")
+    correlation_field: str = Field(
+        "", description="Dotted path in the body for a text by which `lookup` finds the record again."
+    )
+    lookup: Lookup | None = Field(
+        None, description="How to find a record that may have been created before a crash."
+    )
+    update: Update | None = Field(
+        None, description="How to change a record under the system's own id; empty sends it like a new one."
+    )
+    on_doubt: OnDoubt = Field(
+        OnDoubt.QUARANTINE,
+        description="Without lookup: what becomes of a record whose first request got no answer.",
+    )
+
+    @model_validator(mode="after")
+    def _ids_are_known(self) -> "Write":
+        if self.update is not None and not (self.id_field or self.lookup):
+            raise ValueError("update needs id_field or lookup, which tell the id")
+        return self
 
 
 class StreamSettings(_Strict):

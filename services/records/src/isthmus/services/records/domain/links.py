@@ -205,7 +205,7 @@ def _decide_open(link: Link, intent: Intent, claim: Claim) -> Decision:
     if link.is_in_doubt or _creates(link):
         return _in_doubt(link, intent, claim)
     if link.operation == DELETE and intent.operation != DELETE and link.external_id:
-        return _in_doubt(replace(link, external_id=""), intent, claim)
+        return _in_doubt(link, intent, claim)
     if link.external_id:
         return _opened(Verdict.LINKED, replace(link, content_hash=b""), intent, claim)
     return _opened(Verdict.FRESH, link, intent, claim)
@@ -220,7 +220,7 @@ def _repeated(link: Link, claim: Claim) -> Decision:
 
 
 def _in_doubt(link: Link, intent: Intent, claim: Claim) -> Decision:
-    doubtful = replace(link, is_in_doubt=True, content_hash=b"")
+    doubtful = replace(link, is_in_doubt=True, content_hash=b"", external_id="")
     opened = _opened(Verdict.IN_DOUBT, doubtful, intent, claim)
     return replace(opened, open_for=_age(link, claim))
 
