@@ -10,6 +10,7 @@ _COMMANDS = {
     "ListExecutions": "isthmus executions list",
     "ListFlows": "isthmus flows list",
     "ListInstances": "isthmus instances list",
+    "ListLinks": "isthmus links list FLOW",
     "ListMappings": "isthmus mappings list",
     "ListQuarantine": "isthmus quarantine list",
     "ListRoles": "isthmus service-accounts roles",

@@ -1,0 +1,90 @@
+"""`isthmus links`: which record is which in a system that gives ids of its own."""
+
+from typing import Annotated
+
+import typer
+from isthmus.client.cli.context import flow_id, mesh_of
+from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
+from isthmus.client.mesh import pages
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.records.v1 import links_pb2
+
+
+def _state(link: links_pb2.Link) -> str:
+    if link.state == links_pb2.Link.STATE_OPEN and link.is_in_doubt:
+        return "in doubt"
+    return word(links_pb2.Link.State.Name(link.state), "STATE_")
+
+
+_group = typer.Typer(
+    help="Ids of a flow's records in a destination without transactions.", no_args_is_help=True
+)
+_COLUMNS = (
+    Column("KEY", lambda item: item.key),
+    Column("EXTERNAL ID", lambda item: item.external_id),
+    Column("STATE", _state),
+    Column("CHANGED", lambda item: when(item.update_time)),
+    Column("CORRELATION ID", lambda item: item.correlation_id, wide=True),
+)
+Flow = Annotated[str, typer.Argument(help="The flow, by name or id.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group to the command line."""
+    app.add_typer(_group, name="links")
+
+
+@_group.command("list")
+def list_links(
+    ctx: typer.Context,
+    flow: Flow,
+    in_doubt: Annotated[
+        bool, typer.Option("--in-doubt", help="Only records of which nobody knows whether they arrived.")
+    ] = False,
+    limit: Limit = 20,
+    output: Output = Format.TABLE,
+) -> None:
+    """Lists what the destination of a flow holds, and under which ids.
+
+    Example: `isthmus links list tickets --in-doubt --output json`
+    """
+    mesh = mesh_of(ctx)
+    request = links_pb2.ListLinksRequest(flow_id=flow_id(mesh, flow), only_in_doubt=in_doubt)
+    found = pages(mesh.links.ListLinks, request, "links", limit)
+    show(found, _COLUMNS, output, empty="The flow has no links.")
+
+
+@_group.command("show")
+def show_link(
+    ctx: typer.Context,
+    flow: Flow,
+    key: Annotated[str, typer.Argument(help="Key of the record.")],
+    output: Output = Format.YAML,
+) -> None:
+    """Shows the link of one record.
+
+    Example: `isthmus links show tickets 4711 --output json`
+    """
+    mesh = mesh_of(ctx)
+    request = links_pb2.GetLinkRequest(flow_id=flow_id(mesh, flow), key=key)
+    form = Format.YAML if output is Format.TABLE else output
+    emit(as_dict(mesh.links.GetLink(request).link, form), form)
+
+
+@_group.command("forget")
+def forget(
+    ctx: typer.Context,
+    flow: Flow,
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys of records.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All links of the flow.")] = False,
+    output: Output = Format.YAML,
+) -> None:
+    """Forgets links: the flow creates these records anew; remove them from the system first.
+
+    Example: `isthmus links forget tickets 4711`
+    """
+    if bool(keys) == everything:
+        raise Problem("SELECTION_EMPTY", "Say which links: give keys, or --all.", exit_code=ExitCode.USAGE)
+    mesh = mesh_of(ctx)
+    request = links_pb2.DeleteLinksRequest(flow_id=flow_id(mesh, flow), keys=keys or [], all=everything)
+    emit({"forgotten": mesh.links.DeleteLinks(request).deleted}, output)
