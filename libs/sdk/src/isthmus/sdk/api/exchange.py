@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.reply import Reply
+from isthmus.sdk.api.transport import transport_for
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, TransientFailure
 from isthmus.sdk.redaction import safe_url
 
@@ -135,8 +136,9 @@ class Exchange:
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
             limits = self._context.limits
+            pool = httpx.Limits(max_connections=limits.concurrent, max_keepalive_connections=8)
             self._client = httpx.AsyncClient(
-                transport=self._context.transport,
+                transport=self._context.transport or transport_for(verify=self._verify, limits=pool),
                 verify=self._verify,
                 timeout=httpx.Timeout(
                     connect=limits.connect_seconds,
@@ -144,7 +146,7 @@ class Exchange:
                     write=limits.write_seconds,
                     pool=limits.connect_seconds,
                 ),
-                limits=httpx.Limits(max_connections=limits.concurrent, max_keepalive_connections=8),
+                limits=pool,
                 headers={
                     "User-Agent": "isthmus/0.1",
                     "Accept": "application/json",
