@@ -48,9 +48,10 @@ test: setup ## Run every test on real back ends
 
 RECORDS ?= 200000
 RUNS ?= 3
+GROWTH ?= 1000000
 .PHONY: bench
 bench: setup ## Compare with others doing the same job; ONLY=, RECORDS= and RUNS= choose
-	@PYTHONPATH=tests/bench $(RUN)/python -m comparison --records $(RECORDS) --runs $(RUNS) --only "$(ONLY)"
+	@PYTHONPATH=tests/bench $(RUN)/python -m comparison --records "$(RECORDS)" --runs $(RUNS) --growth $(GROWTH) --only "$(ONLY)" --page docs/benchmarks.md
 
 .PHONY: check
 check: setup ## Format, lint, types, import rules, contract

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from comparison.faults import Fault, schedule
+from comparison.figures.goals import Measured
 from comparison.incidents import COLUMNS, PAGE, SALT, incident, items_text, row_text
 from comparison.report import markdown, table
 from comparison.running import Run
@@ -68,3 +69,23 @@ def test_the_table_gives_ratios_of_rounds_and_reasons_of_those_that_were_skipped
     assert rows[2] == ["ours", "500", "0.01", "8.0", "0.00", "1", "0.50"]
     assert rows[3][:2] == ["theirs", "skipped: no index"]
     assert len({len(line) for line in markdown(rows).splitlines()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "is_cost", "verdict"),
+    [
+        (0.5, False, "does not hold"),
+        (0.7, False, "holds"),
+        (0.95, False, "aim reached"),
+        (0.5, True, "aim reached"),
+        (0.8, True, "does not hold"),
+    ],
+)
+def test_a_figure_is_judged_by_its_goal(value, is_cost, verdict):
+    """
+    Rates must be high and costs low; what did half of the job does not hold at any speed.
+    """
+    goals = (0.7, 0.7) if is_cost else (0.7, 0.95)
+
+    assert Measured("it", value, *goals, is_cost=is_cost).verdict == verdict
+    assert Measured("it", value, *goals, is_cost=is_cost, is_sound=False).verdict == "does not hold"

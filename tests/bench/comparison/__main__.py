@@ -1,34 +1,39 @@
-"""`make bench`: `python -m comparison --help` tells the options."""
+"""`make bench`: runs what is asked for, prints tables, and keeps a full run in the documentation."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 from comparison.bench import open_bench
-from comparison.isthmus_runners import ThroughHub, ThroughPostgres
-from comparison.report import markdown, table
-from comparison.running import Runner
-from comparison.scripts import Dlt, DltAdbc, DltArrow, Reference, Singer
+from comparison.figures import FIGURES
+from comparison.figures.goals import bulk_figures
+from comparison.machine import facts
+from comparison.options import Options, read_options
+from comparison.page import page
 from comparison.series import run_series
 
-RUNNERS: tuple[type[Runner], ...] = (Reference, ThroughPostgres, ThroughHub, DltAdbc, DltArrow, Dlt, Singer)
+
+def run(options: Options) -> str:
+    """Runs everything; gives the page."""
+    with open_bench(options.cache, options.most_records) as bench:
+        about = facts(bench)
+        runners = [runner() for runner in options.runners]
+        series = [run_series(bench, runners, size, options.rounds) for size in options.sizes if runners]
+        figures = [figure for one in series for figure in bulk_figures(one)]
+        for name in options.figures:
+            bench.progress(f"{name} …\n")
+            figures += FIGURES[name](bench, options.rounds)
+    return page(about, series, figures)
 
 
 def main() -> None:
-    """Runs what is asked for and prints it."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--cache", type=Path, default=Path(".bench"))
-    given = parser.parse_args()
-    only = [name for name in given.only.split(",") if name]
-    runners = [runner() for runner in RUNNERS if not only or runner.name in only]
-    with open_bench(given.cache, given.records) as bench:
-        series = run_series(bench, runners, given.records, given.runs)
-    sys.stdout.write(markdown(table(series)) + "\n")
+    """Reads the options, runs, prints, and writes the page when everything ran."""
+    options = read_options()
+    text = run(options)
+    sys.stdout.write(f"\n{text}")
+    if options.page is not None:
+        options.page.write_text(text)
 
 
-main()
+if __name__ == "__main__":
+    main()

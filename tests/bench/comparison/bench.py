@@ -48,4 +48,4 @@ def open_bench(cache: Path, records: int) -> Iterator[Bench]:
         with running_mesh() as mesh:
             database = Database.made(mesh.home, mesh.pid("postgres"))
             mesh.apply(instances(vendor.url, database), **{SECRET: database.secret})
-            yield Bench(vendor, database, mesh, cache.absolute(), progress)
+            yield Bench(vendor, database, mesh, cache.absolute(), progress, records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +90,24 @@ class Database:
         with self.as_admin() as connection:
             connection.execute("TRUNCATE records.records, records.record_history")
             connection.execute("UPDATE records.streams SET records = 0")
+
+    def mark(self) -> int:
+        """Gives a number that rows which are written from now on lie above."""
+        with self.as_admin() as connection:
+            row = connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def written_since(self, mark: int, tables: Sequence[str]) -> int:
+        """Counts rows of tables that were inserted or changed, also to the same, after a mark."""
+        query = sql.SQL("SELECT count(*) FROM {} WHERE xmin::text::bigint > {}")
+        written = 0
+        for table in tables:
+            with self.as_admin("" if "." in table else NAME) as connection:
+                name = sql.Identifier(*table.split("."))
+                row = connection.execute(query.format(name, sql.Literal(mark))).fetchone()
+                written += int(row[0]) if row else 0
+        return written
 
     def settle(self) -> None:
         """Lets the server finish what the last run left to do in the background."""

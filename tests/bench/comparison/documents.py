@@ -64,6 +64,7 @@ spec:
     - {{target: tags, source: tags, steps: [{{join: ", "}}]}}
 """
 _FLOW = """
+---
 kind: Flow
 name: {name}
 spec:

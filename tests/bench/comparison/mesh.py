@@ -15,8 +15,10 @@ from pathlib import Path
 from isthmus.client import Mesh
 from isthmus.client.mesh import pages
 from isthmus.client.profile import load_profile
+from isthmus.local.backends.ports import HOST
 from isthmus.local.control import tell
 from isthmus.local.home import Home
+from isthmus.local.private import read_json
 from isthmus.scheduling.v1 import scheduling_pb2
 
 __all__ = ["ENDED", "LocalMesh", "running_mesh"]
@@ -71,6 +73,12 @@ class LocalMesh:
             status = _STATUS.Status.Name(execution.status)
             raise RuntimeError(f"{execution.flow_name} ended as {status}: {execution.error}")
         return execution
+
+    @property
+    def nats_url(self) -> str:
+        """Where events can be heard; treat it as a secret."""
+        secret = read_json(self.home / "nats" / "account.json")["password"]
+        return f"nats://isthmus:{secret}@{HOST}:{read_json(self.home / 'run' / 'ports.json')['nats']}"
 
     def run(self, flow_id: str) -> scheduling_pb2.Execution:
         """Runs a flow to its end."""

@@ -24,6 +24,7 @@ class Bench:
         mesh: A mesh that uses both.
         cache: Folder for what is kept from one bench to the next.
         progress: Shows a line that the next one replaces.
+        most_records: As many records the source has at most.
     """
 
     vendor: Vendor
@@ -31,6 +32,7 @@ class Bench:
     mesh: LocalMesh
     cache: Path
     progress: Callable[[str], None]
+    most_records: int
 
 
 @dataclass(frozen=True)
