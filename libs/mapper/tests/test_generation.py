@@ -4,7 +4,6 @@ import io
 import keyword
 import re
 import tokenize
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -74,10 +73,9 @@ def definition_of(text: str) -> dict[str, Any]:
 
 
 def _for_structs(read: Definition) -> tuple[str, dict[str, Any]]:
-    flat = replace(read, block=replace(read.block, fields=read.block.fields[:1]))
-    shape = shape_of(block_reads(flat.block), ["id", "a.b"])
+    shape = shape_of(block_reads(read.block), ["id", "a.b"])
     assert shape is not None
-    return generate_source(flat, shape, msgspec.defstruct("Row", ["f0"]))
+    return generate_source(read, shape, msgspec.defstruct("Row", []))
 
 
 @settings(deadline=None)

@@ -97,7 +97,7 @@ extras = st.fixed_dictionaries(
 fields = st.builds(
     lambda value, target, extra: {"target": target, **_value(value), **extra},
     values,
-    st.sampled_from(["a", "b", '"a.b"', "d", "d", "c.d", "f[0]"]),
+    st.sampled_from(["a", "b", '"a.b"', "d", "c.d", "c.e", "f[0]", "f[2].g"]),
     extras,
 )
 definitions = st.fixed_dictionaries(

@@ -31,13 +31,12 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
 
 
 def _row_shape(definition: Definition) -> Shape | None:
-    """The shape of what is mapped; `None` where that has parts or has to be a dictionary."""
-    targets = [field.target for field in definition.block.fields]
-    if definition.validate or any(len(target) > 1 for target in targets):
+    """The shape of what is mapped; `None` where that has to be a dictionary."""
+    if definition.validate:
         return None
     shape = Shape()
-    for target in targets:
-        place = shape.member(str(target[0]))
+    for field in definition.block.fields:
+        place = shape.member(str(field.target[0]))
         place.is_whole = place.tells_missing = True
     try:
         shape.struct()

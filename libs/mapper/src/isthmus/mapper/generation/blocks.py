@@ -52,8 +52,9 @@ def generate_source(
         if shape is None:
             lines.add("if r.__class__ is not dictionary: r = as_record(r)")
         lines.add("m = None")
-        made = _Dictionary(lines, definition.block) if row_type is None else _Row(lines, row_type)
-        writer.body(definition.block, made, form=form, check=check)
+        block = definition.block
+        made = _Dictionary(lines, block) if row_type is None else _Row(lines, block, row_type)
+        writer.body(block, made, form=form, check=check)
     return lines.source(), lines.namespace
 
 
@@ -71,7 +72,7 @@ class _Writer:
             self.body(block, _Dictionary(self.lines, block), form=ANYTHING, check=None)
         return name
 
-    def body(self, block: Block, made: _Dictionary | _Row, *, form: Form, check: str | None) -> None:
+    def body(self, block: Block, made: _Dictionary, *, form: Form, check: str | None) -> None:
         """Writes filter, fields and result."""
         lines = self.lines
         lines.add("e = None")
@@ -95,10 +96,10 @@ class _Writer:
             lines.add("raise Rejected(e)")
         lines.add(f"return {made.result()}")
 
-    def _field(self, field: Field, made: _Dictionary | _Row, *, form: Form) -> None:
+    def _field(self, field: Field, made: _Dictionary, *, form: Form) -> None:
         lines = self.lines
         slot = made.slot(field.target)
-        absent = None if isinstance(made, _Dictionary) else f"{slot} = unset"
+        absent = made.absent(field.target)
         if absent is not None and field.when is not None:
             lines.add(absent)
         info = lines.bind(
@@ -184,30 +185,6 @@ def _is_small(value: object) -> bool:
     )
 
 
-class _Row:
-    """A struct to be made: its values wait in local names until all are known to be good."""
-
-    def __init__(self, lines: Lines, row_type: type[msgspec.Struct]) -> None:
-        self.lines = lines
-        self.row = lines.bind(row_type, "row")
-        self.names: list[str] = []
-
-    def begin(self) -> None:
-        """Adds nothing: a row is made at the end."""
-
-    def slot(self, _target: Path) -> str:
-        """The name to assign to; `unset` there leaves the field out."""
-        self.names.append(self.lines.name("o"))
-        return self.names[-1]
-
-    def finish(self) -> None:
-        """Adds nothing: a row has no containers."""
-
-    def result(self) -> str:
-        """The expression that makes the row."""
-        return f"{self.row}({', '.join(self.names)})"
-
-
 class _Dictionary:
     """A dictionary to be made, and the objects and lists in it, known before the first record comes."""
 
@@ -226,8 +203,12 @@ class _Dictionary:
         """Adds the empty dictionary."""
         self.lines.add("o = {}")
 
+    def absent(self, _target: Path) -> str | None:
+        """What leaves a field out; `None` where nothing is to be done for that."""
+        return None
+
     def result(self) -> str:
-        """The name of the dictionary."""
+        """The expression for what was made."""
         return "o"
 
     def slot(self, target: Path) -> str:
@@ -247,14 +228,42 @@ class _Dictionary:
             if not prefix:
                 continue
             empty = f"not trim({name})" if prefix in self.sizes else f"not {name}"
-            gone = (
-                f"{self._place(prefix)} = None"
-                if isinstance(prefix[-1], int)
-                else f"del {self._place(prefix)}"
-            )
-            self.lines.add(f"if {empty}: {gone}")
+            self.lines.add(f"if {empty}: {self._removal(prefix)}")
+
+    def _removal(self, path: Path) -> str:
+        return f"{self._place(path)} = None" if isinstance(path[-1], int) else f"del {self._place(path)}"
 
     def _place(self, path: Path) -> str:
         last = path[-1]
         index = str(last) if isinstance(last, int) else self.lines.bind(last)
         return f"{self.names[path[:-1]]}[{index}]"
+
+
+class _Row(_Dictionary):
+    """A struct to be made: its values wait in local names until all are known to be good."""
+
+    def __init__(self, lines: Lines, block: Block, row_type: type[msgspec.Struct]) -> None:
+        super().__init__(lines, block)
+        self.row = lines.bind(row_type, "row")
+        self.places: dict[Path, str] = {}
+
+    def begin(self) -> None:
+        """Adds nothing: a row is made at the end."""
+
+    def absent(self, target: Path) -> str | None:
+        """What leaves a field out."""
+        return f"{self._place(target)} = unset" if len(target) == 1 else None
+
+    def result(self) -> str:
+        """The expression that makes the row."""
+        return f"{self.row}({', '.join(self.places.values())})"
+
+    def _place(self, path: Path) -> str:
+        if len(path) > 1:
+            return super()._place(path)
+        if path not in self.places:
+            self.places[path] = self.lines.name("o")
+        return self.places[path]
+
+    def _removal(self, path: Path) -> str:
+        return self.absent(path) or super()._removal(path)
