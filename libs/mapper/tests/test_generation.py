@@ -44,6 +44,7 @@ FIXED = {
     "strip",
     "isascii",
     "replace",
+    "isdigit",
     "located",
 }
 texts = st.sampled_from(HOSTILE) | st.text(max_size=20)

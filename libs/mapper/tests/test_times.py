@@ -1,5 +1,6 @@
 """Points in time come out in one form, whichever way they took."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,10 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from isthmus.mapper import RecordRejected, compile_mapping
 from isthmus.mapper.errors import Refusal
-from isthmus.mapper.times import moment_of, rfc3339, timestamp_text
+from isthmus.mapper.times import day_of, moment_of, rfc3339, timestamp_text
 
-FIELD = {"target": "at", "source": "at", "cast": "timestamp"}
-PLAN = compile_mapping({"version": "isthmus/v1", "field_mappings": [FIELD]})
+PLANS = {
+    cast: compile_mapping(
+        {"version": "isthmus/v1", "field_mappings": [{"target": "at", "source": "at", "cast": cast}]}
+    )
+    for cast in ("timestamp", "date")
+}
 
 numbers = st.integers(0, 61).map("{:02}".format)
 dates = st.dates().map(str) | st.sampled_from(
@@ -57,12 +62,20 @@ damaged = st.builds(
 )
 
 
-def by_arithmetic(value: Any) -> str:
-    """Write a time the long way, or give the reason it cannot be written."""
+def outcome(write: Callable[[], str]) -> str:
+    """Write a time, or give the reason it cannot be written."""
     try:
-        return rfc3339(moment_of(value))
+        return write()
     except Refusal as refusal:
         return refusal.reason
+
+
+def mapped(cast: str, value: Any) -> Any:
+    """Cast in a mapping, or give the reason that cannot be done."""
+    try:
+        return (PLANS[cast].apply({"at": value}) or {})["at"]
+    except RecordRejected as rejected:
+        return rejected.errors[0].reason
 
 
 @settings(max_examples=1500, deadline=None)
@@ -76,16 +89,12 @@ def by_arithmetic(value: Any) -> str:
 @example("2026-01-31T10:00:00Z" + " " * 100)
 def test_short_ways_lead_where_the_long_way_does(value: Any) -> None:
     """Text that is cut to form is what reading and writing the time would have given."""
-    try:
-        cut = timestamp_text(value)
-    except Refusal as refusal:
-        cut = refusal.reason
-    try:
-        mapped = PLAN.apply({"at": value}) or {}
-    except RecordRejected as rejected:
-        mapped = {"at": rejected.errors[0].reason}
+    moment = outcome(lambda: rfc3339(moment_of(value)))
+    day = outcome(lambda: day_of(value).isoformat())
 
-    assert (cut, mapped["at"]) == (by_arithmetic(value), by_arithmetic(value))
+    assert outcome(lambda: timestamp_text(value)) == moment
+    assert mapped("timestamp", value) == moment
+    assert mapped("date", value) == day
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.limits import MAX_INTEGER, MAX_TEXT, MIN_INTEGER
-from isthmus.mapper.times import day_of, timestamp_text
+from isthmus.mapper.times import day_of, is_to_the_second, timestamp_text
 from isthmus.mapper.values import clean, kind_of, sentence, text_of
 
 Cast = Callable[[Any], Any]
@@ -23,6 +23,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 _TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 _FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
+_WORDS = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
 
 
 def to_string(value: Any) -> str:
@@ -69,6 +70,8 @@ def to_number(value: Any) -> int | float:
 
 def to_boolean(value: Any) -> bool:
     """A boolean from itself, from 0 and 1, and from the usual words (true/false, yes/no, on/off)."""
+    if value.__class__ is str and value in _WORDS:
+        return _WORDS[value]
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and value in (0, 1):
@@ -84,6 +87,8 @@ def to_boolean(value: Any) -> bool:
 
 def to_date(value: Any) -> str:
     """The calendar day, written 2026-01-31; a point in time gives its day in UTC."""
+    if value.__class__ is str and is_to_the_second(value):
+        return timestamp_text(value)[:10]
     return day_of(value).isoformat()
 
 

@@ -27,3 +27,5 @@ MIN_INTEGER = -(2**63)
 
 SMALL_TEXT = 256
 """Texts up to this length are not charged to the output bound one by one: 500 fields of them stay small."""
+SHORT_TEXT = 1024
+"""Texts of the fields of a record are charged from this length on: 500 below it are half the bound."""

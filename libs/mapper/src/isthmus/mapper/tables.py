@@ -56,6 +56,9 @@ class Table:
             )
 
         def look(value: Any) -> Any:
+            if value.__class__ is int and not fold:
+                key = text_of(value)
+                return entries[key] if key in entries else unknown(value)
             if isinstance(value, list | dict):
                 raise Refusal("NOT_TEXT", sentence(f"{kind_of(value)} cannot be looked up in a table."))
             key = text_of(value).casefold() if fold else text_of(value)

@@ -132,16 +132,26 @@ def timestamp_text(value: Any) -> str:
     return rfc3339(moment_of(value))
 
 
+def is_to_the_second(text: str) -> bool:
+    """Whether text is spelled like a time to the second in UTC or without offset."""
+    return text[7:20:3] in _USUAL_SHAPES
+
+
 def _cut_to_form(text: str) -> str:
     """RFC 3339 UTC text of a time with a fraction or offset; the usual ones need no arithmetic."""
-    moment = moment_of(text)
-    if moment.tzinfo is UTC and len(text) <= _LONGEST_USUAL and not (KNOWS_24_HOURS and text[11:13] == "24"):
-        if text[19:] == "+00:00":
-            return text[:19] + "Z"
-        if text[19] == "." and text[-1] == "Z":
-            padded = text[:-1].ljust(_LONGEST_USUAL - 1, "0")
-            return (text[:19] if padded.endswith(".000000") else padded) + "Z"
-    return rfc3339(moment)
+    try:
+        moment = _read_iso(text)
+    except ValueError:
+        moment = moment_of(text)
+    if moment.tzinfo is not UTC or len(text) > _LONGEST_USUAL or (KNOWS_24_HOURS and text[11:13] == "24"):
+        return rfc3339(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+    # What stands for zero is Z, +00:00, +0000 or +00.
+    fraction = text[19:].rstrip("Z").partition("+")[0].rstrip("0")
+    if fraction == "." or not fraction:
+        return text[:19] + "Z"
+    if fraction[0] != "." or len(fraction) > _FRACTION or not fraction[1:].isdigit():
+        return rfc3339(moment)
+    return text[:19] + fraction.ljust(_FRACTION, "0") + "Z"
 
 
 def _knows_24_hours() -> bool:
@@ -157,7 +167,8 @@ KNOWS_24_HOURS = _knows_24_hours()
 """Where Python reads hour 24, such text is of the next day and cannot be cut to form."""
 _USUAL_SHAPES = frozenset({"-T::Z", "- ::", "-T::"})
 _LONGER_SHAPES = frozenset({"-T::+", "-T::."})
-_LONGEST_USUAL = len("2026-01-31T12:00:00.123456Z")
+_LONGEST_USUAL = len("2026-01-31T12:00:00.123456+00:00")
+_FRACTION = len(".123456")
 
 
 def day_of(value: object, zone: tzinfo = UTC) -> date:

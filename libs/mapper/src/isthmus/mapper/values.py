@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from isthmus.mapper.limits import MAX_DEPTH, MAX_INTEGER, MAX_OUTPUT, MIN_INTEGE
 Meter = list[int]
 """One cell that adds up the size of the record being made."""
 
+_LOW, _HIGH = MIN_INTEGER, MAX_INTEGER
 _KINDS = (
     (bool, "a boolean"),
     (int, "an integer"),
@@ -47,6 +50,8 @@ def text_of(value: Any) -> str:
     """The text that stands for a scalar: what a reader of the JSON would have seen, without quotes."""
     if isinstance(value, str):
         return value
+    if value.__class__ is int and _LOW < value < _HIGH:
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):
@@ -112,16 +117,25 @@ def _clean_inside(value: Any, meter: Meter, depth: int) -> None:
         raise Refusal(
             "TOO_DEEP", f"The value is nested more than {MAX_DEPTH} deep; use a deeper source path."
         )
-    meter[0] += 2 + len(value)
-    if isinstance(value, list):
-        for item in value:
+    # Almost everything is text or a small scalar, which are looked at in place.
+    items: Iterable[Any] = value
+    if value.__class__ is dict:
+        for key in value:
+            if not isinstance(key, str):
+                raise Refusal("NOT_JSON", "The object has a member whose name is no text; mend the source.")
+        items = chain(value, value.values())
+    size = 2 + len(value)
+    for item in items:
+        kind = item.__class__
+        if kind is str:
+            size += len(item) + 2
+            if not item.isascii():
+                is_unicode(item)
+        elif item is None or kind is bool:
+            size += 4
+        else:
             clean(item, meter, depth)
-        return
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise Refusal("NOT_JSON", "The object has a member whose name is no text; mend the source.")
-        clean(key, meter, depth)
-        clean(item, meter, depth)
+    meter[0] += size
 
 
 def _clean_unusual(value: Any, meter: Meter, depth: int) -> Any:

@@ -8,7 +8,7 @@ import msgspec
 from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form
 from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.values import ValueWriter
-from isthmus.mapper.limits import SMALL_TEXT
+from isthmus.mapper.limits import SHORT_TEXT, SMALL_TEXT
 from isthmus.mapper.lineage import block_paths, sources_of
 from isthmus.mapper.model import NOTHING, Block, Constant, Definition, Field, Items, Now, Source, Value
 from isthmus.mapper.paths import Path, format_path
@@ -17,8 +17,13 @@ from isthmus.mapper.runtime import FieldInfo
 from isthmus.mapper.schemas import validator
 from isthmus.mapper.shapes import Shape
 
-_IS_SHORT = f"size(v) <= {SMALL_TEXT}"
+_IS_SHORT = f"size(v) <= {SHORT_TEXT}"
 _IS_SMALL = f"{_IS_SHORT} and (v.isascii() or is_unicode(v))"
+_IS_SCALAR = (
+    "v.__class__ is integer and -4294967296 < v < 4294967296 or v.__class__ is boolean"
+    " or v.__class__ is number and -4294967296 < v < 4294967296"
+)
+"""Numbers of usual size and booleans, which like short texts are not charged."""
 
 
 def generate(
@@ -140,7 +145,8 @@ class _Store:
             code = "v"
         elif self.form.is_object:
             small = _IS_SHORT if self.form.is_decoded and _is_as_read(self.field.value) else _IS_SMALL
-            code = f"v if {'' if is_text else 'v.__class__ is text and '}{small} else clean(v, {METER})"
+            usual = small if is_text else f"v.__class__ is text and {small} or {_IS_SCALAR}"
+            code = f"v if {usual} else clean(v, {METER})"
         else:
             code = f"clean(v, {METER})"
         self.lines.add(f"{self.slot} = {code}")

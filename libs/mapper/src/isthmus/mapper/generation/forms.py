@@ -25,10 +25,14 @@ class Form:
 
     def direct(self, path: Path, lines: Lines) -> str | None:
         """An expression for a member of the record; `None` where reading takes more than that."""
+        if self.shape is not None:
+            attributes, rest = self.shape.walk(path)
+            if rest or len(attributes) > 2:
+                return None
+            outer, *inner = (f"r.{attribute}" for attribute in attributes)
+            return f"(None if {outer} is None else {outer}{inner[0][1:]})" if inner else outer
         if not self.is_object or len(path) != 1 or not isinstance(path[0], str):
             return None
-        if self.shape is not None:
-            return f"r.{self.shape.members[path[0]].attribute}"
         return f"r.get({lines.bind(path[0])})"
 
     @property

@@ -30,6 +30,7 @@ _FIXED: dict[str, Any] = {
     "member": member,
     "missing": runtime.missing,
     "moment_text": runtime.moment_text,
+    "number": float,
     "Problem": Exception,
     "Refusal": Refusal,
     "Rejected": RecordRejected,

@@ -38,7 +38,10 @@ _FAST = {
     "cast string": "v if v.__class__ is text else {call}(v)",
     "trim": "v.strip() if v.__class__ is text else {call}(v)",
     "cast boolean": "v if v.__class__ is boolean else {call}(v)",
-    "cast integer": "v if v.__class__ is integer and -4294967296 < v < 4294967296 else {call}(v)",
+    "cast integer": "v if v.__class__ is integer and -4294967296 < v < 4294967296 else integer(v)"
+    " if v.__class__ is text and size(v) < 19 and v.isdigit() and v.isascii() else {call}(v)",
+    "cast number": "v if (v.__class__ is integer or v.__class__ is number)"
+    " and -4294967296 < v < 4294967296 else {call}(v)",
 }
 """Steps whose usual case is shorter than a call; the call remains for everything unusual."""
 
@@ -83,12 +86,17 @@ class ValueWriter:
         for segment in segments[:-1]:
             self._segment(segment)
         last = segments[-1] if segments else ()
-        is_text = bool(value.steps) and value.steps[-1].returns in _TEXTS and not value.steps[-1].nullable
+        is_text = isinstance(value.origin, Template | Concat | Now)
+        if value.steps:
+            is_text = value.steps[-1].returns in _TEXTS and not value.steps[-1].nullable
         if value.default is not NOTHING or not last or last[0].takes_null:
             self._segment(last)
             if value.default is not NOTHING:
                 self.lines.add(f"if v is None: v = {self._constant(value.default)}")
                 is_text = is_text and isinstance(value.default, str)
+            if finish is not None and value.default not in (NOTHING, None):
+                finish.found(is_text=is_text)
+                return
             if finish is not None:
                 with self.lines.block("if v is not None:"):
                     finish.found(is_text=is_text)

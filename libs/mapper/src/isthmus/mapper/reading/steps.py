@@ -258,6 +258,9 @@ def _steps(scope: Scope, _param: Param, raw: object, place: str) -> Any:
 def run_steps(steps: tuple[Step, ...]) -> Callable[[Any, datetime], Any]:
     """One function that runs a chain; null skips every step that does not ask for it."""
     plain = tuple((step.call, step.takes_null, step.needs_now) for step in steps)
+    if len(steps) == 1 and not steps[0].takes_null and not steps[0].needs_now:
+        only = steps[0].call
+        return lambda value, _now: None if value is None else only(value)
 
     def run(value: Any, now: datetime) -> Any:
         for call, takes_null, needs_now in plain:
