@@ -1,10 +1,18 @@
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 import psycopg
 import pytest
 from isthmus.connectors.postgres import Postgres
 from isthmus.sdk import AuthMethod, Credential
-from isthmus.sdk.runtime import Session
+from isthmus.sdk.runtime import Documents, Session
+
+
+class HostSession(Session):
+    """A session that gets records as a host gives them: as the documents that arrived."""
+
+    async def write(self, stream, records, *more, **options):
+        return await super().write(stream, Documents(map(msgspec.json.encode, records)), *more, **options)
 
 
 @pytest.fixture
@@ -22,6 +30,6 @@ def opened(database):
     )
 
     def open_(configuration=None, credential=credential, **how):
-        return Session(Postgres, {**reach, **(configuration or {})}, credential, **how)
+        return HostSession(Postgres, {**reach, **(configuration or {})}, credential, **how)
 
     return open_

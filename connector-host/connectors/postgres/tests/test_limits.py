@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import psycopg
 import pytest
-from isthmus.connectors.postgres import connector, line
+from isthmus.connectors.postgres import connector, line, thorough
 from isthmus.connectors.postgres.failing import verdict_of
 from isthmus.sdk import BatchId, TransientFailure
 from isthmus.sdk.runtime import Guards, Limits, ReadMode
@@ -107,16 +107,15 @@ async def test_a_half_done_try_leaves_no_counts_behind(sql, opened, monkeypatch)
     What was rolled back did not happen, and is not counted or rejected twice.
     """
     sql("create table t (id int primary key, n int not null)")
-    write = connector.write
+    apply = thorough._apply_by_halves
     ended = iter([True])
 
-    async def ends_before_commit(connection, relation, batch):
-        async with connection.transaction():
-            await write(connection, relation, batch)
-            if next(ended, False):
-                raise psycopg.errors.AdminShutdown
+    async def ends_before_commit(*given):
+        await apply(*given)
+        if next(ended, False):
+            raise psycopg.errors.AdminShutdown
 
-    monkeypatch.setattr(connector, "write", ends_before_commit)
+    monkeypatch.setattr(thorough, "_apply_by_halves", ends_before_commit)
     given = [{"id": 1, "n": 1}, {"id": 2, "n": None}]
 
     async with opened(guards=guards(PATIENT)) as session:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation, relations
+from isthmus.connectors.postgres.copying import Copying
 from isthmus.connectors.postgres.failing import failure_of, verdict_of
 from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.reading import pages
@@ -47,6 +48,7 @@ class Postgres(Connector[Settings]):
         self._guard = self.guard(self._where, judge=verdict_of)
         self._writer = Line(self._guard, self._connect)
         self._writing = asyncio.Lock()
+        self._copying = Copying()
 
     async def check(self) -> None:
         """Connects and describes every configured table and query."""
@@ -84,6 +86,7 @@ class Postgres(Connector[Settings]):
             guarantee=Guarantee.TRANSACTIONAL if writable else None,
             reader=partial(self._read, relation) if readable else None,
             writer=partial(self._write, relation) if writable else None,
+            preparer=partial(self._copying.prepare, relation) if writable else None,
         )
 
     async def _read(
@@ -103,9 +106,10 @@ class Postgres(Connector[Settings]):
         async with self._writing:
             # The batch and its position are one transaction, and a batch that comes again is recognised by
             # its position, or changes nothing; so it may be tried again even when only the answer was lost.
-            what = f"Writing {len(batch)} records to {relation.name}"
             await self._writer.write(
-                batch, lambda connection, trial: write(connection, relation, trial), what=what
+                batch,
+                lambda connection, trial: write(connection, relation, trial, self._copying),
+                what=f"Writing a batch to {relation.name}",
             )
 
     async def _connect(self, *, read_only: bool = False) -> Connection:
