@@ -154,6 +154,8 @@ class Batch(Generic[T]):
         """The records to remove; only their key fields are certain to be there."""
         if self.mode == WriteMode.DELETE:
             return list(self.records)
+        if not self.operations:
+            return []
         return [r for r, o in zip(self.records, self.operations, strict=False) if o == Operation.DELETE]
 
     def reject(self, record: T, message: str, *, reason: str = "REJECTED_BY_SYSTEM", path: str = "") -> None:

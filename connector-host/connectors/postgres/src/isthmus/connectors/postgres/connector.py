@@ -137,6 +137,8 @@ class Postgres(Connector[Settings]):
                     application_name="isthmus",
                     options=options,
                     autocommit=True,
+                    # A driver that prepares by itself drops all prepared statements when a table is dropped.
+                    prepare_threshold=5 if read_only else None,
                 )
         except TimeoutError:
             text = f"No connection to {self._where} within {limits.connect_seconds:g} s"

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation
+from isthmus.connectors.postgres.creating import create_table
 from isthmus.connectors.postgres.rows import Rows, rows_of
 from isthmus.connectors.postgres.shapes import Kind, Shape, shape_of
 from isthmus.connectors.postgres.staging import Stages
@@ -51,16 +52,14 @@ class Copying:
         """Applies a batch and remembers it; False where it is left to be looked at record by record."""
         if not _is_plain(batch):
             return False
-        rows = await self._rows(connection, relation, batch)
-        if rows is None:
-            return False
         try:
-            return await self._copied(connection, relation, batch, rows)
+            rows = await self._rows(connection, relation, batch)
+            return rows is not None and await self._copied(connection, relation, batch, rows)
         except psycopg.Error as error:
             with suppress(psycopg.Error):
                 await connection.rollback()
             if isinstance(error, _MISUNDERSTOOD):
-                self._forget(connection, rows.shape)
+                self._forget(connection, relation)
             elif not isinstance(error, _REFUSED):
                 raise
             batch.created = batch.updated = batch.unchanged = 0
@@ -69,6 +68,9 @@ class Copying:
     async def _rows(self, connection: Connection, relation: Relation, batch: Batch[Any]) -> Rows | None:
         assert relation.table is not None
         shape = self._shapes.get(relation.table) or await shape_of(connection, relation)
+        if shape is None and relation.create:
+            await create_table(connection, relation, batch)
+            shape = await shape_of(connection, relation)
         if shape is None:
             return None
         self._shapes[relation.table] = shape
@@ -77,8 +79,9 @@ class Copying:
             return ready.rows
         return rows_of(shape, batch.encoded)
 
-    def _forget(self, connection: Connection, shape: Shape) -> None:
-        self._shapes.pop(shape.table, None)
+    def _forget(self, connection: Connection, relation: Relation) -> None:
+        assert relation.table is not None
+        self._shapes.pop(relation.table, None)
         self._stages.pop(connection, None)
 
     async def _copied(
@@ -87,7 +90,7 @@ class Copying:
         stages = self._stages.get(connection)
         if stages is None:
             stages = self._stages[connection] = Stages(connection, self._numbers)
-        statements = await stages.statements(rows.shape, rows.columns)
+        statements = await stages.statements(rows.shape, rows.names)
         begin = statements.begin + await self._advancing(connection, stages, batch, rows)
         mark, *others = await _results(await connection.execute(begin))
         if mark[0][0] != rows.shape.mark:

@@ -20,6 +20,16 @@ returning sequence
 """
 
 
+async def positions_in(connection: Connection, schema: str) -> sql.Identifier:
+    """The table of a schema that remembers positions; it is created when it is missing."""
+    positions = sql.Identifier(schema, "isthmus_positions")
+    known = await connection.execute("select to_regclass(%s)", (positions.as_string(connection),))
+    row = await known.fetchone()
+    if row is None or row[0] is None:
+        await connection.execute(sql.SQL(_POSITIONS).format(positions=positions))
+    return positions
+
+
 async def advance(connection: Connection, schema: str, batch: Batch[Any]) -> bool:
     """Moves the flow's position; False when this batch has been applied before.
 
@@ -28,13 +38,9 @@ async def advance(connection: Connection, schema: str, batch: Batch[Any]) -> boo
     """
     if not batch.id.flow_id:
         return True
-    positions = sql.Identifier(schema, "isthmus_positions")
+    positions = await positions_in(connection, schema)
     who = (batch.id.flow_id, batch.id.partition)
     values = (*who, batch.id.fencing_token, batch.id.sequence)
-    known = await connection.execute("select to_regclass(%s)", (f'"{schema}".isthmus_positions',))
-    row = await known.fetchone()
-    if row is None or row[0] is None:
-        await connection.execute(sql.SQL(_POSITIONS).format(positions=positions))
     advanced = await connection.execute(sql.SQL(_ADVANCE).format(positions=positions), values)
     if await advanced.fetchone() is not None:
         return True
@@ -47,4 +53,4 @@ async def advance(connection: Connection, schema: str, batch: Batch[Any]) -> boo
     return False
 
 
-__all__ = ["advance"]
+__all__ = ["advance", "positions_in"]

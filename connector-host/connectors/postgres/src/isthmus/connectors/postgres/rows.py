@@ -5,9 +5,10 @@ characters, so neither the delimiter nor a line break can come out of a document
 backslash; and Python writes null as `None` by itself.
 """
 
+import bisect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from isthmus.connectors.postgres.shapes import Column, Kind, Shape
 
 DELIMITER = "\x1f"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", DELIMITER: "\\" + DELIMITER})
-_FEW = 256
+_MOST_LAYOUTS = 64
+_STRIDE = 32
 _decode_record = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _UNFIT = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
@@ -47,13 +49,15 @@ class Rows:
 
     Attributes:
         shape: The table for which the rows were made.
-        columns: Those that at least one record has.
+        names: Of the columns that at least one record has.
+        columns: These, in the table's order.
         text: One line for each key; of one key the last record counts.
         lines: How many.
         records: How many records they come from.
     """
 
     shape: Shape
+    names: frozenset[str]
     columns: tuple[Column, ...]
     text: bytes
     lines: int
@@ -102,25 +106,42 @@ def rows_of(shape: Shape, documents: Sequence[bytes]) -> Rows | None:
 def _rows(shape: Shape, names: frozenset[str], documents: Sequence[bytes]) -> Rows | None:
     if not shape.names >= names or not names.issuperset(shape.key):
         return None
-    layout = _layout(shape.key, shape.chosen(names))
+    layout = shape.layouts.get(names)
+    if layout is None:
+        if len(shape.layouts) >= _MOST_LAYOUTS:
+            shape.layouts.clear()
+        layout = shape.layouts[names] = _Layout(shape.key, shape.chosen(names))
     records = list(map(layout.decode, documents))
     rows = list(map(layout.row, records))
-    joined = b",".join(documents)
-    if b"\\" in joined or b'"None"' in joined:
-        _escape(layout, documents, records, rows)
+    _escape(layout, documents, records, rows)
     if layout.floats and any("-0.0" in row for row in rows):
         rows = [layout.careful_row(r) if "-0.0" in row else row for r, row in zip(records, rows, strict=True)]
     last = dict(zip(map(layout.key, records), rows, strict=True))
     lines = rows if len(last) == len(rows) else list(last.values())
-    return Rows(shape, layout.columns, ("\n".join(lines) + "\n").encode(), len(lines), len(documents))
+    return Rows(shape, names, layout.columns, _encoded(lines), len(lines), len(documents))
 
 
 def _escape(layout: _Layout, documents: Sequence[bytes], records: Sequence[Any], rows: list[str]) -> None:
-    for place, document in enumerate(documents):
-        if b'"None"' in document or b"\\u" in document:
+    """Escapes what has to be; most documents give no reason to."""
+    joined = b",".join(documents)
+    if b'"None"' in joined:
+        for place in (place for place, document in enumerate(documents) if b'"None"' in document):
             rows[place] = layout.careful_row(records[place])
-        elif b"\\" in document:
+    found = joined.find(b"\\")
+    ends = list(itertools.accumulate(len(document) + 1 for document in documents)) if found >= 0 else []
+    while found >= 0:
+        place = bisect.bisect_right(ends, found)
+        if b"\\u" in documents[place] or b'"None"' in documents[place]:
+            rows[place] = layout.careful_row(records[place])
+        else:
             rows[place] = rows[place].replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        found = joined.find(b"\\", ends[place])
+
+
+def _encoded(lines: Sequence[str]) -> bytes:
+    # One character beyond ASCII makes a whole string slow to encode, so it is kept to few lines.
+    parts = ["\n".join(lines[start : start + _STRIDE]).encode() for start in range(0, len(lines), _STRIDE)]
+    return b"\n".join(parts) + b"\n"
 
 
 def _written(value: Any, kind: Kind) -> str:
@@ -130,11 +151,6 @@ def _written(value: Any, kind: Kind) -> str:
         return "\\None" if value == "None" else value.translate(_ESCAPES)
     # Numbers of JSON have passed through the database's `numeric` ever since, which knows no negative zero.
     return "0.0" if kind is Kind.FLOAT and value == 0 and isinstance(value, float) else str(value)
-
-
-@lru_cache(maxsize=_FEW)
-def _layout(key: tuple[str, ...], columns: tuple[Column, ...]) -> _Layout:
-    return _Layout(key, columns)
 
 
 def _field(column: Column, key: tuple[str, ...]) -> tuple[Any, Any]:

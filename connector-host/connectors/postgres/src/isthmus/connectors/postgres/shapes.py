@@ -89,14 +89,15 @@ class Column:
     is_common: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A table to which rows may be copied as they come.
+    """A table to which rows may be copied as they come; looked up again, it is another one.
 
     Attributes:
         mark: Changes whenever somebody alters the table.
         is_deferring: A constraint would wait for the commit.
         is_merging: The server has MERGE that tells what it did.
+        layouts: What was worked out for records with certain fields.
     """
 
     table: tuple[str, str]
@@ -105,7 +106,8 @@ class Shape:
     mark: str
     is_deferring: bool
     is_merging: bool
-    names: frozenset[str] = field(default=frozenset())
+    names: frozenset[str]
+    layouts: dict[frozenset[str], Any] = field(default_factory=dict, repr=False)
 
     def chosen(self, names: frozenset[str]) -> tuple[Column, ...]:
         """The columns of some names, in the table's order."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from isthmus.connectors.postgres.catalogue import Connection
+from isthmus.connectors.postgres.positions import positions_in
 from isthmus.connectors.postgres.rows import DELIMITER
 from isthmus.connectors.postgres.shapes import MARK, Column, Kind, Shape
 from psycopg import sql
@@ -14,14 +15,12 @@ _MOST_STAGES = 8
 # Types that have no equality of their own, and what to compare them as.
 _COMPARED_AS = {"json": "jsonb", "xml": "text", "point": "text", "box": "text", "polygon": "text"}
 _FORMAT = sql.SQL("from stdin (delimiter {}, null 'None', encoding 'UTF8')").format(sql.Literal(DELIMITER))
-_BEGIN = (
-    "begin",
-    "set local enable_seqscan = off",
-    "set local enable_hashjoin = off",
-    "set local enable_mergejoin = off",
-)
+# Few rows are looked up in a table that may be large, by a statement that was planned when it was
+# small: only its index will do.
+_BY_INDEX = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
 # A constraint that waits for the commit would blame the batch instead of the row.
-_IMMEDIATE = ("set constraints all immediate",)
+_IMMEDIATE = "set constraints all immediate; "
+_BEGIN = "begin; {immediate}lock table only {table} in row exclusive mode; execute {mark}"
 _ADVANCE = """
 prepare {name} (text, text, bigint, bigint) as
 insert into {positions} as p (flow_id, partition, fencing_token, sequence) values ($1, $2, $3, $4)
@@ -79,68 +78,57 @@ class Stages:
     def __init__(self, connection: Connection, numbers: Iterator[int]) -> None:
         self._connection = connection
         self._numbers = numbers
-        self._stages: OrderedDict[tuple[Shape, tuple[Column, ...]], tuple[str, Statements]] = OrderedDict()
+        self._stages: OrderedDict[tuple[Shape, frozenset[str]], tuple[str, Statements]] = OrderedDict()
         self._advances: dict[str, sql.Identifier] = {}
 
     async def advance(self, schema: str) -> sql.Identifier:
-        """The prepared statement that moves a position in a schema.
-
-        Raises:
-            psycopg.errors.UndefinedTable: nothing has been written there yet.
-        """
+        """The prepared statement that moves a position in a schema."""
         if schema not in self._advances:
             name = sql.Identifier(f"isthmus_{next(self._numbers)}")
-            positions = sql.Identifier(schema, "isthmus_positions")
+            positions = await positions_in(self._connection, schema)
             await self._connection.execute(sql.SQL(_ADVANCE).format(name=name, positions=positions))
             self._advances[schema] = name
         return self._advances[schema]
 
-    async def statements(self, shape: Shape, columns: tuple[Column, ...]) -> Statements:
+    async def statements(self, shape: Shape, names: frozenset[str]) -> Statements:
         """The statements for rows with these columns; their stage is there."""
-        known = self._stages.get((shape, columns))
+        known = self._stages.get((shape, names))
         if known is None:
             if len(self._stages) >= _MOST_STAGES:
                 await self._drop(self._stages.popitem(last=False)[1][0])
-            known = await self._create(f"isthmus_{next(self._numbers)}", shape, columns)
-            self._stages[shape, columns] = known
-        self._stages.move_to_end((shape, columns))
+            made = await self._create(f"isthmus_{next(self._numbers)}", shape, shape.chosen(names))
+            known = self._stages[shape, names] = made
+        self._stages.move_to_end((shape, names))
         return known[1]
 
     async def _create(self, name: str, shape: Shape, columns: tuple[Column, ...]) -> tuple[str, Statements]:
         stage, table = sql.Identifier(name), sql.Identifier(*shape.table)
-        made = [sql.SQL(_STAGE).format(stage=stage, table=table, columns=_listed(map(_staged, columns)))]
+        made: list[sql.Composable] = [] if self._stages else [sql.SQL(_BY_INDEX)]
+        made.append(sql.SQL(_STAGE).format(stage=stage, table=table, columns=_listed(map(_staged, columns))))
         if not all(column.is_plain for column in shape.chosen(frozenset(shape.key))):
             # Two forms of one value are one key: such a batch has to be looked at row by row.
             made.append(
                 sql.SQL("create unique index on pg_temp.{} ({})").format(stage, _names("{}", shape.key))
             )
         made.append((_merge if shape.is_merging else _upsert)(stage, shape, columns))
+        mark = sql.Identifier(f"{name}_mark")
+        asked = sql.SQL(MARK).format(table=sql.Literal(table.as_string(self._connection)))
+        made.append(sql.SQL("prepare {} as {}").format(mark, asked))
         await self._connection.execute(sql.SQL("; ").join(made))
         names = _names("{}", (column.name for column in columns))
+        immediate = sql.SQL(_IMMEDIATE if shape.is_deferring else "")
+        begin = sql.SQL(_BEGIN).format(immediate=immediate, table=table, mark=mark)
         return name, Statements(
-            begin=_begin(shape).as_bytes(self._connection),
+            begin=begin.as_bytes(self._connection),
             copy=sql.SQL("copy pg_temp.{} {}").format(stage, _FORMAT).as_bytes(self._connection),
             load=sql.SQL("copy {} ({}) {}").format(table, names, _FORMAT).as_bytes(self._connection),
             apply=sql.SQL("execute {}").format(stage).as_bytes(self._connection),
         )
 
     async def _drop(self, name: str) -> None:
-        stage = sql.Identifier(name)
-        await self._connection.execute(sql.SQL("deallocate {0}; drop table pg_temp.{0}").format(stage))
-
-
-def _begin(shape: Shape) -> sql.Composed:
-    """Begins a transaction, holds the table's form, and asks for its mark.
-
-    Few rows are looked up in a table that may be large and whose size is not known to the statement
-    that was planned when it was empty: only its index will do.
-    """
-    table = sql.Identifier(*shape.table)
-    return sql.SQL("{begin}; lock table only {table} in row exclusive mode; {mark}").format(
-        begin=sql.SQL("; ").join(map(sql.SQL, (*_BEGIN, *(_IMMEDIATE if shape.is_deferring else ())))),
-        table=table,
-        mark=sql.SQL(MARK.strip()).format(table=sql.Literal(table.as_string(None))),
-    )
+        statement = sql.SQL("deallocate {0}; deallocate {1}; drop table pg_temp.{0}")
+        mark = sql.Identifier(f"{name}_mark")
+        await self._connection.execute(statement.format(sql.Identifier(name), mark))
 
 
 def _merge(stage: sql.Identifier, shape: Shape, columns: Sequence[Column]) -> sql.Composed:
