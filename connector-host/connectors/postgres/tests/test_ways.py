@@ -111,7 +111,7 @@ def way(monkeypatch):
 
 
 @given(job=jobs())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_both_ways_leave_the_same_rows_and_tell_the_same(database, sql, opened, way, job):
     """
     Whatever the table and whatever the records, nobody can tell which way they went.
