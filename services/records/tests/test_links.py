@@ -222,6 +222,40 @@ async def test_deleted_record_may_come_again(links):
     assert (again.verdict, back.verdict) == (UNCHANGED, FRESH)
 
 
+async def test_other_destination_knows_nothing(links):
+    """
+    A flow that is given another destination begins there from nothing.
+    """
+    await links.put("k", claim="one", destination="ins_1/tickets")
+    await links.settle("one", DONE, "k", external_id="T-1")
+    [same] = await links.put("k", destination="ins_1/tickets")
+    [moved] = await links.put("k", destination="ins_2/tickets")
+
+    assert (same.verdict, moved.verdict) == (UNCHANGED, FRESH)
+
+
+async def test_adopted_record_is_changed_under_its_id(links):
+    """
+    What a person has found at the system is written there from now on.
+    """
+    await links.put("k", claim="one", destination="ins_1/tickets")
+    await links.settle("one", SET_ASIDE, "k")
+    await links.stub.AdoptLink(pb.AdoptLinkRequest(flow_id="flw_1", key="k", external_id="T-7"))
+    [verdict] = await links.put("k", destination="ins_1/tickets")
+
+    assert (verdict.verdict, verdict.external_id) == (LINKED, "T-7")
+
+
+async def test_record_in_hand_is_not_adopted(links, refused):
+    """
+    Nobody takes a record out of a writer's hands.
+    """
+    await links.put("k", claim="one")
+    adoption = links.stub.AdoptLink(pb.AdoptLinkRequest(flow_id="flw_1", key="k", external_id="T-7"))
+
+    assert await refused(adoption) == (grpc.StatusCode.UNAVAILABLE, "INTENTS_HELD")
+
+
 async def test_thousand_records_take_one_call(links):
     """
     A whole batch is announced and settled with one call each.

@@ -68,6 +68,7 @@ class LinksLedger:
             fencing_token=self._opening.fencing_token,
             claim=uuid.uuid4().hex,
             is_requeue=self._opening.is_requeue,
+            destination=f"{self._opening.binding.instance_id}/{self._opening.stream}",
             hold=_duration(self._hold_seconds),
             intents=[
                 links.Intent(

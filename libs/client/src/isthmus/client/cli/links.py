@@ -71,6 +71,24 @@ def show_link(
     emit(as_dict(mesh.links.GetLink(request).link, form), form)
 
 
+@_group.command("adopt")
+def adopt(
+    ctx: typer.Context,
+    flow: Flow,
+    key: Annotated[str, typer.Argument(help="Key of the record.")],
+    external_id: Annotated[str, typer.Argument(help="The system's own id of it.")],
+    output: Output = Format.YAML,
+) -> None:
+    """Says that the system holds a record, and under which id: the flow changes it there.
+
+    Example: `isthmus links adopt tickets 4711 INC0010023`
+    """
+    mesh = mesh_of(ctx)
+    request = links_pb2.AdoptLinkRequest(flow_id=flow_id(mesh, flow), key=key, external_id=external_id)
+    form = Format.YAML if output is Format.TABLE else output
+    emit(as_dict(mesh.links.AdoptLink(request).link, form), form)
+
+
 @_group.command("forget")
 def forget(
     ctx: typer.Context,

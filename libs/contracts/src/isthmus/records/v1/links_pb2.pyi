@@ -69,6 +69,7 @@ class Link(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """The flow that writes the record."""
     key: _builtins.str
@@ -85,6 +86,8 @@ class Link(_message.Message):
     """A write may have created the record or not."""
     fencing_token: _builtins.int
     """The attempt that wrote last."""
+    destination: _builtins.str
+    """Where the record was written, `instance_id/stream`."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the record was first announced."""
@@ -106,10 +109,11 @@ class Link(_message.Message):
         fencing_token: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        destination: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "correlation_id", b"correlation_id", "create_time", b"create_time", "external_id", b"external_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "is_in_doubt", b"is_in_doubt", "key", b"key", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "correlation_id", b"correlation_id", "create_time", b"create_time", "destination", b"destination", "external_id", b"external_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "is_in_doubt", b"is_in_doubt", "key", b"key", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +297,7 @@ class PutIntentsRequest(_message.Message):
     HOLD_FIELD_NUMBER: _builtins.int
     INTENTS_FIELD_NUMBER: _builtins.int
     IS_REQUEUE_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """The flow that writes."""
     fencing_token: _builtins.int
@@ -301,6 +306,10 @@ class PutIntentsRequest(_message.Message):
     """Chosen by the caller for one writing of one batch, a UUID for example; the same claim means the same call."""
     is_requeue: _builtins.bool
     """The records come out of quarantine: a person has looked at those that were set aside, and they may be created."""
+    destination: _builtins.str
+    """Where the records go, `instance_id/stream`: links to another destination of the same flow do not
+    count. Empty counts all.
+    """
     @_builtins.property
     def hold(self) -> _duration_pb2.Duration:
         """How long nobody else may write the records; at most 5 minutes, 0 means 30 seconds."""
@@ -318,10 +327,11 @@ class PutIntentsRequest(_message.Message):
         hold: _duration_pb2.Duration | None = ...,
         intents: _abc.Iterable[Global___Intent] | None = ...,
         is_requeue: _builtins.bool = ...,
+        destination: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "hold", b"hold", "intents", b"intents", "is_requeue", b"is_requeue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "destination", b"destination", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "hold", b"hold", "intents", b"intents", "is_requeue", b"is_requeue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -576,6 +586,60 @@ class GetLinkResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetLinkResponse: _TypeAlias = GetLinkResponse  # noqa: Y015
+
+@_typing.final
+class AdoptLinkRequest(_message.Message):
+    """Tells under which id a destination holds a record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.str
+    """Which flow."""
+    key: _builtins.str
+    """Which record."""
+    external_id: _builtins.str
+    """The destination's own id of the record."""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.str = ...,
+        key: _builtins.str = ...,
+        external_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "flow_id", b"flow_id", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptLinkRequest: _TypeAlias = AdoptLinkRequest  # noqa: Y015
+
+@_typing.final
+class AdoptLinkResponse(_message.Message):
+    """The link is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def link(self) -> Global___Link:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        link: Global___Link | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptLinkResponse: _TypeAlias = AdoptLinkResponse  # noqa: Y015
 
 @_typing.final
 class DeleteLinksRequest(_message.Message):

@@ -72,6 +72,11 @@ class LinksServiceStub:
                 request_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkRequest.SerializeToString,
                 response_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkResponse.FromString,
                 _registered_method=True)
+        self.AdoptLink = channel.unary_unary(
+                '/isthmus.records.v1.LinksService/AdoptLink',
+                request_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.AdoptLinkRequest.SerializeToString,
+                response_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.AdoptLinkResponse.FromString,
+                _registered_method=True)
         self.DeleteLinks = channel.unary_unary(
                 '/isthmus.records.v1.LinksService/DeleteLinks',
                 request_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.DeleteLinksRequest.SerializeToString,
@@ -151,6 +156,19 @@ class LinksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdoptLink(self, request, context):
+        """Ties a record to what the destination holds under an id; the next writing changes it there.
+
+        For a person who has looked at the system and found the record there. A link
+        that a writer holds at the moment stays.
+
+        Errors:
+        UNAVAILABLE INTENTS_HELD: a writer holds the record; repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteLinks(self, request, context):
         """Forgets links; the next writing of these records creates them anew.
 
@@ -190,6 +208,11 @@ def add_LinksServiceServicer_to_server(servicer, server):
                     servicer.GetLink,
                     request_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkRequest.FromString,
                     response_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkResponse.SerializeToString,
+            ),
+            'AdoptLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptLink,
+                    request_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.AdoptLinkRequest.FromString,
+                    response_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.AdoptLinkResponse.SerializeToString,
             ),
             'DeleteLinks': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteLinks,
@@ -345,6 +368,33 @@ class LinksService:
             '/isthmus.records.v1.LinksService/GetLink',
             isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkRequest.SerializeToString,
             isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.records.v1.LinksService/AdoptLink',
+            isthmus_dot_records_dot_v1_dot_links__pb2.AdoptLinkRequest.SerializeToString,
+            isthmus_dot_records_dot_v1_dot_links__pb2.AdoptLinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -82,6 +82,15 @@ class LinksServiceStub:
     Errors:
       NOT_FOUND LINK_UNKNOWN: the flow has no such link in this tenant; do not retry.
     """
+    AdoptLink: _grpc.UnaryUnaryMultiCallable[_links_pb2.AdoptLinkRequest, _links_pb2.AdoptLinkResponse]
+    """Ties a record to what the destination holds under an id; the next writing changes it there.
+
+    For a person who has looked at the system and found the record there. A link
+    that a writer holds at the moment stays.
+
+    Errors:
+      UNAVAILABLE INTENTS_HELD: a writer holds the record; repeat after the given delay.
+    """
     DeleteLinks: _grpc.UnaryUnaryMultiCallable[_links_pb2.DeleteLinksRequest, _links_pb2.DeleteLinksResponse]
     """Forgets links; the next writing of these records creates them anew.
 
@@ -144,6 +153,15 @@ class LinksServiceAsyncStub(LinksServiceStub):
 
     Errors:
       NOT_FOUND LINK_UNKNOWN: the flow has no such link in this tenant; do not retry.
+    """
+    AdoptLink: _aio.UnaryUnaryMultiCallable[_links_pb2.AdoptLinkRequest, _links_pb2.AdoptLinkResponse]  # type: ignore[assignment]
+    """Ties a record to what the destination holds under an id; the next writing changes it there.
+
+    For a person who has looked at the system and found the record there. A link
+    that a writer holds at the moment stays.
+
+    Errors:
+      UNAVAILABLE INTENTS_HELD: a writer holds the record; repeat after the given delay.
     """
     DeleteLinks: _aio.UnaryUnaryMultiCallable[_links_pb2.DeleteLinksRequest, _links_pb2.DeleteLinksResponse]  # type: ignore[assignment]
     """Forgets links; the next writing of these records creates them anew.
@@ -234,6 +252,21 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND LINK_UNKNOWN: the flow has no such link in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def AdoptLink(
+        self,
+        request: _links_pb2.AdoptLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_links_pb2.AdoptLinkResponse, _abc.Awaitable[_links_pb2.AdoptLinkResponse]]:
+        """Ties a record to what the destination holds under an id; the next writing changes it there.
+
+        For a person who has looked at the system and found the record there. A link
+        that a writer holds at the moment stays.
+
+        Errors:
+          UNAVAILABLE INTENTS_HELD: a writer holds the record; repeat after the given delay.
         """
 
     @_abc_1.abstractmethod

@@ -46,7 +46,7 @@ async def _resolve(stream: Stream, batch: Batch[Any], place: int, item: Item[Any
 
 
 def _set_aside(batch: Batch[Any], place: int, why: str) -> None:
-    message = f"{why}. Look there: requeue the record when it is missing, drop it when it exists."
+    message = f"{why}. Look there: requeue the record when it is missing, drop and adopt it when it exists."
     batch.reject_at(place, message, reason=OUTCOME_UNKNOWN)
     if batch.tracking is not None:
         batch.tracking.entries[place].outcome = Outcome.SET_ASIDE

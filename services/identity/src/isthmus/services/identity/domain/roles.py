@@ -14,6 +14,7 @@ _INTEGRATION = (
     "monitoring.*.read",
     "records.conflicts.*",
     "records.pairs.read",
+    "records.links.adopt",
     "records.links.delete",
     "records.links.read",
     "records.quarantine.drop",

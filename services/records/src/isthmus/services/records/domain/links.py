@@ -12,6 +12,7 @@ from enum import IntEnum
 from isthmus.resilience.faults import RetryLater
 
 UPSERT, PATCH, DELETE = 1, 2, 3
+_LOOK_AGAIN = 1.0
 
 
 class State(IntEnum):
@@ -53,6 +54,7 @@ class Link:
         external_id: The destination's own id; empty where it is not known.
         content_hash: Of what the destination holds; empty where that is not known.
         correlation_id: Stands in the destination's record where that has a field for it.
+        destination: Where the record was written; empty where that is not known.
         is_in_doubt: A write may have created the record or not.
         operation: The announced one.
         intent_hash: Of the announced content.
@@ -69,6 +71,7 @@ class Link:
     external_id: str = ""
     content_hash: bytes = b""
     correlation_id: str = ""
+    destination: str = ""
     is_in_doubt: bool = False
     operation: int = UPSERT
     intent_hash: bytes = b""
@@ -104,6 +107,7 @@ class Claim:
         now: When it announces.
         hold: How long nobody else may write the records.
         is_requeue: A person has looked at the records that were set aside.
+        destination: Where it writes; empty where that does not matter.
     """
 
     claim: str
@@ -111,6 +115,7 @@ class Claim:
     now: datetime
     hold: timedelta
     is_requeue: bool = False
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,8 @@ def decide(link: Link | None, intent: Intent, claim: Claim) -> Decision:
     Raises:
         RetryLater: `INTENTS_HELD`, somebody else is writing it.
     """
+    if link is not None and not link.is_held(claim.now) and _is_elsewhere(link, claim):
+        link = None
     if link is not None and link.state == State.OPEN:
         return _decide_open(link, intent, claim)
     if link is not None and link.state == State.SET_ASIDE and not claim.is_requeue:
@@ -161,10 +168,28 @@ def decide(link: Link | None, intent: Intent, claim: Claim) -> Decision:
     return _opened(Verdict.FRESH, Link(intent.key), intent, claim)
 
 
+def _is_elsewhere(link: Link, claim: Claim) -> bool:
+    """The flow has been given another destination, which knows nothing of the record."""
+    return bool(link.destination and claim.destination) and link.destination != claim.destination
+
+
 def _is_so_already(link: Link, intent: Intent) -> bool:
     if intent.operation == DELETE:
         return link.state == State.DELETED
     return link.state == State.LINKED and link.content_hash == intent.content_hash != b""
+
+
+def adopt(link: Link | None, key: str, external_id: str, now: datetime) -> Link:
+    """Return the link of a record that a person has found at the destination.
+
+    Raises:
+        RetryLater: `INTENTS_HELD`, somebody is writing it.
+    """
+    known = link or Link(key)
+    if known.is_held(now):
+        raise _held(known, now)
+    linked = Link(key, State.LINKED, external_id, correlation_id=known.correlation_id)
+    return replace(linked, destination=known.destination, fencing_token=known.fencing_token)
 
 
 def settle(link: Link, settlement: Settlement) -> Link | None:
@@ -199,9 +224,7 @@ def _decide_open(link: Link, intent: Intent, claim: Claim) -> Decision:
     if link.claim == claim.claim:
         return _repeated(link, claim)
     if link.is_held(claim.now):
-        wait = (link.held_until - claim.now).total_seconds() if link.held_until else 0.0
-        message = "Another writer is at work on one of the records; wait until it has finished."
-        raise RetryLater("INTENTS_HELD", message, retry_after=wait)
+        raise _held(link, claim.now)
     if link.is_in_doubt or _creates(link):
         return _in_doubt(link, intent, claim)
     if link.operation == DELETE and intent.operation != DELETE and link.external_id:
@@ -209,6 +232,13 @@ def _decide_open(link: Link, intent: Intent, claim: Claim) -> Decision:
     if link.external_id:
         return _opened(Verdict.LINKED, replace(link, content_hash=b""), intent, claim)
     return _opened(Verdict.FRESH, link, intent, claim)
+
+
+def _held(link: Link, now: datetime) -> RetryLater:
+    # The holder may be ready long before its time is over.
+    left = (link.held_until - now).total_seconds() if link.held_until else 0.0
+    message = "Another writer is at work on one of the records; wait until it has finished."
+    return RetryLater("INTENTS_HELD", message, retry_after=min(left, _LOOK_AGAIN))
 
 
 def _repeated(link: Link, claim: Claim) -> Decision:
@@ -230,6 +260,7 @@ def _opened(verdict: Verdict, link: Link, intent: Intent, claim: Claim) -> Decis
         link,
         state=State.OPEN,
         correlation_id=intent.correlation_id,
+        destination=claim.destination,
         operation=intent.operation or UPSERT,
         intent_hash=intent.content_hash,
         fencing_token=claim.fencing_token,
@@ -256,6 +287,7 @@ __all__ = [
     "Settlement",
     "State",
     "Verdict",
+    "adopt",
     "decide",
     "settle",
 ]

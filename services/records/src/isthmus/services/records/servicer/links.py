@@ -35,6 +35,7 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
     async def PutIntents(self, request: pb.PutIntentsRequest, context: object) -> pb.PutIntentsResponse:
         """Announce writes."""
         _check_names(flow_id=request.flow_id, claim=request.claim)
+        _check_id("destination", request.destination, _MOST_NAME_BYTES)
         _check_batch([intent.key for intent in request.intents])
         decisions = await self._links.put(
             current_principal().tenant_id,
@@ -44,6 +45,7 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
             fencing_token=request.fencing_token,
             hold=_hold(request.hold),
             is_requeue=request.is_requeue,
+            destination=request.destination,
         )
         return pb.PutIntentsResponse(verdicts=[_verdict(decision) for decision in decisions])
 
@@ -85,6 +87,17 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
         _check_key("key", request.key)
         link = await self._links.get(current_principal().tenant_id, request.flow_id, request.key)
         return pb.GetLinkResponse(link=_message(request.flow_id, link))
+
+    async def AdoptLink(self, request: pb.AdoptLinkRequest, context: object) -> pb.AdoptLinkResponse:
+        """Take notice of what a person has found."""
+        _check_names(flow_id=request.flow_id)
+        _check_key("key", request.key)
+        _check_id("external_id", request.external_id, _MOST_ID_BYTES)
+        if not request.external_id:
+            raise _invalid("external_id", "Name the destination's own id of the record.")
+        tenant = current_principal().tenant_id
+        link = await self._links.adopt(tenant, request.flow_id, request.key, request.external_id)
+        return pb.AdoptLinkResponse(link=_message(request.flow_id, link))
 
     async def DeleteLinks(self, request: pb.DeleteLinksRequest, context: object) -> pb.DeleteLinksResponse:
         """Forget links."""
@@ -175,6 +188,7 @@ def _message(flow_id: str, link: Link) -> pb.Link:
         fencing_token=link.fencing_token,
         create_time=stamp(link.create_time),
         update_time=stamp(link.update_time),
+        destination=link.destination,
     )
 
 

@@ -13,6 +13,7 @@ from isthmus.services.records.domain.links import (
     Link,
     Settlement,
     State,
+    adopt,
     decide,
     settle,
 )
@@ -20,8 +21,8 @@ from isthmus.services.records.store.places import key_behind, pack_key
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_SHOWN = """key, state, external_id, content_hash, correlation_id, is_in_doubt, operation, intent_hash,
-    fencing_token, claim, open_since, held_until, create_time, update_time"""
+_SHOWN = """key, state, external_id, content_hash, correlation_id, destination, is_in_doubt, operation,
+    intent_hash, fencing_token, claim, open_since, held_until, create_time, update_time"""
 
 # The row also lets only one call a flow decide at a time, so that two cannot both find nothing.
 _FENCE = text("""
@@ -45,16 +46,18 @@ _HELD = text(f"""
 """)
 
 _STORE = text("""
-    INSERT INTO links (tenant_id, flow_id, key, state, external_id, content_hash, correlation_id, is_in_doubt,
-        operation, intent_hash, fencing_token, claim, open_since, held_until)
+    INSERT INTO links (tenant_id, flow_id, key, state, external_id, content_hash, correlation_id, destination,
+        is_in_doubt, operation, intent_hash, fencing_token, claim, open_since, held_until)
     SELECT :tenant, :flow, given.*
     FROM unnest(CAST(:keys AS text[]), CAST(:states AS smallint[]), CAST(:external_ids AS text[]),
-        CAST(:content_hashes AS bytea[]), CAST(:correlation_ids AS text[]), CAST(:doubts AS boolean[]),
+        CAST(:content_hashes AS bytea[]), CAST(:correlation_ids AS text[]),
+        CAST(:destinations AS text[]), CAST(:doubts AS boolean[]),
         CAST(:operations AS smallint[]), CAST(:intent_hashes AS bytea[]), CAST(:tokens AS bigint[]),
         CAST(:claims AS text[]), CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[])) AS given
     ON CONFLICT (tenant_id, flow_id, key) DO UPDATE
     SET state = excluded.state, external_id = excluded.external_id, content_hash = excluded.content_hash,
-        correlation_id = excluded.correlation_id, is_in_doubt = excluded.is_in_doubt,
+        correlation_id = excluded.correlation_id, destination = excluded.destination,
+        is_in_doubt = excluded.is_in_doubt,
         operation = excluded.operation, intent_hash = excluded.intent_hash,
         fencing_token = excluded.fencing_token, claim = excluded.claim, open_since = excluded.open_since,
         held_until = excluded.held_until, update_time = now()
@@ -103,6 +106,7 @@ class LinkStore:
         fencing_token: int,
         hold: timedelta,
         is_requeue: bool = False,
+        destination: str = "",
     ) -> list[Decision]:
         """Open the links of records that are about to be written.
 
@@ -117,7 +121,7 @@ class LinkStore:
                 raise _fenced(fence.fencing_token, fencing_token)
             keys = [intent.key for intent in intents]
             known = {row.key: _link(row) for row in await connection.execute(_KNOWN, {**place, "keys": keys})}
-            who = Claim(claim, fencing_token, fence.now, hold, is_requeue)
+            who = Claim(claim, fencing_token, fence.now, hold, is_requeue, destination)
             decisions = [decide(known.get(intent.key), intent, who) for intent in intents]
             await _store(connection, place, [one.link for one in decisions if one.link is not None])
         return decisions
@@ -177,6 +181,20 @@ class LinkStore:
             raise Missing("LINK_UNKNOWN", message, path="key")
         return _link(row)
 
+    async def adopt(self, tenant_id: str, flow_id: str, key: str, external_id: str) -> Link:
+        """Tie a record to what a person has found at the destination.
+
+        Raises:
+            RetryLater: `INTENTS_HELD`, somebody is writing it.
+        """
+        place = {"tenant": tenant_id, "flow": flow_id}
+        async with self._database.tenant(tenant_id) as connection:
+            fence = (await connection.execute(_FENCE, {**place, "token": 0})).one()
+            row = (await connection.execute(_KNOWN, {**place, "keys": [key]})).one_or_none()
+            link = adopt(_link(row) if row is not None else None, key, external_id, fence.now)
+            await _store(connection, place, [link])
+        return await self.get(tenant_id, flow_id, key)
+
     async def forget(self, tenant_id: str, flow_id: str, keys: Sequence[str] | None) -> int:
         """Remove links that nobody holds; None means all of the flow."""
         chosen = "" if keys is None else "AND key = ANY (CAST(:keys AS text[]))"
@@ -195,6 +213,7 @@ async def _store(connection: AsyncConnection, place: dict[str, Any], links: Sequ
         "external_ids": [link.external_id for link in ordered],
         "content_hashes": [link.content_hash for link in ordered],
         "correlation_ids": [link.correlation_id for link in ordered],
+        "destinations": [link.destination for link in ordered],
         "doubts": [link.is_in_doubt for link in ordered],
         "operations": [link.operation for link in ordered],
         "intent_hashes": [link.intent_hash for link in ordered],

@@ -19,6 +19,7 @@ def upgrade() -> None:
             external_id text NOT NULL DEFAULT '',
             content_hash bytea NOT NULL DEFAULT '',
             correlation_id text NOT NULL DEFAULT '',
+            destination text NOT NULL DEFAULT '',
             state smallint NOT NULL,
             is_in_doubt boolean NOT NULL DEFAULT false,
             operation smallint NOT NULL DEFAULT 1,
