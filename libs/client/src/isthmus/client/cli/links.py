@@ -46,7 +46,7 @@ def list_links(
 ) -> None:
     """Lists what the destination of a flow holds, and under which ids.
 
-    Example: `isthmus links list tickets --in-doubt --output json`
+    Example: `isthmus links list postgres-settings --in-doubt --output json`
     """
     mesh = mesh_of(ctx)
     request = links_pb2.ListLinksRequest(flow_id=flow_id(mesh, flow), only_in_doubt=in_doubt)
@@ -63,7 +63,7 @@ def show_link(
 ) -> None:
     """Shows the link of one record.
 
-    Example: `isthmus links show tickets 4711 --output json`
+    Example: `isthmus links show tickets alert_01j9 --output json`
     """
     mesh = mesh_of(ctx)
     request = links_pb2.GetLinkRequest(flow_id=flow_id(mesh, flow), key=key)
@@ -81,7 +81,7 @@ def adopt(
 ) -> None:
     """Says that the system holds a record, and under which id: the flow changes it there.
 
-    Example: `isthmus links adopt tickets 4711 INC0010023`
+    Example: `isthmus links adopt tickets alert_01j9 INC0010023`
     """
     mesh = mesh_of(ctx)
     request = links_pb2.AdoptLinkRequest(flow_id=flow_id(mesh, flow), key=key, external_id=external_id)
@@ -99,7 +99,7 @@ def forget(
 ) -> None:
     """Forgets links: the flow creates these records anew; remove them from the system first.
 
-    Example: `isthmus links forget tickets 4711`
+    Example: `isthmus links forget tickets alert_01j9`
     """
     if bool(keys) == everything:
         raise Problem("SELECTION_EMPTY", "Say which links: give keys, or --all.", exit_code=ExitCode.USAGE)
