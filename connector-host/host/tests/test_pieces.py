@@ -160,6 +160,21 @@ def test_joined_pieces_are_whole_pages_in_order(shapes):
     assert all(sum(len(piece.records) for piece in joined) <= 10 for joined in taken)
 
 
+def test_a_batch_goes_as_soon_as_another_page_would_not_fit():
+    """
+    Waiting for a page that would have to wait itself gains nothing.
+    """
+    waiting, limits = Waiting(), Limits(25, 10_000)
+    full = []
+
+    for _ in range(2):
+        waiting.add([Piece(records=[b"{}"] * 10, size=20, boundary=True)])
+        full.append(waiting.is_full(limits))
+
+    assert full == [False, True]
+    assert len(waiting.take_joined(limits)) == 2
+
+
 def test_a_batch_without_records_is_no_batch():
     """
     A position may pass by itself; nothing is sent for it.

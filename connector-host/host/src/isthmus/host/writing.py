@@ -56,6 +56,7 @@ class SessionWriter:
         self._ledger = ledger
         self._mode = WRITE_MODES.get(opening.mode, WriteMode.UPSERT)
         self._schema = _schema(opening.json_schema)
+        self._most_records = MOST_RECORDS
 
     async def ready(self) -> connector.WriteReady:
         """Return what the destination can take.
@@ -69,11 +70,12 @@ class SessionWriter:
             message = f"Stream {stream.stream} cannot be written in mode {self._mode}; it offers {modes}."
             raise FixRequest("WRITE_MODE_UNSUPPORTED", message, path="mode")
         self._memory.admit(self._tenant_id, self._opening.flow_id, self._opening.fencing_token)
+        self._most_records = stream.batch_records
         guarantee = stream.guarantee or Guarantee.AT_LEAST_ONCE
         return connector.WriteReady(
             credit=CREDIT,
             max_batch_bytes=MOST_BYTES,
-            max_batch_records=MOST_RECORDS,
+            max_batch_records=self._most_records,
             guarantee=connector.Guarantee.Value(f"GUARANTEE_{guarantee.name}"),
         )
 
@@ -89,7 +91,7 @@ class SessionWriter:
     ) -> AsyncIterator[tuple[batch.Batch, Prepared]]:
         """Do for each batch what can be done before its turn comes."""
         async for one in batches:
-            check_limits(one, records=MOST_RECORDS, size=MOST_BYTES)
+            check_limits(one, records=self._most_records, size=MOST_BYTES)
             if one.encoding == batch.ENCODING_ARROW_IPC:
                 raise Unsupported("ENCODING_UNSUPPORTED", "This connector takes JSON records only.")
             yield (

@@ -163,6 +163,7 @@ class Stream:
         primary_key: Dotted paths of the fields that identify a record.
         cursor_field: Dotted path of the field that grows with every change.
         ordered: The source gives the oldest change first, so the cursor may move with every page.
+        batch_records: Most records that the writer takes at a time.
         lookup: Finds the system's own id of a record that may have been created; takes an `Item`.
         lookup_lag: Seconds after which the system shows what it has taken.
         on_doubt: What becomes of such a record where nobody can look.
@@ -179,6 +180,7 @@ class Stream:
     guarantee: Guarantee | None = None
     longest_silence: timedelta = timedelta(minutes=5)
     ordered: bool = True
+    batch_records: int = 1000
     reader: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     writer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     preparer: Callable[..., None] | None = field(default=None, repr=False, compare=False)

@@ -24,7 +24,8 @@ from isthmus.resilience import Backoff, Broken, Fault, OutOfTime, RetryLater
 
 _STREAM_SECONDS = 24 * 3600.0
 _MOST_CREDIT = 8
-_MOST_RECORDS = 1000
+_MOST_RECORDS = 2500
+_USUAL_RECORDS = 1000
 _MOST_BYTES = 1024 * 1024
 _BROKEN_STREAM = (grpc.RpcError, asyncio.InvalidStateError)
 _log = logger(__name__)
@@ -77,7 +78,7 @@ class Delivery:
         self._sequences: dict[str, int] = {}
         self._closed = False
         self._settled = 0
-        self.limits = Limits(_MOST_RECORDS, _MOST_BYTES)
+        self.limits = Limits(_USUAL_RECORDS, _MOST_BYTES)
 
     async def offer(self, piece: Piece) -> None:
         """Take a piece; returns when there is room for the next one."""
@@ -169,7 +170,7 @@ class Delivery:
         self._on_stream = 0
         self._credit = max(1, min(ready.credit, _MOST_CREDIT))
         self.limits = Limits(
-            min(ready.max_batch_records or _MOST_RECORDS, _MOST_RECORDS),
+            min(ready.max_batch_records or _USUAL_RECORDS, _MOST_RECORDS),
             min(ready.max_batch_bytes or _MOST_BYTES, _MOST_BYTES),
         )
         self._waiting.fit(self.limits)

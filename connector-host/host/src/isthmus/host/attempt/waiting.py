@@ -43,14 +43,18 @@ class Waiting:
             self.add(piece.split(limits))
 
     def is_full(self, limits: Limits) -> bool:
-        """Tell whether a whole batch is there, or something that must not wait."""
+        """Tell whether a whole batch is there, or something that must not wait.
+
+        It is whole when one more page like the first would not fit.
+        """
         if not self._pieces:
             return False
+        first = self.first
         return (
-            not self.first.boundary
+            not first.boundary
             or self._barriers > 0
-            or self._records >= limits.records
-            or self._size >= limits.size
+            or self._records + max(1, len(first.records)) > limits.records
+            or self._size + max(1, first.size) > limits.size
         )
 
     def has_room(self, limits: Limits) -> bool:

@@ -28,6 +28,9 @@ from isthmus.sdk import (
     WriteMode,
 )
 
+# Beyond this a larger batch gains next to nothing; a smaller one waits for the disk more often.
+_BATCH_RECORDS = 2500
+
 
 class Postgres(Connector[Settings]):
     """Tables and queries of a PostgreSQL database, read page by page and written exactly once by key."""
@@ -85,6 +88,7 @@ class Postgres(Connector[Settings]):
             write_modes=(WriteMode.UPSERT, WriteMode.DELETE) if writable else (),
             guarantee=Guarantee.TRANSACTIONAL if writable else None,
             reader=partial(self._read, relation) if readable else None,
+            batch_records=_BATCH_RECORDS,
             writer=partial(self._write, relation) if writable else None,
             preparer=partial(self._copying.prepare, relation) if writable else None,
         )
