@@ -49,6 +49,30 @@ spec:
   destination: {{instance: hub, stream: {word}-stream}}
   key: [id]
   schedules: [{{cron: "0 3 1 1 *", time_zone: Europe/Zurich}}]
+---
+kind: Mapping
+name: {word}-other-mapping
+spec:
+  field_mappings:
+    - {{target: id, source: id, required: true}}
+    - {{target: level, constant: {word}}}
+---
+kind: Flow
+name: {word}-other
+spec:
+  source: {{instance: {word}-instance, stream: items}}
+  mapping: {word}-other-mapping
+  destination: {{instance: hub, stream: {word}-other}}
+  key: [id]
+---
+kind: Flow
+name: {word}-both
+spec:
+  source: {{instance: hub, stream: {word}-stream}}
+  destination: {{instance: hub, stream: {word}-other}}
+  key: [id]
+  direction: both
+  conflict: {{policy: review}}
 """
 
 
@@ -184,7 +208,8 @@ async def owner(world: World, vendor: Any) -> Tenant:
     for note in ("first", "second"):
         documents = DOCUMENTS.format(word=tenant.word, url=vendor.url, note=f"{tenant.word}-{note}")
         world.mesh.apply(documents, env=tenant.env)
-    world.mesh.answer("sync", "run", f"{tenant.word}-flow", "--watch", env=tenant.env)
+    for flow in ("flow", "other", "both"):
+        world.mesh.answer("sync", "run", f"{tenant.word}-{flow}", "--watch", env=tenant.env)
     await _furnish(world, tenant)
     await _settle(world, tenant)
     return tenant
@@ -233,7 +258,7 @@ async def _link(world: World, tenant: Tenant) -> None:
     await world.do(writer, "records.PutIntents", **wanted, intents=intents)
     done = [{"key": f"{word}-1", "result": "RESULT_DONE", "externalId": f"{word}-ticket"}]
     await world.do(writer, "records.SettleIntents", flowId=wanted["flowId"], claim=word, settlements=done)
-    tenant.values["external_id"] = f"{word}-ticket"
+    tenant.values |= {"external_id": f"{word}-ticket", "flow_id": flows[0].flow_id}
 
 
 async def _settle(world: World, tenant: Tenant) -> None:
@@ -251,10 +276,12 @@ async def _settle(world: World, tenant: Tenant) -> None:
     end = time.monotonic() + 60
     before: list[str] = []
     wanted = {"event_id", "log_id", "quarantine_id", "execution_id", "schedule_id", "subscription_id"}
+    wanted.add("conflict_id")
     while True:
         now = await world.shown_to(tenant)
         if wanted <= tenant.values.keys() and now == before:
             tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
+            tenant.values["reverse_mapping_id"] = tenant.values["mapping_id"]
             tenant.values["after_event_id"] = tenant.values["event_id"]
             return
         assert time.monotonic() < end, f"missing: {wanted - tenant.values.keys()}"

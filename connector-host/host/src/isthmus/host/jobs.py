@@ -77,7 +77,11 @@ class Jobs:
         Returns:
             False where the job has to come again; True where it is taken, or nobody needs it any more.
         """
-        request = scheduling.AcquireLeaseRequest(execution_id=execution_id, host_id=self._host_id)
+        request = scheduling.AcquireLeaseRequest(
+            execution_id=execution_id,
+            host_id=self._host_id,
+            connector_id=self._tools.backend.spec.connector_id,
+        )
         continue_trace(traceparent)
         with acting_for(tenant_id), correlated(correlation_id or execution_id):
             try:

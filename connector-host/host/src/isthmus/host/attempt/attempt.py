@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
 from isthmus.host.attempt.lease import Lease, LeaseLost
+from isthmus.host.attempt.legs import pair_stream
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
 from isthmus.host.attempt.quarantine import Quarantine
@@ -73,7 +74,8 @@ class Attempt:
         self._stop = stop
         self._doing = f"Preparing {grant.flow.name}"
         self._source = grant.flow.source.instance_id
-        self._is_requeue = grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
+        # A two-way flow reads its sides again for what comes out of quarantine.
+        self._is_requeue = not grant.leg and grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
         self._lease = Lease(
             tools.control,
             grant,
@@ -152,7 +154,8 @@ class Attempt:
         flow = self._grant.flow
         if self._is_requeue and flow.destination_key:
             return Layout(connector.StreamSpec(stream=flow.source.stream), ("",))
-        return await reader.layout(flow.source.stream)
+        pairs = pair_stream(flow, self._grant.leg)
+        return Layout(pairs, ("",)) if pairs else await reader.layout(flow.source.stream)
 
     def _settling(self, preparation: Preparation) -> Settling:
         grant = self._grant

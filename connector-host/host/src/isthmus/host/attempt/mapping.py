@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
 from isthmus.host.backend import SourcePage
-from isthmus.mapper import Plan, Rejection
+from isthmus.mapper import Rejection
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.sdk.diagnosis import refusal_of
 from isthmus.sdk.records import KEY_SEPARATOR, key_of
@@ -73,10 +74,14 @@ class PageMapper:
     Args:
         plan: None passes records on unchanged.
         destination_key: Dotted paths in the mapped record; empty keeps the source's keys.
+        maps_deletions: Deleted records come whole and are mapped like others.
     """
 
-    def __init__(self, plan: Plan | None, destination_key: Sequence[str] = ()) -> None:
+    def __init__(
+        self, plan: RecordPlan | None, destination_key: Sequence[str] = (), *, maps_deletions: bool = False
+    ) -> None:
         self._plan = plan
+        self._maps_deletions = maps_deletions
         self._key = _key_function(tuple(destination_key))
 
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
@@ -104,7 +109,7 @@ class PageMapper:
         done = _Slice(page, start)
         if self._plan is None and self._key is None:
             self._pass(done, places)
-        elif page.operations is not None and self._key is None:
+        elif page.operations is not None and self._key is None and not self._maps_deletions:
             # Of a deleted record only its key is read, so it keeps the form the source gave it.
             gone = _Slice(page, start)
             self._pass(gone, [place for place in places if done.is_deletion(place)])

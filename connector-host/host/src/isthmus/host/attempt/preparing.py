@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.legs import side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
 from isthmus.host.backend import Bound
 from isthmus.host.binding import Resolver
@@ -61,7 +62,11 @@ class Preparing:
             plan, schema = await persist(
                 lambda: self._plans.get(tenant_id, flow.mapping_id, version), seconds=self._patience
             )
-        return Preparation(source, PageMapper(plan, flow.destination_key), schema, version)
+        key = () if grant.leg == scheduling.LEG_WRITE_DESTINATION else flow.destination_key
+        mapper = PageMapper(
+            side_plan(flow, grant.leg, plan), key, maps_deletions=grant.leg == scheduling.LEG_WRITE_SOURCE
+        )
+        return Preparation(source, mapper, schema, version)
 
     async def source(self, tenant_id: str, instance_id: str, *, fresh: float = 5.0) -> Bound:
         """Return the source's connection; with `fresh=0` its secret is asked for anew."""
@@ -95,7 +100,7 @@ def opening_of(
     return connector.WriteOpen(
         binding=connector.Binding(instance_id=flow.destination.instance_id),
         stream=flow.destination.stream,
-        flow_id=flow.flow_id,
+        flow_id=writer_id(flow, grant.leg),
         execution_id=grant.execution.execution_id,
         fencing_token=grant.fencing_token,
         mode=flow.write_mode or connector.WRITE_MODE_UPSERT,

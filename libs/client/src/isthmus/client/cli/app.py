@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from isthmus.client.cli import (
+    conflicts,
     connectors,
     credentials,
     events,
@@ -55,6 +56,7 @@ for _group in (
     records,
     links,
     quarantine,
+    conflicts,
     events,
     logs,
     manifests,

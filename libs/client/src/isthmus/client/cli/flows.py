@@ -17,6 +17,7 @@ def _rule(item: scheduling_pb2.Schedule) -> str:
 
 _flows = typer.Typer(help="What moves: source stream, mapping, destination stream.", no_args_is_help=True)
 _schedules = typer.Typer(help="When flows run.", no_args_is_help=True)
+_WAYS = {scheduling_pb2.DIRECTION_REVERSE: "<-", scheduling_pb2.DIRECTION_BOTH: "<->"}
 Flow = Annotated[str, typer.Argument(help="Name or id of a flow.")]
 
 
@@ -37,6 +38,7 @@ def list_flows(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TAB
     columns = (
         Column("FLOW", lambda item: item.name),
         Column("FROM", lambda item: _place(item.source, names)),
+        Column("WAY", lambda item: _WAYS.get(item.direction, "->")),
         Column("TO", lambda item: _place(item.destination, names)),
         Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
         Column("ID", lambda item: item.flow_id),

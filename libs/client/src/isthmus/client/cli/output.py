@@ -163,6 +163,10 @@ _JSON_FIELDS = {
     "filter_criteria",
     "action_config",
     "record",
+    "base",
+    "source_record",
+    "destination_record",
+    "result",
     "json_schema",
 }
 

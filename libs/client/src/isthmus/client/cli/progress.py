@@ -66,12 +66,18 @@ def watch(mesh: Mesh, execution_id: str, *, quiet: bool = False) -> scheduling_p
     return last
 
 
+def leg_word(leg: scheduling_pb2.Leg.ValueType) -> str:
+    """Gives a leg of a two-way flow as words."""
+    return scheduling_pb2.Leg.Name(leg).removeprefix("LEG_").replace("_", " ").lower()
+
+
 def line(answer: scheduling_pb2.WatchExecutionResponse) -> str:
     """Gives one line about where an execution is."""
     execution, counts = answer.execution, answer.execution.counts
     parts = [
         execution.flow_name,
         scheduling_pb2.Execution.Status.Name(execution.status).removeprefix("STATUS_").lower(),
+        *([leg_word(execution.leg)] if execution.leg else []),
         f"{counts.read:,} read",
         f"{counts.created + counts.updated:,} written",
         f"{counts.unchanged:,} unchanged",
@@ -83,8 +89,9 @@ def line(answer: scheduling_pb2.WatchExecutionResponse) -> str:
     left = execution.expected_records - counts.read
     if left > 0 and answer.records_per_second:
         parts.append(f"about {left / answer.records_per_second:,.0f} s left")
-    if execution.attempts > 1 or counts.retries:
-        parts.append(f"{max(execution.attempts - 1, 0)} new attempts, {counts.retries} retries")
+    again = max(execution.attempts - max(len(execution.legs), 1), 0)
+    if again or counts.retries:
+        parts.append(f"{again} new attempts, {counts.retries} retries")
     return " · ".join(parts)
 
 

@@ -6,6 +6,7 @@ _COMMANDS = {
     "ListConfigurationRevisions": "isthmus instances history INSTANCE",
     "ListApiKeys": "isthmus keys list",
     "ListAuthConfigs": "isthmus credentials list",
+    "ListConflicts": "isthmus conflicts list",
     "ListConnectors": "isthmus connectors list",
     "ListExecutions": "isthmus executions list",
     "ListFlows": "isthmus flows list",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isthmus.client.manifest.both_ways import fields_of
 from isthmus.client.manifest.document import (
     CredentialDocument,
     Document,
@@ -209,6 +210,8 @@ class _Worker:
             failure_policy=scheduling_pb2.FailurePolicy(
                 max_attempts=spec.max_attempts, max_quarantined=spec.max_quarantined
             ),
+            reverse_mapping_id=self._reference("Mapping", spec.reverse_mapping, document),
+            **fields_of(spec),
         )
 
     def _schedules(self, flow_id: str, wanted: list[ScheduleSpec], held: Held | None) -> None:

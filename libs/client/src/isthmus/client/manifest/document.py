@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
+from isthmus.client.manifest.both_ways import BothWaysSpec
+from isthmus.client.manifest.strict import Strict
 from isthmus.resilience import LIMITS_SCHEMA
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 API_VERSION: Literal["isthmus.dev/v1"] = "isthmus.dev/v1"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
@@ -12,13 +14,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 Limits = Annotated[dict[str, Any], WithJsonSchema(LIMITS_SCHEMA)]
 
 
-class _Strict(BaseModel):
-    """Unknown fields are mistakes; inputs are left out of messages because they may be secrets."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class SecretReference(_Strict):
+class SecretReference(Strict):
     """Where the secret stands; it never stands in the document itself."""
 
     env: str = Field(default="", description="Name of an environment variable.")
@@ -31,7 +27,7 @@ class SecretReference(_Strict):
         return self
 
 
-class CredentialSpec(_Strict):
+class CredentialSpec(Strict):
     """What an instance authenticates with."""
 
     type: Literal["api_key", "basic", "bearer"] = Field(description="How it authenticates.")
@@ -44,7 +40,7 @@ class CredentialSpec(_Strict):
     secret: SecretReference | None = Field(default=None, description="Needed when the credential is new.")
 
 
-class InstanceSpec(_Strict):
+class InstanceSpec(Strict):
     """One configured connection to one external system."""
 
     connector: str = Field(description="Connector id, for example http-json.")
@@ -59,7 +55,7 @@ class InstanceSpec(_Strict):
     active: bool = Field(default=True, description="Checked and activated when applied.")
 
 
-class MappingSpec(_Strict):
+class MappingSpec(Strict):
     """Rules that turn a record of one shape into another, in the language of docs/mapping.md."""
 
     description: str = ""
@@ -70,14 +66,14 @@ class MappingSpec(_Strict):
     transformations: dict[str, Any] = Field(default_factory=dict)
 
 
-class EndpointSpec(_Strict):
+class EndpointSpec(Strict):
     """One end of a flow."""
 
     instance: str = Field(description="Name of an instance, or `hub`.")
     stream: str = Field(description="Name of one of its streams.")
 
 
-class ScheduleSpec(_Strict):
+class ScheduleSpec(Strict):
     """When a flow runs; exactly one of the first three."""
 
     every_minutes: int = Field(default=0, ge=0)
@@ -94,7 +90,7 @@ class ScheduleSpec(_Strict):
         return self
 
 
-class FlowSpec(_Strict):
+class FlowSpec(BothWaysSpec):
     """What moves: source stream, mapping, destination stream."""
 
     source: EndpointSpec
@@ -111,7 +107,7 @@ class FlowSpec(_Strict):
     schedules: list[ScheduleSpec] = Field(default_factory=list)
 
 
-class SubscriptionSpec(_Strict):
+class SubscriptionSpec(Strict):
     """Interest in events, and what to do about them."""
 
     event_type: str
@@ -132,7 +128,7 @@ Kind = Literal["Credential", "Instance", "Mapping", "Flow", "Subscription"]
 Name = Annotated[str, Field(pattern=_NAME, description="Unique among documents of its kind.")]
 
 
-class _Document(_Strict):
+class _Document(Strict):
     apiVersion: Literal["isthmus.dev/v1"] = API_VERSION  # noqa: N815 - the name that administrators know
     name: Name
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from isthmus.client.manifest.both_ways import spec_fields
 from isthmus.client.manifest.document import (
     CredentialSpec,
     EndpointSpec,
@@ -144,6 +145,8 @@ class State:
             max_attempts=item.failure_policy.max_attempts,
             max_quarantined=item.failure_policy.max_quarantined,
             schedules=[_schedule(schedule) for schedule in self.schedules.get(item.flow_id, [])],
+            reverse_mapping=mapping_names.get(item.reverse_mapping_id, item.reverse_mapping_id),
+            **spec_fields(item),
         )
 
 

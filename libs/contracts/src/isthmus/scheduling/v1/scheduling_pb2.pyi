@@ -769,7 +769,7 @@ class ExecutionLeg(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When its first attempt began; unset before."""
+        """When it could begin."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
@@ -2092,11 +2092,11 @@ class GetRoundResponse(_message.Message):
     SOURCE_POSITION_FIELD_NUMBER: _builtins.int
     IS_REQUEUE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
-    """The execution at work."""
+    """The execution at work; empty between two rounds."""
     fencing_token: _builtins.int
-    """The present attempt's."""
+    """The present attempt's; 0 between two rounds."""
     leg: Global___Leg.ValueType
-    """Which leg it is at."""
+    """Which leg it is at; unspecified between two rounds."""
     is_source_whole: _builtins.bool
     """The source is read whole in this round: what is missing there has been deleted."""
     is_destination_whole: _builtins.bool
@@ -2105,7 +2105,7 @@ class GetRoundResponse(_message.Message):
     """Requeued records are to be tried again."""
     @_builtins.property
     def flow(self) -> Global___Flow:
-        """The flow in the form that this execution uses."""
+        """The flow in the form that this execution uses; between two rounds as it is."""
 
     @_builtins.property
     def destination_position(self) -> _batch_pb2.Position:

@@ -405,7 +405,7 @@ class SchedulingServiceServicer:
 
         Errors:
         NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
-        FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+        FAILED_PRECONDITION NO_ROUND: the flow goes one way; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -200,7 +200,7 @@ class SchedulingServiceStub:
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
-      FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+      FAILED_PRECONDITION NO_ROUND: the flow goes one way; do not retry.
     """
     FinishAttempt: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.FinishAttemptRequest, _scheduling_pb2.FinishAttemptResponse]
     """Ends an attempt, and with it the execution unless another attempt or another leg is to follow.
@@ -383,7 +383,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
-      FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+      FAILED_PRECONDITION NO_ROUND: the flow goes one way; do not retry.
     """
     FinishAttempt: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.FinishAttemptRequest, _scheduling_pb2.FinishAttemptResponse]  # type: ignore[assignment]
     """Ends an attempt, and with it the execution unless another attempt or another leg is to follow.
@@ -689,7 +689,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
-          FAILED_PRECONDITION NO_ROUND: none of the flow's executions is running; do not retry.
+          FAILED_PRECONDITION NO_ROUND: the flow goes one way; do not retry.
         """
 
     @_abc_1.abstractmethod

@@ -1,11 +1,17 @@
 """Runs the hub."""
 
 from isthmus.connector.v1 import connector_pb2_grpc
-from isthmus.kit import Chassis, Wiring
+from isthmus.kit import Chassis, Consumer, Wiring
 from isthmus.kit import serve as run_service
 from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, records_pb2_grpc
 from isthmus.services.records.events import Announcer
-from isthmus.services.records.servicer import HubServicer, LinksServicer, PairsServicer, RecordsServicer
+from isthmus.services.records.servicer import (
+    HubServicer,
+    LinksServicer,
+    Pairing,
+    PairsServicer,
+    RecordsServicer,
+)
 from isthmus.services.records.settings import RecordsSettings
 from isthmus.services.records.store import (
     ChangeReader,
@@ -14,6 +20,7 @@ from isthmus.services.records.store import (
     RecordQueries,
     RecordWriter,
 )
+from isthmus.services.records.store.pairs import ConflictStore, PairReader, PairRounds, PairWriter
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -21,15 +28,26 @@ async def wire(chassis: Chassis) -> Wiring:
     events = Announcer(chassis.outbox)
     queries = RecordQueries(chassis.db)
     writer = RecordWriter(chassis.db, events.records_changed, remembered=chassis.settings.hub_credit)
-    hub = HubServicer(chassis, writer, ChangeReader(chassis.db), queries)
+    pairing = Pairing(
+        chassis.peer("scheduling"),
+        PairWriter(chassis.db, remembered=chassis.settings.hub_credit),
+        PairRounds(chassis.db, events.conflicts_changed),
+        PairReader(chassis.db),
+    )
+    hub = HubServicer(chassis, writer, ChangeReader(chassis.db), queries, pairing)
+    conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
     return Wiring(
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
-            (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer()),
+            (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer(conflicts)),
             (links_pb2_grpc.add_LinksServiceServicer_to_server, LinksServicer(LinkStore(chassis.db))),
-        ]
+        ],
+        consumers=[
+            Consumer("records-rounds", ["isthmus.v1.*.scheduling.sync.*"], pairing.ended),
+            Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], pairing.flow_deleted),
+        ],
     )
 
 

@@ -1,7 +1,9 @@
 """What happened to records and in quarantine, on NATS."""
 
 from isthmus.kit import DomainEvent, Outbox
+from isthmus.records.v1 import pairs_pb2 as pairs_pb
 from isthmus.records.v1 import records_pb2 as pb
+from isthmus.services.records.domain.pairs.rounds import ConflictNews
 from isthmus.services.records.domain.quarantine import Decided
 from isthmus.services.records.domain.records import Applied, Writer
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +38,19 @@ class Announcer:
             changed_by=decided.who,
         )
         event = DomainEvent(tenant_id, "quarantine", decided.verb, decided.flow_id, payload)
+        await self._outbox.add(connection, event)
+
+    async def conflicts_changed(
+        self, connection: AsyncConnection, tenant_id: str, news: ConflictNews
+    ) -> None:
+        """Tell that conflicts of a flow were found, or resolved."""
+        payload = pairs_pb.ConflictsChanged(
+            flow_id=news.flow_id,
+            conflict_ids=news.conflict_ids,
+            count=len(news.conflict_ids),
+            changed_by=news.who,
+        )
+        event = DomainEvent(tenant_id, "conflict", news.verb, news.flow_id, payload)
         await self._outbox.add(connection, event)
 
 

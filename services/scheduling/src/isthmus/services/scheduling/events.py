@@ -7,6 +7,7 @@ from google.protobuf.json_format import MessageToJson, ParseDict
 from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent
 from isthmus.kit.bus import CORRELATION_HEADER
 from isthmus.kit.trace import HEADER as TRACE_HEADER
+from isthmus.records.v1.pairs_pb2 import ConflictsChanged
 from isthmus.records.v1.records_pb2 import QuarantineChanged
 from isthmus.registry.v1.registry_pb2 import InstanceChanged
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
@@ -18,6 +19,7 @@ from isthmus.services.scheduling.translate import write_execution, write_flow, w
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SAME_MESSAGE = 10
+_POLICY = "policy"
 
 
 class Announcements:
@@ -88,6 +90,7 @@ class Reactions:
         return [
             Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger),
             Consumer("scheduling-requeue", ["isthmus.v1.*.records.quarantine.requeued"], self.requeue),
+            Consumer("scheduling-conflicts", ["isthmus.v1.*.records.conflict.resolved"], self.conflict),
             Consumer("scheduling-instances", ["isthmus.v1.*.registry.instance.*"], self.instance),
         ]
 
@@ -106,6 +109,14 @@ class Reactions:
         ids = tuple(change.quarantine_ids) if complete else ()
         cause = Cause(Trigger.REQUEUE, change.changed_by, quarantine_ids=ids)
         await self._executions.start_or_wait(conn, event.tenant_id, flow, cause)
+
+    async def conflict(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
+        """Carry out what a person has decided; what a policy decides is being carried out already."""
+        change = ParseDict(event.data, ConflictsChanged(), ignore_unknown_fields=True)
+        flow = await flows.get_flow(conn, event.tenant_id, change.flow_id)
+        if flow is not None and flow.spec.is_active and change.changed_by != _POLICY:
+            cause = Cause(Trigger.EVENT, change.changed_by)
+            await self._executions.start_or_wait(conn, event.tenant_id, flow, cause)
 
     async def instance(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         """Remember whether an instance's flows may start."""

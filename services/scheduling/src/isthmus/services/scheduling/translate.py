@@ -10,7 +10,12 @@ from isthmus.services.scheduling import domain
 from isthmus.services.scheduling.domain import (
     Attempt,
     Checkpoint,
+    ConflictPolicy,
+    ConflictRules,
     Counts,
+    DeleteKind,
+    DeletePolicy,
+    Direction,
     Endpoint,
     Execution,
     Failure,
@@ -18,9 +23,12 @@ from isthmus.services.scheduling.domain import (
     FailurePolicy,
     Flow,
     FlowSpec,
+    Leg,
+    LegDone,
     MissedRuns,
     Outcome,
     ReadMode,
+    Round,
     Schedule,
     ScheduleSpec,
     ScheduleType,
@@ -32,6 +40,10 @@ from isthmus.type.v1 import batch_pb2 as batch
 
 _READ_MODES = {mode: connector.ReadMode.Value(f"READ_MODE_{mode.name}") for mode in ReadMode}
 _WRITE_MODES = {mode: connector.WriteMode.Value(f"WRITE_MODE_{mode.name}") for mode in WriteMode}
+_DIRECTIONS = {one: pb.Direction.Value(f"DIRECTION_{one.name}") for one in Direction}
+_POLICIES = {one: pb.ConflictPolicy.Value(f"CONFLICT_POLICY_{one.name}") for one in ConflictPolicy}
+_DELETE_KINDS = {kind: pb.DeletePolicy.Kind.Value(f"KIND_{kind.name}") for kind in DeleteKind}
+_LEGS = {leg: pb.Leg.Value(f"LEG_{leg.name}" if leg else "LEG_UNSPECIFIED") for leg in Leg}
 _TYPES = {kind: pb.Schedule.Type.Value(f"TYPE_{kind.name}") for kind in ScheduleType}
 _MISSED = {choice: pb.Schedule.MissedRuns.Value(f"MISSED_RUNS_{choice.name}") for choice in MissedRuns}
 _TRIGGERS = {trigger: pb.Execution.Trigger.Value(f"TRIGGER_{trigger.name}") for trigger in Trigger}
@@ -60,12 +72,38 @@ def read_flow(message: pb.Flow) -> FlowSpec:
         failure_policy=FailurePolicy(
             message.failure_policy.max_attempts, message.failure_policy.max_quarantined
         ),
+        direction=_back(_DIRECTIONS, message.direction, Direction.FORWARD),
+        reverse_mapping_id=message.reverse_mapping_id,
+        reverse_mapping_version=message.reverse_mapping_version,
+        reverse_key=tuple(message.reverse_key),
+        reverse_read_mode=_back(_READ_MODES, message.reverse_read_mode, ReadMode.UNSPECIFIED),
+        conflict_policy=_back(_POLICIES, message.conflict_policy or 1, ConflictPolicy.SOURCE_WINS),
+        conflict_rules=_read_rules(message.conflict_rules),
+        delete_policy=_read_deletes(message.delete_policy),
+    )
+
+
+def _read_rules(message: pb.ConflictRules) -> ConflictRules:
+    return ConflictRules(
+        source_time_field=message.source_time_field,
+        destination_time_field=message.destination_time_field,
+        skew_seconds=message.skew_tolerance.ToTimedelta().total_seconds(),
+        otherwise=_back(_POLICIES, message.otherwise, ConflictPolicy.UNSPECIFIED),
+    )
+
+
+def _read_deletes(message: pb.DeletePolicy) -> DeletePolicy:
+    return DeletePolicy(
+        kind=_back(_DELETE_KINDS, message.kind, DeleteKind.PROPAGATE),
+        tombstone_field=message.tombstone_field,
+        tombstone_value=message.tombstone_value,
+        most_deletions=message.most_deletions,
     )
 
 
 def write_spec(spec: FlowSpec) -> pb.Flow:
     """Write what a flow's owner decided."""
-    return pb.Flow(
+    message = pb.Flow(
         name=spec.name,
         description=spec.description,
         source=pb.Endpoint(instance_id=spec.source.instance_id, stream=spec.source.stream),
@@ -74,13 +112,33 @@ def write_spec(spec: FlowSpec) -> pb.Flow:
         mapping_version=spec.mapping_version,
         read_mode=_READ_MODES[spec.read_mode],
         write_mode=_WRITE_MODES[spec.write_mode],
-        conflict_policy=pb.CONFLICT_POLICY_SOURCE_WINS,
+        conflict_policy=_POLICIES[spec.conflict_policy],
         destination_key=spec.destination_key,
         is_active=spec.is_active,
         failure_policy=pb.FailurePolicy(
             max_attempts=spec.failure_policy.max_attempts, max_quarantined=spec.failure_policy.max_quarantined
         ),
+        direction=_DIRECTIONS[spec.direction],
+        reverse_mapping_id=spec.reverse_mapping_id,
+        reverse_mapping_version=spec.reverse_mapping_version,
+        reverse_key=spec.reverse_key,
+        reverse_read_mode=_READ_MODES[spec.reverse_read_mode],
+        delete_policy=pb.DeletePolicy(
+            kind=_DELETE_KINDS[spec.delete_policy.kind],
+            tombstone_field=spec.delete_policy.tombstone_field,
+            tombstone_value=spec.delete_policy.tombstone_value,
+            most_deletions=spec.delete_policy.most_deletions,
+        ),
     )
+    _write_rules(spec.conflict_rules, message.conflict_rules)
+    return message
+
+
+def _write_rules(rules: ConflictRules, message: pb.ConflictRules) -> None:
+    message.source_time_field = rules.source_time_field
+    message.destination_time_field = rules.destination_time_field
+    message.skew_tolerance.FromTimedelta(timedelta(seconds=rules.skew_seconds))
+    message.otherwise = _POLICIES[rules.otherwise]
 
 
 def write_flow(flow: Flow) -> pb.Flow:
@@ -188,6 +246,48 @@ def write_execution(execution: Execution) -> pb.Execution:
         expected_records=execution.expected_records,
         next_attempt_time=stamp(execution.next_attempt_time),
         is_cancel_requested=execution.is_cancel_requested,
+        leg=write_leg(execution.leg if execution.status.is_live else Leg.WHOLE),
+        legs=_write_legs(execution),
+    )
+
+
+def write_leg(leg: Leg) -> pb.Leg.ValueType:
+    """Write which leg it is."""
+    return _LEGS[leg]
+
+
+def _write_legs(execution: Execution) -> list[pb.ExecutionLeg]:
+    """Write the legs that have begun; the last one is as far as the execution is."""
+    if execution.leg is Leg.WHOLE:
+        return []
+    began = execution.legs[-1].end_time if execution.legs else execution.start_time
+    present = LegDone(execution.leg, execution.leg_counts, began, execution.end_time)
+    return [
+        pb.ExecutionLeg(
+            leg=write_leg(one.leg),
+            counts=write_counts(one.counts),
+            start_time=stamp(one.start_time),
+            end_time=stamp(one.end_time),
+        )
+        for one in (*execution.legs, present)
+    ]
+
+
+def write_round(current: Round) -> pb.GetRoundResponse:
+    """Write how a two-way flow's round stands."""
+    flow, execution, taken = current.flow, current.execution, current.taken
+    message = write_spec(flow)
+    message.flow_id = current.flow_id
+    return pb.GetRoundResponse(
+        execution_id=execution.execution_id if execution else "",
+        fencing_token=execution.fencing_token if execution else 0,
+        leg=write_leg(execution.leg if execution else Leg.WHOLE),
+        flow=message,
+        is_source_whole=flow.read_mode is ReadMode.FULL,
+        is_destination_whole=flow.reverse_read_mode is ReadMode.FULL,
+        destination_position=write_checkpoint(taken[Leg.WRITE_DESTINATION]).position,
+        source_position=write_checkpoint(taken[Leg.WRITE_SOURCE]).position,
+        is_requeue=execution is not None and execution.trigger is Trigger.REQUEUE,
     )
 
 
@@ -250,6 +350,8 @@ __all__ = [
     "write_execution",
     "write_failure",
     "write_flow",
+    "write_leg",
+    "write_round",
     "write_schedule",
     "write_spec",
 ]

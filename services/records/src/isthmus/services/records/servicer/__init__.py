@@ -2,7 +2,8 @@
 
 from isthmus.services.records.servicer.connector import HubServicer
 from isthmus.services.records.servicer.links import LinksServicer
+from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.pairs import PairsServicer
 from isthmus.services.records.servicer.records import RecordsServicer
 
-__all__ = ["HubServicer", "LinksServicer", "PairsServicer", "RecordsServicer"]
+__all__ = ["HubServicer", "LinksServicer", "Pairing", "PairsServicer", "RecordsServicer"]

@@ -12,9 +12,11 @@ from isthmus.kit.wiring import Chassis
 from isthmus.resilience.faults import FixRequest, Missing, RetryLater, Unsupported
 from isthmus.services.records.domain import schemas
 from isthmus.services.records.domain.batches import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
+from isthmus.services.records.domain.pairs import is_pair_stream
 from isthmus.services.records.domain.positions import ReadMode, ReadPosition, check_within, parse_position
 from isthmus.services.records.domain.records import INSTANCE_ID
 from isthmus.services.records.servicer import messages
+from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.writing import WriteCall
 from isthmus.services.records.store import ChangeReader, RecordQueries, RecordWriter
 from isthmus.services.records.store.reads import Place, ReadPage
@@ -34,15 +36,22 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         writer: Takes batches.
         reader: Gives batches.
         queries: Knows the streams.
+        pairing: Serves the streams of two-way flows.
     """
 
     def __init__(
-        self, chassis: Chassis, writer: RecordWriter, reader: ChangeReader, queries: RecordQueries
+        self,
+        chassis: Chassis,
+        writer: RecordWriter,
+        reader: ChangeReader,
+        queries: RecordQueries,
+        pairing: Pairing,
     ) -> None:
         self._chassis = chassis
         self._writer = writer
         self._reader = reader
         self._queries = queries
+        self._pairing = pairing
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
         """Tell what the hub is."""
@@ -111,6 +120,10 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         """Give all records of a stream, or what has changed since a position."""
         _check_binding(request.binding)
         mode = _read_mode(request)
+        if is_pair_stream(request.stream):
+            async for answer in self._pairing.read(request):
+                yield answer
+            return
         state, version = request.position.state, request.position.schema_version
         start = parse_position(state, version, mode)
         place = await self._reader.find(current_principal().tenant_id, request.stream)
@@ -175,6 +188,9 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         _check_binding(first.open.binding)
         target = messages.writer(first.open, current_principal().tenant_id)
         target.check()
+        store = self._writer
+        if is_pair_stream(target.stream):
+            target, store = await self._pairing.open(target), self._pairing.writer
         credit, group = self._chassis.settings.hub_credit, self._chassis.settings.hub_group
         yield pb.WriteResponse(
             ready=pb.WriteReady(
@@ -184,7 +200,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
                 guarantee=pb.GUARANTEE_TRANSACTIONAL,
             )
         )
-        call = WriteCall(self._writer, target, self._chassis.draining, credit=credit, group=group)
+        call = WriteCall(store, target, self._chassis.draining, credit=credit, group=group)
         async for applied in call.run(request_iterator):
             for batch in applied:
                 yield messages.ack(batch)

@@ -1,40 +1,135 @@
 """Translates the RPCs about pairs of two-way flows and their conflicts."""
 
-from isthmus.kit import PageRequest
+from typing import cast
+
+from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit.paging import fitting
+from isthmus.kit.times import stamp
+from isthmus.kit.validation import validating
 from isthmus.records.v1 import pairs_pb2 as pb
 from isthmus.records.v1 import pairs_pb2_grpc as pb_grpc
-from isthmus.resilience.faults import Missing
+from isthmus.services.records.domain.pairs import Form, Status, load
+from isthmus.services.records.domain.pairs.forms import parse
+from isthmus.services.records.store.pairs import ConflictStore
+from isthmus.services.records.store.pairs.conflicts import StoredConflict, StoredPair
+
+_LONGEST_ID = 64
+_LONGEST_REASON = 1000
 
 
 class PairsServicer(pb_grpc.PairsServiceServicer):
-    """Serves what people ask about pairs, and takes their decisions."""
+    """Serves what people ask about pairs, and takes their decisions.
+
+    Args:
+        store: Keeps them.
+    """
+
+    def __init__(self, store: ConflictStore) -> None:
+        self._store = store
 
     async def ListPairs(self, request: pb.ListPairsRequest, context: object) -> pb.ListPairsResponse:
         """List the pairs of a flow, oldest first."""
-        PageRequest.parse(request.page_size, request.page_token, keys=["pair"])
-        return pb.ListPairsResponse()
+        page = PageRequest.parse(request.page_size, request.page_token, keys=["pair"])
+        known = {int(status) for status in Status}
+        wanted = [Status(value) for value in request.statuses if value in known]
+        found = await self._store.pairs(current_principal().tenant_id, request.flow_id, wanted, page)
+        shown = fitting(map(_pair, found), page.size)
+        token = encode_token({"pair": shown[-1].pair_id}) if len(found) > len(shown) else ""
+        return pb.ListPairsResponse(pairs=shown, next_page_token=token)
 
     async def ListConflicts(
         self, request: pb.ListConflictsRequest, context: object
     ) -> pb.ListConflictsResponse:
         """List conflicts, oldest first."""
-        PageRequest.parse(request.page_size, request.page_token, keys=["conflict"])
-        return pb.ListConflictsResponse()
+        page = PageRequest.parse(request.page_size, request.page_token, keys=["conflict"])
+        tenant_id, statuses = current_principal().tenant_id, [value for value in request.statuses if value]
+        found = await self._store.conflicts(tenant_id, request.flow_id, statuses, page)
+        shown = fitting(map(_conflict, found), page.size)
+        token = encode_token({"conflict": shown[-1].conflict_id}) if len(found) > len(shown) else ""
+        return pb.ListConflictsResponse(conflicts=shown, next_page_token=token)
 
     async def GetConflict(self, request: pb.GetConflictRequest, context: object) -> pb.GetConflictResponse:
         """Read one conflict with both versions."""
-        raise _unknown(request.conflict_id)
+        tenant_id = current_principal().tenant_id
+        async with self._store.database.tenant(tenant_id) as connection:
+            conflict = await self._store.get(connection, tenant_id, request.conflict_id)
+        return pb.GetConflictResponse(conflict=_conflict(conflict))
 
     async def ResolveConflict(
         self, request: pb.ResolveConflictRequest, context: object
     ) -> pb.ResolveConflictResponse:
-        """Decide a conflict."""
-        raise _unknown(request.conflict_id)
+        """Keep a person's decision."""
+        _check_resolution(request)
+        caller = current_principal()
+        async with self._store.database.tenant(caller.tenant_id) as connection:
+
+            async def resolve() -> pb.ResolveConflictResponse:
+                conflict = await self._store.get(connection, caller.tenant_id, request.conflict_id, lock=True)
+                decided = await self._store.resolve(
+                    connection,
+                    caller.tenant_id,
+                    conflict,
+                    _chosen(request, conflict),
+                    who=caller.subject,
+                    why=request.reason,
+                )
+                return pb.ResolveConflictResponse(conflict=_conflict(decided))
+
+            return await once(connection, "ResolveConflict", request, resolve, pb.ResolveConflictResponse)
 
 
-def _unknown(conflict_id: str) -> Missing:
-    message = f"There is no conflict {conflict_id!r}; ListConflicts shows what there is."
-    return Missing("CONFLICT_UNKNOWN", message, path="conflict_id")
+def _check_resolution(request: pb.ResolveConflictRequest) -> None:
+    with validating() as check:
+        check.text("conflict_id", request.conflict_id, longest=_LONGEST_ID)
+        check.enum("choice", request.choice, known=pb.ResolveConflictRequest.Choice.values())
+        check.text("reason", request.reason, required=False, longest=_LONGEST_REASON, lines=True)
+
+
+def _chosen(request: pb.ResolveConflictRequest, conflict: StoredConflict) -> Form | None:
+    if request.choice == pb.ResolveConflictRequest.CHOICE_SOURCE:
+        return load(conflict.source_form)
+    if request.choice == pb.ResolveConflictRequest.CHOICE_DESTINATION:
+        return load(conflict.destination_form)
+    return parse(request.record)
+
+
+def _pair(stored: StoredPair) -> pb.Pair:
+    return pb.Pair(
+        pair_id=stored.pair_id,
+        flow_id=stored.flow_id,
+        status=cast("pb.Pair.Status.ValueType", stored.status),
+        source_key=stored.source_key,
+        destination_key=stored.destination_key,
+        base=stored.base or "",
+        source_record=stored.source_form or "",
+        destination_record=stored.destination_form or "",
+        create_time=stamp(stored.create_time),
+        update_time=stamp(stored.update_time),
+    )
+
+
+def _conflict(stored: StoredConflict) -> pb.Conflict:
+    return pb.Conflict(
+        conflict_id=stored.conflict_id,
+        flow_id=stored.flow_id,
+        pair_id=stored.pair_id,
+        status=cast("pb.Conflict.Status.ValueType", stored.status),
+        source_key=stored.source_key,
+        destination_key=stored.destination_key,
+        base=stored.base or "",
+        source_record=stored.source_form or "",
+        destination_record=stored.destination_form or "",
+        source_time=stamp(stored.source_time),
+        destination_time=stamp(stored.destination_time),
+        fields=stored.fields,
+        policy=stored.policy,
+        reason=stored.reason,
+        result=stored.result or "",
+        decided_by=stored.decided_by,
+        execution_id=stored.execution_id,
+        create_time=stamp(stored.create_time),
+        decide_time=stamp(stored.decide_time),
+    )
 
 
 __all__ = ["PairsServicer"]

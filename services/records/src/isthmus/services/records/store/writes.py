@@ -30,7 +30,7 @@ class _Position:
 
 
 @dataclass(slots=True)
-class _Target:
+class Target:
     """The stream as it is while a transaction holds it."""
 
     number: int
@@ -118,20 +118,20 @@ class RecordWriter:
             positions[partition] = _Position(WritePosition(row[0], row[1]), rejected)
         return positions
 
-    async def _lock_stream(self, cursor: _Cursor, writer: Writer) -> _Target:
+    async def _lock_stream(self, cursor: _Cursor, writer: Writer) -> Target:
         number, last_change, keys, schema = await _lock(
             cursor, sql.LOCK_STREAM, sql.CREATE_STREAM, _place(writer)
         )
         said = {"keys": list(writer.primary_key) or keys, "schema": writer.json_schema or schema}
         if said != {"keys": keys, "schema": schema}:
             await cursor.execute(sql.DESCRIBE_STREAM, {**_place(writer), **said})
-        return _Target(number, last_change)
+        return Target(number, last_change)
 
     async def _apply_one(
         self,
         cursor: _Cursor,
         writer: Writer,
-        target: _Target,
+        target: Target,
         positions: dict[str, _Position],
         screened: Screened,
     ) -> Applied:
@@ -148,7 +148,7 @@ class RecordWriter:
         return Applied(*name, *counts, rejections=screened.rejections)
 
     async def _store_records(
-        self, cursor: _Cursor, writer: Writer, target: _Target, screened: Screened
+        self, cursor: _Cursor, writer: Writer, target: Target, screened: Screened
     ) -> tuple[int, int, int]:
         present = await self._present(cursor, writer, patched_keys(screened))
         effects = fold(screened, writer.mode, present)
@@ -164,7 +164,7 @@ class RecordWriter:
         return {bytes(key): bytes(data) for key, data in await cursor.fetchall()}
 
     async def _upsert(
-        self, cursor: _Cursor, writer: Writer, target: _Target, screened: Screened, effects: Effects
+        self, cursor: _Cursor, writer: Writer, target: Target, screened: Screened, effects: Effects
     ) -> tuple[int, int]:
         if not effects.keys:
             return 0, 0
@@ -184,7 +184,7 @@ class RecordWriter:
             _reject_by_mode(screened, effects.indexes[ordinal - 1], writer.mode)
         return created, updated
 
-    async def _delete(self, cursor: _Cursor, writer: Writer, target: _Target, keys: list[bytes]) -> int:
+    async def _delete(self, cursor: _Cursor, writer: Writer, target: Target, keys: list[bytes]) -> int:
         if not keys:
             return 0
         values = {**_provenance(writer, target), "keys": TextArray(keys)}
@@ -224,7 +224,7 @@ def _place(writer: Writer) -> dict[str, Any]:
     return {"tenant": writer.tenant_id, "stream": writer.stream}
 
 
-def _provenance(writer: Writer, target: _Target) -> dict[str, Any]:
+def _provenance(writer: Writer, target: Target) -> dict[str, Any]:
     return {
         **_place(writer),
         "number": target.number,
@@ -261,4 +261,4 @@ def _reject_by_mode(screened: Screened, index: int, mode: WriteMode) -> None:
         screened.reject(index, "RECORD_MISSING", message)
 
 
-__all__ = ["Announce", "RecordWriter"]
+__all__ = ["Announce", "RecordWriter", "Target"]

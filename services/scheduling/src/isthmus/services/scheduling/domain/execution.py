@@ -1,12 +1,15 @@
 """One run of a flow: its life, its attempts, and what follows when one of them ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from isthmus.resilience import Backoff
+from isthmus.services.scheduling.domain.checkpoint import Checkpoint
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.flow import FailurePolicy, FlowSpec
+from isthmus.services.scheduling.domain.legs import Leg, LegDone, movement
 
 DEFAULT_ATTEMPTS = 5
 IDLE_STOPS = 100
@@ -114,6 +117,10 @@ class Execution:
         stop: Why it is to stop.
         failure: Why the last attempt did not succeed.
         quarantine_ids: For a requeue: what to deliver; empty means all.
+        leg: The leg at work or due.
+        legs: The legs that are complete.
+        epoch: The flow's when the execution started.
+        destination_connector_id: Whose hosts read the destination, where it is read.
         revision: Grows with every change.
     """
 
@@ -144,17 +151,48 @@ class Execution:
     stop: Stop = Stop.NONE
     failure: Failure | None = None
     quarantine_ids: tuple[str, ...] = ()
+    leg: Leg = Leg.WHOLE
+    legs: tuple[LegDone, ...] = ()
+    epoch: int = 1
+    destination_connector_id: str = ""
     revision: int = 1
 
     @property
-    def counts(self) -> Counts:
-        """What happened so far: ended attempts as far as durable, and the present one."""
+    def leg_counts(self) -> Counts:
+        """What the present leg did: ended attempts as far as durable, and the present one."""
         return self.before + self.live
+
+    @property
+    def counts(self) -> Counts:
+        """What happened so far, over all legs."""
+        return sum((done.counts for done in self.legs), self.leg_counts)
+
+    @property
+    def moving(self) -> FlowSpec:
+        """The present leg as a flow that goes one way."""
+        return movement(self.flow_id, self.flow, self.leg)
 
     @property
     def is_cancel_requested(self) -> bool:
         """Whether a person's stop is under way."""
         return self.status.is_live and self.stop is Stop.CANCEL
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How a two-way flow's round stands.
+
+    Attributes:
+        flow_id: Which flow.
+        flow: In the form that counts.
+        execution: The one at work; None between two rounds.
+        taken: Up to where either side has taken what was written for it.
+    """
+
+    flow_id: str
+    flow: FlowSpec
+    execution: Execution | None
+    taken: Mapping[Leg, Checkpoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +347,7 @@ __all__ = [
     "Outcome",
     "Report",
     "RetryRules",
+    "Round",
     "Status",
     "Stop",
     "Trigger",

@@ -25,6 +25,53 @@ class WriteMode(StrEnum):
     DELETE = "delete"
 
 
+class Direction(StrEnum):
+    """Which way records move."""
+
+    FORWARD = "forward"
+    REVERSE = "reverse"
+    BOTH = "both"
+
+
+class ConflictPolicy(StrEnum):
+    """What happens to a record that has changed on both sides."""
+
+    UNSPECIFIED = "unspecified"
+    SOURCE_WINS = "source_wins"
+    DESTINATION_WINS = "destination_wins"
+    NEWEST_WINS = "newest_wins"
+    MERGE = "merge"
+    REVIEW = "review"
+
+
+class DeleteKind(StrEnum):
+    """What a deletion on one side means for the other."""
+
+    PROPAGATE = "propagate"
+    TOMBSTONE = "tombstone"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRules:
+    """What a conflict policy goes by; the record store reads them."""
+
+    source_time_field: str = ""
+    destination_time_field: str = ""
+    skew_seconds: float = 0.0
+    otherwise: ConflictPolicy = ConflictPolicy.UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePolicy:
+    """What happens to deletions; 0 means no limit."""
+
+    kind: DeleteKind = DeleteKind.PROPAGATE
+    tombstone_field: str = ""
+    tombstone_value: str = ""
+    most_deletions: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One end of a flow."""
@@ -56,6 +103,14 @@ class FlowSpec:
     destination_key: tuple[str, ...] = ()
     is_active: bool = True
     failure_policy: FailurePolicy = field(default_factory=FailurePolicy)
+    direction: Direction = Direction.FORWARD
+    reverse_mapping_id: str = ""
+    reverse_mapping_version: int = 0
+    reverse_key: tuple[str, ...] = ()
+    reverse_read_mode: ReadMode = ReadMode.UNSPECIFIED
+    conflict_policy: ConflictPolicy = ConflictPolicy.SOURCE_WINS
+    conflict_rules: ConflictRules = field(default_factory=ConflictRules)
+    delete_policy: DeletePolicy = field(default_factory=DeletePolicy)
 
     @property
     def instance_ids(self) -> tuple[str, ...]:
@@ -68,11 +123,11 @@ class FlowSpec:
         They do not when the source differs, nor when another destination or another way of
         reading would leave out what the old one has already taken.
         """
-        return (self.source, self.destination, self.read_mode) == (
-            other.source,
-            other.destination,
-            other.read_mode,
-        )
+        return self._reading == other._reading
+
+    @property
+    def _reading(self) -> tuple[object, ...]:
+        return (self.source, self.destination, self.read_mode, self.reverse_read_mode, self.direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +137,8 @@ class Flow:
     Attributes:
         flow_id: Never reused.
         spec: What its owner decided.
-        source_connector_id: Whose hosts carry its executions out.
+        source_connector_id: Whose hosts read the source.
+        destination_connector_id: Whose hosts read the destination, where it is read.
         epoch: Grows when positions reached so far lose their meaning.
         created_by: Subject of the creator.
         create_time: When it was created.
@@ -98,6 +154,20 @@ class Flow:
     update_time: datetime
     revision: int = 1
     epoch: int = 1
+    destination_connector_id: str = ""
 
 
-__all__ = ["HUB", "Endpoint", "FailurePolicy", "Flow", "FlowSpec", "ReadMode", "WriteMode"]
+__all__ = [
+    "HUB",
+    "ConflictPolicy",
+    "ConflictRules",
+    "DeleteKind",
+    "DeletePolicy",
+    "Direction",
+    "Endpoint",
+    "FailurePolicy",
+    "Flow",
+    "FlowSpec",
+    "ReadMode",
+    "WriteMode",
+]

@@ -1,7 +1,7 @@
 """How executions start and end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from isthmus.kit import Clock, current_correlation_id, new_id
@@ -12,12 +12,19 @@ from isthmus.services.scheduling.domain import (
     Ending,
     Execution,
     Flow,
+    Leg,
+    LegDone,
     Status,
     Stop,
     Trigger,
+    connector_of,
+    first_leg,
+    lineage_of,
+    next_leg,
 )
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
 from isthmus.services.scheduling.store import executions, flows, leases, schedules
+from isthmus.services.scheduling.store.leases import NextLeg
 from isthmus.services.scheduling.store.schedules import Waiting
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,14 +63,20 @@ class Executions:
         The row is the job's outbox row at the same time: it is due to be dispatched.
         """
         execution_id = new_id("exe")
-        requeue = cause.trigger is Trigger.REQUEUE
+        leg = first_leg(flow.spec)
+        ends = (flow.source_connector_id, flow.destination_connector_id)
         execution = Execution(
             execution_id=execution_id,
             flow_id=flow.flow_id,
             flow=flow.spec,
-            connector_id=flow.source_connector_id,
+            connector_id=connector_of(flow.spec, leg, *ends),
             # A requeue reads the quarantine and must not move the source's positions.
-            lineage=f"x{execution_id}" if requeue else f"e{flow.epoch}",
+            lineage=lineage_of(
+                flow.spec, leg, flow.epoch, execution_id, is_requeue=cause.trigger is Trigger.REQUEUE
+            ),
+            leg=leg,
+            epoch=flow.epoch,
+            destination_connector_id=flow.destination_connector_id,
             trigger=cause.trigger,
             initiated_by=cause.initiated_by,
             schedule_id=cause.schedule_id,
@@ -179,6 +192,11 @@ class Executions:
         if ending.status is Status.COMPLETED:
             which = (execution.flow_id, execution.lineage, execution.execution_id)
             await flows.complete_partitions(conn, tenant_id, *which)
+            following = next_leg(execution.leg)
+            if following is not None and execution.stop is Stop.NONE:
+                return await self._advance(conn, tenant_id, execution, ending, following)
+            if following is not None:
+                ending = replace(ending, status=Status.CANCELLED)
         execution = await leases.end_execution_attempt(conn, tenant_id, execution, ending, now)
         if not execution.status.is_live:
             await flows.drop_old_lineages(conn, tenant_id, execution.flow_id)
@@ -187,6 +205,33 @@ class Executions:
         else:
             after_commit(conn, self._wake)
         return execution
+
+    async def _advance(
+        self,
+        conn: AsyncConnection,
+        tenant_id: str,
+        execution: Execution,
+        ending: Ending,
+        leg: Leg,
+    ) -> Execution:
+        """Go on to the next leg; its job is due at once."""
+        now = self._clock.now()
+        began = execution.legs[-1].end_time if execution.legs else execution.start_time
+        following = NextLeg(
+            done=LegDone(execution.leg, ending.before, began, now),
+            leg=leg,
+            # The source is read in the first leg, so its connector is not asked for any more.
+            connector_id=connector_of(execution.flow, leg, "", execution.destination_connector_id),
+            lineage=lineage_of(
+                execution.flow,
+                leg,
+                execution.epoch,
+                execution.execution_id,
+                is_requeue=execution.trigger is Trigger.REQUEUE,
+            ),
+        )
+        after_commit(conn, self._wake)
+        return await leases.advance_execution(conn, tenant_id, execution, following, now)
 
     async def cancel(self, conn: AsyncConnection, tenant_id: str, execution_id: str) -> Execution:
         """End a pending execution, and ask the host of a running one to stop.
@@ -218,9 +263,10 @@ class Executions:
 
 
 def _together(queue: Sequence[Waiting]) -> list[Waiting]:
-    if queue[0].trigger is not Trigger.REQUEUE:
-        return [queue[0]]
-    return [one for one in queue if one.trigger is Trigger.REQUEUE]
+    first = queue[0]
+    if first.trigger is not Trigger.REQUEUE and first.schedule_id:
+        return [first]
+    return [one for one in queue if one.trigger is first.trigger and not one.schedule_id]
 
 
 def _cause(chosen: Sequence[Waiting]) -> Cause:

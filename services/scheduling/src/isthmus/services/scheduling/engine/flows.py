@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from isthmus.kit import Clock, check_etag, new_id
 from isthmus.resilience.faults import AlreadyExists, Precondition
-from isthmus.services.scheduling.domain import Flow, FlowSpec
+from isthmus.services.scheduling.domain import Endpoint, Flow, FlowSpec
 from isthmus.services.scheduling.engine.executions import Executions, flow_unknown, remember
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
 from isthmus.services.scheduling.store import executions, flows
@@ -43,7 +43,8 @@ class Flows:
         flow = Flow(
             flow_id=new_id("flw"),
             spec=spec,
-            source_connector_id=_source_connector(spec, instances),
+            source_connector_id=_connector(spec.source, instances),
+            destination_connector_id=_connector(spec.destination, instances),
             created_by=by,
             create_time=now,
             update_time=now,
@@ -92,7 +93,8 @@ class Flows:
         changed = replace(
             old,
             spec=spec,
-            source_connector_id=_source_connector(spec, instances),
+            source_connector_id=_connector(spec.source, instances),
+            destination_connector_id=_connector(spec.destination, instances),
             update_time=self._clock.now(),
             epoch=old.epoch if spec.keeps_position_of(old.spec) else old.epoch + 1,
         )
@@ -140,8 +142,8 @@ class Flows:
         return await flows.forget_checkpoints(conn, tenant_id, flow_id)
 
 
-def _source_connector(spec: FlowSpec, instances: Sequence[InstanceFacts]) -> str:
-    return next(one.connector_id for one in instances if one.instance_id == spec.source.instance_id)
+def _connector(end: Endpoint, instances: Sequence[InstanceFacts]) -> str:
+    return next(one.connector_id for one in instances if one.instance_id == end.instance_id)
 
 
 def _name_taken(spec: FlowSpec) -> AlreadyExists:

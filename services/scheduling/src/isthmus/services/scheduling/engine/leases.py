@@ -11,18 +11,23 @@ from isthmus.services.scheduling.domain import (
     Execution,
     Failure,
     FailureKind,
+    FlowSpec,
+    Leg,
     Outcome,
     Report,
     RetryRules,
+    Round,
     Status,
     Stop,
     end_attempt,
     exceeds,
+    first_leg,
     lease_expired,
+    lineage_of,
     resume_points,
 )
 from isthmus.services.scheduling.domain.flow import FailurePolicy
-from isthmus.services.scheduling.engine.executions import Executions, execution_unknown
+from isthmus.services.scheduling.engine.executions import Executions, execution_unknown, flow_unknown
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
 from isthmus.services.scheduling.store import executions, flows, leases
 from isthmus.services.scheduling.store.leases import Lease, Progress
@@ -92,8 +97,16 @@ class Leases:
         self._clock = clock
         self._rules = rules
 
-    async def acquire(self, tenant_id: str, execution_id: str, host_id: str) -> Acquired:
+    async def acquire(
+        self, tenant_id: str, execution_id: str, host_id: str, connector_id: str = ""
+    ) -> Acquired:
         """Give a pending execution to a host and open an attempt.
+
+        Args:
+            tenant_id: Whose.
+            execution_id: Which one.
+            host_id: Who asks.
+            connector_id: The host's connector; empty is not looked at.
 
         Raises:
             Missing: `EXECUTION_UNKNOWN`.
@@ -104,10 +117,11 @@ class Leases:
             if execution is None:
                 raise execution_unknown(execution_id)
             self._refuse_unavailable(execution)
-            if execution.mapping_version or not execution.flow.mapping_id:
+            _refuse_foreign(execution, connector_id)
+            if execution.mapping_version or not execution.moving.mapping_id:
                 return await self._open(conn, tenant_id, execution, host_id, execution.mapping_version)
         # The mapping service is asked outside any transaction: no row stays locked meanwhile.
-        flow = execution.flow
+        flow = execution.moving
         try:
             version = await self._mappings.version(flow.mapping_id, flow.mapping_version)
         except Missing as error:
@@ -124,13 +138,14 @@ class Leases:
         if execution is None or token is None:
             raise _ended(seen.execution_id)
         self._refuse_unavailable(execution)
+        _refuse_foreign(execution, seen.connector_id)
         now = self._clock.now()
         lease = Lease(execution.execution_id, token, host_id, version, now + self._rules.lease)
         leased = await leases.lease_execution(conn, tenant_id, lease, now)
         if leased.attempts == 1:
             await self._announcer.sync(conn, tenant_id, "started", leased)
         stored = await flows.list_checkpoints(conn, tenant_id, leased.flow_id, leased.lineage)
-        points = resume_points(stored, leased.execution_id, leased.flow.read_mode)
+        points = resume_points(stored, leased.execution_id, leased.moving.read_mode)
         return Acquired(leased, lease.expires, points)
 
     def _refuse_unavailable(self, execution: Execution) -> None:
@@ -241,11 +256,39 @@ class Leases:
             await self._executions.settle(conn, tenant_id, execution, ending, now)
         return len(silent)
 
+    async def round(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> Round:
+        """Tell how a two-way flow's round stands.
 
-def with_mapping_version(execution: Execution) -> Execution:
-    """Show the flow as this execution uses it, with the mapping's version filled in."""
-    flow = replace(execution.flow, mapping_version=execution.mapping_version)
-    return replace(execution, flow=flow)
+        Raises:
+            Missing: `FLOW_UNKNOWN`.
+            Precondition: `NO_ROUND`.
+        """
+        flow = await flows.get_flow(conn, tenant_id, flow_id)
+        if flow is None:
+            raise flow_unknown(flow_id)
+        execution = await executions.running_execution(conn, tenant_id, flow_id)
+        spec, epoch = (execution.flow, execution.epoch) if execution else (flow.spec, flow.epoch)
+        if first_leg(spec) is Leg.WHOLE:
+            message = f"Flow {flow_id} goes one way; it has no rounds."
+            raise Precondition("NO_ROUND", message, metadata={"flow_id": flow_id})
+        taken = {}
+        for leg in (Leg.WRITE_DESTINATION, Leg.WRITE_SOURCE):
+            lineage = lineage_of(spec, leg, epoch, "", is_requeue=False)
+            stored = await flows.list_checkpoints(conn, tenant_id, flow_id, lineage)
+            taken[leg] = next((point for point, _ in stored), Checkpoint(""))
+        return Round(flow_id, spec, execution, taken)
+
+
+def moving_flow(execution: Execution) -> FlowSpec:
+    """Give the flow as the present leg carries it out, with the mapping's version filled in."""
+    return replace(execution.moving, mapping_version=execution.mapping_version)
+
+
+def _refuse_foreign(execution: Execution, connector_id: str) -> None:
+    """Refuse a job that comes again from an earlier leg, which another connector carried out."""
+    if connector_id and connector_id != execution.connector_id:
+        message = f"Hosts of {execution.connector_id} carry this leg out; drop the job."
+        raise Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
 
 
 def _lies(outcome: Outcome, ending: Ending) -> bool:
@@ -266,4 +309,4 @@ def _fenced(execution_id: str) -> Precondition:
     return Precondition("FENCED", message, metadata={"execution_id": execution_id})
 
 
-__all__ = ["EXPIRED", "Acquired", "LeaseRules", "Leases", "Renewed", "with_mapping_version"]
+__all__ = ["EXPIRED", "Acquired", "LeaseRules", "Leases", "Renewed", "moving_flow"]

@@ -1,8 +1,11 @@
 """What a request must look like before anything is decided."""
 
+import json
+
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.kit.validation import Check, validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling.domain import HUB, PAIR_STREAM
 from isthmus.type.v1 import batch_pb2
 
 _LONGEST_ID = 64
@@ -50,6 +53,61 @@ def check_flow(flow: pb.Flow) -> None:
         policy, path = flow.failure_policy, "flow.failure_policy"
         check.within(f"{path}.max_attempts", policy.max_attempts, least=0, most=_MOST_ATTEMPTS)
         check.within(f"{path}.max_quarantined", policy.max_quarantined, least=0, most=_LARGEST)
+        _check_way_back(check, flow)
+        _check_conflicts(check, flow)
+        _check_deletes(check, flow)
+
+
+def _check_way_back(check: Check, flow: pb.Flow) -> None:
+    _check_known(check, "flow.direction", flow.direction, pb.Direction)
+    _check_known(check, "flow.reverse_read_mode", flow.reverse_read_mode, connector.ReadMode)
+    check.text("flow.reverse_mapping_id", flow.reverse_mapping_id, required=False, longest=_LONGEST_ID)
+    check.within("flow.reverse_mapping_version", flow.reverse_mapping_version, least=0, most=2**31 - 1)
+    if flow.reverse_mapping_version and not flow.reverse_mapping_id:
+        check.add("flow.reverse_mapping_id", "REQUIRED", "Name the mapping whose version is meant.")
+    check.count("flow.reverse_key", flow.reverse_key, most=_MOST_KEYS)
+    for index, key in enumerate(flow.reverse_key):
+        check.text(f"flow.reverse_key[{index}]", key, longest=_LONGEST_STREAM)
+    if flow.direction == pb.DIRECTION_BOTH and not flow.destination_key:
+        text = "Name the fields by which records of both sides are known to be the same."
+        check.add("flow.destination_key", "REQUIRED", text)
+    for name in ("source", "destination"):
+        endpoint = getattr(flow, name)
+        if endpoint.instance_id == HUB and endpoint.stream.startswith(PAIR_STREAM):
+            text = f"Choose another stream; those that begin with `{PAIR_STREAM}` belong to two-way flows."
+            check.add(f"flow.{name}.stream", "RESERVED", text)
+
+
+def _check_conflicts(check: Check, flow: pb.Flow) -> None:
+    rules, path = flow.conflict_rules, "flow.conflict_rules"
+    _check_known(check, f"{path}.otherwise", rules.otherwise, pb.ConflictPolicy)
+    for name in ("source_time_field", "destination_time_field"):
+        needed = flow.conflict_policy == pb.CONFLICT_POLICY_NEWEST_WINS or (
+            flow.conflict_policy == pb.CONFLICT_POLICY_MERGE
+            and rules.otherwise == pb.CONFLICT_POLICY_NEWEST_WINS
+        )
+        check.text(f"{path}.{name}", getattr(rules, name), required=needed, longest=_LONGEST_STREAM)
+    seconds = rules.skew_tolerance.seconds + rules.skew_tolerance.nanos / 1e9
+    check.within(f"{path}.skew_tolerance", seconds, least=0, most=_LONGEST_WAIT)
+    if flow.conflict_policy > pb.CONFLICT_POLICY_SOURCE_WINS and flow.direction != pb.DIRECTION_BOTH:
+        text = "A flow that goes one way sees one side only; choose another policy for a two-way flow."
+        check.add("flow.conflict_policy", "TWO_WAY_ONLY", text)
+    if rules.otherwise == pb.CONFLICT_POLICY_MERGE:
+        text = "Where a policy cannot decide, a side, the newest version or a person can."
+        check.add(f"{path}.otherwise", "NOT_ALLOWED", text)
+
+
+def _check_deletes(check: Check, flow: pb.Flow) -> None:
+    deletes, path = flow.delete_policy, "flow.delete_policy"
+    _check_known(check, f"{path}.kind", deletes.kind, pb.DeletePolicy.Kind)
+    needed = deletes.kind == pb.DeletePolicy.KIND_TOMBSTONE
+    check.text(f"{path}.tombstone_field", deletes.tombstone_field, required=needed, longest=_LONGEST_STREAM)
+    check.text(f"{path}.tombstone_value", deletes.tombstone_value, required=False, longest=1000)
+    check.within(f"{path}.most_deletions", deletes.most_deletions, least=0, most=_LARGEST)
+    try:
+        json.loads(deletes.tombstone_value or "true")
+    except ValueError:
+        check.add(f"{path}.tombstone_value", "NOT_JSON", "Write JSON; texts stand in quotation marks.")
 
 
 def _check_endpoint(check: Check, path: str, endpoint: pb.Endpoint) -> None:
@@ -85,6 +143,7 @@ def check_lease_request(request: pb.AcquireLeaseRequest) -> None:
     with validating() as check:
         check.text("execution_id", request.execution_id, longest=_LONGEST_ID)
         check.text("host_id", request.host_id, longest=_LONGEST_NAME)
+        check.text("connector_id", request.connector_id, required=False, longest=_LONGEST_NAME)
 
 
 def check_progress(

@@ -100,6 +100,8 @@ class FlowRpcs(Rpcs):
     async def _need_mapping(self, spec: FlowSpec) -> None:
         if spec.mapping_id:
             await self._desk.mappings.version(spec.mapping_id, spec.mapping_version)
+        if spec.reverse_mapping_id:
+            await self._desk.mappings.version(spec.reverse_mapping_id, spec.reverse_mapping_version)
 
 
 __all__ = ["FlowRpcs"]

@@ -2,9 +2,8 @@
 
 from isthmus.kit import current_principal
 from isthmus.kit.times import stamp
-from isthmus.resilience.faults import Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.engine.leases import Renewed, with_mapping_version
+from isthmus.services.scheduling.engine.leases import Renewed, moving_flow
 from isthmus.services.scheduling.servicer.checks import check_id, check_lease_request, check_progress
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store.leases import Progress
@@ -15,6 +14,8 @@ from isthmus.services.scheduling.translate import (
     read_outcome,
     write_checkpoint,
     write_execution,
+    write_leg,
+    write_round,
     write_spec,
 )
 
@@ -26,9 +27,11 @@ class LeaseRpcs(Rpcs):
         """Take a pending execution over."""
         check_lease_request(request)
         tenant_id = current_principal().tenant_id
-        acquired = await self._desk.leases.acquire(tenant_id, request.execution_id, request.host_id)
-        execution = with_mapping_version(acquired.execution)
-        flow = write_spec(execution.flow)
+        acquired = await self._desk.leases.acquire(
+            tenant_id, request.execution_id, request.host_id, request.connector_id
+        )
+        execution = acquired.execution
+        flow = write_spec(moving_flow(execution))
         flow.flow_id = execution.flow_id
         return pb.AcquireLeaseResponse(
             execution=write_execution(execution),
@@ -38,6 +41,7 @@ class LeaseRpcs(Rpcs):
             lease_expire_time=stamp(acquired.expires),
             checkpoints=map(write_checkpoint, acquired.checkpoints),
             quarantine_ids=execution.quarantine_ids,
+            leg=write_leg(execution.leg),
         )
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, _: Context) -> pb.RenewLeaseResponse:
@@ -73,8 +77,10 @@ class LeaseRpcs(Rpcs):
     async def GetRound(self, request: pb.GetRoundRequest, _: Context) -> pb.GetRoundResponse:
         """Tell how a two-way flow's round stands."""
         check_id("flow_id", request.flow_id)
-        message = f"No execution of flow {request.flow_id} is running."
-        raise Precondition("NO_ROUND", message, metadata={"flow_id": request.flow_id})
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            current = await self._desk.leases.round(conn, tenant_id, request.flow_id)
+        return write_round(current)
 
     async def FinishAttempt(self, request: pb.FinishAttemptRequest, _: Context) -> pb.FinishAttemptResponse:
         """End an attempt."""

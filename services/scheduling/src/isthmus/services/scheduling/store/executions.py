@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 _INSERT = text("""
     INSERT INTO executions (tenant_id, execution_id, flow_id, flow, connector_id, lineage,
                             schedule_id, trigger, status, initiated_by, create_time, dispatch_time,
-                            quarantine_ids, correlation_id, traceparent)
+                            quarantine_ids, correlation_id, traceparent, leg, epoch,
+                            destination_connector_id)
     VALUES (:tenant_id, :execution_id, :flow_id, CAST(:flow AS jsonb), :connector_id,
             :lineage, :schedule_id, :trigger, 'pending', :initiated_by, :create_time, :create_time,
-            CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent)
+            CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent, :leg, :epoch,
+            :destination_connector_id)
     ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
     RETURNING *
 """)
@@ -85,6 +87,9 @@ async def insert_execution(
         "initiated_by": execution.initiated_by,
         "create_time": execution.create_time,
         "quarantine_ids": list(execution.quarantine_ids),
+        "leg": execution.leg.value,
+        "epoch": execution.epoch,
+        "destination_connector_id": execution.destination_connector_id,
         "correlation_id": correlation_id,
         "traceparent": traceparent,
     }
@@ -99,6 +104,15 @@ async def get_execution(
     query = "SELECT * FROM executions WHERE tenant_id = :tenant_id AND execution_id = :execution_id"
     which = {"tenant_id": tenant_id, "execution_id": execution_id}
     row = (await conn.execute(text(query + " FOR UPDATE" * lock), which)).mappings().one_or_none()
+    return None if row is None else execution_of(row)
+
+
+async def running_execution(conn: AsyncConnection, tenant_id: str, flow_id: str) -> Execution | None:
+    """Read the flow's running execution."""
+    query = text(
+        "SELECT * FROM executions WHERE tenant_id = :tenant_id AND flow_id = :flow_id AND status = 'running'"
+    )
+    row = (await conn.execute(query, {"tenant_id": tenant_id, "flow_id": flow_id})).mappings().one_or_none()
     return None if row is None else execution_of(row)
 
 
@@ -165,5 +179,6 @@ __all__ = [
     "live_execution",
     "prune_executions",
     "request_stop",
+    "running_execution",
     "take_jobs",
 ]

@@ -12,15 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ARRIVE = text("""
     INSERT INTO flows (tenant_id, flow_id, name, spec, is_active, source_instance_id, destination_instance_id,
-                       source_connector_id, created_by, create_time, update_time)
+                       source_connector_id, destination_connector_id, created_by, create_time, update_time)
     VALUES (:tenant_id, :flow_id, :name, CAST(:spec AS jsonb), :is_active, :source, :destination,
-            :connector_id, :created_by, :create_time, :create_time)
+            :connector_id, :destination_connector_id, :created_by, :create_time, :create_time)
     ON CONFLICT (tenant_id, name) DO NOTHING RETURNING *
 """)
 _CHANGE = text("""
     UPDATE flows SET name = :name, spec = CAST(:spec AS jsonb), is_active = :is_active,
         source_instance_id = :source, destination_instance_id = :destination,
         source_connector_id = :connector_id, epoch = :epoch,
+        destination_connector_id = :destination_connector_id,
         update_time = :update_time, revision = revision + 1
     WHERE tenant_id = :tenant_id AND flow_id = :flow_id RETURNING *
 """)
@@ -42,7 +43,8 @@ _KNOW_INSTANCE = text("""
 _SWEEP_LINEAGES = text("""
     DELETE FROM checkpoints c USING flows f
     WHERE c.tenant_id = :tenant_id AND c.flow_id = :flow_id
-      AND f.tenant_id = c.tenant_id AND f.flow_id = c.flow_id AND c.lineage <> 'e' || f.epoch
+      AND f.tenant_id = c.tenant_id AND f.flow_id = c.flow_id
+      AND split_part(c.lineage, '.', 1) <> 'e' || f.epoch
       AND NOT EXISTS (SELECT FROM executions x WHERE x.tenant_id = c.tenant_id AND x.flow_id = c.flow_id
                       AND x.status IN ('pending', 'running'))
 """)
@@ -68,6 +70,7 @@ def _fields(tenant_id: str, flow: Flow) -> dict[str, Any]:
         "source": flow.spec.source.instance_id,
         "destination": flow.spec.destination.instance_id,
         "connector_id": flow.source_connector_id,
+        "destination_connector_id": flow.destination_connector_id,
         "epoch": flow.epoch,
         "created_by": flow.created_by,
         "create_time": flow.create_time,

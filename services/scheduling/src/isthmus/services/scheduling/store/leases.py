@@ -12,9 +12,11 @@ from isthmus.services.scheduling.domain import (
     Ending,
     Execution,
     Failure,
+    Leg,
+    LegDone,
     Stop,
 )
-from isthmus.services.scheduling.store.rows import attempt_of, dump, dump_failure, execution_of
+from isthmus.services.scheduling.store.rows import attempt_of, dump, dump_failure, dump_legs, execution_of
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,6 +81,14 @@ _END = text("""
         revision = revision + 1
     WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
 """)
+_ADVANCE = text("""
+    UPDATE executions SET status = 'pending', leg = :leg, connector_id = :connector_id, lineage = :lineage,
+        legs = legs || CAST(:done AS jsonb), counts_before = '{}', counts_live = '{}', counts_durable = '{}',
+        failures = 0, idle_stops = 0, failure = NULL, expected_records = 0, mapping_version = 0,
+        next_attempt_time = NULL, dispatch_time = :now, dispatches = 0, lease_expire_time = NULL,
+        revision = revision + 1
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
+""")
 _CLOSE_ATTEMPT = text("""
     UPDATE attempts SET end_time = :now, outcome = :outcome, failure = CAST(:failure AS jsonb),
         counts = CAST(:counts AS jsonb)
@@ -123,6 +133,16 @@ class Progress:
     def covers_positions(self) -> bool:
         """Whether a position came along from which reading could go on."""
         return any(point.state or point.is_complete for point in self.checkpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class NextLeg:
+    """What follows a leg that is complete."""
+
+    done: LegDone
+    leg: Leg
+    connector_id: str
+    lineage: str
 
 
 async def lease_execution(conn: AsyncConnection, tenant_id: str, lease: Lease, now: datetime) -> Execution:
@@ -216,6 +236,22 @@ async def end_execution_attempt(
     return execution_of((await conn.execute(_END, fields)).mappings().one())
 
 
+async def advance_execution(
+    conn: AsyncConnection, tenant_id: str, execution: Execution, following: NextLeg, now: datetime
+) -> Execution:
+    """Close the present leg of a locked execution and make the next one due."""
+    fields = {
+        "tenant_id": tenant_id,
+        "execution_id": execution.execution_id,
+        "leg": following.leg.value,
+        "connector_id": following.connector_id,
+        "lineage": following.lineage,
+        "done": dump_legs([following.done]),
+        "now": now,
+    }
+    return execution_of((await conn.execute(_ADVANCE, fields)).mappings().one())
+
+
 async def close_attempt(
     conn: AsyncConnection,
     tenant_id: str,
@@ -269,7 +305,9 @@ async def attempt_by_token(
 __all__ = [
     "Held",
     "Lease",
+    "NextLeg",
     "Progress",
+    "advance_execution",
     "attempt_by_token",
     "close_attempt",
     "end_execution_attempt",

@@ -1,15 +1,20 @@
 """Between rows and the domain's values."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from isthmus.services.scheduling.domain import (
     Attempt,
     Checkpoint,
+    ConflictPolicy,
+    ConflictRules,
     Counts,
+    DeleteKind,
+    DeletePolicy,
+    Direction,
     Endpoint,
     Execution,
     Failure,
@@ -17,6 +22,8 @@ from isthmus.services.scheduling.domain import (
     FailurePolicy,
     Flow,
     FlowSpec,
+    Leg,
+    LegDone,
     MissedRuns,
     ReadMode,
     Schedule,
@@ -53,8 +60,53 @@ def load_flow(stored: Mapping[str, Any]) -> FlowSpec:
             "write_mode": WriteMode(stored["write_mode"]),
             "destination_key": tuple(stored["destination_key"]),
             "failure_policy": FailurePolicy(**stored["failure_policy"]),
+            **_two_way(stored),
         }
     )
+
+
+def _two_way(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what flows stored before there were two-way ones do not have."""
+    if "direction" not in stored:
+        return {}
+    rules, deletes = stored["conflict_rules"], stored["delete_policy"]
+    return {
+        "direction": Direction(stored["direction"]),
+        "reverse_key": tuple(stored["reverse_key"]),
+        "reverse_read_mode": ReadMode(stored["reverse_read_mode"]),
+        "conflict_policy": ConflictPolicy(stored["conflict_policy"]),
+        "conflict_rules": ConflictRules(**{**rules, "otherwise": ConflictPolicy(rules["otherwise"])}),
+        "delete_policy": DeletePolicy(**{**deletes, "kind": DeleteKind(deletes["kind"])}),
+    }
+
+
+def dump_legs(legs: Sequence[LegDone]) -> str:
+    """Write legs that are complete."""
+    return dump(
+        [
+            {
+                "leg": one.leg,
+                "counts": one.counts.stored(),
+                "start_time": one.start_time.isoformat() if one.start_time else None,
+                "end_time": one.end_time.isoformat() if one.end_time else None,
+            }
+            for one in legs
+        ]
+    )
+
+
+def load_legs(stored: Sequence[Mapping[str, Any]]) -> tuple[LegDone, ...]:
+    """Read legs that are complete."""
+    return tuple(
+        LegDone(
+            Leg(one["leg"]), Counts.of(one["counts"]), _moment(one["start_time"]), _moment(one["end_time"])
+        )
+        for one in stored
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def dump_schedule(spec: ScheduleSpec) -> str:
@@ -106,6 +158,7 @@ def flow_of(row: Row) -> Flow:
         update_time=row["update_time"],
         revision=row["revision"],
         epoch=row["epoch"],
+        destination_connector_id=row["destination_connector_id"],
     )
 
 
@@ -128,7 +181,7 @@ def execution_of(row: Row) -> Execution:
     same = (
         "execution_id flow_id connector_id lineage schedule_id initiated_by create_time start_time end_time "
         "expected_records mapping_version attempts failures idle_stops fencing_token host_id "
-        "lease_expire_time next_attempt_time revision"
+        "lease_expire_time next_attempt_time revision epoch destination_connector_id"
     )
     return Execution(
         **{name: row[name] for name in same.split()},
@@ -141,6 +194,8 @@ def execution_of(row: Row) -> Execution:
         stop=Stop(row["stop"]),
         failure=load_failure(row["failure"]),
         quarantine_ids=tuple(row["quarantine_ids"]),
+        leg=Leg(row["leg"]),
+        legs=load_legs(row["legs"]),
     )
 
 
@@ -176,6 +231,7 @@ __all__ = [
     "dump",
     "dump_failure",
     "dump_flow",
+    "dump_legs",
     "dump_schedule",
     "execution_of",
     "flow_of",

@@ -1,0 +1,144 @@
+"""A system that is read and written over HTTP, with every effect on it counted, in a thread of its own."""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Sandbox:
+    """Keeps records of one kind under `/items`: list, create, replace, delete.
+
+    Every write from outside is an effect; people's own doing is not. Each change stamps `changed_at`
+    with a time that only grows.
+
+    Attributes:
+        records: What the system holds, by id.
+        effects: What was done over HTTP, as (method, id).
+        refuses: Ids whose writes are answered with 422.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+        self.effects: list[tuple[str, str]] = []
+        self.refuses: set[str] = set()
+        self.before_write = threading.Event()
+        self.before_write.set()
+        self.arrived = threading.Event()
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._minutes = itertools.count(1)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def edit(self, key: str, *, at: datetime | None = None, **fields: Any) -> None:
+        """Change a record, or make one, as a person would."""
+        with self._lock:
+            present = self.records.get(key, {"id": key})
+            self._put(key, {**present, **fields}, at)
+
+    def remove(self, key: str) -> None:
+        """Delete a record, as a person would."""
+        with self._lock:
+            self.records.pop(key, None)
+
+    def content(self, *without: str) -> dict[str, dict[str, Any]]:
+        """Give what the system holds, without the time of change and other fields of its own."""
+        with self._lock:
+            own = {"changed_at", *without}
+            return {
+                key: {name: value for name, value in record.items() if name not in own and value is not None}
+                for key, record in self.records.items()
+            }
+
+    def close(self) -> None:
+        """Stop answering."""
+        self.before_write.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def start(self) -> None:
+        """Start answering."""
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _put(self, key: str, record: dict[str, Any], at: datetime | None = None) -> None:
+        moment = at or _START + timedelta(minutes=next(self._minutes))
+        self.records[key] = {**record, "id": key, "changed_at": moment.isoformat()}
+
+    def _write(self, method: str, key: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.arrived.set()
+        self.before_write.wait(60)
+        with self._lock:
+            if key in self.refuses:
+                return 422, {"error": "refused"}
+            if method == "POST":
+                key = str(next(self._numbers))
+            self.effects.append((method, key))
+            if method == "DELETE":
+                return (204 if self.records.pop(key, None) else 404), {}
+            if method == "PATCH":
+                body = {**self.records.get(key, {}), **body}
+            self._put(key, body)
+            return (201 if method == "POST" else 200), self.records[key]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        sandbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with sandbox._lock:
+                    items = [dict(record) for record in sandbox.records.values()]
+                self._answer(200, {"items": items})
+
+            def do_POST(self) -> None:
+                self._written("POST")
+
+            def do_PUT(self) -> None:
+                self._written("PUT")
+
+            def do_PATCH(self) -> None:
+                self._written("PATCH")
+
+            def do_DELETE(self) -> None:
+                self._written("DELETE")
+
+            def _written(self, method: str) -> None:
+                length = int(self.headers.get("Content-Length", "0"))
+                body = json.loads(self.rfile.read(length) or b"{}")
+                key = self.path.removeprefix("/items").strip("/")
+                self._answer(*sandbox._write(method, key, body))
+
+            def _answer(self, status: int, document: dict[str, Any]) -> None:
+                body = b"" if status == 204 else json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                """Keep quiet."""
+
+        return Handler
+
+
+@contextmanager
+def running_sandbox() -> Iterator[Sandbox]:
+    """Give a system that answers until the block ends."""
+    sandbox = Sandbox()
+    sandbox.start()
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
+
+
+__all__ = ["Sandbox", "running_sandbox"]
