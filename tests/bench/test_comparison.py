@@ -54,14 +54,14 @@ def test_a_schedule_of_faults_follows_from_its_seed():
     assert set(drawn.values()) == set(Fault)
 
 
-def test_the_table_gives_ratios_of_rounds_and_reasons_of_those_that_were_skipped():
+def test_the_table_gives_ratios_of_rounds_and_reasons_of_those_without_runs():
     """
     A ratio is that of runs of the same round.
     """
     series = Series(1000, titles={"reference": "by hand", "hub": "ours", "dlt": "theirs"})
     series.runs["reference"] = [Run(1000, seconds, 0.004, 0.0, 1024**2) for seconds in (1.0, 9.0, 1.0)]
     series.runs["hub"] = [Run(1000, seconds, 0.008, 0.0, 1024**2) for seconds in (2.0, 18.0, 2.0)]
-    series.skipped["dlt"] = "no index"
+    series.absent["dlt"] = "skipped: no index"
 
     rows = table(series)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 from comparison.bench import open_bench
-from comparison.figures import FIGURES
+from comparison.figures import FIGURES, Measured
 from comparison.figures.goals import bulk_figures
 from comparison.machine import facts
 from comparison.options import Options, read_options
 from comparison.page import page
-from comparison.series import run_series
+from comparison.series import brief, run_series
 
 
 def run(options: Options) -> str:
@@ -22,7 +22,11 @@ def run(options: Options) -> str:
         figures = [figure for one in series for figure in bulk_figures(one)]
         for name in options.figures:
             bench.progress(f"{name} …\n")
-            figures += FIGURES[name](bench, options.rounds)
+            try:
+                figures += FIGURES[name](bench, options.rounds)
+            except Exception as error:
+                bench.progress(f"{name} failed: {error}\n")
+                figures.append(Measured.failed(name, brief(error)))
     return page(about, series, figures)
 
 

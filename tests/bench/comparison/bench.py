@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from comparison.database import Database
-from comparison.documents import SECRET, instances
+from comparison.documents import LATENCY_STREAM, SECRET, SMALL_STREAMS, instances
+from comparison.isthmus_runners import ThroughPostgres
 from comparison.mesh import running_mesh
 from comparison.pages import render
 from comparison.running import Bench
@@ -47,5 +48,8 @@ def open_bench(cache: Path, records: int) -> Iterator[Bench]:
         progress("starting a mesh")
         with running_mesh() as mesh:
             database = Database.made(mesh.home, mesh.pid("postgres"))
+            # A destination that is open already does not see tables that are made later.
+            for table in (ThroughPostgres.stream, LATENCY_STREAM, *SMALL_STREAMS):
+                database.fresh_table(table)
             mesh.apply(instances(vendor.url, database), **{SECRET: database.secret})
             yield Bench(vendor, database, mesh, cache.absolute(), progress, records)

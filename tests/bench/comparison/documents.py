@@ -7,10 +7,14 @@ import json
 from comparison.database import NAME, Database
 from comparison.incidents import PRIORITIES, STATES
 
-__all__ = ["SECRET", "flow", "instances"]
+__all__ = ["LATENCY_STREAM", "SECRET", "SMALL_STREAMS", "flow", "instances"]
 
 SECRET = "BENCH_PASSWORD"
 """Environment variable that holds the password of the database."""
+LATENCY_STREAM = "small_latency"
+"""Where a lone small sync writes."""
+SMALL_STREAMS = tuple(f"small_{number:02}" for number in range(64))
+"""Where many small syncs write, side by side."""
 
 _INSTANCES = """
 kind: Credential

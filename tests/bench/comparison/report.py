@@ -15,12 +15,12 @@ _HEADINGS = ("runner", "records/s", "CPU s", "CPU µs/record", "PostgreSQL CPU s
 
 
 def table(series: Series) -> list[list[str]]:
-    """Gives headings and rows; a runner that could not run has its reason in its row."""
+    """Gives headings and rows; a runner without runs has the reason in its row."""
     others = [name for name in OTHERS if name in series.runs]
     rows = [[*_HEADINGS, *(f"÷ {name}" for name in others)]]
     for name, title in series.titles.items():
-        if name in series.skipped:
-            rows.append([title, f"skipped: {series.skipped[name]}", *[""] * (len(rows[0]) - 2)])
+        if name in series.absent:
+            rows.append([title, series.absent[name], *[""] * (len(rows[0]) - 2)])
             continue
         figures = [
             f"{series.median(name, 'rate'):,.0f}",

@@ -11,7 +11,7 @@ from comparison.incidents import PAGE
 from comparison.pages import expected_hash
 from comparison.running import Bench, Run, Runner
 
-__all__ = ["Series", "prepared", "run_series", "turn"]
+__all__ = ["Series", "brief", "prepared", "run_series", "turn"]
 
 _STALE = "rev99999"
 
@@ -24,13 +24,13 @@ class Series:
         records: Records in one run.
         runs: The runs of every runner, by its name, in order.
         titles: What runners are in words.
-        skipped: Why a runner could not run, by its name.
+        absent: Why a runner has no runs, by its name.
     """
 
     records: int
     runs: dict[str, list[Run]] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     def median(self, name: str, figure: str) -> float:
         """Gives the median of a figure over a runner's runs."""
@@ -52,27 +52,38 @@ def prepared(bench: Bench, runners: Sequence[Runner], series: Series) -> list[Ru
             runner.prepare(bench)
             ready.append(runner)
         except Unavailable as reason:
-            series.skipped[runner.name] = str(reason)
+            series.absent[runner.name] = f"skipped: {reason}"
     return ready
 
 
 def run_series(bench: Bench, runners: Sequence[Runner], records: int, rounds: int) -> Series:
-    """Lets every runner do the job once in each round.
-
-    Raises:
-        AssertionError: a runner has not ended with the rows that must come out.
-    """
+    """Lets every runner do the job once in each round; who fails is left out, with the reason."""
     series = Series(records)
     ready = prepared(bench, runners, series)
     wanted = expected_hash(bench.cache, records, bench.progress)
     for number in range(1, rounds + 1):
         for runner in ready:
-            bench.progress(f"round {number} of {rounds}: {runner.name}")
-            run = turn(bench, runner, records)
-            assert runner.result_hash(bench) == wanted, f"{runner.name} ended with other rows"
+            if runner.name in series.absent:
+                continue
+            where = f"{records:,} records, round {number} of {rounds}: {runner.name}"
+            bench.progress(where)
+            try:
+                run = turn(bench, runner, records)
+                if runner.result_hash(bench) != wanted:
+                    raise RuntimeError("it ended with other rows")
+            except Exception as error:
+                series.absent[runner.name] = f"failed: {brief(error)}"
+                series.runs.pop(runner.name, None)
+                bench.progress(f"{where} failed: {error}\n")
+                continue
             series.runs.setdefault(runner.name, []).append(run)
-            bench.progress(f"round {number} of {rounds}: {runner.name} {run.rate:,.0f} records/s\n")
+            bench.progress(f"{where} {run.rate:,.0f} records/s\n")
     return series
+
+
+def brief(error: Exception) -> str:
+    """Gives the first line of what an error says, short enough for a table."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 def turn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,8 +52,13 @@ class Measured:
         numbers = [self._text(number) for number in (self.value, self.least, self.aim)]
         return [self.what, *numbers, self.verdict]
 
+    @classmethod
+    def failed(cls, name: str, reason: str) -> Measured:
+        """Stands for a figure that could not be measured."""
+        return cls(f"{name}: {reason}", math.nan, math.nan, math.nan, is_sound=False)
+
     def _text(self, number: float) -> str:
-        return f"{number:,.{self.digits}f}{self.unit}"
+        return "–" if math.isnan(number) else f"{number:,.{self.digits}f}{self.unit}"
 
 
 def rows(figures: Iterable[Measured]) -> list[list[str]]:

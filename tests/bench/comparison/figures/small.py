@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg import sql
 
-from comparison.documents import flow
+from comparison.documents import LATENCY_STREAM, SMALL_STREAMS, flow
 from comparison.figures.goals import Measured
 from comparison.figures.restarting import Ended, restarted
 from comparison.incidents import incident
@@ -17,7 +17,7 @@ from comparison.running import Bench
 
 __all__ = ["latency", "nothing_changed", "small_syncs"]
 
-_FLOWS = 64
+_FLOWS = len(SMALL_STREAMS)
 _SECONDS = 8.0
 _TRIES = 20
 _POLL_SECONDS = 0.0005
@@ -27,7 +27,7 @@ _FIRST = str(incident(0)["sys_id"])
 
 def latency(bench: Bench, rounds: int) -> list[Measured]:
     """Measures from the trigger until the first of 100 records can be read."""
-    table, name = "small_latency", "bench-latency"
+    table, name = LATENCY_STREAM, "bench-latency"
     bench.database.fresh_table(table)
     bench.mesh.apply(
         flow(name, "small", "bench-database", table) + flow(f"{name}-hub", "small", "hub", table)
@@ -100,11 +100,10 @@ def nothing_changed(bench: Bench, rounds: int) -> list[Measured]:
 
 
 def _many_flows(bench: Bench, instance: str) -> list[str]:
-    streams = _streams()
     if instance != "hub":
-        for table in streams:
+        for table in SMALL_STREAMS:
             bench.database.fresh_table(table)
-    names = {f"{instance}-{stream}": stream for stream in streams}
+    names = {f"{instance}-{stream}": stream for stream in SMALL_STREAMS}
     bench.mesh.apply("".join(flow(name, "small", instance, stream) for name, stream in names.items()))
     return [bench.mesh.flow_id(name) for name in names]
 
@@ -113,12 +112,8 @@ def _rate(ended: Sequence[Ended]) -> float:
     return statistics.median(one.in_time / one.seconds for one in ended)
 
 
-def _streams() -> list[str]:
-    return [f"small_{number:02}" for number in range(_FLOWS)]
-
-
-def _tables(instance: str) -> list[str]:
-    return ["records.records"] if instance == "hub" else _streams()
+def _tables(instance: str) -> Sequence[str]:
+    return ["records.records"] if instance == "hub" else SMALL_STREAMS
 
 
 def _short(instance: str) -> str:
