@@ -72,7 +72,7 @@ class Pause:
 
 def until(condition, what):
     """Waits for something that another process does."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.05)

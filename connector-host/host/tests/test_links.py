@@ -142,7 +142,7 @@ async def test_every_record_has_one_ticket_whatever_breaks(world, seed):
         left = [tickets(*range(start, start + 8), title=title) for start in range(0, 32, 8)]
         while left:
             try:
-                await world.send(world.host(hold=0.2, ledger=MortalLedger), left[0])
+                await world.send(world.host(hold=1.0, ledger=MortalLedger), left[0])
             except (Fault, KilledError):
                 continue
             left.pop(0)
@@ -347,7 +347,7 @@ async def test_long_writing_keeps_its_hold(world):
             return claim
 
     world.desk.arrived = lambda _: asyncio.run_coroutine_threadsafe(renewed.wait(), loop).result(60)
-    [ack] = await world.send(world.host(hold=5.0, ledger=Ledger), tickets(1))
+    [ack] = await world.send(world.host(hold=9.0, ledger=Ledger), tickets(1))
 
     assert ack.created == 1
 

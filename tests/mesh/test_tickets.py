@@ -1,0 +1,78 @@
+"""A ticket system that gives no answer: what a person sees, and what becomes of his decision."""
+
+import time
+
+import pytest
+from isthmus.testing.tickets import Break, running_desk
+
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+
+DOCUMENTS = """
+kind: Instance
+name: doubtful
+spec:
+  connector: http-json
+  configuration:
+    base_url: "{source}"
+    streams: [{{name: alerts, path: /doubtful, records_path: items, key: [id]}}]
+---
+kind: Instance
+name: doubtful-desk
+spec:
+  connector: http-json
+  configuration:
+    base_url: "{desk}"
+    streams:
+      - {{name: tickets, key: [id], write: {{path: /tickets, id_field: number}}}}
+---
+kind: Flow
+name: doubtful
+spec:
+  source: {{instance: doubtful, stream: alerts}}
+  destination: {{instance: doubtful-desk, stream: tickets}}
+  key: [id]
+"""
+
+
+@pytest.fixture
+def desk():
+    """Gives a ticket system that takes neither of the first two records and says nothing."""
+    with running_desk(lambda number: Break.BEFORE if number in {1, 2} else None) as answering:
+        yield answering
+
+
+def waited_for(condition, seconds=120):
+    """Asks again until the answer is yes."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.3)
+
+
+def links(mesh, *options):
+    """Gives external ids of the flow's links by key."""
+    return {link["key"]: link["external_id"] for link in mesh.answer("links", "list", "doubtful", *options)}
+
+
+def test_a_person_decides_where_nobody_knows(mesh, vendor, desk):
+    """
+    Two records wait. The one that is missing there is requeued and created, the one that a person
+    finds there is dropped and adopted, and changed under its id from then on.
+    """
+    vendor.serve_json("/doubtful", {"items": [{"id": "a"}, {"id": "b"}, {"id": "c"}]})
+    mesh.apply(DOCUMENTS.format(source=vendor.url, desk=desk.url))
+    done = mesh.answer("sync", "run", "doubtful", "--watch")
+    waiting = mesh.answer("quarantine", "list", "--flow", "doubtful", "--reason", "OUTCOME_UNKNOWN")
+    by_key = {record["key"]: record["quarantine_id"] for record in waiting}
+    in_doubt = links(mesh, "--in-doubt")
+
+    mesh.answer("quarantine", "requeue", by_key["a"])
+    mesh.answer("quarantine", "drop", by_key["b"])
+    mesh.answer("links", "adopt", "doubtful", "b", "T-77")
+    waited_for(lambda: links(mesh, "--in-doubt") == {})
+    waited_for(lambda: mesh.answer("links", "show", "doubtful", "a")["state"] == "STATE_LINKED")
+
+    assert int(done["counts"]["quarantined"]) == len(by_key) == 2
+    assert in_doubt == {"a": "", "b": ""}
+    assert sorted(body["id"] for body in desk.created) == ["a", "c"]
+    assert links(mesh)["b"] == "T-77"
