@@ -1,11 +1,13 @@
 """Rows that are copied as they come: how they are written, and when they are looked at after all."""
 
+import asyncio
 import dataclasses
 
 import pytest
 from isthmus.connectors.postgres import copying
 from isthmus.connectors.postgres.copying import Copying
 from isthmus.sdk import BatchId, Fenced
+from isthmus.sdk.runtime import Documents
 
 
 @pytest.fixture(autouse=True)
@@ -161,3 +163,26 @@ async def test_more_kinds_of_records_than_stages(sql, opened, copied):
     assert sql(
         "select sum(num_nonnulls(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11)) from t"
     ).fetchone() == (12,)
+
+
+async def test_a_batch_is_made_ready_while_the_one_before_is_written(sql, opened, copied):
+    """
+    Formatting costs the database no time; nothing is made ready before it has something to do.
+    """
+    sql("create table t (id int primary key)")
+    ids = batch_ids()
+
+    async with opened() as session:
+        await session.write("t", [{"id": 0}], batch_id=next(ids))
+        first = await session.prepare("t", Documents([b'{"id":1}']), batch_id=next(ids))
+        writing = asyncio.create_task(session.apply(first))
+        await asyncio.sleep(0)
+        second = await session.prepare("t", Documents([b'{"id":2}']), batch_id=next(ids))
+        early = second.batch.prepared
+        await writing
+        late = second.batch.prepared
+        await session.apply(second)
+
+    assert (early, late is not None) == (None, True)
+    assert copied == [True] * 3
+    assert sql("select array_agg(id order by id) from t").fetchone() == ([0, 1, 2],)

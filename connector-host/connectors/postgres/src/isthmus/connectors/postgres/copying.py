@@ -41,9 +41,14 @@ class Copying:
         self._stages: WeakKeyDictionary[Connection, Stages] = WeakKeyDictionary()
         self._numbers = itertools.count(1)
         self._filling: OrderedDict[tuple[object, ...], tuple[int, bool]] = OrderedDict()
+        self._is_feeding = False
+        self._held: list[tuple[Relation, Batch[Any]]] = []
 
     def prepare(self, relation: Relation, batch: Batch[Any]) -> None:
-        """Makes rows of a batch ahead of its turn, when the table is known."""
+        """Makes rows of a batch ahead of its turn, where the table is known, while the database works."""
+        if self._is_feeding:
+            self._held.append((relation, batch))
+            return
         shape = self._shapes.get(relation.table) if relation.table else None
         if shape is not None and _is_plain(batch):
             batch.prepared = _Prepared(shape, rows_of(shape, batch.encoded))
@@ -52,6 +57,7 @@ class Copying:
         """Applies a batch and remembers it; False where it is left to be looked at record by record."""
         if not _is_plain(batch):
             return False
+        self._is_feeding = True
         try:
             rows = await self._rows(connection, relation, batch)
             return rows is not None and await self._copied(connection, relation, batch, rows)
@@ -64,6 +70,16 @@ class Copying:
                 raise
             batch.created = batch.updated = batch.unchanged = 0
             return False
+        finally:
+            self._is_feeding = False
+            self._held.clear()
+
+    def _fed(self) -> None:
+        """The database has got what it needs: the time until its answer belongs to the batches to come."""
+        self._is_feeding = False
+        held, self._held = self._held, []
+        for relation, batch in held:
+            self.prepare(relation, batch)
 
     async def _rows(self, connection: Connection, relation: Relation, batch: Batch[Any]) -> Rows | None:
         assert relation.table is not None
@@ -100,12 +116,12 @@ class Copying:
             await connection.rollback()
             return False
         is_filling = self._is_filling(batch, rows, is_empty=bool(others) and others[0][0][0])
-        if is_filling and not await _filled(connection, statements.load, rows):
+        if is_filling and not await self._filled(connection, statements.load, rows):
             self._filling[_flow(batch, rows)] = (batch.id.fencing_token, False)
             return await self._copied(connection, relation, batch, rows)
         created, updated = rows.lines, 0
         if not is_filling:
-            await _copy(connection, statements.copy, rows)
+            await self._copy(connection, statements.copy, rows)
             [(created, updated)] = await (await connection.execute(statements.apply)).fetchall()
         batch.created = created
         batch.updated = updated + rows.records - rows.lines
@@ -152,20 +168,19 @@ class Copying:
                 self._filling.popitem(last=False)
         return was_empty
 
+    async def _filled(self, connection: Connection, load: bytes, rows: Rows) -> bool:
+        """Copies rows into the table itself; False, with nothing done, when one of them is there already."""
+        try:
+            await self._copy(connection, load, rows)
+        except psycopg.errors.UniqueViolation:
+            await connection.rollback()
+            return False
+        return True
 
-async def _filled(connection: Connection, load: bytes, rows: Rows) -> bool:
-    """Copies rows into the table itself; False, with nothing done, when one of them is there already."""
-    try:
-        await _copy(connection, load, rows)
-    except psycopg.errors.UniqueViolation:
-        await connection.rollback()
-        return False
-    return True
-
-
-async def _copy(connection: Connection, statement: bytes, rows: Rows) -> None:
-    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        await copy.write(rows.text)
+    async def _copy(self, connection: Connection, statement: bytes, rows: Rows) -> None:
+        async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            await copy.write(rows.text)
+            self._fed()
 
 
 async def _results(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
