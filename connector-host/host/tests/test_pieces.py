@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isthmus.host.attempt.mapping import PageMapper
-from isthmus.host.attempt.pieces import Limits, Piece, batch_of
+from isthmus.host.attempt.pieces import Limits, Piece, request_of
 from isthmus.host.attempt.quarantine import preserved
 from isthmus.host.attempt.waiting import Waiting
 from isthmus.host.backend import SourcePage, SourceReject
@@ -179,7 +179,7 @@ def test_a_batch_without_records_is_no_batch():
     """
     A position may pass by itself; nothing is sent for it.
     """
-    assert batch_of([Piece(boundary=True, position=batch.Position(state=b"x"))], 1) is None
+    assert request_of([Piece(boundary=True, position=batch.Position(state=b"x"))], 1) is None
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,17 @@ def test_keys_twice_are_found_in_every_spelling(tree, doubled, spelling):
     assert raised.value.reason == "ANSWER_DUPLICATE_KEYS"
 
 
+@pytest.mark.parametrize("colon", ["\\u003a", "\\u003A"])
+def test_escaped_colons_hide_nothing(colon):
+    """
+    A colon that shows in the re-encoding only does not stand in for a key that was lost.
+    """
+    raw = f'{{"a":1,"{colon}":2,"a":3}}'.encode()
+
+    with pytest.raises(DataFailure, match="twice"):
+        decode_json(raw, "x")
+
+
 @given(st.binary())
 def test_any_bytes_are_json_or_a_data_failure(raw):
     """

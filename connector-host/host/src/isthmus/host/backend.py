@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.sdk.runtime import ShapedRecords, Shaper
 from isthmus.type.v1 import batch_pb2 as batch
 
 
@@ -43,7 +44,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be read."""
+    """What is to be read.
+
+    Attributes:
+        shaper: Gives the shape of what is wanted of each record; None where records are wanted as they are.
+    """
 
     stream: str
     partition: str = ""
@@ -51,6 +56,7 @@ class Wanted:
     position: batch.Position | None = None
     max_batch_records: int = 1000
     limit: int = 0
+    shaper: Shaper | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ class SourcePage:
     """Records that came together, with the position after them.
 
     Attributes:
-        records: Dictionaries, or the bytes of one JSON object each where nobody has looked inside yet.
+        records: Dictionaries, or the bytes of one JSON object each where nobody has looked inside yet, or
+            `ShapedRecords` where that was asked for.
         keys: One for each record; empty where the source gives none.
         operations: Values of the contract's `Operation`; None means that all are upserts.
         position: Where reading goes on behind the page; None where that is not known.
@@ -84,6 +91,37 @@ class SourcePage:
     rejected: Sequence[SourceReject] = ()
     barrier: bool = False
     quarantine_ids: Sequence[str] = ()
+
+    def original(self, index: int) -> Any:
+        """One record as the source gave it."""
+        records = self.records
+        return records.original(index) if isinstance(records, ShapedRecords) else records[index]
+
+
+class Originals(Sequence[Any]):
+    """Some records of a page as the source gave them, each made when somebody looks at it.
+
+    Args:
+        page: Where they are.
+        places: Which they are.
+    """
+
+    __slots__ = ("_page", "_places")
+
+    def __init__(self, page: SourcePage, places: Sequence[int]) -> None:
+        self._page = page
+        self._places = places
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Originals": ...
+    def __getitem__(self, index: int | slice) -> Any:
+        places = self._places[index]
+        return self._page.original(places) if isinstance(places, int) else Originals(self._page, places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 class SourceReading(Protocol):
@@ -157,4 +195,13 @@ class Backend(Protocol):
         ...
 
 
-__all__ = ["Backend", "Bound", "Connection", "SourcePage", "SourceReading", "SourceReject", "Wanted"]
+__all__ = [
+    "Backend",
+    "Bound",
+    "Connection",
+    "Originals",
+    "SourcePage",
+    "SourceReading",
+    "SourceReject",
+    "Wanted",
+]

@@ -163,6 +163,7 @@ class LocalConnection:
             mode=READ_MODES.get(connector.ReadMode.ValueType(wanted.mode), ReadMode.FULL),
             position=position_of(wanted.position),
             limit=wanted.limit,
+            shaper=wanted.shaper,
         )
         try:
             yield LocalReading(reading)

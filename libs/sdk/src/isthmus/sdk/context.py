@@ -16,7 +16,9 @@ from isthmus.sdk.redaction import redact
 if TYPE_CHECKING:
     import httpx
     from isthmus.sdk.api.reply import Reply
+    from isthmus.sdk.keying import Keying
     from isthmus.sdk.page import ReadReject
+    from isthmus.sdk.shaped import Shaper
 
 
 @dataclass
@@ -132,6 +134,8 @@ class Work:
         unread: Records that cannot be read; the next page takes them along.
         effects: Requests that may have changed something at the system.
         harmless: The failure of a request that certainly changed nothing.
+        shaper: Gives the shape of what the taker of the records wants of them; None for all.
+        keying: What the reading itself wants of each record.
     """
 
     stats: Stats = field(default_factory=Stats)
@@ -139,6 +143,8 @@ class Work:
     unread: "list[ReadReject]" = field(default_factory=list)
     effects: int = 0
     harmless: Exception | None = None
+    shaper: "Shaper | None" = None
+    keying: "Keying | None" = None
 
     def take_unread(self) -> "list[ReadReject]":
         """Hands over the records that cannot be read."""

@@ -7,8 +7,6 @@ import msgspec
 from isthmus.sdk.failures import DataFailure
 
 _BOM = b"\xef\xbb\xbf"
-# Spellings after which counting `":` no longer counts keys; then the slow way decides.
-_UNCOUNTABLE = (b" :", b"\t:", b"\n:", b"\r:", b"\\u0022")
 _DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 
@@ -36,12 +34,13 @@ def decode_json(raw: bytes, where: str) -> Any:
 def refuse_duplicate_keys(raw: bytes, value: Any, where: str) -> None:
     """Raises when an object of the document has one name twice; `value` is what it decoded to.
 
-    Every key and every quoted `":` in a text shows once in the document and
-    once in its compact re-encoding, so equal counts prove that no key was lost.
+    Every name brings a colon, and colons in names and texts show once in the
+    document and once in its re-encoding, so equal counts prove that no name was
+    lost. Only colons that are written as escapes do not count.
     """
-    if not any(spelling in raw for spelling in _UNCOUNTABLE):
+    if not _has_escaped_colons(raw):
         try:
-            if raw.count(b'":') == _ENCODER.encode(value).count(b'":'):
+            if raw.count(b":") == _ENCODER.encode(value).count(b":"):
                 return
         except (OverflowError, ValueError):
             pass
@@ -52,6 +51,13 @@ def refuse_duplicate_keys(raw: bytes, value: Any, where: str) -> None:
         raise DataFailure("ANSWER_DUPLICATE_KEYS", message, path=str(error.args[0])) from None
     except (ValueError, RecursionError):
         return
+
+
+def _has_escaped_colons(raw: bytes) -> bool:
+    # Looking for one character is so much faster that most documents are done with the first look.
+    if b"\\" not in raw or b"\\u003" not in raw:
+        return False
+    return b"\\u003a" in raw or b"\\u003A" in raw
 
 
 class _DuplicateKeyError(Exception):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from isthmus.sdk.decode import decode_json
 from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.framing import FramingBroken
 
 # What somebody looks at in one record; a larger one is only told about as a whole.
 _MOST_TOKENS = 1_000_000
@@ -15,10 +16,6 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^ \t\r\n{}\[\],:"]++|"',
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _BEFORE_TEXT = (b"", b"{", b"[", b",", b":")
 _BEHIND_TEXT = (b"", b"}", b"]", b",", b":")
-
-
-class FramingBroken(ValueError):
-    """Nobody can tell where records begin and end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import msgspec
 from isthmus.sdk.documents import Documents
 from isthmus.sdk.failures import DataFailure
 from isthmus.sdk.model import BatchId, Operation, WriteMode
+from isthmus.sdk.shaped import ShapedRecords
 from isthmus.sdk.tracking import Item, Outcome, Tracking, items_of
 from pydantic import BaseModel, ValidationError
 
@@ -46,7 +47,7 @@ class Page(Generic[T]):
         rejected: Iterable[ReadReject] = (),
         resume: Mapping[str, Any] | None = None,
     ) -> None:
-        self.records: list[T] = list(records)
+        self.records: list[T] = records if isinstance(records, ShapedRecords) else list(records)
         self.deleted = list(deleted)
         self.rejected = list(rejected)
         self.resume = resume

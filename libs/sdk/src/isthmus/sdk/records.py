@@ -20,10 +20,10 @@ def as_dict(record: Any) -> dict[str, Any]:
     Raises:
         TypeError: When it is neither a model nor a mapping.
     """
-    if isinstance(record, BaseModel):
-        return record.model_dump(mode="json", by_alias=True)
     if isinstance(record, dict):
         return record
+    if isinstance(record, BaseModel):
+        return record.model_dump(mode="json", by_alias=True)
     if isinstance(record, Mapping):
         return dict(record)
     raise TypeError(f"a record is a model or a dictionary, not {type(record).__name__}")
@@ -62,11 +62,12 @@ def key_of(record: Mapping[str, Any], primary_key: Sequence[str]) -> str:
         value = at_path(record, path)
         if value is None or value == "" or isinstance(value, Mapping | list):
             raise LookupError(path)
-        parts.append(_key_text(value))
+        parts.append(key_text(value))
     return KEY_SEPARATOR.join(parts)
 
 
-def _key_text(value: Any) -> str:
+def key_text(value: Any) -> str:
+    """A part of a key as text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():

@@ -7,35 +7,19 @@ that begin and end where texts may. Otherwise nobody can tell where a record
 ends, and the page fails as a whole.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from isthmus.sdk.decode import decode_json
-from isthmus.sdk.diagnosis import FramingBroken, complaint
+from isthmus.sdk.diagnosis import complaint
 from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.framing import FramingBroken, space_end, string_end, value_end
 from isthmus.sdk.page import ReadReject
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 200
-_DEEPEST = 100_000
-_SPACE = re.compile(rb"[ \t\r\n]*+")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_SCALAR = re.compile(rb'[^ \t\r\n{}\[\],:"]++')
-_PLAIN = rb'[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+"'
-_NEXT_BRACKET = re.compile(rb"(?:" + _PLAIN + rb")*+[{}\[\]]", re.DOTALL)
-
-
-def _nested(depth: int) -> bytes:
-    inside = _PLAIN + (b"|" + _nested(depth - 1) if depth else b"")
-    return rb"\{(?:" + inside + rb")*+\}|\[(?:" + inside + rb")*+\]"
-
-
-# Most records are no deeper than this, and found in one step.
-_SHALLOW = re.compile(_nested(3), re.DOTALL)
-_CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
 _HOPELESS = frozenset({"ANSWER_EMPTY", "ANSWER_IS_HTML"})
 
 
@@ -111,7 +95,7 @@ def without_unreadable(
     start = _found(raw, records)
     opening = raw[start : start + 1]
     if shape == "object" or (shape == "any" and opening == b"{"):
-        end = _value_end(raw, start)
+        end = value_end(raw, start)
         bad = _unread(raw[start:end], where, 1)
         return (raw[:start] + b"null" + raw[end:], [bad]) if bad else (raw, [])
     if opening != (b"{" if shape == "map" else b"["):
@@ -122,7 +106,7 @@ def without_unreadable(
     while chunk := list(islice(items, _CHUNK)):
         sieve.take(chunk)
         end = chunk[-1][2]
-    end = _space(raw, end)
+    end = space_end(raw, end)
     return raw[: start + 1] + b",".join(sieve.kept) + raw[end:], sieve.unread
 
 
@@ -176,7 +160,7 @@ def _unread(record: bytes, where: str, place: int) -> Unread | None:
 
 def _found(raw: bytes, records: str | None) -> int:
     """Where the value at a dotted path begins."""
-    start = _space(raw, 0)
+    start = space_end(raw, 0)
     if not records:
         return start
     whole = _member(raw, start, records)
@@ -194,22 +178,21 @@ def _member(raw: bytes, start: int, name: str) -> int | None:
     """Where the value of a member begins; what is behind it is not looked at."""
     if raw[start : start + 1] != b"{":
         return None
-    at = _space(raw, start + 1)
+    at = space_end(raw, start + 1)
     while raw[at : at + 1] == b'"':
         value = _behind_name(raw, at)
         if _name(raw, at) == name:
             return value
-        behind = _space(raw, _value_end(raw, value))
+        behind = space_end(raw, value_end(raw, value))
         if raw[behind : behind + 1] != b",":
             return None
-        at = _space(raw, behind + 1)
+        at = space_end(raw, behind + 1)
     return None
 
 
 def _name(raw: bytes, start: int) -> str | None:
-    quoted = _STRING.match(raw, start)
     try:
-        name = decode_json(quoted[0] if quoted else b"", "")
+        name = decode_json(raw[start : string_end(raw, start) or start], "")
     except DataFailure:
         return None
     return name if isinstance(name, str) else None
@@ -219,57 +202,24 @@ def _items(raw: bytes, start: int) -> Iterator[_Item]:
     """Where each item of a list or object begins, where its value begins, and where it ends."""
     named = raw[start] == ord("{")
     closing = b"}" if named else b"]"
-    at = _space(raw, start + 1)
+    at = space_end(raw, start + 1)
     if raw[at : at + 1] == closing:
         return
     while True:
         value = _behind_name(raw, at) if named else at
-        stop = _value_end(raw, value)
+        stop = value_end(raw, value)
         yield at, value, stop
-        behind = _space(raw, stop)
+        behind = space_end(raw, stop)
         if raw[behind : behind + 1] == closing:
             return
         if raw[behind : behind + 1] != b",":
             raise FramingBroken
-        at = _space(raw, behind + 1)
+        at = space_end(raw, behind + 1)
 
 
 def _behind_name(raw: bytes, start: int) -> int:
-    quoted = _STRING.match(raw, start)
-    colon = _space(raw, quoted.end()) if quoted else start
+    end = string_end(raw, start)
+    colon = start if end is None else space_end(raw, end)
     if raw[colon : colon + 1] != b":":
         raise FramingBroken
-    return _space(raw, colon + 1)
-
-
-def _value_end(raw: bytes, start: int) -> int:
-    """Behind the value that begins here, by its brackets and quotes alone."""
-    if raw[start : start + 1] not in (b"{", b"["):
-        plain = _STRING.match(raw, start) or _SCALAR.match(raw, start)
-        if plain is None:
-            raise FramingBroken
-        return plain.end()
-    shallow = _SHALLOW.match(raw, start)
-    if shallow is not None:
-        return shallow.end()
-    closings = bytearray()
-    at = start
-    while True:
-        found = _NEXT_BRACKET.match(raw, at)
-        if found is None:
-            raise FramingBroken
-        at = found.end()
-        bracket = raw[at - 1]
-        if bracket in _CLOSING:
-            closings.append(_CLOSING[bracket])
-            if len(closings) > _DEEPEST:
-                raise FramingBroken
-        elif closings.pop() != bracket:
-            raise FramingBroken
-        elif not closings:
-            return at
-
-
-def _space(raw: bytes, start: int) -> int:
-    found = _SPACE.match(raw, start)
-    return found.end() if found else start
+    return space_end(raw, colon + 1)

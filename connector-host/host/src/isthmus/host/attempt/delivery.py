@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.lease import LeaseLost
-from isthmus.host.attempt.pieces import Limits, Piece, Unit, batch_of
+from isthmus.host.attempt.pieces import Limits, Piece, Unit, request_of
 from isthmus.host.attempt.waiting import Waiting
 from isthmus.host.control import fault_from, passes
 from isthmus.host.failures import is_authentication
@@ -204,9 +204,9 @@ class Delivery:
                     await self._changed.wait_for(self._may_send)
                     unit = self._next_unit()
                     self._changed.notify_all()
-                if unit.batch is not None:
+                if unit.request is not None:
                     unit.sent += 1
-                    await call.write(connector.WriteRequest(batch=unit.batch))
+                    await call.write(unit.request)
 
     def _may_send(self) -> bool:
         if self._on_stream < len(self._units):
@@ -226,11 +226,11 @@ class Delivery:
     def _numbered(self, pieces: list[Piece]) -> Unit:
         partition = pieces[-1].partition
         sequence = self._sequences.get(partition, 0) + 1
-        batch = batch_of(pieces, sequence)
-        if batch is None:
+        request = request_of(pieces, sequence)
+        if request is None:
             return Unit(pieces)
         self._sequences[partition] = sequence
-        return Unit(pieces, sequence, batch)
+        return Unit(pieces, sequence, request)
 
     def _is_done(self) -> bool:
         return self._closed and not self._waiting and not self._units

@@ -1,18 +1,22 @@
 """From a source's page to pieces: mapped, keyed and encoded, a thousand records at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
-from isthmus.host.backend import SourcePage
-from isthmus.mapper import Rejection
+from isthmus.host.backend import Originals, SourcePage
+from isthmus.mapper import Mapped, Plan, Rejection, Rows, TypedPlan
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.sdk.diagnosis import refusal_of
-from isthmus.sdk.records import KEY_SEPARATOR, key_of
+from isthmus.sdk.keying import Keying
+from isthmus.sdk.records import key_of
+from isthmus.sdk.runtime import ShapedRecords, Shaper
 from isthmus.type.v1 import batch_pb2 as batch
+
+V = TypeVar("V")
 
 _Stage = records.QuarantinedRecord
 _encode = msgspec.json.Encoder().encode
@@ -41,7 +45,7 @@ class _Slice:
 
     def source(self, place: int) -> Any:
         """The record as the source gave it."""
-        return self.page.records[self.start + place]
+        return self.page.original(self.start + place)
 
     def is_deletion(self, place: int) -> bool:
         """Tell whether the source deleted the record."""
@@ -54,7 +58,7 @@ class _Slice:
         self.rejects.append(
             Reject(
                 stage=stage,
-                record=page.records[index],
+                record=page.original(index),
                 key=page.keys[index] if page.keys else "",
                 reasons=reasons,
                 deletes=self.is_deletion(place),
@@ -82,7 +86,13 @@ class PageMapper:
     ) -> None:
         self._plan = plan
         self._maps_deletions = maps_deletions
-        self._key = _key_function(tuple(destination_key))
+        self._key = tuple(destination_key)
+        self._keying = Keying(destination_key)
+
+    @property
+    def shaper(self) -> Shaper | None:
+        """Gives the shape in which records are mapped fastest; None where they are wanted as they are."""
+        return self._plan.typed if isinstance(self._plan, Plan) else None
 
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
         """Give the pieces of a page, in order; the last one is its boundary."""
@@ -107,9 +117,9 @@ class PageMapper:
     def _mapped(self, page: SourcePage, start: int, stop: int, limits: Limits) -> _Slice:
         places = list(range(stop - start))
         done = _Slice(page, start)
-        if self._plan is None and self._key is None:
+        if self._plan is None and not self._key:
             self._pass(done, places)
-        elif page.operations is not None and self._key is None and not self._maps_deletions:
+        elif page.operations is not None and not self._key and not self._maps_deletions:
             # Of a deleted record only its key is read, so it keeps the form the source gave it.
             gone = _Slice(page, start)
             self._pass(gone, [place for place in places if done.is_deletion(place)])
@@ -132,28 +142,49 @@ class PageMapper:
 
     def _map(self, done: _Slice, places: list[int]) -> None:
         """Map records; each ends up kept, rejected or filtered."""
+        if self._map_shaped(done, places):
+            return
         objects, kept = _decoded(done, places)
         if self._plan is None:
             self._encode_all(done, kept, objects)
             return
         mapped = self._plan.apply_many(objects)
-        self._encode_all(done, [kept[index] for index in mapped.indexes], mapped.records)
-        for rejection in mapped.rejected:
-            done.reject_unmapped(kept[rejection.index], rejection)
-        if mapped.filtered:
-            met = {*mapped.indexes, *(rejection.index for rejection in mapped.rejected)}
-            done.filtered = [kept[index] for index in range(len(objects)) if index not in met]
+        self._encode_all(done, _picked(kept, mapped.indexes), mapped.records)
+        _set_aside(done, kept, mapped)
+
+    def _map_shaped(self, done: _Slice, places: list[int]) -> bool:
+        """Map records of a shape; False, and nothing done, where one of them is odd."""
+        shaped = done.page.records
+        if not isinstance(shaped, ShapedRecords) or not isinstance(shaped.shape, TypedPlan):
+            return False
+        typed = shaped.shape
+        rows = typed.rows(_picked(shaped, range(done.start, done.start + len(places))))
+        try:
+            encoded = [_encode(row) for row in rows.records]
+        except _UNFIT:
+            return False
+        kept = _picked(places, rows.indexes)
+        if self._key:
+            getters = {path: typed.target(path) for path in self._key}
+            keys = self._keying.keys_by(getters, rows.records)
+        else:
+            keys = _source_keys(done, kept)
+        if keys is None:
+            return False
+        done.records.extend(encoded)
+        done.keys.extend(keys)
+        done.places.extend(kept)
+        _set_aside(done, places, rows)
+        return True
 
     def _encode_all(self, done: _Slice, places: list[int], mapped: Sequence[Any]) -> None:
         """Encode many at once; only when one of them does not fit, each is looked at by itself."""
-        page, start = done.page, done.start
         try:
             encoded = [_encode(record) for record in mapped]
-            if self._key is not None:
-                keys = [self._key(record) for record in mapped]
-            else:
-                keys = [page.keys[start + place] for place in places] if page.keys else []
-        except (LookupError, *_UNFIT):
+            keys = self._keying.keys(mapped) if self._key else _source_keys(done, places)
+        except _UNFIT:
+            keys = None
+        if keys is None:
             for place, record in zip(places, mapped, strict=True):
                 self._encode(done, place, record)
             return
@@ -171,9 +202,9 @@ class PageMapper:
             self._keep(done, place, encoded, record)
 
     def _keep(self, done: _Slice, place: int, encoded: bytes, record: Any) -> None:
-        if self._key is not None:
+        if self._key:
             try:
-                done.keys.append(self._key(record))
+                done.keys.append(key_of(record, self._key))
             except LookupError as missing:
                 path = str(missing.args[0])
                 message = f"The key field {path} is missing in the mapped record; map it."
@@ -183,6 +214,31 @@ class PageMapper:
             done.keys.append(done.page.keys[done.start + place])
         done.records.append(encoded)
         done.places.append(place)
+
+
+def _set_aside(done: _Slice, places: list[int], mapped: Mapped | Rows) -> None:
+    """Put aside what could not be mapped, and note what the mapping leaves out."""
+    for rejection in mapped.rejected:
+        done.reject_unmapped(places[rejection.index], rejection)
+    if mapped.filtered:
+        met = {*mapped.indexes, *(rejection.index for rejection in mapped.rejected)}
+        done.filtered = [place for index, place in enumerate(places) if index not in met]
+
+
+def _source_keys(done: _Slice, places: Sequence[int]) -> list[str]:
+    """The keys that the source gave to records."""
+    keys, start = done.page.keys, done.start
+    return _picked(keys, [start + place for place in places]) if keys else []
+
+
+def _picked(values: Sequence[V], places: Sequence[int]) -> list[V]:
+    """The values at places in ascending order, which mostly follow one another."""
+    if not places:
+        return []
+    first, last = places[0], places[-1]
+    if last - first + 1 == len(places):
+        return list(values[first : last + 1])
+    return [values[place] for place in places]
 
 
 def _decoded(done: _Slice, places: list[int]) -> tuple[list[Any], list[int]]:
@@ -216,6 +272,8 @@ def _still_unreadable(done: _Slice, place: int, record: Any) -> bool:
 
 
 def _refuse_large(done: _Slice, limits: Limits) -> None:
+    if not done.records or max(map(len, done.records)) <= limits.size:
+        return
     large = [index for index, record in enumerate(done.records) if len(record) > limits.size]
     for index in reversed(large):
         done.reject(done.places[index], _Stage.STAGE_VALIDATE, _TOO_LARGE)
@@ -245,10 +303,10 @@ def _piece(done: _Slice, begin: int, end: int) -> Piece:
         read=len(places),
         records=encoded,
         keys=keys if any(keys) else [],
-        operations=None if page.operations is None else [page.operations[place] for place in places],
-        sources=[page.records[place] for place in places],
-        source_keys=[page.keys[place] for place in places] if page.keys else (),
-        quarantine_ids=[page.quarantine_ids[place] for place in places] if page.quarantine_ids else (),
+        operations=None if page.operations is None else _picked(page.operations, places),
+        sources=Originals(page, places),
+        source_keys=_picked(page.keys, places) if page.keys else (),
+        quarantine_ids=_picked(page.quarantine_ids, places) if page.quarantine_ids else (),
         size=sum(map(len, encoded)),
     )
 
@@ -271,6 +329,8 @@ def _interleaved(one: _Slice, other: _Slice) -> _Slice:
 
 
 def _ends(encoded: Sequence[bytes], size: int) -> list[tuple[int, int]]:
+    if sum(map(len, encoded)) <= size:
+        return [(0, len(encoded))]
     ends: list[tuple[int, int]] = []
     begin = total = 0
     for index, record in enumerate(encoded):
@@ -279,20 +339,6 @@ def _ends(encoded: Sequence[bytes], size: int) -> list[tuple[int, int]]:
             begin, total = index, 0
         total += len(record)
     return [*ends, (begin, len(encoded))]
-
-
-def _key_function(paths: tuple[str, ...]) -> Callable[[Any], str] | None:
-    if not paths:
-        return None
-    if len(paths) > 1 or "." in paths[0]:
-        return lambda record: key_of(record, paths)
-    (name,) = paths
-
-    def key(record: Any) -> str:
-        value = record.get(name)
-        return value if type(value) is str and value and KEY_SEPARATOR not in value else key_of(record, paths)
-
-    return key
 
 
 def _unreadable(record: Any, reason: str, message: str, path: str) -> Reject:

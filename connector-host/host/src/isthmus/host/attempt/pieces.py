@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from isthmus.connector.v1 import connector_pb2
 from isthmus.type.v1 import batch_pb2
 
 
@@ -150,14 +151,20 @@ class Unit:
 
     Attributes:
         sequence: The batch's number in its partition; 0 where there is nothing to send.
-        batch: None where there is nothing to send and only a position passes.
+        request: The message that carries the batch; None where there is nothing to send and only a position
+            passes.
         sent: How often the batch has been sent.
     """
 
     pieces: list[Piece]
     sequence: int = 0
-    batch: batch_pb2.Batch | None = None
+    request: connector_pb2.WriteRequest | None = None
     sent: int = 0
+
+    @property
+    def batch(self) -> batch_pb2.Batch | None:
+        """What is sent; None where there is nothing to send."""
+        return self.request.batch if self.request is not None else None
 
     @property
     def last(self) -> Piece:
@@ -170,17 +177,18 @@ class Unit:
         return sum(piece.size for piece in self.pieces)
 
 
-def batch_of(pieces: Sequence[Piece], sequence: int) -> batch_pb2.Batch | None:
-    """Return the batch that carries the records of some pieces; None when they have none."""
+def request_of(pieces: Sequence[Piece], sequence: int) -> connector_pb2.WriteRequest | None:
+    """Return the message with the batch that carries the records of some pieces; None when they have none."""
     if not any(piece.records for piece in pieces):
         return None
     last = pieces[-1]
-    one = batch_pb2.Batch(
-        partition=last.partition,
-        sequence=sequence,
-        encoding=batch_pb2.ENCODING_JSON,
-        barrier=last.barrier,
-    )
+    request = connector_pb2.WriteRequest()
+    # Filled where it stands, because a batch that is put into a message is copied.
+    one = request.batch
+    one.partition = last.partition
+    one.sequence = sequence
+    one.encoding = batch_pb2.ENCODING_JSON
+    one.barrier = last.barrier
     for piece in pieces:
         one.records.extend(piece.records)
         one.keys.extend(piece.keys)
@@ -188,7 +196,7 @@ def batch_of(pieces: Sequence[Piece], sequence: int) -> batch_pb2.Batch | None:
             one.operations.extend(piece.operations)
     if last.position is not None:
         one.position.CopyFrom(last.position)
-    return one
+    return request
 
 
-__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "batch_of"]
+__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "request_of"]

@@ -92,7 +92,7 @@ class SourceReader:
             if known is not None and known.is_complete:
                 continue
             position = known.position if known is not None and known.HasField("position") else None
-            wanted = Wanted(layout.stream.stream, partition, mode, position)
+            wanted = Wanted(layout.stream.stream, partition, mode, position, shaper=mapper.shaper)
             one = _Partition(wanted, mapper, delivery, _silence_of(layout.stream))
             await self._authenticated(partial(self._partition, one))
 

@@ -1,7 +1,7 @@
 """The HTTP client that connectors use."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -19,6 +19,7 @@ from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure
 from isthmus.sdk.guard import Guard, Verdict, verdict_of
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
+from isthmus.sdk.shaped import Shaping
 from isthmus.sdk.waiting import asked_to_wait
 from pydantic import BaseModel, SecretStr
 
@@ -169,6 +170,7 @@ class Api:
         state: dict[str, Any] | None = None,
         records: str | None = None,
         shape: str = "list",
+        whole_for: Sequence[str] | None = None,
         **more: Any,
     ) -> AsyncGenerator[Any, None]:
         """Gives the bodies of all pages; a reading that goes on starts at the page it stopped at.
@@ -188,6 +190,9 @@ class Api:
             records: Dotted path of the records in the body; empty for the body itself. Without it they are
                 known where the body is a list, or where `follow` names them.
             shape: What is there: a `list`, a `map` (an object of records) or one `object`.
+            whole_for: For connectors that hand the list at `records` on without a look at what is in it: it
+                may then hold structs of only what the reading's taker wants. Names the members that make a
+                record special; a page with such a record comes whole. None where records are looked at.
             more: As for `request`.
 
         Raises:
@@ -198,8 +203,10 @@ class Api:
         paging = paging_of(follow)
         known = records if records is not None else getattr(paging, "records", "") or None
 
+        shaping = _shaping(known, shape, whole_for)
+
         async def read(reply: Reply) -> Any:
-            return await reply.readable(known, shape)
+            return await reply.readable(known, shape, shaping)
 
         steps = walk(self, paging, path, params=query, kept=kept, more=more, read=read)
         async with aclosing(steps) as replies:
@@ -291,6 +298,16 @@ def _noted_harmless() -> Iterator[None]:
         if work is not None and work.effects == before:
             work.harmless = failure
         raise
+
+
+def _shaping(records: str | None, shape: str, whole_for: Sequence[str] | None) -> Shaping | None:
+    work = WORK.get()
+    if work is None or work.shaper is None or work.keying is None:
+        return None
+    if records is None or shape != "list" or whole_for is None:
+        return None
+    wanted = work.shaper((*work.keying.paths, *whole_for))
+    return Shaping(wanted, records, whole_for, work.keying.keys) if wanted is not None else None
 
 
 def with_params(url: httpx.URL, params: Mapping[str, Any] | None) -> httpx.URL:

@@ -10,6 +10,7 @@ from isthmus.sdk.decode import decode_json
 from isthmus.sdk.failures import DataFailure
 from isthmus.sdk.page import ReadReject
 from isthmus.sdk.salvage import salvaged
+from isthmus.sdk.shaped import Shaping
 
 _UNREAD = object()
 
@@ -92,7 +93,9 @@ class Reply:
             self._body = None if empty and not self.content else decode_json(self.content, self._where)
         return self._body
 
-    async def readable(self, records: str | None = "", shape: str = "list") -> Any:
+    async def readable(
+        self, records: str | None = "", shape: str = "list", shaping: Shaping | None = None
+    ) -> Any:
         """The body as JSON, without single records that cannot be read.
 
         These go to quarantine with the next page that the reading gives, as the system sent them.
@@ -101,10 +104,15 @@ class Reply:
             records: Dotted path of the records; empty for the body itself, None where that is known only
                 when it is a list.
             shape: `list`, `map` (an object of records) or `object` (one record).
+            shaping: Decodes the records into structs where nothing about them is odd.
 
         Raises:
             DataFailure: As `body`, where the trouble is not inside of single records.
         """
+        if shaping is not None and self._body is _UNREAD:
+            shaped = shaping.decoded(self.content, self._where)
+            if shaped is not None:
+                self._body = shaped
         try:
             return self.body
         except DataFailure as failure:

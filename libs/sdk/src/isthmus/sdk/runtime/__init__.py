@@ -40,6 +40,7 @@ from isthmus.sdk.runtime.ledger import Announced, Claim, Known, Ledger, Settled,
 from isthmus.sdk.runtime.reading import PageRead, Reading
 from isthmus.sdk.runtime.session import Received, Session
 from isthmus.sdk.runtime.writing import Prepared, WriteResult
+from isthmus.sdk.shaped import Shape, ShapedRecords, Shaper
 from isthmus.sdk.tracking import Outcome
 
 __all__ = [
@@ -77,6 +78,9 @@ __all__ = [
     "RetryLimits",
     "Session",
     "Settled",
+    "Shape",
+    "ShapedRecords",
+    "Shaper",
     "Standing",
     "Stats",
     "StepResult",

@@ -11,10 +11,12 @@ from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import PLACE, WORK, Context, Place, Stats, Work
 from isthmus.sdk.declared import hints_of
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, TransientFailure
+from isthmus.sdk.keying import Keying
 from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Operation, Position, ReadMode, Stream
 from isthmus.sdk.page import Page, ReadReject
-from isthmus.sdk.records import as_dict, at_path, greatest, key_of
+from isthmus.sdk.records import as_dict, key_of
 from isthmus.sdk.runtime.failing import failure_from
+from isthmus.sdk.shaped import ShapedRecords, Shaper
 from pydantic import TypeAdapter, ValidationError
 
 
@@ -27,12 +29,13 @@ class PageRead:
     is sent in several batches has its position on the last one only.
 
     Attributes:
+        records: Dictionaries; or `ShapedRecords` where the reading has a shaper.
         keys: The key of each record, parts joined by U+001F; empty texts for streams without a key.
         operations: None means that all are upserts.
         rejected: Records that the source gave and that cannot travel on; they belong in quarantine.
     """
 
-    records: list[dict[str, Any]]
+    records: list[Any]
     keys: list[str]
     operations: list[Operation] | None
     position: Position
@@ -99,6 +102,7 @@ class Reading:
         mode: ReadMode = ReadMode.FULL,
         position: Position | None = None,
         limit: int = 0,
+        shaper: Shaper | None = None,
     ) -> None:
         self.stream = stream
         self.records = 0
@@ -109,7 +113,8 @@ class Reading:
         self._mode = mode
         self._progress = _Progress.load(position, mode, ordered=stream.ordered)
         self._last = position or Position()
-        self._work = Work()
+        self._keying = Keying(stream.primary_key, stream.cursor_field)
+        self._work = Work(shaper=shaper, keying=self._keying)
         self._state = copy.deepcopy(self._progress.kept)
         self._handed: asyncio.Queue[tuple[Page[Any] | None, dict[str, Any] | None]] = asyncio.Queue(1)
         self._held: Page[Any] | None = None
@@ -218,21 +223,12 @@ class Reading:
         return {name: value for name, value in given.items() if name in names}
 
     def _made(self, page: Page[Any], place: dict[str, Any] | None) -> PageRead:
-        records: list[dict[str, Any]] = []
-        keys: list[str] = []
         rejected = list(page.rejected)
-        deleted_from = len(page.records)
-        deletions = 0
-        for number, record in enumerate([*page.records, *page.deleted]):
-            entry = self._keyed(record, rejected)
-            if entry is None:
-                continue
-            records.append(entry[0])
-            keys.append(entry[1])
-            deletions += number >= deleted_from
-        if self.stream.cursor_field:
-            seen = (at_path(record, self.stream.cursor_field) for record in records)
-            self._progress.top = greatest(seen, self._progress.top)
+        deleted_from, deletions = len(page.records), len(page.deleted)
+        records, keys = self._together(page)
+        if keys is None:
+            records, keys, deletions = self._singly(records, deleted_from, rejected)
+        self._progress.top = self._keying.top(records, self._progress.top)
         whole = self._cut(records, keys)
         operations = None
         if deletions:
@@ -244,7 +240,34 @@ class Reading:
             self._last = self._progress.position(self.stream, page.resume, place)
         return PageRead(records, keys, operations, self._last, rejected)
 
-    def _cut(self, records: list[dict[str, Any]], keys: list[str]) -> bool:
+    def _together(self, page: Page[Any]) -> tuple[list[Any], list[str] | None]:
+        """All records of a page, and their keys unless one of them is odd."""
+        records: list[Any] = page.records
+        if isinstance(records, ShapedRecords):
+            if not page.deleted:
+                return records, records.keys
+            records = records.whole()
+        records = [*records, *page.deleted]
+        are_plain = set(map(type, records)) <= {dict}
+        return records, self._keying.keys(records) if are_plain else None
+
+    def _singly(
+        self, found: list[Any], deleted_from: int, rejected: list[ReadReject]
+    ) -> tuple[list[Any], list[str], int]:
+        """The records that can travel with their keys, and how many of them are deletions."""
+        records: list[Any] = []
+        keys: list[str] = []
+        deletions = 0
+        for number, record in enumerate(found):
+            entry = self._keyed(record, rejected)
+            if entry is None:
+                continue
+            records.append(entry[0])
+            keys.append(entry[1])
+            deletions += number >= deleted_from
+        return records, keys, deletions
+
+    def _cut(self, records: list[Any], keys: list[str]) -> bool:
         """Keeps to the limit; a page that was cut moves no position."""
         room = self._limit - self.records if self._limit else len(records)
         if len(records) <= room:

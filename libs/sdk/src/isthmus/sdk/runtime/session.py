@@ -23,6 +23,7 @@ from isthmus.sdk.runtime.reading import Reading
 from isthmus.sdk.runtime.tracked import is_trackable, write_tracked
 from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, write_batch
 from isthmus.sdk.settings import load_settings
+from isthmus.sdk.shaped import Shaper
 from pydantic import BaseModel, ValidationError
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ class Session:
         mode: ReadMode = ReadMode.FULL,
         position: Position | None = None,
         limit: int = 0,
+        shaper: Shaper | None = None,
     ) -> Reading:
         """Starts reading; iterate over what it gives, and close it when leaving early.
 
@@ -188,6 +190,7 @@ class Session:
             mode: In `full` mode a position behind a complete reading starts afresh.
             position: Where to go on; None means from the beginning.
             limit: Stop after this many records; for samples.
+            shaper: Gives the shape of what is wanted of each record; a page may then have `ShapedRecords`.
 
         Raises:
             NotFound: `STREAM_UNKNOWN`.
@@ -198,7 +201,9 @@ class Session:
             modes = ", ".join(found.read_modes) or "no mode at all"
             message = f"Stream {stream} cannot be read in mode {mode}; it offers {modes}."
             raise ConfigurationFailure("READ_MODE_UNSUPPORTED", message, path="mode")
-        return self.reading(found, partition=partition, mode=mode, position=position, limit=limit)
+        return self.reading(
+            found, partition=partition, mode=mode, position=position, limit=limit, shaper=shaper
+        )
 
     def reading(self, stream: Stream, **how: Any) -> Reading:
         """Starts reading a stream that is at hand; see `read`."""

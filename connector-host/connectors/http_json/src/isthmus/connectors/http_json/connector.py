@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, ClassVar
 
-from isthmus.connectors.http_json.records import records_in
+from isthmus.connectors.http_json.records import SPECIAL, records_in
 from isthmus.connectors.http_json.settings import Settings, StreamSettings
 from isthmus.connectors.http_json.writing import Writer
 from isthmus.sdk import Api, AuthMethod, Connector, Guarantee, OnDoubt, Page, ReadMode, Stream, WriteMode
@@ -78,6 +78,7 @@ class HttpJson(Connector[Settings]):
             json=told.body or None,
             records=told.records_path,
             shape=told.shape,
+            whole_for=SPECIAL,
         )
         async for body in pages:
             yield records_in(body, told)

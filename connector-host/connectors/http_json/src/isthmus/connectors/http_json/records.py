@@ -6,7 +6,10 @@ from typing import Any
 from isthmus.connectors.http_json.settings import StreamSettings
 from isthmus.sdk import DataFailure, Page
 from isthmus.sdk.records import at_path
+from isthmus.sdk.shaped import ShapedRecords
 
+SPECIAL = ("@removed",)
+"""Members that make a record one that was removed."""
 _ABSENT = object()
 
 
@@ -14,7 +17,7 @@ def records_in(body: Any, told: StreamSettings) -> Page[dict[str, Any]]:
     """The records of one page.
 
     A record that Microsoft Graph or SCIM marks as removed (`@removed`) comes as
-    a deletion.
+    a deletion; null is no mark.
 
     Raises:
         DataFailure: `RECORDS_MISSING`, when there is nothing at the records path;
@@ -25,10 +28,12 @@ def records_in(body: Any, told: StreamSettings) -> Page[dict[str, Any]]:
         raise _missing(body, told)
     if found is None or found is _ABSENT:
         return Page()
+    if isinstance(found, ShapedRecords) and told.shape == "list":
+        return Page(found)
     kept: list[dict[str, Any]] = []
     deleted: list[dict[str, Any]] = []
     for record in _shaped(found, told):
-        (deleted if "@removed" in record else kept).append(record)
+        (deleted if record.get("@removed") is not None else kept).append(record)
     return Page(kept, deleted=deleted)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus.sdk import DataFailure, ReadReject
 from isthmus.sdk.decode import decode_json
-from isthmus.sdk.diagnosis import FramingBroken
+from isthmus.sdk.framing import FramingBroken
 from isthmus.sdk.salvage import Unread, without_unreadable
 
 _LISTS = ("controls", "groups")

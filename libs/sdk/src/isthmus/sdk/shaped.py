@@ -1,0 +1,237 @@
+"""Records decoded into structs that hold only what somebody wants of them.
+
+A page of a long list is decoded once, straight into such structs; what nobody reads is skimmed over. The
+page is read as dictionaries instead, with every check that there is for those, as soon as anything about
+it is odd. The page's bytes are kept beside the structs, so that a single record can be looked at as a
+whole when it is put aside.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Protocol, get_args
+
+import msgspec
+from isthmus.sdk.decode import decode_json
+from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.framing import FramingBroken, space_end, value_end
+
+_BOM = b"\xef\xbb\xbf"
+_KEY = b'":'
+_PAGES_OF_REST = 20
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_ODD = (*_UNREADABLE, FramingBroken, DataFailure)
+_decode = msgspec.json.Decoder().decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Shape(Protocol):
+    """What is wanted of a record.
+
+    Attributes:
+        record_type: A struct of exactly that; what is missing has its default.
+        getters: For each path that was asked for besides, the function that reads it.
+    """
+
+    @property
+    def record_type(self) -> type[msgspec.Struct]:
+        """The struct."""
+        ...
+
+    @property
+    def getters(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Reads what was asked for besides; null where there is nothing."""
+        ...
+
+
+Shaper = Callable[[tuple[str, ...]], Shape | None]
+"""Gives the shape that also holds some dotted paths; None where the record is wanted as a whole."""
+
+
+class ShapedRecords(list[Any]):
+    """Structs, and the bytes they were decoded from.
+
+    Args:
+        records: The structs.
+        shape: What they are.
+        raw: The list as it came.
+
+    Attributes:
+        keys: The key of each record.
+    """
+
+    __slots__ = ("_originals", "_raw", "keys", "shape")
+
+    def __init__(self, records: Iterable[Any], shape: Shape, raw: bytes | msgspec.Raw) -> None:
+        super().__init__(records)
+        self.shape = shape
+        self.keys: list[str] = []
+        self._raw = raw
+        self._originals: list[msgspec.Raw] | None = None
+
+    def original(self, index: int) -> Any:
+        """One record with everything that the system gave; its bytes where some of that cannot be read."""
+        if self._originals is None:
+            self._originals = _items(self._raw)
+        try:
+            return _decode(self._originals[index])
+        except _UNREADABLE:
+            return bytes(self._originals[index])
+
+    def whole(self) -> list[Any]:
+        """All records with everything that the system gave.
+
+        Raises:
+            DataFailure: One of them cannot be read.
+        """
+        found: list[Any] = decode_json(bytes(self._raw), "The page")
+        return found
+
+
+class Shaping:
+    """Decodes the pages of one reading.
+
+    Args:
+        shape: What is wanted.
+        path: Dotted path of the list of records; empty for the document itself.
+        whole_for: Members that make a page be read as a whole where one of its records has them.
+        keys: Gives the keys of records; None makes the page be read as a whole.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        path: str,
+        whole_for: Sequence[str] = (),
+        keys: Callable[[ShapedRecords], list[str] | None] = lambda _: [],
+    ) -> None:
+        self._keys = keys
+        self._shape = shape
+        self._path = path
+        self._marks = [shape.getters[mark] for mark in whole_for]
+        self._records = _decoder(shape.record_type, frozenset(whole_for))
+        self._resting = 0
+
+    def decoded(self, raw: bytes, where: str) -> Any:
+        """The document with `ShapedRecords` in it.
+
+        Returns:
+            None where the page has to be read as dictionaries.
+        """
+        if self._resting:
+            self._resting -= 1
+            return None
+        try:
+            document = self._shaped(raw.removeprefix(_BOM), where)
+        except _ODD:
+            document = None
+        if document is None:
+            # Where records differ in their members they usually do so on every page.
+            self._resting = _PAGES_OF_REST
+        return document
+
+    def _shaped(self, raw: bytes, where: str) -> Any:
+        if not raw.isascii():
+            raw.decode()  # what is skimmed over has to be UTF-8, too
+        envelope = _Envelope(raw, self._path, where)
+        records = self._records(envelope.records)
+        if any(mark(record) is not None for mark in self._marks for record in records):
+            return None
+        if not _is_even(raw, envelope, len(records)):
+            return None
+        shaped = ShapedRecords(records, self._shape, envelope.records)
+        keys = self._keys(shaped)
+        if keys is None:
+            return None
+        shaped.keys = keys
+        return envelope.around(shaped)
+
+
+class _Envelope:
+    """What is around the records of a page, decoded and known to have no name twice as far as it was.
+
+    Attributes:
+        records: The list as it came.
+        names: How many names there are outside of the list.
+    """
+
+    def __init__(self, raw: bytes, path: str, where: str) -> None:
+        self.records: bytes | msgspec.Raw = raw
+        self.names = 0
+        self._around: list[tuple[dict[str, Any], str]] = []
+        if not path:
+            return
+        members = _members(raw)
+        for name in [path] if path in members else path.split("."):
+            if self._around:
+                members = _members(self.records)
+            if name not in members:
+                raise msgspec.ValidationError(name)
+            self.records = members[name]
+            self.names += len(members)
+            others = {other: bytes(text) for other, text in members.items() if other != name}
+            self.names += sum(text.count(_KEY) for text in others.values())
+            self._around.append(({other: decode_json(text, where) for other, text in others.items()}, name))
+
+    def around(self, records: ShapedRecords) -> Any:
+        """The document with these records in it."""
+        inside: Any = records
+        for members, name in reversed(self._around):
+            members[name] = inside
+            inside = members
+        return inside
+
+
+def _is_even(raw: bytes, envelope: _Envelope, count: int) -> bool:
+    """Whether all records have as many names as the first one, in which each comes once."""
+    if not count:
+        return raw.count(_KEY) == envelope.names
+    view = memoryview(envelope.records)
+    begin = space_end(view, space_end(view, 0) + 1)
+    first = bytes(view[begin : value_end(view, begin)])
+    names = first.count(_KEY)
+    return _names(_decode(first)) == names and raw.count(_KEY) == envelope.names + count * names
+
+
+def _names(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_names, value.values()))
+    return sum(map(_names, value)) if isinstance(value, list) else 0
+
+
+@lru_cache(maxsize=256)
+def _decoder(
+    record_type: type[msgspec.Struct], optional: frozenset[str]
+) -> Callable[[bytes | msgspec.Raw], list[Any]]:
+    """Decodes lists in which no record lacks a member that is wanted."""
+    decoder: Any = msgspec.json.Decoder(list[_demanding(record_type, optional)])  # type: ignore[misc]
+    decode: Callable[[bytes | msgspec.Raw], list[Any]] = decoder.decode
+    return decode
+
+
+def _demanding(
+    record_type: type[msgspec.Struct], optional: frozenset[str] = frozenset()
+) -> type[msgspec.Struct]:
+    """The same struct without defaults, except where the difference between missing and null counts."""
+    members: list[Any] = []
+    names: dict[str, str] = {}
+    for one in msgspec.structs.fields(record_type):
+        names[one.name] = one.encode_name
+        is_optional = one.default is msgspec.UNSET or one.encode_name in optional
+        kind = _demanding_kind(one.type)
+        members.append((one.name, kind, one.default) if is_optional else (one.name, kind))
+    return msgspec.defstruct(record_type.__name__, members, rename=names, kw_only=True, gc=False, eq=False)
+
+
+def _demanding_kind(kind: Any) -> Any:
+    if not isinstance(kind, UnionType):
+        return kind
+    inner = [_demanding(part) if issubclass(part, msgspec.Struct) else part for part in get_args(kind)]
+    result = inner[0]
+    for part in inner[1:]:
+        result |= part
+    return result
+
+
+__all__ = ["Shape", "ShapedRecords", "Shaper", "Shaping"]
