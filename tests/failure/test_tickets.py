@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -62,9 +63,10 @@ class Pause:
         self.number = number
         self.reached = threading.Event()
         self.go_on = threading.Event()
-        desk.arrived = self._arrived
+        desk.arrived = self.arrived
 
-    def _arrived(self, _body):
+    def arrived(self, _body):
+        """Is called by the system, in a thread for each request."""
         if len(self.desk.created) == self.number:
             self.reached.set()
             self.go_on.wait(300)
@@ -125,6 +127,31 @@ def test_each_record_has_one_ticket_after_the_death_of(mesh, victim):
         assert sorted(body["id"] for body in desk.created) == list(range(TOTAL))
         links = mesh.answer("links", "list", name, "--limit", "0")
         assert {link["external_id"] for link in links} == set(desk.tickets)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_each_record_has_one_ticket_after_three_deaths(mesh, seed):
+    """
+    Three victims die one after another, each when another ticket has just been created.
+    """
+    chance = random.Random(seed)
+    victims = chance.choices(["host-http-json", "host-files", "records"], [2, 1, 1], k=3)
+    numbers = sorted(chance.sample(range(1, TOTAL), k=3))
+    name = f"tickets-random-{seed}"
+    with running_desk() as desk:
+        prepared(mesh, desk, name)
+        pauses = [Pause(desk, number) for number in numbers]
+        desk.arrived = lambda body: [pause.arrived(body) for pause in pauses]
+        execution = run(mesh, name)
+        for pause, victim in zip(pauses, victims, strict=True):
+            assert pause.reached.wait(240), (victim, pause.number)
+            dead = mesh.pid(victim)
+            os.kill(dead, signal.SIGKILL)
+            until(lambda: is_back(mesh, victim, dead), f"{victim} does not come back")  # noqa: B023
+            pause.go_on.set()
+        until(lambda: completed(mesh, execution), "the sync does not end")
+
+        assert sorted(body["id"] for body in desk.created) == list(range(TOTAL))
 
 
 def test_each_record_has_one_ticket_though_the_system_cuts_connections(mesh):

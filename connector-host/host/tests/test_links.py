@@ -256,6 +256,57 @@ async def test_who_wants_repetition_gets_it(world):
     assert (ack.created, ids(world.desk)) == (1, [1, 1])
 
 
+async def test_idempotency_key_is_the_same_for_every_attempt(world):
+    """
+    Where the system knows a key again, nobody has to look, even when the content has changed meanwhile.
+    """
+    update = {"path": "/tickets/{external_id}"}
+    header = {"idempotency_header": "Idempotency-Key"}
+    world.write = {"path": "/tickets", "id_field": "number", "update": update, **header}
+    world.desk.plan = lambda number: Break.AFTER if number == 1 else None
+    host = world.host()
+
+    with pytest.raises(Fault):
+        await world.send(host, tickets(1, title="old"))
+    await world.send(host, tickets(1, title="new"))
+
+    assert (ids(world.desk), world.desk.lookups) == ([1], 0)
+    assert world.desk.tickets["T-1"]["title"] == "new"
+
+
+async def test_record_is_found_by_a_field_of_its_own(world):
+    """
+    A system without a field to spare is asked for what the record has anyway.
+    """
+    own = {"path": "/tickets", "params": {"id": "{id}"}, "records_path": "tickets", "id_field": "number"}
+    world.write = {"path": "/tickets", "lookup": own}
+    world.desk.plan = lambda number: Break.AFTER if number == 1 else None
+    host = world.host()
+
+    with pytest.raises(Fault):
+        await world.send(host, tickets(1, 2))
+    [ack] = await world.send(host, tickets(1, 2))
+
+    assert (ack.updated, ack.created, ids(world.desk)) == (1, 1, [1, 2])
+
+
+async def test_record_that_cannot_be_looked_for_waits_alone(world):
+    """
+    A missing field keeps one record back, not its batch.
+    """
+    own = {"path": "/tickets", "params": {"id": "{asset.tag}"}, "records_path": "tickets"}
+    world.write = {"path": "/tickets", "lookup": own}
+    world.desk.plan = lambda number: Break.BEFORE if number == 1 else None
+    host = world.host()
+
+    with pytest.raises(Fault):
+        await world.send(host, tickets(1, 2))
+    [ack] = await world.send(host, tickets(1, 2))
+
+    assert [(one.index, one.reason) for one in ack.outcomes] == [(0, "OUTCOME_UNKNOWN")]
+    assert ids(world.desk) == [2]
+
+
 async def test_several_finds_are_left_to_a_person(world):
     """
     When the system holds two tickets for one record, neither is chosen.

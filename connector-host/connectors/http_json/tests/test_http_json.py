@@ -277,6 +277,38 @@ async def test_refused_array_is_halved_until_the_bad_record_stands_alone(server)
     assert streams[0].guarantee is Guarantee.IDEMPOTENT
 
 
+async def test_update_without_ids_is_refused(server):
+    """
+    Settings that cannot work are named before anything is written.
+    """
+    write = {"path": "/items", "update": {"path": "/items/{external_id}"}}
+
+    with pytest.raises(ConfigurationFailure) as caught:
+        session(server, {"write": write})
+
+    assert "id_field or lookup" in str([one.message for one in caught.value.violations])
+
+
+@pytest.mark.parametrize(
+    ("write", "guarantee"),
+    [
+        ({}, Guarantee.AT_LEAST_ONCE),
+        ({"id_field": "id"}, Guarantee.AT_LEAST_ONCE),
+        ({"lookup": {"path": "/items"}}, Guarantee.IDEMPOTENT),
+        ({"method": "PUT"}, Guarantee.IDEMPOTENT),
+    ],
+    ids=["bare", "ids", "lookup", "put"],
+)
+async def test_stream_says_what_it_promises(server, write, guarantee):
+    """
+    Where a record can be looked for it is written once.
+    """
+    async with session(server, {"write": {"path": "/items", **write}}) as opened:
+        [stream] = await opened.streams()
+
+    assert stream.guarantee is guarantee
+
+
 async def test_repeated_write_carries_the_same_key(server):
     """
     The system can recognise what it has seen.

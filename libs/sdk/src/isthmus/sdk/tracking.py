@@ -116,6 +116,11 @@ class Item(Generic[T]):
         """Whether `lookup` has found the record: an earlier attempt wrote it, maybe in another form."""
         return self._entry.was_found
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether an earlier attempt may have created the record and nobody has looked."""
+        return self._entry.in_doubt
+
     def begin(self) -> None:
         """Says that it is about to be written; `Batch.items` does it for connectors that take one by one.
 

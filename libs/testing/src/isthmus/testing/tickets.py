@@ -39,7 +39,7 @@ class TicketDesk:
     """Creates a ticket for each POST, whatever was created before; ids are its own.
 
     `POST /tickets`, `PATCH` and `DELETE /tickets/{id}`, and `GET /tickets?correlation=…`, or with any
-    other field's name and value.
+    other field's name and value. A POST with an `Idempotency-Key` that came before gets its ticket again.
 
     Attributes:
         plan: Says for each changing request, by its number from 1, how it goes wrong.
@@ -47,6 +47,9 @@ class TicketDesk:
         tickets: What there is, by id.
         created: Bodies of all creates that took effect, in order.
         changes: How many requests took effect.
+        lookups: How often somebody asked.
+        keys: The ticket that each idempotency key made.
+        tried: How many changing requests came.
     """
 
     plan: Plan = field(default=lambda _: None)
@@ -55,6 +58,7 @@ class TicketDesk:
     created: list[dict[str, Any]] = field(default_factory=list)
     changes: int = 0
     lookups: int = 0
+    keys: dict[str, str] = field(default_factory=dict)
     tried: int = 0
 
     def __post_init__(self) -> None:
@@ -78,13 +82,17 @@ class TicketDesk:
             self.tried += 1
             return self.plan(self.tried)
 
-    def create(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Make a ticket."""
+    def create(self, body: dict[str, Any], key: str = "") -> dict[str, Any]:
+        """Make a ticket, or give the one that this key made."""
         with self._lock:
+            if key in self.keys:
+                return self.tickets[self.keys[key]]
             self.changes += 1
             ticket = {**body, "number": f"T-{len(self.created) + 1}"}
             self.created.append(body)
             self.tickets[ticket["number"]] = ticket
+            if key:
+                self.keys[key] = ticket["number"]
         self.arrived(body)
         return ticket
 
@@ -134,7 +142,8 @@ def _handler(desk: TicketDesk) -> type[BaseHTTPRequestHandler]:
             self._answer(200, {"tickets": desk.find({name: values[-1] for name, values in query.items()})})
 
         def do_POST(self) -> None:
-            self._changing(201, desk.create)
+            key = self.headers.get("Idempotency-Key", "")
+            self._changing(201, lambda body: desk.create(body, key))
 
         def do_PATCH(self) -> None:
             self._changing(200, lambda body: desk.change(self._number(), body))

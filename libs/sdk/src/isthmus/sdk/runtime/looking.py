@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from isthmus.sdk.failures import DataFailure
 from isthmus.sdk.model import OnDoubt, Stream
 from isthmus.sdk.page import Batch
 from isthmus.sdk.tracking import Entry, Item, Outcome
@@ -31,7 +32,11 @@ async def _resolve(stream: Stream, batch: Batch[Any], place: int, item: Item[Any
         return
     # A record that the system has taken may be found a little later only.
     await asyncio.sleep(max(0.0, stream.lookup_lag - entry.open_for))
-    answer = await stream.lookup(item)
+    try:
+        answer = await stream.lookup(item)
+    except DataFailure as failure:
+        _set_aside(batch, place, failure.message.rstrip("."))
+        return
     several = answer if isinstance(answer, list | tuple) else [answer]
     found = {str(one) for one in several if one is not None}
     if len(found) > 1:

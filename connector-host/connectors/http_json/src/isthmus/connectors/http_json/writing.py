@@ -54,8 +54,8 @@ class Writer:
         for name, template in told.params.items():
             params[name] = _filled(template, item, quoted=False)
         if path is None or None in params.values():
-            text = "A field of `lookup` is missing in the record, so it cannot be looked for; mend `lookup`."
-            raise ConfigurationFailure("LOOKUP_INVALID", text, path="write.lookup")
+            text = "The record lacks a field of write.lookup, so it cannot be looked for"
+            raise DataFailure("FIELD_MISSING", text, path="write.lookup")
         reply = await self._api.get(path, params=params, accept=_GONE)
         if reply.status in _GONE:
             return []
@@ -80,6 +80,9 @@ class Writer:
             item.reject(text, reason="UPDATE_UNSUPPORTED")
         else:
             await self._send_one(item, self._write.method, self._write.path)
+            if item.in_doubt and item.external_id and update is not None:
+                # A system that knows the key again answers for the first request, whatever this one holds.
+                await self._send_one(item, update.method, update.path)
 
     async def _send_one(self, item: _Item, method: str, template: str) -> None:
         path = _filled(template, item)
