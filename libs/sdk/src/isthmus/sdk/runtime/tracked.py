@@ -136,7 +136,7 @@ async def _blaming(tracking: Tracking, work: Work) -> AsyncIterator[None]:
 
 def _outcome(entry: Entry, untold: Outcome) -> Outcome:
     """What came of a record; a refusal does not tell whether an earlier attempt had an effect."""
-    if entry.outcome == Outcome.REJECTED and entry.in_doubt:
+    if entry.outcome == Outcome.REJECTED and entry.in_doubt and not entry.external_id:
         return Outcome.SET_ASIDE
     return entry.outcome or untold
 
