@@ -22,12 +22,13 @@ from isthmus.testing.tickets import Break, running_desk
 from isthmus.type.v1 import batch_pb2 as batch
 
 TENANT = "tnt_links"
-LOOKUP = {"path": "/tickets", "params": {"correlation": "{correlation_id}"}, "records_path": "tickets"}
+PLACE = {"path": "/tickets", "records_path": "tickets", "id_field": "number", "lag_seconds": 0}
+LOOKUP = {**PLACE, "params": {"correlation": "{correlation_id}"}}
 WRITE = {
     "path": "/tickets",
     "id_field": "number",
     "correlation_field": "correlation",
-    "lookup": {**LOOKUP, "id_field": "number"},
+    "lookup": LOOKUP,
     "update": {"method": "PATCH", "path": "/tickets/{external_id}"},
     "delete_path": "/tickets/{external_id}",
 }
@@ -278,8 +279,7 @@ async def test_record_is_found_by_a_field_of_its_own(world):
     """
     A system without a field to spare is asked for what the record has anyway.
     """
-    own = {"path": "/tickets", "params": {"id": "{id}"}, "records_path": "tickets", "id_field": "number"}
-    world.write = {"path": "/tickets", "lookup": own}
+    world.write = {"path": "/tickets", "lookup": {**PLACE, "params": {"id": "{id}"}}}
     world.desk.plan = lambda number: Break.AFTER if number == 1 else None
     host = world.host()
 
@@ -294,8 +294,7 @@ async def test_record_that_cannot_be_looked_for_waits_alone(world):
     """
     A missing field keeps one record back, not its batch.
     """
-    own = {"path": "/tickets", "params": {"id": "{asset.tag}"}, "records_path": "tickets"}
-    world.write = {"path": "/tickets", "lookup": own}
+    world.write = {"path": "/tickets", "lookup": {**PLACE, "params": {"id": "{asset.tag}"}}}
     world.desk.plan = lambda number: Break.BEFORE if number == 1 else None
     host = world.host()
 
@@ -305,6 +304,19 @@ async def test_record_that_cannot_be_looked_for_waits_alone(world):
 
     assert [(one.index, one.reason) for one in ack.outcomes] == [(0, "OUTCOME_UNKNOWN")]
     assert ids(world.desk) == [2]
+
+
+async def test_all_that_is_new_is_looked_for_on_request(world):
+    """
+    Where links were lost, or the system held records before, they are found and not made again.
+    """
+    await world.send(world.host(), tickets(1, 2))
+    await world.control.links.DeleteLinks(links.DeleteLinksRequest(flow_id=world.flow, all=True))
+    world.write = {**WRITE, "lookup": {**LOOKUP, "always": True}}
+
+    [ack] = await world.send(world.host(), tickets(1, 2, 3))
+
+    assert (ack.updated, ack.created, ids(world.desk)) == (2, 1, [1, 2, 3])
 
 
 async def test_several_finds_are_left_to_a_person(world):
@@ -326,7 +338,7 @@ async def test_lookup_that_is_ignored_finds_nothing(world):
     """
     A system that gives all it has, whatever is asked, does not lend a stranger's ticket.
     """
-    world.write = {**WRITE, "lookup": {"path": "/tickets", "records_path": "tickets", "id_field": "number"}}
+    world.write = {**WRITE, "lookup": PLACE}
     host = world.host()
     await world.send(host, tickets(1))
     world.desk.plan = lambda number: Break.BEFORE if number == 2 else None

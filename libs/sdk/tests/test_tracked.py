@@ -44,7 +44,7 @@ class Desk(Connector[Settings]):
     def open(self) -> None:
         self.api = Api(self.settings.url)
 
-    @destination(key="id", lookup="find")
+    @destination(key="id", lookup="find", lookup_lag=0)
     async def tickets(self, batch: Batch[Ticket]) -> None:
         """One by one."""
         for item in batch.items:
@@ -161,6 +161,18 @@ async def test_doubtful_record_is_looked_for(server, found, method):
 
     assert [request.method for request in server.requests] == ["GET", method]
     assert ledger.settled == {"1": (Outcome.DONE, found or "T-1")}
+
+
+async def test_id_that_the_system_did_not_tell_is_looked_for(server):
+    """
+    A record that is known to be there is changed, not made again.
+    """
+    server.on("/find", {"id": "T-9"})
+    server.on("/tickets/T-9", {}, "PATCH")
+    ledger = Ledger(k1=Known(Standing.LINKED))
+    result = await write(server, "tickets", some(1), ledger)
+
+    assert (result.updated, ledger.settled) == (1, {"1": (Outcome.DONE, "T-9")})
 
 
 async def test_doubtful_deletion_that_is_not_found_is_done(server):

@@ -52,7 +52,8 @@ class DestinationMark:
     modes: tuple[WriteMode, ...]
     guarantee: Guarantee
     lookup: str = ""
-    lookup_lag: float = 0.0
+    lookup_lag: float = 5.0
+    lookup_always: bool = False
     on_doubt: OnDoubt = OnDoubt.QUARANTINE
 
 
@@ -126,7 +127,8 @@ def destination(
     modes: tuple[WriteMode, ...] = (WriteMode.UPSERT,),
     guarantee: Guarantee = Guarantee.IDEMPOTENT,
     lookup: str = "",
-    lookup_lag: float = 0.0,
+    lookup_lag: float = 5.0,
+    lookup_always: bool = False,
     on_doubt: OnDoubt = OnDoubt.QUARANTINE,
 ) -> Callable[[F], F]:
     """Marks a method that writes batches of one stream.
@@ -143,13 +145,22 @@ def destination(
         lookup: Name of a method that takes an `Item` and gives the system's own id of its record, None
             when there is none. With one, writing is announced too, and a record that a dead attempt
             may have created is looked for before it is written: the effect is exactly one.
-        lookup_lag: Seconds after which the system finds what it has taken.
+        lookup_lag: Seconds after which the system has taken, and finds, what was sent to it; a record
+            in doubt is looked for no sooner.
+        lookup_always: Look for every record that is new to the flow; for systems that hold some already.
         on_doubt: Without a lookup: such a record goes to quarantine, or is written again.
     """
 
     def mark(method: F) -> F:
         told = DestinationMark(
-            name or method.__name__, _keys(key), modes, guarantee, lookup, lookup_lag, on_doubt
+            name or method.__name__,
+            _keys(key),
+            modes,
+            guarantee,
+            lookup,
+            lookup_lag,
+            lookup_always,
+            on_doubt,
         )
         setattr(method, MARK, told)
         return method

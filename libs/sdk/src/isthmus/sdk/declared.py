@@ -74,6 +74,7 @@ def streams_of(connector: Connector[Any]) -> list[Stream]:
             writer=writer,
             lookup=getattr(connector, mark.lookup) if mark.lookup else None,
             lookup_lag=mark.lookup_lag,
+            lookup_always=mark.lookup_always,
             on_doubt=mark.on_doubt,
         )
     return [found[name] for name in sorted(found)]

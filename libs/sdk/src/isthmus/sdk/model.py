@@ -165,7 +165,8 @@ class Stream:
         ordered: The source gives the oldest change first, so the cursor may move with every page.
         batch_records: Most records that the writer takes at a time.
         lookup: Finds the system's own id of a record that may have been created; takes an `Item`.
-        lookup_lag: Seconds after which the system shows what it has taken.
+        lookup_lag: Seconds after which the system has taken, and finds, what was sent to it.
+        lookup_always: Look for every record that is new to the flow, not only where there is a doubt.
         on_doubt: What becomes of such a record where nobody can look.
         gives_ids: The system gives records ids of its own, under which they are changed.
     """
@@ -185,7 +186,8 @@ class Stream:
     writer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     preparer: Callable[..., None] | None = field(default=None, repr=False, compare=False)
     lookup: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
-    lookup_lag: float = 0.0
+    lookup_lag: float = 5.0
+    lookup_always: bool = False
     on_doubt: OnDoubt = OnDoubt.QUARANTINE
     gives_ids: bool = False
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)

@@ -1,6 +1,7 @@
 """Looks for records that a dead attempt may have created."""
 
 import asyncio
+import time
 from typing import Any
 
 from isthmus.sdk.failures import DataFailure
@@ -19,10 +20,22 @@ async def resolve_doubts(stream: Stream, batch: Batch[Any]) -> None:
     """
     if batch.tracking is None:
         return
+    since = time.monotonic()
     for place, item in enumerate(batch.peek()):
         entry = batch.tracking.entries[place]
-        if entry.in_doubt and entry.outcome is None:
-            await _resolve(stream, batch, place, item, entry)
+        if entry.outcome is not None or not _is_worth_a_look(stream, entry):
+            continue
+        if entry.in_doubt and stream.lookup is not None:
+            # The system may take a request late, and may find what it has taken later still.
+            await asyncio.sleep(max(0.0, stream.lookup_lag - entry.open_for - (time.monotonic() - since)))
+        await _resolve(stream, batch, place, item, entry)
+
+
+def _is_worth_a_look(stream: Stream, entry: Entry) -> bool:
+    """In doubt, or without the id that somebody could tell."""
+    if entry.in_doubt or stream.lookup is None or entry.external_id:
+        return entry.in_doubt
+    return entry.exists or stream.lookup_always
 
 
 async def _resolve(stream: Stream, batch: Batch[Any], place: int, item: Item[Any], entry: Entry) -> None:
@@ -30,8 +43,6 @@ async def _resolve(stream: Stream, batch: Batch[Any], place: int, item: Item[Any
         if stream.on_doubt == OnDoubt.QUARANTINE:
             _set_aside(batch, place, "Nobody can tell whether an earlier attempt wrote the record")
         return
-    # A record that the system has taken may be found a little later only.
-    await asyncio.sleep(max(0.0, stream.lookup_lag - entry.open_for))
     try:
         answer = await stream.lookup(item)
     except DataFailure as failure:

@@ -120,6 +120,7 @@ def _tracking(told: StreamSettings, writer: Writer | None) -> dict[str, Any]:
     return {
         "lookup": writer.lookup if write.lookup is not None else None,
         "lookup_lag": write.lookup.lag_seconds if write.lookup is not None else 0.0,
+        "lookup_always": write.lookup is not None and write.lookup.always,
         "on_doubt": OnDoubt.REPEAT if repeatable else write.on_doubt,
         "gives_ids": bool(write.id_field or write.update),
     }

@@ -162,7 +162,10 @@ class Lookup(_Strict):
     records_path: str = Field("", description="Dotted path of the found records; empty means the body.")
     id_field: str = Field("id", description="Dotted path of the system's own id in a found record.")
     lag_seconds: float = Field(
-        0.0, ge=0, le=60, description="How long after a write the system may not find it yet."
+        5.0, ge=0, le=60, description="How long after a request the system may not find its record yet."
+    )
+    always: bool = Field(
+        False, description="Look for every record that is new to the flow, not only after a crash."
     )
 
 
