@@ -1,5 +1,9 @@
 """Two systems keep the same incidents, whoever changes them."""
 
+import json
+import time
+from datetime import UTC, datetime
+
 import pytest
 from isthmus.testing.sandbox import running_sandbox
 
@@ -143,3 +147,162 @@ def test_changes_go_both_ways_and_none_comes_back(both):
     assert both.effects == ([], [])
     assert both.as_ops() == both.ops.content("runbook")
     assert set(both.desk.records) == {"1", "2"}
+
+
+def test_conflicts_are_settled_by_the_newest_version_and_recorded(both):
+    """
+    The later change wins on both sides, whichever side it was made on; both versions stay on record.
+    """
+    for key in ("1", "2"):
+        both.desk.edit(key, subject="old", priority="1", state="open")
+    both.apply("  conflict: {policy: newest, field: changed_at, tolerance_seconds: 5}\n")
+    both.round()
+    for key, late in (("1", both.desk), ("2", both.ops)):
+        both.desk.edit(key, subject="the desk's", at=at(9 if late is both.desk else 8))
+        both.ops.edit(key, title="the others'", at=at(9 if late is both.ops else 8))
+    both.round()
+    told = {one["source_key"]: one for one in both.conflicts("--all")}
+    both.round()
+
+    assert [both.desk.records[key]["subject"] for key in ("1", "2")] == ["the desk's", "the others'"]
+    assert both.as_ops() == both.ops.content()
+    assert told["1"]["policy"] == "newest"
+    assert told["1"]["reason"] == "The source changed it 3600 s later."
+    assert told["1"]["base"]["title"] == "old"
+    assert told["2"]["source_record"]["title"] == "the desk's"
+    assert told["2"]["destination_record"]["title"] == "the others'"
+    assert both.effects == ([], [])
+
+
+def test_a_conflict_in_review_waits_for_a_person_and_holds_nothing_up(both):
+    """
+    Neither side is written to before the decision; others go on; the decision is carried out at once.
+    """
+    both.desk.edit("1", subject="old", priority="1", state="open")
+    both.apply("  conflict: {policy: review}\n")
+    both.round()
+    both.desk.edit("1", subject="the desk's")
+    both.ops.edit("1", title="the others'")
+    both.desk.edit("2", subject="new", priority="2", state="open")
+    both.round()
+    held = both.effects[0][:], both.effects[1][:]
+    both.round()
+    [waiting] = both.conflicts()
+    [pair] = both.mesh.answer("pairs", "list", both.name, "--status", "in_review")
+    chosen = {"id": "1", "title": "agreed", "severity": "low", "state": "open"}
+
+    command = ("conflicts", "resolve", waiting["conflict_id"], "--record", json.dumps(chosen))
+    decided = both.mesh.answer(*command, "--reason", "spoke with both")
+
+    assert held == ([], [("PUT", "2")])
+    assert (waiting["fields"], pair["source_key"]) == (["title"], "1")
+    assert decided["result"] == chosen
+    assert "spoke with both" in decided["reason"]
+    assert decided["decided_by"]
+    until(
+        lambda: both.desk.records["1"]["subject"] == "agreed" and both.ops.records["1"]["title"] == "agreed"
+    )
+    assert both.mesh.run(*command).code != 0
+    assert both.conflicts() == []
+
+
+def test_fields_are_merged_and_deletions_leave_a_tombstone(both):
+    """
+    Each side's changes of different fields both count; what one side deletes is closed on the other.
+    """
+    for key in ("1", "2"):
+        both.desk.edit(key, subject="old", priority="1", state="open")
+    both.apply("  conflict: {policy: merge}\n  deletes: {kind: tombstone, field: state, value: closed}\n")
+    both.round()
+    both.desk.edit("1", subject="new")
+    both.ops.edit("1", severity="low")
+    both.desk.remove("2")
+    both.round()
+    both.round()
+
+    assert both.desk.content()["1"] == {"id": "1", "subject": "new", "priority": "2", "state": "open"}
+    assert both.ops.content()["1"] == {"id": "1", "title": "new", "severity": "low", "state": "open"}
+    assert both.ops.content()["2"]["state"] == "closed"
+    assert set(both.desk.records) == {"1"}
+    assert both.effects == ([], [])
+
+
+def test_what_a_side_refuses_waits_in_quarantine_and_is_tried_again_on_request(both):
+    """
+    It is not sent again every round; once it is requeued it arrives.
+    """
+    both.desk.edit("1", subject="odd", priority="1", state="open")
+    both.ops.refuses.add("1")
+    both.apply()
+    both.round()
+    both.round()
+    [waiting] = both.mesh.answer("quarantine", "list", "--flow", both.name)
+    [pair] = both.mesh.answer("pairs", "list", both.name)
+    both.ops.refuses.clear()
+
+    both.mesh.answer("quarantine", "requeue", "--flow", both.name)
+
+    assert pair["status"] == "STATUS_HELD"
+    assert waiting["attempts"] == 1
+    until(lambda: both.as_ops() == both.ops.content())
+    until(lambda: both.mesh.answer("quarantine", "list", "--flow", both.name) == [])
+
+
+HUB = """
+---
+kind: Flow
+name: {name}-hub
+spec:
+  source: {{instance: {name}-desk, stream: tickets}}
+  destination: {{instance: hub, stream: {name}}}
+  mapping: {name}-to-ops
+  reverse_mapping: {name}-to-desk
+  key: [id]
+  reverse_key: [id]
+  direction: both
+  read_mode: full
+"""
+
+
+def test_the_hub_is_a_side_like_any_other(both):
+    """
+    Its changes and deletions are read from its own log of changes.
+    """
+    hub = f"{both.name}-hub"
+    both.desk.edit("1", subject="one", priority="1", state="open")
+    both.desk.edit("2", subject="two", priority="2", state="open")
+    both.apply(HUB.format(name=both.name))
+    both.mesh.answer("sync", "run", hub, "--watch")
+    both.ops.edit("1", title="by hand", severity="low", state="open")
+    both.mesh.apply(FEED.format(name=both.name))
+    both.mesh.answer("sync", "run", f"{both.name}-feed", "--watch")
+    both.desk.effects.clear()
+    both.mesh.answer("sync", "run", hub, "--watch")
+    both.mesh.answer("sync", "run", hub, "--watch")
+
+    assert both.desk.effects == [("PUT", "1")]
+    assert both.desk.records["1"]["subject"] == "by hand"
+    assert both.mesh.answer("records", "show", both.name, "2")["data"]["title"] == "two"
+
+
+FEED = """
+kind: Flow
+name: {name}-feed
+spec:
+  source: {{instance: {name}-ops, stream: incidents}}
+  destination: {{instance: hub, stream: {name}}}
+  key: [id]
+"""
+
+
+def at(hour):
+    """Gives a time on a day to come, later than all that the systems stamp."""
+    return datetime(2030, 1, 1, hour, tzinfo=UTC)
+
+
+def until(condition, seconds=60):
+    """Asks again until the answer is yes."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.3)

@@ -104,8 +104,7 @@ class Model:
 
 
 def _with(pair: Pair, side: Side, form: Form | None) -> Pair:
-    held = replace(pair.held(side), form=form)
-    return replace(pair, source=held) if side is Side.SOURCE else replace(pair, destination=held)
+    return pair.having(side, replace(pair.held(side), form=form))
 
 
 BOTH = frozenset(Side)

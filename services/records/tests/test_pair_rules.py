@@ -147,6 +147,18 @@ def test_a_field_that_both_changed_is_decided_by_the_fallback(otherwise, title):
     assert (decision.outcome is Outcome.REVIEW) == (title is None)
 
 
+def test_an_id_that_a_system_gives_is_no_change():
+    """
+    The other side learns it; a record that was deleted there meanwhile stays deleted.
+    """
+    base, rules = {"title": "t"}, Rules(key=("ref.id",))
+    named = {"title": "t", "ref": {"id": "5"}}
+
+    assert decide(pair(named, base, base), rules).wanted == named
+    assert decide(pair(named, None, base), rules).wanted is None
+    assert decide(pair(named, {"title": "u"}, base), rules).ruling is None
+
+
 def test_a_decision_holds_until_a_side_changes_again():
     """
     Carried out in part it is finished; with other versions it is asked for again.

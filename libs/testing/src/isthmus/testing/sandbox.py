@@ -4,32 +4,39 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Sandbox:
-    """Keeps records of one kind under `/items`: list, create, replace, delete.
+    """Keeps records of one kind under `/items`: list, create, replace, change, delete.
 
     Every write from outside is an effect; people's own doing is not. Each change stamps `changed_at`
-    with a time that only grows.
+    with a time that only grows. A query narrows the list to records with these values.
+
+    Args:
+        prefix: Begins the ids that the system gives to what is posted.
 
     Attributes:
         records: What the system holds, by id.
         effects: What was done over HTTP, as (method, id).
         refuses: Ids whose writes are answered with 422.
+        may_answer: While it is not set, a write has its effect and no answer.
+        arrived: Set when a write has had its effect.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
         self.records: dict[str, dict[str, Any]] = {}
         self.effects: list[tuple[str, str]] = []
         self.refuses: set[str] = set()
-        self.before_write = threading.Event()
-        self.before_write.set()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.arrived = threading.Event()
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
@@ -59,7 +66,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Stop answering."""
-        self.before_write.set()
+        self.may_answer.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -72,20 +79,31 @@ class Sandbox:
         self.records[key] = {**record, "id": key, "changed_at": moment.isoformat()}
 
     def _write(self, method: str, key: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, answer = self._effect(method, key, body)
         self.arrived.set()
-        self.before_write.wait(60)
+        self.may_answer.wait(300)
+        return status, answer
+
+    def _effect(self, method: str, key: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         with self._lock:
             if key in self.refuses:
                 return 422, {"error": "refused"}
             if method == "POST":
-                key = str(next(self._numbers))
+                key = f"{self.prefix}{next(self._numbers)}"
             self.effects.append((method, key))
             if method == "DELETE":
                 return (204 if self.records.pop(key, None) else 404), {}
             if method == "PATCH":
-                body = {**self.records.get(key, {}), **body}
+                if key not in self.records:
+                    return 404, {}
+                body = {**self.records[key], **body}
             self._put(key, body)
             return (201 if method == "POST" else 200), self.records[key]
+
+    def _list(self, query: dict[str, str]) -> dict[str, Any]:
+        with self._lock:
+            found = [dict(record) for record in self.records.values()]
+        return {"items": [one for one in found if all(str(one.get(n)) == v for n, v in query.items())]}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         sandbox = self
@@ -94,9 +112,7 @@ class Sandbox:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                with sandbox._lock:
-                    items = [dict(record) for record in sandbox.records.values()]
-                self._answer(200, {"items": items})
+                self._answer(200, sandbox._list(dict(parse_qsl(urlsplit(self.path).query))))
 
             def do_POST(self) -> None:
                 self._written("POST")
@@ -121,8 +137,9 @@ class Sandbox:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # whoever asked may be dead by now
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *args: Any) -> None:
                 """Keep quiet."""
@@ -131,9 +148,9 @@ class Sandbox:
 
 
 @contextmanager
-def running_sandbox() -> Iterator[Sandbox]:
+def running_sandbox(prefix: str = "") -> Iterator[Sandbox]:
     """Give a system that answers until the block ends."""
-    sandbox = Sandbox()
+    sandbox = Sandbox(prefix)
     sandbox.start()
     try:
         yield sandbox

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
 from isthmus.host.attempt.lease import Lease, LeaseLost
-from isthmus.host.attempt.legs import pair_stream
+from isthmus.host.attempt.legs import begins_empty, pair_stream
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
 from isthmus.host.attempt.quarantine import Quarantine
@@ -155,7 +155,19 @@ class Attempt:
         if self._is_requeue and flow.destination_key:
             return Layout(connector.StreamSpec(stream=flow.source.stream), ("",))
         pairs = pair_stream(flow, self._grant.leg)
-        return Layout(pairs, ("",)) if pairs else await reader.layout(flow.source.stream)
+        if pairs is not None:
+            return Layout(pairs, ("",))
+        try:
+            return await reader.layout(flow.source.stream)
+        except SourceFault as failed:
+            if not begins_empty(flow, self._grant.leg, failed.fault):
+                raise
+            return Layout(
+                connector.StreamSpec(
+                    stream=flow.source.stream, read_modes=[flow.read_mode or connector.READ_MODE_FULL]
+                ),
+                (),
+            )
 
     def _settling(self, preparation: Preparation) -> Settling:
         grant = self._grant

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.binding import HUB
 from isthmus.mapper import Mapped, Plan, identity_plan
+from isthmus.resilience import Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.sdk.records import at_path
 
@@ -99,6 +101,12 @@ def pair_stream(flow: scheduling.Flow, leg: int) -> connector.StreamSpec | None:
     )
 
 
+def begins_empty(flow: scheduling.Flow, leg: int, fault: Fault) -> bool:
+    """Tell whether a side has nothing yet: a stream of the hub comes into being by the first write."""
+    reads = leg in {scheduling.LEG_READ_SOURCE, scheduling.LEG_READ_DESTINATION}
+    return reads and flow.source.instance_id == HUB and fault.reason == "STREAM_UNKNOWN"
+
+
 def writer_id(flow: scheduling.Flow, leg: int) -> str:
     """Name the writer as the destination of a leg remembers it."""
     towards_source = leg == scheduling.LEG_WRITE_SOURCE or flow.direction == scheduling.DIRECTION_REVERSE
@@ -132,4 +140,13 @@ def _kept(record: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-__all__ = ["BACK", "RecordPlan", "SidePlan", "TargetFields", "pair_stream", "side_plan", "writer_id"]
+__all__ = [
+    "BACK",
+    "RecordPlan",
+    "SidePlan",
+    "TargetFields",
+    "begins_empty",
+    "pair_stream",
+    "side_plan",
+    "writer_id",
+]

@@ -35,7 +35,7 @@ def list_conflicts(
 ) -> None:
     """Lists conflicts that wait for a person, oldest first.
 
-    Example: `isthmus conflicts list --flow incidents`
+    Example: `isthmus conflicts list --flow postgres-settings --all`
     """
     mesh = mesh_of(ctx)
     request = pairs_pb2.ListConflictsRequest(
@@ -106,7 +106,7 @@ def list_pairs(
 ) -> None:
     """Lists the pairs of a two-way flow, oldest first.
 
-    Example: `isthmus pairs list incidents --status held`
+    Example: `isthmus pairs list postgres-settings --status held`
     """
     mesh = mesh_of(ctx)
     request = pairs_pb2.ListPairsRequest(

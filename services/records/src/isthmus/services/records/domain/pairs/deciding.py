@@ -7,7 +7,7 @@ the sides hold by then.
 
 from dataclasses import replace
 
-from isthmus.services.records.domain.pairs.forms import Form, differences, merge, same, with_value
+from isthmus.services.records.domain.pairs.forms import Form, at, differences, merge, same, with_value
 from isthmus.services.records.domain.pairs.model import (
     Choice,
     Decision,
@@ -37,10 +37,30 @@ def decide(pair: Pair, rules: Rules, choice: Choice | None = None) -> Decision:
         return Decision(Outcome.PARTED, source if destination is None else destination)
     if choice is not None and choice.fits(pair):
         return _written(pair, choice.result)
-    source_changed, destination_changed = not same(source, pair.base), not same(destination, pair.base)
-    if source_changed and destination_changed:
+    changed = [side for side in Side if _has_changed(pair.held(side).form, pair.base, rules)]
+    if len(changed) == len(Side):
         return _disagreement(pair, rules)
-    return _follow(pair, Side.SOURCE if source_changed else Side.DESTINATION, rules.deletes)
+    return _follow(pair, changed[0] if changed else _named_by(pair, rules), rules.deletes)
+
+
+def _has_changed(form: Form | None, base: Form | None, rules: Rules) -> bool:
+    """Tell whether somebody has changed the record.
+
+    A key field that was empty and is not any more says which id a system gave to what was written
+    there, and nothing about anybody's doing.
+    """
+    if form is None or base is None:
+        return form is not base
+    for path in rules.key:
+        if at(base, path) is None and at(form, path) is not None:
+            base = with_value(base, path, at(form, path))
+    return not same(form, base)
+
+
+def _named_by(pair: Pair, rules: Rules) -> Side:
+    """Give the side that knows the key fields, so that the other one learns them."""
+    form = pair.source.form or {}
+    return Side.SOURCE if all(at(form, path) is not None for path in rules.key) else Side.DESTINATION
 
 
 def _follow(pair: Pair, leader: Side, deletes: Deletes) -> Decision:

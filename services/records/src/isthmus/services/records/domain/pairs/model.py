@@ -1,6 +1,6 @@
 """A pair, the rules of its flow, and what can be decided about it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -130,6 +130,10 @@ class Pair:
     def held(self, side: Side) -> Held:
         """Give what one side holds."""
         return self.source if side is Side.SOURCE else self.destination
+
+    def having(self, side: Side, held: Held) -> "Pair":
+        """Give the pair in which one side holds something else."""
+        return replace(self, source=held) if side is Side.SOURCE else replace(self, destination=held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,13 +89,7 @@ def note(side: Side, pair: Pair | None, given: Note, new_id: str) -> Noted:
     if now == held and not (given.match and not pair.match):
         return Noted(pair)
     match = pair.match or given.match
-    return Noted(_with(pair, side, now, match), is_news=True)
-
-
-def _with(pair: Pair, side: Side, now: Held, match: str) -> Pair:
-    if side is Side.SOURCE:
-        return replace(pair, source=now, match=match)
-    return replace(pair, destination=now, match=match)
+    return Noted(replace(pair.having(side, now), match=match), is_news=True)
 
 
 def _new_pair(side: Side, given: Note, new_id: str) -> Pair:

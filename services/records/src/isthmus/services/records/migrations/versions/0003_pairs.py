@@ -46,7 +46,7 @@ def upgrade() -> None:
         ) WITH (fillfactor = 80)
         """
     )
-    for column in ("match", *(f"{side}_key" for side in _SIDES)):
+    for column in ("match", *(f"{side}_{name}" for side in _SIDES for name in ("key", "link"))):
         op.execute(
             f"CREATE UNIQUE INDEX pairs_by_{column} ON pairs (tenant_id, pairing, {column}) "
             f"WHERE {column} <> ''"

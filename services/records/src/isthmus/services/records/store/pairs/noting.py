@@ -25,7 +25,8 @@ _LOCK = """
 _FIND = """
     SELECT {shown} FROM pairs AS p
     WHERE p.tenant_id = %(tenant)s AND p.pairing = %(pairing)s
-        AND (p.{side}_key = ANY (%(keys)s::text[]) OR p.match = ANY (%(matches)s::text[]))
+        AND (p.{side}_key = ANY (%(keys)s::text[]) OR p.match = ANY (%(matches)s::text[])
+            OR p.{side}_link = ANY (%(keys)s::text[]) OR p.{other}_link = ANY (%(matches)s::text[]))
 """
 _SEEN = """
     UPDATE pairs SET {side}_seen = %(execution)s, {side}_read_time = clock_timestamp()
@@ -70,6 +71,7 @@ class _Known:
     side: Side
     by_key: dict[str, Pair] = field(default_factory=dict)
     by_match: dict[str, Pair] = field(default_factory=dict)
+    links: dict[tuple[Side, str], str] = field(default_factory=dict)
     changed: dict[str, Pair] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
@@ -80,6 +82,16 @@ class _Known:
             self.by_key[held.key] = pair
         if pair.match:
             self.by_match[pair.match] = pair
+        for side in Side:
+            self.links[side, pair.held(side).link] = pair.pair_id
+
+    def told_apart(self, pair: Pair) -> Pair:
+        """Give a pair links of its own: a key of one system may look like a key of the other."""
+        for side in Side:
+            held = pair.held(side)
+            if self.links.get((side, held.link), pair.pair_id) != pair.pair_id:
+                pair = pair.having(side, replace(held, link=pair.pair_id))
+        return pair
 
     def of(self, given: Note) -> Pair | None:
         """Find the pair that a record belongs to.
@@ -148,7 +160,7 @@ class PairWriter(RecordWriter):
             "keys": keys,
             "matches": [given.match for given in notes.values() if given.match] + gone,
         }
-        await cursor.execute(_FIND.format(shown=SHOWN, side=place.side), values)
+        await cursor.execute(_FIND.format(shown=SHOWN, side=place.side, other=place.side.other), values)
         known = _Known(place.side)
         for row in await cursor.fetchall():
             known.add(pair_of(row))
@@ -189,9 +201,10 @@ def _take(known: _Known, screened: Screened, index: int, given: Note) -> None:
     if pair is not None:
         known.seen.add(pair.pair_id)
     if noted.pair is not None:
-        known.add(noted.pair)
+        now = known.told_apart(noted.pair)
+        known.add(now)
         if noted.is_news:
-            known.changed[noted.pair.pair_id] = noted.pair
+            known.changed[now.pair_id] = now
 
 
 def _notes(screened: Screened, key: Sequence[str]) -> dict[int, Note]:

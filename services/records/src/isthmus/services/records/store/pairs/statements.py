@@ -125,8 +125,7 @@ TELL_LINKS = """
     SELECT %(tenant)s, %(links)s, given.key, given.external_id, 2, %(token)s::bigint
     FROM unnest(%(keys)s::text[], %(external_ids)s::text[]) AS given (key, external_id)
     ON CONFLICT (tenant_id, flow_id, key) DO UPDATE
-    SET content_hash = '', state = 2, update_time = now(),
-        external_id = CASE WHEN links.external_id = '' THEN excluded.external_id ELSE links.external_id END
+    SET content_hash = '', state = 2, update_time = now(), external_id = excluded.external_id
     WHERE links.state <> 1
 """
 # A side that has deleted its record gets a new one, under a new id.
