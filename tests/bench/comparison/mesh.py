@@ -26,6 +26,7 @@ __all__ = ["ENDED", "LocalMesh", "running_mesh"]
 _STATUS = scheduling_pb2.Execution
 ENDED = frozenset({_STATUS.STATUS_COMPLETED, _STATUS.STATUS_FAILED, _STATUS.STATUS_CANCELLED})
 """States that an execution does not leave."""
+_GIVE_UP_SECONDS = 900.0
 
 
 class LocalMesh:
@@ -64,7 +65,7 @@ class LocalMesh:
             RuntimeError: it did not complete.
         """
         request = scheduling_pb2.WatchExecutionRequest(execution_id=execution_id)
-        for news in self.api.scheduling.WatchExecution(request):
+        for news in self.api.scheduling.WatchExecution(request, timeout=_GIVE_UP_SECONDS):
             if news.execution.status in ENDED:
                 break
         asked = scheduling_pb2.GetExecutionRequest(execution_id=execution_id)
