@@ -6,6 +6,7 @@ it is odd. The page's bytes are kept beside the structs, so that a single record
 whole when it is put aside.
 """
 
+from codecs import utf_8_decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import UnionType
@@ -19,6 +20,7 @@ from isthmus.sdk.framing import FramingBroken, space_end, value_end
 _BOM = b"\xef\xbb\xbf"
 _KEY = b'":'
 _PAGES_OF_REST = 20
+_PIECE = 16 * 1024
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ODD = (*_UNREADABLE, FramingBroken, DataFailure)
 _decode = msgspec.json.Decoder().decode
@@ -133,7 +135,7 @@ class Shaping:
 
     def _shaped(self, raw: bytes, where: str) -> Any:
         if not raw.isascii():
-            raw.decode()  # what is skimmed over has to be UTF-8, too
+            _refuse_other_encodings(raw)
         envelope = _Envelope(raw, self._path, where)
         records = self._records(envelope.records)
         if any(mark(record) is not None for mark in self._marks for record in records):
@@ -146,6 +148,15 @@ class Shaping:
             return None
         shaped.keys = keys
         return envelope.around(shaped)
+
+
+def _refuse_other_encodings(raw: bytes) -> None:
+    """Raises where bytes are not UTF-8, also in what is skimmed over; in pieces, which need no new memory."""
+    view = memoryview(raw)
+    at, end = 0, len(view)
+    while at < end:
+        _, taken = utf_8_decode(view[at : at + _PIECE], "strict", at + _PIECE >= end)
+        at += taken
 
 
 class _Envelope:
