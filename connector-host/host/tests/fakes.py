@@ -119,6 +119,8 @@ class Registry(registry_grpc.RegistryServiceServicer):
     gone: list[str] = field(default_factory=list)
     away: bool = False
     asked: int = 0
+    etag: str = ""
+    resolved: int = 0
 
     async def GetInstance(self, request: Any, context: Any) -> registry.GetInstanceResponse:
         self.asked += 1
@@ -136,10 +138,12 @@ class Registry(registry_grpc.RegistryServiceServicer):
                 configuration_revision=zlib.crc32(f"{self.configuration}{self.limits}".encode()) >> 1,
                 auth_config_id=self.auth_config_id,
                 limits=msgspec.json.encode(self.limits).decode(),
+                etag=self.etag,
             )
         )
 
     async def ResolveHost(self, request: Any, context: Any) -> registry.ResolveHostResponse:
+        self.resolved += 1
         return registry.ResolveHostResponse(host=registry.Host(address=self.address()))
 
     async def RegisterConnector(self, request: Any, context: Any) -> registry.RegisterConnectorResponse:

@@ -41,6 +41,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.inactive = set()
         self.gone = set()
         self.resolved = []
+        self.etag = "1"
 
     async def GetInstance(self, request, context):
         if request.instance_id in self.gone:
@@ -51,6 +52,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
             instance_id=request.instance_id,
             connector_id={"hub": "hub", "ins_other": "other"}.get(request.instance_id, "files"),
             status=state.STATUS_INACTIVE if inactive else state.STATUS_ACTIVE,
+            etag=self.etag,
         )
         instance.update_time.GetCurrentTime()
         return registry_pb2.GetInstanceResponse(instance=instance)

@@ -358,3 +358,35 @@ async def test_executions_that_ended_long_ago_are_forgotten(open_bench):
             return [one.execution_id for one in found.executions] == [alive.execution_id]
 
         assert await bench.until(forgotten)
+
+
+async def test_the_first_lease_tells_the_etags_of_this_start(bench, monkeypatch):
+    """
+    A host learns how the instances were when its execution started, each time anew; a retry reads them.
+    """
+    flow, told = await bench.flow(), []
+    for etag in ("7", "8"):
+        monkeypatch.setattr(bench.registry, "etag", etag)
+        lease = await bench.host.acquire((await bench.start(flow)).execution_id)
+        told.append(lease.answer.source_etag)
+        if etag == "7":
+            await bench.host.finish(lease, bench.counts(1))
+    await bench.host.fail(lease, "TRANSIENT")
+    retry = await bench.until(lambda: self_acquire(bench, lease))
+
+    assert told == ["7", "8"]
+    assert retry.answer.source_etag == ""
+
+
+async def test_a_flow_that_has_moved_to_another_instance_asks_about_that_one(bench, monkeypatch):
+    """
+    What a flow needed at its last start is not what counts: an instance it needs now may be inactive.
+    """
+    flow = await bench.flow()
+    await bench.host.finish(await bench.host.acquire((await bench.start(flow)).execution_id), bench.counts(1))
+    flow.source.instance_id = "ins_elsewhere"
+    changed = (await bench.stub.UpdateFlow(pb.UpdateFlowRequest(flow=flow, etag=""))).flow
+    monkeypatch.setattr(bench.registry, "inactive", {"ins_elsewhere"})
+    fault = await bench.refused(bench.start(changed))
+
+    assert fault.reason == "INSTANCE_INACTIVE"

@@ -99,6 +99,7 @@ class Resolver:
 
     def __init__(self, control: ControlPlane, leases: Leases) -> None:
         self._control = control
+        self._known: dict[tuple[str, str], tuple[str, Bound]] = {}
         self.leases = leases
 
     async def resolve(self, tenant_id: str, binding: connector.Binding) -> Bound:
@@ -122,9 +123,13 @@ class Resolver:
                 auth_config_id=binding.auth_config_id,
                 limits=_document(binding.limits, "limits"),
             )
+        key = (tenant_id, binding.instance_id)
+        etag, known = self._known.get(key, ("", None))
+        if known is not None and binding.etag and etag == binding.etag:
+            return known
         request = registry.GetInstanceRequest(instance_id=binding.instance_id)
         instance = (await call(self._control.registry.GetInstance, request)).instance
-        return Bound(
+        bound = Bound(
             tenant_id,
             instance.instance_id,
             name=instance.name,
@@ -133,6 +138,10 @@ class Resolver:
             auth_config_id=instance.auth_config_id,
             limits=_document(instance.limits, "limits"),
         )
+        self._known[key] = (instance.etag, bound)
+        while len(self._known) > _MOST_LEASES:
+            del self._known[next(iter(self._known))]
+        return bound
 
     async def authenticated(self, bound: Bound, *, fresh: float = _FRESH_SECONDS) -> Bound:
         """Return the connection with its secret."""

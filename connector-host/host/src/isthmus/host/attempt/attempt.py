@@ -120,7 +120,7 @@ class Attempt:
         settling = self._settling(preparation)
         delivery = Delivery(
             opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id),
-            lambda: tools.preparing.destination(grant.flow.destination.instance_id),
+            tools.preparing.way_to(self._tenant_id, grant.flow.destination.instance_id),
             settling,
             patience=tools.settings.patience_seconds,
             answer_seconds=tools.settings.answer_seconds,

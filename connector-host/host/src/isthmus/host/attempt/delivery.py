@@ -155,6 +155,7 @@ class Delivery:
         try:
             with suppress(*_BROKEN_STREAM):  # whoever reads the stream learns why it broke
                 await call.write(connector.WriteRequest(open=self._opening))
+            self._opening.binding.etag = ""  # by the time of another stream the instance may have changed
             self._welcome((await self._answer(call, "ready")).ready)
             sending = asyncio.create_task(self._send(call))
             try:

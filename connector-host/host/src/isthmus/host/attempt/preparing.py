@@ -1,5 +1,7 @@
 """Everything an attempt needs before the first record moves."""
 
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,9 @@ from isthmus.host.modes import best_read_mode
 from isthmus.host.plans import Plans
 from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+
+_HOST_SECONDS = 5.0
+_MOST_HOSTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Preparing:
         self.resolver = resolver
         self._plans = plans
         self._patience = patience
+        self._hosts: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def prepare(self, tenant_id: str, grant: scheduling.AcquireLeaseResponse) -> Preparation:
         """Resolve the source and compile the mapping.
@@ -55,7 +61,7 @@ class Preparing:
             Fault: Something of it is missing, refused or away for too long.
         """
         flow = grant.flow
-        source = await self.source(tenant_id, flow.source.instance_id)
+        source = await self.source(tenant_id, flow.source.instance_id, etag=grant.source_etag)
         plan, schema, version = None, "", 0
         if flow.mapping_id:
             version = grant.execution.mapping_version or flow.mapping_version
@@ -68,9 +74,12 @@ class Preparing:
         )
         return Preparation(source, mapper, schema, version)
 
-    async def source(self, tenant_id: str, instance_id: str, *, fresh: float = 5.0) -> Bound:
-        """Return the source's connection; with `fresh=0` its secret is asked for anew."""
-        binding = connector.Binding(instance_id=instance_id)
+    async def source(self, tenant_id: str, instance_id: str, *, fresh: float = 5.0, etag: str = "") -> Bound:
+        """Return the source's connection; with `fresh=0` its secret is asked for anew.
+
+        An instance that is known under the etag is not read again.
+        """
+        binding = connector.Binding(instance_id=instance_id, etag=etag)
 
         async def resolved() -> Bound:
             bound = await self.resolver.configuration(tenant_id, binding)
@@ -78,15 +87,38 @@ class Preparing:
 
         return await persist(resolved, seconds=self._patience)
 
-    async def destination(self, instance_id: str) -> Any:
-        """Return the stub of a host that serves the destination.
+    def way_to(self, tenant_id: str, instance_id: str) -> Callable[[], Awaitable[Any]]:
+        """Return what gives the stub of a host that serves the destination.
+
+        A host that was found a moment ago is taken again; it is looked for anew when the stub is asked
+        for a second time, because then the first one has failed.
+        """
+        tries = 0
+
+        async def connect() -> Any:
+            nonlocal tries
+            tries += 1
+            key, now = (tenant_id, instance_id), time.monotonic()
+            address, until = self._hosts.get(key, ("", 0.0))
+            if tries > 1 or now >= until:
+                address = await self._host_of(instance_id)
+                self._hosts[key] = (address, now + _HOST_SECONDS)
+                while len(self._hosts) > _MOST_HOSTS:
+                    del self._hosts[next(iter(self._hosts))]
+            return self._control.connector(address)
+
+        return connect
+
+    async def _host_of(self, instance_id: str) -> str:
+        """Return the address of a host that serves an instance.
 
         Raises:
             Fault: `HOST_UNAVAILABLE`, or the instance is not there.
         """
         request = registry.ResolveHostRequest(instance_id=instance_id)
         answer = await call(self._control.registry.ResolveHost, request, seconds=30.0)
-        return self._control.connector(answer.host.address)
+        address: str = answer.host.address
+        return address
 
 
 def opening_of(
@@ -98,7 +130,7 @@ def opening_of(
     """Return the first message to the destination."""
     flow = grant.flow
     return connector.WriteOpen(
-        binding=connector.Binding(instance_id=flow.destination.instance_id),
+        binding=connector.Binding(instance_id=flow.destination.instance_id, etag=grant.destination_etag),
         stream=flow.destination.stream,
         flow_id=writer_id(flow, grant.leg),
         execution_id=grant.execution.execution_id,

@@ -523,6 +523,7 @@ class Binding(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """Must belong to the caller's tenant. Empty while a configuration is tried before it is saved."""
     configuration: _builtins.str
@@ -537,6 +538,10 @@ class Binding(_message.Message):
     """The instance's limits as a JSON object, in the words of `IntegrationInstance.limits`; goes with
     `configuration`, and what it leaves out has its default.
     """
+    etag: _builtins.str
+    """The etag that the instance had a moment ago; a host that knows the instance under it has no need to
+    read it again. Empty means that it has to.
+    """
     def __init__(
         self,
         *,
@@ -545,10 +550,11 @@ class Binding(_message.Message):
         credential: _builtins.str = ...,
         auth_config_id: _builtins.str = ...,
         limits: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "credential", b"credential", "instance_id", b"instance_id", "limits", b"limits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "configuration", b"configuration", "credential", b"credential", "etag", b"etag", "instance_id", b"instance_id", "limits", b"limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

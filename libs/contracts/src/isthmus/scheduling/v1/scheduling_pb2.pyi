@@ -2004,6 +2004,8 @@ class AcquireLeaseResponse(_message.Message):
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     QUARANTINE_IDS_FIELD_NUMBER: _builtins.int
     LEG_FIELD_NUMBER: _builtins.int
+    SOURCE_ETAG_FIELD_NUMBER: _builtins.int
+    DESTINATION_ETAG_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """The attempt's number in the execution."""
     fencing_token: _builtins.int
@@ -2012,6 +2014,12 @@ class AcquireLeaseResponse(_message.Message):
     """The leg to carry out; `flow` names its ends, its mapping and its key. Where records are read for
     the pairs of a two-way flow the destination is a stream of the hub whose name begins with `pair:`.
     """
+    source_etag: _builtins.str
+    """The etags that the instances had when this execution was started; empty where nobody asked for
+    them. A host that knows an instance under its etag has no need to read it again.
+    """
+    destination_etag: _builtins.str
+    """The same for the destination."""
     @_builtins.property
     def execution(self) -> Global___Execution:
         """The execution, running."""
@@ -2045,10 +2053,12 @@ class AcquireLeaseResponse(_message.Message):
         checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
         quarantine_ids: _abc.Iterable[_builtins.str] | None = ...,
         leg: Global___Leg.ValueType = ...,
+        source_etag: _builtins.str = ...,
+        destination_etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow", "lease_expire_time", b"lease_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoints", b"checkpoints", "execution", b"execution", "fencing_token", b"fencing_token", "flow", b"flow", "lease_expire_time", b"lease_expire_time", "leg", b"leg", "quarantine_ids", b"quarantine_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoints", b"checkpoints", "destination_etag", b"destination_etag", "execution", b"execution", "fencing_token", b"fencing_token", "flow", b"flow", "lease_expire_time", b"lease_expire_time", "leg", b"leg", "quarantine_ids", b"quarantine_ids", "source_etag", b"source_etag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

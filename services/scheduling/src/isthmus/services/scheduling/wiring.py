@@ -8,6 +8,7 @@ from isthmus.resilience import Backoff
 from isthmus.scheduling.v1.scheduling_pb2_grpc import add_SchedulingServiceServicer_to_server
 from isthmus.services.scheduling.domain import RetryRules
 from isthmus.services.scheduling.engine import (
+    Changes,
     Dispatcher,
     Executions,
     Flows,
@@ -30,7 +31,8 @@ async def wire(chassis: Chassis) -> Wiring:
     db, clock, announcer = chassis.db, chassis.clock, Announcements(chassis.outbox)
     registry, mappings = RegistryPeer(chassis.peer("registry")), RemoteMappings(chassis.peer("mapping"))
     pending = asyncio.Event()
-    executions = Executions(announcer, clock, pending.set)
+    changes = Changes()
+    executions = Executions(announcer, clock, pending.set, changes)
     schedules = Schedules(executions, announcer, clock)
     leases = Leases(
         db=db,
@@ -49,6 +51,7 @@ async def wire(chassis: Chassis) -> Wiring:
         leases=leases,
         instances=registry,
         mappings=mappings,
+        changes=changes,
         watch_seconds=settings.watch_seconds,
     )
     batch = settings.batch

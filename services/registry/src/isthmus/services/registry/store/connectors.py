@@ -12,10 +12,15 @@ from isthmus.services.registry.store.rows import Rows, window
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 # A tenant's own connector never hides one of everybody's.
-_SEEN = """select distinct on (connector_id) * from connectors
-    where tenant_id = any(:owners) and {} order by connector_id, (tenant_id <> '*')"""
+_SEEN = """select distinct on (connector_id) *, array(
+        select v.version || ' ' || v.digest from connector_versions v
+        where v.tenant_id = c.tenant_id and v.connector_id = c.connector_id) as versions
+    from connectors c where tenant_id = any(:owners) and {} order by connector_id, (tenant_id <> '*')"""
 _ONE = _SEEN.format("connector_id = :connector_id")
 _PAGE = _SEEN.format("connector_id > :after") + " limit :limit"
+
+_MOST_DESCRIBED = 200
+Described = dict[tuple[str, str, str, str], Spec]
 
 
 class ConnectorRows(Rows):
@@ -24,10 +29,12 @@ class ConnectorRows(Rows):
     Args:
         conn: The transaction.
         owners: Whose connectors they are.
+        described: Descriptions that were read before, by owner, connector, version and digest.
     """
 
-    def __init__(self, conn: AsyncConnection, owners: Sequence[str]) -> None:
+    def __init__(self, conn: AsyncConnection, owners: Sequence[str], described: Described) -> None:
         super().__init__(conn)
+        self._described = described
         self._owners = list(owners)
 
     async def lock(self, connector_id: str) -> None:
@@ -78,20 +85,27 @@ class ConnectorRows(Rows):
         await self._run(sql, t=connector.tenant_id, c=connector.spec.connector_id)
 
     async def _whole(self, rows: Sequence[dict[str, Any]], version: str = "") -> list[Connector]:
-        ids = [row["connector_id"] for row in rows]
-        sql = """select tenant_id, connector_id, version from connector_versions
-            where connector_id = any(:ids) and tenant_id = any(:owners)"""
-        versions: dict[tuple[str, str], list[str]] = {}
-        for found in await self._all(sql, ids=ids, owners=self._owners):
-            versions.setdefault((found["tenant_id"], found["connector_id"]), []).append(found["version"])
         whole = []
         for row in rows:
             owner = (row["tenant_id"], row["connector_id"])
-            known = newest_first(versions[owner])
-            spec = await self.spec(*owner, version if version in known else row["newest_version"])
-            assert spec is not None
+            digests = dict(told.split(" ", 1) for told in row["versions"])
+            known = newest_first(list(digests))
+            chosen = version if version in known else row["newest_version"]
+            spec = await self._description(*owner, chosen, digests[chosen])
             whole.append(Connector(owner[0], spec, known, row["create_time"], row["update_time"]))
         return whole
 
+    async def _description(self, tenant_id: str, connector_id: str, version: str, digest: str) -> Spec:
+        """Return what a version says of itself; what has the same digest says the same."""
+        key = (tenant_id, connector_id, version, digest)
+        spec = self._described.get(key)
+        if spec is None:
+            spec = await self.spec(tenant_id, connector_id, version)
+            assert spec is not None
+            self._described[key] = spec
+            while len(self._described) > _MOST_DESCRIBED:
+                del self._described[next(iter(self._described))]
+        return spec
 
-__all__ = ["ConnectorRows"]
+
+__all__ = ["ConnectorRows", "Described"]

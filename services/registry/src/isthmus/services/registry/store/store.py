@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isthmus.kit import Database
 from isthmus.services.registry.domain.model import EVERYBODY
-from isthmus.services.registry.store.connectors import ConnectorRows
+from isthmus.services.registry.store.connectors import ConnectorRows, Described
 from isthmus.services.registry.store.hosts import HostRows
 from isthmus.services.registry.store.instances import InstanceRows
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,10 +22,10 @@ class Work:
     hosts: HostRows
 
     @classmethod
-    def on(cls, conn: AsyncConnection, owner: str) -> "Work":
+    def on(cls, conn: AsyncConnection, owner: str, described: Described) -> "Work":
         """Open all rows on one connection; connectors are the owner's and everybody's."""
         owners = dict.fromkeys((owner, EVERYBODY))
-        return cls(conn, ConnectorRows(conn, [*owners]), InstanceRows(conn), HostRows(conn))
+        return cls(conn, ConnectorRows(conn, [*owners], described), InstanceRows(conn), HostRows(conn))
 
 
 class Store:
@@ -33,6 +33,7 @@ class Store:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._described: Described = {}
 
     @asynccontextmanager
     async def of(self, tenant_id: str) -> AsyncIterator[Work]:
@@ -42,13 +43,13 @@ class Store:
         """
         owner = tenant_id or EVERYBODY
         async with self._db.tenant(owner) as conn:
-            yield Work.on(conn, owner)
+            yield Work.on(conn, owner, self._described)
 
     @asynccontextmanager
     async def everything(self) -> AsyncIterator[Work]:
         """Open a transaction that may write what everybody sees."""
         async with self._db.system() as conn:
-            yield Work.on(conn, EVERYBODY)
+            yield Work.on(conn, EVERYBODY, self._described)
 
 
 __all__ = ["Store", "Work"]

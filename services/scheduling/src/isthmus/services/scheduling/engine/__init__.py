@@ -1,5 +1,6 @@
 """What scheduling does, one transaction at a time, and the loops that do it unasked."""
 
+from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.flows import Flows
 from isthmus.services.scheduling.engine.leases import LeaseRules, Leases
@@ -17,6 +18,7 @@ from isthmus.services.scheduling.engine.schedules import EventFact, Schedules
 __all__ = [
     "Announcer",
     "Cause",
+    "Changes",
     "Dispatcher",
     "EventFact",
     "Executions",

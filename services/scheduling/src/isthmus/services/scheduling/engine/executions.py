@@ -1,8 +1,9 @@
 """How executions start and end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from isthmus.kit import Clock, current_correlation_id, new_id
 from isthmus.kit.db.database import after_commit
@@ -22,6 +23,7 @@ from isthmus.services.scheduling.domain import (
     lineage_of,
     next_leg,
 )
+from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
 from isthmus.services.scheduling.store import executions, flows, leases, schedules
 from isthmus.services.scheduling.store.leases import NextLeg
@@ -29,6 +31,8 @@ from isthmus.services.scheduling.store.schedules import Waiting
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _MOST_IDS = 1000
+_MOST_REMEMBERED = 10_000
+_FRESH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,21 @@ class Cause:
     quarantine_ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An execution that was started a moment ago.
+
+    Attributes:
+        execution: As it was stored.
+        etags: Those of its instances at that time.
+        at: Monotonic time.
+    """
+
+    execution: Execution
+    etags: Mapping[str, str]
+    at: float
+
+
 class Executions:
     """Starts executions, one at a time for each flow, and settles their end.
 
@@ -48,12 +67,19 @@ class Executions:
         announcer: Says what happened.
         clock: The time.
         wake: Called once something is pending, so that its job is sent at once.
+        changes: Told about each change of an execution.
     """
 
-    def __init__(self, announcer: Announcer, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, announcer: Announcer, clock: Clock, wake: Callable[[], None], changes: Changes
+    ) -> None:
         self._announcer = announcer
         self._clock = clock
         self._wake = wake
+        self.changes = changes
+        self.needs: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._begun: dict[tuple[str, str], Begun] = {}
+        self._remembered: dict[tuple[str, str], InstanceFacts] = {}
 
     async def start(
         self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
@@ -97,7 +123,7 @@ class Executions:
         conn: AsyncConnection,
         tenant_id: str,
         flow_id: str,
-        instances: Sequence[InstanceFacts | Missing],
+        instances: Mapping[str, InstanceFacts | Missing],
         cause: Cause,
     ) -> Execution:
         """Start a flow because a caller asks for it.
@@ -106,12 +132,13 @@ class Executions:
             conn: The transaction.
             tenant_id: Whose.
             flow_id: Which flow.
-            instances: What the registry says of the flow's instances.
+            instances: What the registry says of the instances that the flow was thought to need.
             cause: Why.
 
         Raises:
             Missing: `FLOW_UNKNOWN`.
             Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE` or `EXECUTION_RUNNING`.
+            OtherInstances: The flow needs others.
         """
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
         if flow is None:
@@ -119,14 +146,41 @@ class Executions:
         if not flow.spec.is_active:
             message = f'Flow "{flow.spec.name}" is inactive; activate it, then start it.'
             raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow_id})
-        for facts in instances:
+        if set(instances) != set(flow.spec.instance_ids):
+            raise OtherInstances(flow.spec.instance_ids)
+        for facts in instances.values():
             _refuse_inactive(flow, facts)
             if isinstance(facts, InstanceFacts):
-                await remember(conn, tenant_id, facts)
+                await self._remember(conn, tenant_id, facts)
         execution = await self.start(conn, tenant_id, flow, cause)
         if execution is None:
             raise await self._running(conn, tenant_id, flow)
+        etags = {one.instance_id: one.etag for one in instances.values() if isinstance(one, InstanceFacts)}
+        begun = Begun(execution, etags, self._clock.monotonic())
+        after_commit(conn, partial(self._note_begun, (tenant_id, execution.execution_id), begun))
         return execution
+
+    def _note_begun(self, key: tuple[str, str], begun: Begun) -> None:
+        self._begun[key] = begun
+        while len(self._begun) > _MOST_REMEMBERED:
+            del self._begun[next(iter(self._begun))]
+
+    def begun(self, tenant_id: str, execution_id: str) -> Begun | None:
+        """Give once what is known of an execution that was started here a moment ago."""
+        begun = self._begun.pop((tenant_id, execution_id), None)
+        if begun is None or self._clock.monotonic() - begun.at > _FRESH_SECONDS:
+            return None
+        return begun
+
+    async def _remember(self, conn: AsyncConnection, tenant_id: str, facts: InstanceFacts) -> None:
+        """Keep what was learned of an instance, unless it is what was kept the last time."""
+        key = (tenant_id, facts.instance_id)
+        if self._remembered.get(key) == facts:
+            return
+        await remember(conn, tenant_id, facts)
+        after_commit(conn, partial(self._remembered.__setitem__, key, facts))
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.clear()
 
     async def _running(self, conn: AsyncConnection, tenant_id: str, flow: Flow) -> Precondition:
         live = await executions.live_execution(conn, tenant_id, flow.flow_id)
@@ -198,6 +252,7 @@ class Executions:
             if following is not None:
                 ending = replace(ending, status=Status.CANCELLED)
         execution = await leases.end_execution_attempt(conn, tenant_id, execution, ending, now)
+        self.changes.note(conn, tenant_id, execution.execution_id, execution)
         if not execution.status.is_live:
             await flows.drop_old_lineages(conn, tenant_id, execution.flow_id)
             await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
@@ -231,7 +286,9 @@ class Executions:
             ),
         )
         after_commit(conn, self._wake)
-        return await leases.advance_execution(conn, tenant_id, execution, following, now)
+        execution = await leases.advance_execution(conn, tenant_id, execution, following, now)
+        self.changes.note(conn, tenant_id, execution.execution_id, execution)
+        return execution
 
     async def cancel(self, conn: AsyncConnection, tenant_id: str, execution_id: str) -> Execution:
         """End a pending execution, and ask the host of a running one to stop.
@@ -257,9 +314,22 @@ class Executions:
             return await self.settle(conn, tenant_id, execution, ending, now)
         if execution.status is Status.RUNNING:
             await executions.request_stop(conn, tenant_id, execution.execution_id, Stop.CANCEL, now)
+            self.changes.note(conn, tenant_id, execution.execution_id)
             changed = await executions.get_execution(conn, tenant_id, execution.execution_id)
             return changed or execution
         return execution
+
+
+class OtherInstances(Exception):
+    """The flow needs other instances than those that were asked about.
+
+    Args:
+        wanted: Those that it needs.
+    """
+
+    def __init__(self, wanted: tuple[str, ...]) -> None:
+        super().__init__("the flow needs other instances")
+        self.wanted = wanted
 
 
 def _together(queue: Sequence[Waiting]) -> list[Waiting]:
@@ -305,4 +375,4 @@ def execution_unknown(execution_id: str) -> Missing:
     return Missing("EXECUTION_UNKNOWN", message)
 
 
-__all__ = ["Cause", "Executions", "execution_unknown", "flow_unknown", "remember"]
+__all__ = ["Cause", "Executions", "OtherInstances", "execution_unknown", "flow_unknown", "remember"]

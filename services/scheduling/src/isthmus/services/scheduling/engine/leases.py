@@ -1,5 +1,6 @@
 """Leases: how hosts take executions over, report, and hand them back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -58,6 +59,7 @@ class Acquired:
     execution: Execution
     expires: datetime
     checkpoints: list[Checkpoint]
+    etags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,10 @@ class Leases:
             Missing: `EXECUTION_UNKNOWN`.
             Precondition: `EXECUTION_ENDED` or `LEASE_HELD`.
         """
+        begun = self._executions.begun(tenant_id, execution_id)
+        if begun is not None:
+            acquired = await self._acquire(tenant_id, begun.execution, host_id, connector_id)
+            return replace(acquired, etags=begun.etags)
         async with self._db.tenant(tenant_id) as conn:
             execution = await executions.get_execution(conn, tenant_id, execution_id)
             if execution is None:
@@ -120,10 +126,19 @@ class Leases:
             _refuse_foreign(execution, connector_id)
             if execution.mapping_version or not execution.moving.mapping_id:
                 return await self._open(conn, tenant_id, execution, host_id, execution.mapping_version)
+        return await self._acquire(tenant_id, execution, host_id, connector_id)
+
+    async def _acquire(
+        self, tenant_id: str, execution: Execution, host_id: str, connector_id: str
+    ) -> Acquired:
+        """Find out the mapping's version, then open an attempt."""
+        execution_id, version = execution.execution_id, execution.mapping_version
+        _refuse_foreign(execution, connector_id)
         # The mapping service is asked outside any transaction: no row stays locked meanwhile.
         flow = execution.moving
         try:
-            version = await self._mappings.version(flow.mapping_id, flow.mapping_version)
+            if flow.mapping_id and not version:
+                version = await self._mappings.version(flow.mapping_id, flow.mapping_version)
         except Missing as error:
             await self._give_up(tenant_id, execution_id, error)
             raise _ended(execution_id) from error
@@ -139,9 +154,13 @@ class Leases:
             raise _ended(seen.execution_id)
         self._refuse_unavailable(execution)
         _refuse_foreign(execution, seen.connector_id)
+        if execution.leg != seen.leg:
+            message = "The execution has gone on to another leg; drop the job, one for that leg comes."
+            raise Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
         now = self._clock.now()
         lease = Lease(execution.execution_id, token, host_id, version, now + self._rules.lease)
         leased = await leases.lease_execution(conn, tenant_id, lease, now)
+        self._executions.changes.note(conn, tenant_id, leased.execution_id, leased)
         if leased.attempts == 1:
             await self._announcer.sync(conn, tenant_id, "started", leased)
         stored = await flows.list_checkpoints(conn, tenant_id, leased.flow_id, leased.lineage)
@@ -187,6 +206,7 @@ class Leases:
         )
         if held is None:
             raise _fenced(progress.execution_id)
+        self._executions.changes.note(conn, tenant_id, progress.execution_id)
         stop = held.stop is not Stop.NONE
         if not stop and exceeds(FailurePolicy(0, held.max_quarantined), held.total):
             await executions.request_stop(conn, tenant_id, progress.execution_id, Stop.QUARANTINE, now)

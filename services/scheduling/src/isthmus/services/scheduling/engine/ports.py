@@ -17,6 +17,7 @@ class InstanceFacts:
     connector_id: str
     is_active: bool
     update_time: datetime
+    etag: str = ""
 
 
 class Instances(Protocol):

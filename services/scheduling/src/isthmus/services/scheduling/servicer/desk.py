@@ -5,7 +5,15 @@ from typing import Any, TypeAlias
 
 import grpc
 from isthmus.kit import Clock, Database
-from isthmus.services.scheduling.engine import Executions, Flows, Instances, Leases, Mappings, Schedules
+from isthmus.services.scheduling.engine import (
+    Changes,
+    Executions,
+    Flows,
+    Instances,
+    Leases,
+    Mappings,
+    Schedules,
+)
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,7 +31,8 @@ class Desk:
         leases: Decides about leases.
         instances: Knows the tenant's instances.
         mappings: Knows the tenant's mappings.
-        watch_seconds: Pause between two looks at a watched execution.
+        changes: Tells watchers at once.
+        watch_seconds: Pause between two looks at a watched execution of which nothing is heard.
     """
 
     db: Database
@@ -34,7 +43,8 @@ class Desk:
     leases: Leases
     instances: Instances
     mappings: Mappings
-    watch_seconds: float = 0.2
+    changes: Changes
+    watch_seconds: float = 1.0
 
 
 class Rpcs:

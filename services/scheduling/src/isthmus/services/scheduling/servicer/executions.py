@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
 from isthmus.kit.validation import validating
-from isthmus.resilience.faults import Missing
+from isthmus.resilience.faults import Missing, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Execution, Trigger
 from isthmus.services.scheduling.engine import Cause, InstanceFacts
-from isthmus.services.scheduling.engine.executions import execution_unknown
+from isthmus.services.scheduling.engine.executions import OtherInstances, execution_unknown
 from isthmus.services.scheduling.servicer.checks import check_id
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import executions as rows
-from isthmus.services.scheduling.store import flows, leases
+from isthmus.services.scheduling.store import leases
 from isthmus.services.scheduling.translate import read_statuses, write_attempt, write_execution
 
 _RATE_SECONDS = 5.0
+_CHANGES_MEANWHILE = 4
+_MOST_KNOWN = 10_000
 
 
 class ExecutionRpcs(Rpcs):
@@ -31,24 +33,32 @@ class ExecutionRpcs(Rpcs):
         check_id("flow_id", request.flow_id)
         caller = current_principal()
         cause = Cause(Trigger.EVENT if request.event_id else Trigger.MANUAL, caller.subject)
-        needed = await self._instances_of(caller.tenant_id, request.flow_id)
-        async with self._desk.db.tenant(caller.tenant_id) as conn:
+        needs = self._desk.executions.needs
+        for _again in range(_CHANGES_MEANWHILE):
+            # The registry is asked before the transaction, so that no row is locked meanwhile.
+            wanted = needs.get((caller.tenant_id, request.flow_id), ())
+            found = await asyncio.gather(*map(self._fact, wanted))
+            try:
+                return await self._start(request, dict(zip(wanted, found, strict=True)), cause)
+            except OtherInstances as other:
+                needs[caller.tenant_id, request.flow_id] = other.wanted
+                while len(needs) > _MOST_KNOWN:
+                    del needs[next(iter(needs))]
+        raise RetryLater("FLOW_CHANGING", "The flow is being changed; start it again in a moment.")
+
+    async def _start(
+        self, request: pb.StartExecutionRequest, found: dict[str, InstanceFacts | Missing], cause: Cause
+    ) -> pb.StartExecutionResponse:
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
 
             async def start() -> pb.StartExecutionResponse:
                 execution = await self._desk.executions.start_on_request(
-                    conn, caller.tenant_id, request.flow_id, needed, cause
+                    conn, tenant_id, request.flow_id, found, cause
                 )
                 return pb.StartExecutionResponse(execution=write_execution(execution))
 
             return await once(conn, "StartExecution", request, start, pb.StartExecutionResponse)
-
-    async def _instances_of(self, tenant_id: str, flow_id: str) -> list[InstanceFacts | Missing]:
-        """Ask for the flow's instances before the transaction, so that no row is locked meanwhile."""
-        async with self._desk.db.tenant(tenant_id) as conn:
-            flow = await flows.get_flow(conn, tenant_id, flow_id)
-        if flow is None:
-            return []
-        return list(await asyncio.gather(*map(self._fact, flow.spec.instance_ids)))
 
     async def _fact(self, instance_id: str) -> InstanceFacts | Missing:
         try:
@@ -97,16 +107,22 @@ class ExecutionRpcs(Rpcs):
         """Send the execution now and at every change, until it has ended."""
         check_id("execution_id", request.execution_id)
         tenant_id, rate, seen = current_principal().tenant_id, Rate(), 0
-        while True:
-            execution = await self._read(tenant_id, request.execution_id)
-            speed = rate.after(self._desk.clock.monotonic(), execution.counts.read)
-            if execution.revision != seen:
-                seen = execution.revision
-                message = write_execution(execution)
-                yield pb.WatchExecutionResponse(execution=message, records_per_second=speed)
-            if not execution.status.is_live:
-                return
-            await asyncio.sleep(self._desk.watch_seconds)
+        news = self._desk.changes.watch(tenant_id, request.execution_id)
+        told: Execution | None = None
+        try:
+            while True:
+                execution = told or await self._read(tenant_id, request.execution_id)
+                speed = rate.after(self._desk.clock.monotonic(), execution.counts.read)
+                if execution.revision > seen:
+                    seen = execution.revision
+                    message = write_execution(execution)
+                    yield pb.WatchExecutionResponse(execution=message, records_per_second=speed)
+                if not execution.status.is_live:
+                    return
+                # Changes made through other replicas are found by looking.
+                told = await news.heard(self._desk.watch_seconds)
+        finally:
+            self._desk.changes.leave(tenant_id, request.execution_id, news)
 
     async def CancelExecution(
         self, request: pb.CancelExecutionRequest, _: Context

@@ -42,6 +42,8 @@ class LeaseRpcs(Rpcs):
             checkpoints=map(write_checkpoint, acquired.checkpoints),
             quarantine_ids=execution.quarantine_ids,
             leg=write_leg(execution.leg),
+            source_etag=acquired.etags.get(flow.source.instance_id, ""),
+            destination_etag=acquired.etags.get(flow.destination.instance_id, ""),
         )
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, _: Context) -> pb.RenewLeaseResponse:

@@ -1,7 +1,7 @@
 """What scheduling asks other services."""
 
 import asyncio
-from datetime import UTC
+from datetime import UTC, datetime
 
 import grpc
 from isthmus.kit import acting_for, fault_from_rpc_error
@@ -17,6 +17,7 @@ from isthmus.services.scheduling.engine import InstanceFacts
 _log = logger(__name__)
 _HOST_SECONDS = 12.0
 _ASKING_AT_ONCE = 8
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RegistryPeer:
@@ -36,6 +37,8 @@ class RegistryPeer:
         Raises:
             Missing: `INSTANCE_UNKNOWN`.
         """
+        if instance_id == HUB:
+            return InstanceFacts(HUB, HUB, is_active=True, update_time=_ALWAYS)
         request = registry_pb2.GetInstanceRequest(instance_id=instance_id)
         try:
             instance = (await self._stub.GetInstance(request)).instance
@@ -46,9 +49,10 @@ class RegistryPeer:
             raise fault from error
         return InstanceFacts(
             instance_id=instance_id,
-            connector_id=instance.connector_id or (HUB if instance_id == HUB else ""),
-            is_active=instance_id == HUB or instance.status == instance.STATUS_ACTIVE,
+            connector_id=instance.connector_id,
+            is_active=instance.status == instance.STATUS_ACTIVE,
             update_time=instance.update_time.ToDatetime(UTC),
+            etag=instance.etag,
         )
 
     async def ensure(self, tenant_id: str, connector_id: str) -> None:

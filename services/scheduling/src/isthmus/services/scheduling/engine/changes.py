@@ -1,0 +1,78 @@
+"""Tells those who watch an execution at once that it has changed."""
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from functools import partial
+
+from isthmus.kit.db.database import after_commit
+from isthmus.services.scheduling.domain import Execution
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_Key = tuple[str, str]
+
+
+class News:
+    """What one watcher hears of an execution."""
+
+    def __init__(self) -> None:
+        self._arrived = asyncio.Event()
+        self._execution: Execution | None = None
+
+    def tell(self, execution: Execution | None) -> None:
+        """Let the watcher know."""
+        self._execution = execution
+        self._arrived.set()
+
+    async def heard(self, seconds: float) -> Execution | None:
+        """Wait until something is told, but not longer than some seconds.
+
+        Returns:
+            The execution as it is now; None where it has to be read, because only others know.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+        self._arrived.clear()
+        execution, self._execution = self._execution, None
+        return execution
+
+
+class Changes:
+    """Wakes watchers in this process; those of other replicas find out by looking."""
+
+    def __init__(self) -> None:
+        self._watching: defaultdict[_Key, set[News]] = defaultdict(set)
+
+    def note(
+        self, conn: AsyncConnection, tenant_id: str, execution_id: str, execution: Execution | None = None
+    ) -> None:
+        """Tell who watches an execution, once the transaction has been committed.
+
+        Args:
+            conn: The transaction.
+            tenant_id: Whose execution it is.
+            execution_id: Which one.
+            execution: As the transaction leaves it, where that is at hand.
+        """
+        after_commit(conn, partial(self._tell, (tenant_id, execution_id), execution))
+
+    def watch(self, tenant_id: str, execution_id: str) -> News:
+        """Return what hears of each change from now on, until `leave`."""
+        news = News()
+        self._watching[tenant_id, execution_id].add(news)
+        return news
+
+    def leave(self, tenant_id: str, execution_id: str, news: News) -> None:
+        """Watch no more."""
+        watchers = self._watching[tenant_id, execution_id]
+        watchers.discard(news)
+        if not watchers:
+            del self._watching[tenant_id, execution_id]
+
+    def _tell(self, key: _Key, execution: Execution | None) -> None:
+        for news in self._watching.get(key, ()):
+            news.tell(execution)
+
+
+__all__ = ["Changes", "News"]
