@@ -118,7 +118,7 @@ def ids(desk: Any) -> list[int]:
     return sorted(body["id"] for body in desk.created)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_every_record_has_one_ticket_whatever_breaks(world, seed):
     """
     Connections are cut before and after the effect, proxies fail, hosts die before they can tell what
@@ -140,7 +140,7 @@ async def test_every_record_has_one_ticket_whatever_breaks(world, seed):
             return claim
 
     for title in ("first", "second"):
-        left = [tickets(*range(start, start + 8), title=title) for start in range(0, 32, 8)]
+        left = [tickets(*range(start, start + 8), title=title) for start in range(0, 24, 8)]
         while left:
             try:
                 await world.send(world.host(hold=1.0, ledger=MortalLedger), left[0])
@@ -148,7 +148,7 @@ async def test_every_record_has_one_ticket_whatever_breaks(world, seed):
                 continue
             left.pop(0)
 
-    assert ids(world.desk) == list(range(32))
+    assert ids(world.desk) == list(range(24))
     assert {ticket["title"] for ticket in world.desk.tickets.values()} == {"second"}
     linked = {key: link.external_id for key, link in (await world.links()).items()}
     assert linked == {str(ticket["id"]): number for number, ticket in world.desk.tickets.items()}
