@@ -21,6 +21,7 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"Example: `(.+)`")
 # They end something that the following examples need, or the mesh itself.
 ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop"}
@@ -75,10 +76,13 @@ def shell(mesh, folder):
 @pytest.mark.parametrize(
     "page", ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 )
-def test_commands_of_documentation_work(shell, page):
+def test_commands_of_documentation_work(shell, folder, page):
     """
-    In the order of the page, on what `make run` leaves behind.
+    In the order of the page, on what `make run` leaves behind and the files that the page shows.
     """
+    for name, text in FILE.findall((ROOT / page).read_text()):
+        (folder / name).write_text(text)
+
     for line, code in shown((ROOT / page).read_text()):
         done = shell(line)
 

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 from isthmus.testing.sandbox import running_sandbox
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
@@ -147,6 +148,29 @@ def test_changes_go_both_ways_and_none_comes_back(both):
     assert both.effects == ([], [])
     assert both.as_ops() == both.ops.content("runbook")
     assert set(both.desk.records) == {"1", "2"}
+
+
+ALL = """  conflict:
+    {policy: newest, field: changed_at, tolerance_seconds: 2.5, otherwise: source}
+  deletes: {kind: tombstone, field: state, value: closed, most: 9}
+"""
+
+
+def test_a_two_way_flow_is_exported_as_it_was_applied(both):
+    """
+    Applying it again changes nothing, and a changed policy is seen by `diff`.
+    """
+    both.apply(ALL)
+    names = {"name": both.name, "desk": both.desk.url, "ops": both.ops.url}
+    again = both.mesh.apply((SYSTEMS + FLOW).format(**names) + ALL)
+    exported = [one for one in yaml.safe_load_all(both.mesh.ok("export").out) if one["name"] == both.name]
+    file = both.mesh.home / "other.yaml"
+    file.write_text((SYSTEMS + FLOW).format(**names) + ALL.replace("newest", "merge"))
+
+    assert {one["action"] for one in again} == {"unchanged"}
+    assert exported[0]["spec"]["conflict"]["otherwise"] == "source"
+    assert exported[0]["spec"]["deletes"]["value"] == "closed"
+    assert both.mesh.run("diff", "-f", str(file)).code == 1
 
 
 def test_conflicts_are_settled_by_the_newest_version_and_recorded(both):

@@ -157,6 +157,12 @@ def hub(records_service: Any) -> Hub:
 
 
 @pytest.fixture
+def hub_of() -> Any:
+    """Give the view of a tenant that nobody used before on a service of the test's own."""
+    return lambda service: Hub(service, f"tnt_test{next(_COUNTER)}")
+
+
+@pytest.fixture
 def other(records_service: Any) -> Hub:
     """Another tenant that nobody used before."""
     return Hub(records_service, f"tnt_test{next(_COUNTER)}")
