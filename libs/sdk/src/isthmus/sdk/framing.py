@@ -2,6 +2,9 @@
 
 import re
 
+from isthmus.sdk.decode import decode_json
+from isthmus.sdk.failures import DataFailure
+
 _DEEPEST = 100_000
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -68,4 +71,41 @@ def value_end(raw: bytes | memoryview, start: int) -> int:
             return at
 
 
-__all__ = ["FramingBroken", "space_end", "string_end", "value_end"]
+def member_of(raw: bytes, start: int, name: str) -> int | None:
+    """Where the value of a member begins; what is behind it is not looked at."""
+    if raw[start : start + 1] != b"{":
+        return None
+    at = space_end(raw, start + 1)
+    while raw[at : at + 1] == b'"':
+        value = behind_name(raw, at)
+        if _name(raw, at) == name:
+            return value
+        behind = space_end(raw, value_end(raw, value))
+        if raw[behind : behind + 1] != b",":
+            return None
+        at = space_end(raw, behind + 1)
+    return None
+
+
+def _name(raw: bytes, start: int) -> str | None:
+    try:
+        name = decode_json(raw[start : string_end(raw, start) or start], "")
+    except DataFailure:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def behind_name(raw: bytes, start: int) -> int:
+    """Where the value behind the name that begins here does.
+
+    Raises:
+        FramingBroken: There is no name here.
+    """
+    end = string_end(raw, start)
+    colon = start if end is None else space_end(raw, end)
+    if raw[colon : colon + 1] != b":":
+        raise FramingBroken
+    return space_end(raw, colon + 1)
+
+
+__all__ = ["FramingBroken", "behind_name", "member_of", "space_end", "string_end", "value_end"]

@@ -15,7 +15,7 @@ from typing import Any
 from isthmus.sdk.decode import decode_json
 from isthmus.sdk.diagnosis import complaint
 from isthmus.sdk.failures import DataFailure
-from isthmus.sdk.framing import FramingBroken, space_end, string_end, value_end
+from isthmus.sdk.framing import FramingBroken, behind_name, member_of, space_end, value_end
 from isthmus.sdk.page import ReadReject
 
 _BOM = b"\xef\xbb\xbf"
@@ -163,39 +163,15 @@ def _found(raw: bytes, records: str | None) -> int:
     start = space_end(raw, 0)
     if not records:
         return start
-    whole = _member(raw, start, records)
+    whole = member_of(raw, start, records)
     if whole is not None:
         return whole
     for name in records.split("."):
-        inner = _member(raw, start, name)
+        inner = member_of(raw, start, name)
         if inner is None:
             raise FramingBroken
         start = inner
     return start
-
-
-def _member(raw: bytes, start: int, name: str) -> int | None:
-    """Where the value of a member begins; what is behind it is not looked at."""
-    if raw[start : start + 1] != b"{":
-        return None
-    at = space_end(raw, start + 1)
-    while raw[at : at + 1] == b'"':
-        value = _behind_name(raw, at)
-        if _name(raw, at) == name:
-            return value
-        behind = space_end(raw, value_end(raw, value))
-        if raw[behind : behind + 1] != b",":
-            return None
-        at = space_end(raw, behind + 1)
-    return None
-
-
-def _name(raw: bytes, start: int) -> str | None:
-    try:
-        name = decode_json(raw[start : string_end(raw, start) or start], "")
-    except DataFailure:
-        return None
-    return name if isinstance(name, str) else None
 
 
 def _items(raw: bytes, start: int) -> Iterator[_Item]:
@@ -206,7 +182,7 @@ def _items(raw: bytes, start: int) -> Iterator[_Item]:
     if raw[at : at + 1] == closing:
         return
     while True:
-        value = _behind_name(raw, at) if named else at
+        value = behind_name(raw, at) if named else at
         stop = value_end(raw, value)
         yield at, value, stop
         behind = space_end(raw, stop)
@@ -215,11 +191,3 @@ def _items(raw: bytes, start: int) -> Iterator[_Item]:
         if raw[behind : behind + 1] != b",":
             raise FramingBroken
         at = space_end(raw, behind + 1)
-
-
-def _behind_name(raw: bytes, start: int) -> int:
-    end = string_end(raw, start)
-    colon = start if end is None else space_end(raw, end)
-    if raw[colon : colon + 1] != b":":
-        raise FramingBroken
-    return space_end(raw, colon + 1)

@@ -8,23 +8,23 @@ whole when it is put aside.
 
 from codecs import utf_8_decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Protocol, get_args
 
 import msgspec
 from isthmus.sdk.decode import decode_json
+from isthmus.sdk.envelope import KEY, Envelope, Levels, decoder_of, find_records, first_record
 from isthmus.sdk.failures import DataFailure
-from isthmus.sdk.framing import FramingBroken, space_end, value_end
+from isthmus.sdk.framing import FramingBroken
 
 _BOM = b"\xef\xbb\xbf"
-_KEY = b'":'
 _PAGES_OF_REST = 20
 _PIECE = 16 * 1024
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ODD = (*_UNREADABLE, FramingBroken, DataFailure)
 _decode = msgspec.json.Decoder().decode
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -57,25 +57,27 @@ class ShapedRecords(list[Any]):
     Args:
         records: The structs.
         shape: What they are.
-        raw: The list as it came.
+        raw: The document as it came.
+        path: Where in it they are.
 
     Attributes:
         keys: The key of each record.
     """
 
-    __slots__ = ("_originals", "_raw", "keys", "shape")
+    __slots__ = ("_originals", "_path", "_raw", "keys", "shape")
 
-    def __init__(self, records: Iterable[Any], shape: Shape, raw: bytes | msgspec.Raw) -> None:
+    def __init__(self, records: Iterable[Any], shape: Shape, raw: bytes, path: str) -> None:
         super().__init__(records)
         self.shape = shape
         self.keys: list[str] = []
         self._raw = raw
+        self._path = path
         self._originals: list[msgspec.Raw] | None = None
 
     def original(self, index: int) -> Any:
         """One record with everything that the system gave; its bytes where some of that cannot be read."""
         if self._originals is None:
-            self._originals = _items(self._raw)
+            self._originals = _items(find_records(self._raw, self._path)[1])
         try:
             return _decode(self._originals[index])
         except _UNREADABLE:
@@ -87,7 +89,7 @@ class ShapedRecords(list[Any]):
         Raises:
             DataFailure: One of them cannot be read.
         """
-        found: list[Any] = decode_json(bytes(self._raw), "The page")
+        found: list[Any] = decode_json(bytes(find_records(self._raw, self._path)[1]), "The page")
         return found
 
 
@@ -112,7 +114,8 @@ class Shaping:
         self._shape = shape
         self._path = path
         self._marks = [shape.getters[mark] for mark in whole_for]
-        self._records = _decoder(shape.record_type, frozenset(whole_for))
+        self._record_type = _demanding(shape.record_type, frozenset(whole_for))
+        self._levels: Levels | None = None
         self._resting = 0
 
     def decoded(self, raw: bytes, where: str) -> Any:
@@ -136,18 +139,28 @@ class Shaping:
     def _shaped(self, raw: bytes, where: str) -> Any:
         if not raw.isascii():
             _refuse_other_encodings(raw)
-        envelope = _Envelope(raw, self._path, where)
-        records = self._records(envelope.records)
+        found, records = self._found(raw)
+        envelope = Envelope(found, where)
         if any(mark(record) is not None for mark in self._marks for record in records):
             return None
         if not _is_even(raw, envelope, len(records)):
             return None
-        shaped = ShapedRecords(records, self._shape, envelope.records)
+        shaped = ShapedRecords(records, self._shape, raw, self._path)
         keys = self._keys(shaped)
         if keys is None:
             return None
         shaped.keys = keys
+        self._levels = self._levels or envelope.levels
         return envelope.around(shaped)
+
+    def _found(self, raw: bytes) -> tuple[Any, list[Any]]:
+        """What is around the records, and these; from the second page on in one go."""
+        if self._levels is not None:
+            with suppress(msgspec.ValidationError):
+                return decoder_of(self._record_type, self._levels)(raw)
+        found, records = find_records(raw, self._path)
+        self._levels = None
+        return found, decoder_of(self._record_type, ())(bytes(records))[1]
 
 
 def _refuse_other_encodings(raw: bytes) -> None:
@@ -159,50 +172,13 @@ def _refuse_other_encodings(raw: bytes) -> None:
         at += taken
 
 
-class _Envelope:
-    """What is around the records of a page, decoded and known to have no name twice as far as it was.
-
-    Attributes:
-        records: The list as it came.
-        names: How many names there are outside of the list.
-    """
-
-    def __init__(self, raw: bytes, path: str, where: str) -> None:
-        self.records: bytes | msgspec.Raw = raw
-        self.names = 0
-        self._around: list[tuple[dict[str, Any], str]] = []
-        if not path:
-            return
-        members = _members(raw)
-        for name in [path] if path in members else path.split("."):
-            if self._around:
-                members = _members(self.records)
-            if name not in members:
-                raise msgspec.ValidationError(name)
-            self.records = members[name]
-            self.names += len(members)
-            others = {other: bytes(text) for other, text in members.items() if other != name}
-            self.names += sum(text.count(_KEY) for text in others.values())
-            self._around.append(({other: decode_json(text, where) for other, text in others.items()}, name))
-
-    def around(self, records: ShapedRecords) -> Any:
-        """The document with these records in it."""
-        inside: Any = records
-        for members, name in reversed(self._around):
-            members[name] = inside
-            inside = members
-        return inside
-
-
-def _is_even(raw: bytes, envelope: _Envelope, count: int) -> bool:
+def _is_even(raw: bytes, envelope: Envelope, count: int) -> bool:
     """Whether all records have as many names as the first one, in which each comes once."""
     if not count:
-        return raw.count(_KEY) == envelope.names
-    view = memoryview(envelope.records)
-    begin = space_end(view, space_end(view, 0) + 1)
-    first = bytes(view[begin : value_end(view, begin)])
-    names = first.count(_KEY)
-    return _names(_decode(first)) == names and raw.count(_KEY) == envelope.names + count * names
+        return raw.count(KEY) == envelope.names
+    first = first_record(raw, envelope.levels)
+    names = first.count(KEY)
+    return _names(_decode(first)) == names and raw.count(KEY) == envelope.names + count * names
 
 
 def _names(value: Any) -> int:
@@ -212,15 +188,6 @@ def _names(value: Any) -> int:
 
 
 @lru_cache(maxsize=256)
-def _decoder(
-    record_type: type[msgspec.Struct], optional: frozenset[str]
-) -> Callable[[bytes | msgspec.Raw], list[Any]]:
-    """Decodes lists in which no record lacks a member that is wanted."""
-    decoder: Any = msgspec.json.Decoder(list[_demanding(record_type, optional)])  # type: ignore[misc]
-    decode: Callable[[bytes | msgspec.Raw], list[Any]] = decoder.decode
-    return decode
-
-
 def _demanding(
     record_type: type[msgspec.Struct], optional: frozenset[str] = frozenset()
 ) -> type[msgspec.Struct]:
