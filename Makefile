@@ -53,11 +53,17 @@ GROWTH ?= 1000000
 bench: setup ## Compare with others doing the same job; ONLY=, RECORDS= and RUNS= choose
 	@PYTHONPATH=tests/bench $(RUN)/python -m comparison --records "$(RECORDS)" --runs $(RUNS) --growth $(GROWTH) --only "$(ONLY)" --page docs/benchmarks.md
 
+SEED ?= 0
+FAULTS ?= 200
+.PHONY: chaos
+chaos: setup ## Break a mesh at work and account for every record; SEED= and FAULTS= choose
+	@PYTHONPATH=tests/chaos $(RUN)/python -m campaign --seed $(SEED) --faults $(FAULTS) --page docs/reliability.md
+
 .PHONY: check
 check: setup ## Format, lint, types, import rules, contract
 	@$(RUN)/ruff format --check .
 	@$(RUN)/ruff check .
-	@$(RUN)/mypy $(SOURCES) tests/bench/comparison tests/bench/peers
+	@$(RUN)/mypy $(SOURCES) tests/bench/comparison tests/bench/peers tests/chaos/campaign
 	@$(RUN)/lint-imports --no-logo
 	@$(RUN)/buf lint
 	@$(RUN)/buf format --diff --exit-code

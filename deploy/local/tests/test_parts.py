@@ -15,10 +15,12 @@ from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.ports import PortBook, free_port
 from isthmus.local.child import Child, errand
 from isthmus.local.control import ControlSocket, tell
+from isthmus.local.environment import Environment
 from isthmus.local.home import Home
 from isthmus.local.logs import RotatingLog, empty
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
+from isthmus.local.servers import Servers
 from isthmus.local.supervisor import Supervisor
 from isthmus.local.units import ForkedUnit, Kind
 
@@ -96,6 +98,20 @@ def test_options_are_remembered_and_taken_back(tmp_path):
     assert loaded.nats_url == "nats://u:w@there"
     assert "there" not in repr(loaded)
     assert loaded.changed(nats_url="embedded").nats_url == ""
+
+
+def test_peers_reach_a_service_by_its_route(tmp_path):
+    """
+    What stands in between is for the others; the service itself listens where it did.
+    """
+    home = Home(tmp_path)
+    home.prepare()
+    outside = {"postgres_url": "postgresql://x", "nats_url": "nats://x", "vault_addr": "http://x"}
+    options = Options(**outside, services=("gateway",), routes={"gateway": "127.0.0.1:9"})
+    environment = Environment(home, options, Servers.chosen(home, options))
+
+    assert environment.of_host("files")["ISTHMUS_GATEWAY_ADDRESS"] == "127.0.0.1:9"
+    assert environment.of_service("gateway")["ISTHMUS_LISTEN"] == environment.addresses["gateway"]
 
 
 def test_children_answer_their_parent(tmp_path):

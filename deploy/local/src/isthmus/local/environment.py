@@ -77,7 +77,8 @@ class Environment:
         return self._common("service:launcher")
 
     def _common(self, subject: str) -> dict[str, str]:
-        peers = {f"ISTHMUS_{name.upper()}_ADDRESS": address for name, address in self.addresses.items()}
+        reached = {**self.addresses, **self._options.routes}
+        peers = {f"ISTHMUS_{name.upper()}_ADDRESS": address for name, address in reached.items()}
         return {
             **peers,
             "ISTHMUS_NATS_URL": self.nats_url,

@@ -27,6 +27,8 @@ class Options:
         reflection: Lets tools list the RPCs of every service.
         log_level: Least level that services log.
         otlp_endpoint: Where traces and metrics go; empty means nowhere.
+        routes: Where processes of the mesh reach a service when something stands in between, by its name;
+            the others are reached where they listen.
     """
 
     postgres_url: str = field(default="", repr=False)
@@ -37,6 +39,7 @@ class Options:
     reflection: bool = False
     log_level: str = "INFO"
     otlp_endpoint: str = ""
+    routes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, home: Home) -> Self:

@@ -1,0 +1,89 @@
+"""The account finds what is lost and what is doubled, and is even when nothing is."""
+
+import copy
+
+import pytest
+from campaign.accounting import compare_effects, compare_executions, compare_states, compare_versions
+
+OPEN, CLOSED = {"id": "a", "state": "open"}, {"id": "a", "state": "closed"}
+HISTORY = {"a": [OPEN, CLOSED, None], "b": [OPEN]}
+TICKETS = {"a": OPEN, "b": CLOSED}
+
+
+def told(account):
+    """Gives kind and key of each difference."""
+    return [(one.what, one.key) for one in account.differences]
+
+
+def test_even_accounts_have_no_differences():
+    """
+    What is as it should be is not complained about, and everything is counted.
+    """
+    accounts = [
+        compare_versions("hub", HISTORY, copy.deepcopy(HISTORY)),
+        compare_states("tickets", TICKETS, list(TICKETS.items())),
+        compare_effects("made", ["a", "b"], ["b", "a"]),
+        compare_executions("executions", [("x", "completed", {"read": 3, "created": 1, "unchanged": 2})]),
+    ]
+
+    assert [account.differences for account in accounts] == [()] * 4
+    assert [account.checked for account in accounts] == [4, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"a": [OPEN, CLOSED, None]}, [("lost", "b")]),
+        ({"a": [OPEN, CLOSED], "b": [OPEN]}, [("lost", "a")]),
+        ({"a": [OPEN, OPEN, CLOSED, None], "b": [OPEN]}, [("doubled", "a")]),
+        ({"a": [OPEN, CLOSED, None], "b": [OPEN], "c": [OPEN]}, [("doubled", "c")]),
+        ({"a": [CLOSED, OPEN, None], "b": [OPEN]}, [("wrong", "a")]),
+    ],
+    ids=["record lost", "change lost", "change doubled", "record from nowhere", "other order"],
+)
+def test_versions_tell_what_happened(found, expected):
+    """
+    Each change has to have one version, in its place.
+    """
+    assert told(compare_versions("hub", HISTORY, found)) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([("a", OPEN)], [("lost", "b")]),
+        ([("a", OPEN), ("b", CLOSED), ("b", CLOSED)], [("doubled", "b")]),
+        ([("a", OPEN), ("b", OPEN)], [("wrong", "b")]),
+        ([("a", OPEN), ("b", CLOSED), ("c", OPEN)], [("doubled", "c")]),
+    ],
+    ids=["lost", "doubled", "other content", "deleted and still there"],
+)
+def test_states_tell_what_is_there(found, expected):
+    """
+    Each record is there once, with its last content.
+    """
+    assert told(compare_states("tickets", TICKETS, found)) == expected
+
+
+def test_effects_happen_once():
+    """
+    A ticket that was made twice shows, and so does one that never was.
+    """
+    assert told(compare_effects("made", ["a", "b"], ["b", "b", "c"])) == [
+        ("lost", "a"),
+        ("doubled", "b"),
+        ("doubled", "c"),
+    ]
+
+
+def test_executions_account_for_what_they_read():
+    """
+    A record that was read and went nowhere is lost; an execution that never ends is wrong.
+    """
+    found = [
+        ("x", "completed", {"read": 3, "created": 2}),
+        ("y", "running", {}),
+        ("z", "failed", {"read": 9}),
+    ]
+
+    assert told(compare_executions("executions", found)) == [("lost", "x"), ("wrong", "y")]
