@@ -21,7 +21,7 @@ def test_nothing_is_lost_or_doubled_while_faults_strike():
     """
     # Outside pytest's own folders, which the unprivileged user of PostgreSQL could not enter.
     folder = Path(tempfile.mkdtemp(prefix="isthmus-chaos-"))
-    result = run(Plan(seed=35, faults=8, records=200, page=20, longest=4, patience=400), folder, print)
+    result = run(Plan(seed=35, faults=8, records=120, page=20, longest=4, patience=400), folder, print)
     shutil.rmtree(folder, ignore_errors=True)
 
     assert not [one for account in result.accounts for one in account.differences]

@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> int:
     loads = facts()
     folder = Path(tempfile.mkdtemp(prefix="isthmus-chaos-"))
     began = time.monotonic()
+    # Whoever stops the campaign wants the mesh to end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def tell(line: str) -> None:
         sys.stdout.write(f"{time.monotonic() - began:7.1f} s  {line}\n")

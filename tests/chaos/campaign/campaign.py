@@ -7,9 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from campaign.accounting import Account, Difference
+from campaign.editing import Edits
 from campaign.mesh import StillDown
 from campaign.scene import Scene, open_scene
 from campaign.schedule import Strike, rounds, schedule
@@ -17,9 +19,6 @@ from campaign.storm import Storm
 from campaign.traffic import Traffic
 
 __all__ = ["NotAsItShouldBe", "Plan", "Result", "run"]
-
-_LATER_ROUNDS = 12
-_FIRST = 10
 
 
 class NotAsItShouldBe(Exception):
@@ -37,7 +36,8 @@ class Plan:
     Attributes:
         seed: Draws faults and changes.
         faults: How many faults strike.
-        records: Incidents that there are at the beginning; half as many items on the two sides.
+        records: Incidents that are made in the beginning and again in each round, with half as many items
+            on the two sides; in each round as many are changed, and a quarter as many deleted.
         page: Records on a page.
         in_round: Faults in one round.
         longest: No fault lasts longer.
@@ -46,7 +46,7 @@ class Plan:
 
     seed: int
     faults: int
-    records: int = 1200
+    records: int = 200
     page: int = 40
     in_round: int = 8
     longest: float = 22.0
@@ -95,13 +95,14 @@ def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Result:
         storm = Storm(scene, tell)
         traffic = Traffic(scene.mesh, scene.flows, plan.patience, tell)
         accounts: list[Account] = []
+        part = plan.records // plan.in_round
+        edits = Edits(part, part, part // 4)
         # Brings the hub's stream into being, which another flow reads from the first moment on.
-        scene.edit(source, creates=_FIRST, updates=0, deletes=0)
+        scene.edit(source, Edits(plan.records))
         traffic.complete(("to-hub",))
         for number, strikes in enumerate(parts, start=1):
-            _edit(scene, source, plan, first=number == 1)
             try:
-                _round(scene, storm, traffic, strikes, plan)
+                _round(scene, storm, traffic, strikes, partial(scene.edit, source, edits), plan.patience)
             except StillDown as down:
                 raise NotAsItShouldBe(str(down)) from down
             accounts = scene.account()
@@ -119,26 +120,26 @@ def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Result:
         )
 
 
-def _edit(scene: Scene, source: random.Random, plan: Plan, *, first: bool) -> None:
-    if first:
-        scene.edit(source, creates=plan.records, updates=0, deletes=0)
-    else:
-        part = plan.records // _LATER_ROUNDS
-        scene.edit(source, creates=part, updates=part, deletes=part // 4)
-
-
-def _round(scene: Scene, storm: Storm, traffic: Traffic, strikes: list[Strike], plan: Plan) -> None:
-    """Strike while every flow runs; afterwards let every flow run once more, to a good end."""
+def _round(
+    scene: Scene,
+    storm: Storm,
+    traffic: Traffic,
+    strikes: list[Strike],
+    edit: Callable[[], None],
+    patience: float,
+) -> None:
+    """Strike while every flow runs and people edit; afterwards run every flow once more, to a good end."""
     scene.slow_down(begin=True)
     traffic.begin()
     try:
-        storm.rage(strikes)
+        storm.rage(strikes, edit)
     finally:
         scene.slow_down(begin=False)
         traffic.stop()
-    _become_well(scene, plan.patience)
+    _become_well(scene, patience)
     traffic.end()
     traffic.complete(("to-hub", "to-warehouse", "both-ways"), ("to-tickets",))
+    scene.untouched.end_round()
 
 
 def _become_well(scene: Scene, patience: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from campaign.editing import Edits, Untouched
 from campaign.journal import Journal
 from campaign.kinds import Kind
 from campaign.systems import Request, System
@@ -28,18 +29,15 @@ class Incidents(System):
         self._changed: dict[str, int] = {}
         self._changes = 0
 
-    def edit(self, source: random.Random, *, creates: int, updates: int, deletes: int) -> None:
-        """Do what people do: a record is changed at most once."""
+    def edit(self, source: random.Random, untouched: Untouched, edits: Edits) -> None:
+        """Do what people do."""
         with self.lock:
-            living = sorted(self.journal.living())
-            touched = source.sample(living, min(len(living), updates + deletes))
-            for key in touched[:deletes]:
+            changed, removed = untouched.choose(self.journal.living(), source, edits)
+            for key in removed:
                 self._note(key, None)
-            for key in touched[deletes:]:
-                self._note(key, incident(key, source))
             first = len(self.journal.states)
-            for number in range(first, first + creates):
-                key = f"inc-{number:05}"
+            for key in [*changed, *(f"inc-{first + number:05}" for number in range(edits.creates))]:
+                untouched.touch(key)
                 self._note(key, incident(key, source))
 
     def answer(self, request: Request) -> tuple[int, Any]:

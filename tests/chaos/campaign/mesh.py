@@ -111,7 +111,7 @@ class ChaosMesh:
     def processes(self) -> list[dict[str, Any]]:
         """Tell what the launcher knows of its processes."""
         try:
-            found: list[dict[str, Any]] = tell(self.home.socket, {"status": 1}, timeout=10.0)["processes"]
+            found: list[dict[str, Any]] = tell(self.home.socket, {"status": 1}, timeout=60.0)["processes"]
         except LauncherGone as gone:
             raise StillDown(f"the launcher does not answer: {gone}") from gone
         return found

@@ -26,8 +26,10 @@ each fault meets the syncs is another one every time. A short campaign is part o
 
 ## What runs
 
-Four flows run again and again while faults strike, with {records} incidents and half as many items to begin
-with. Before each round people create, change and delete records at the systems outside.
+Four flows run again and again while faults strike. Meanwhile people make, change and delete records at the
+systems outside: in each round {records} incidents are made, as many changed and a quarter as many deleted,
+and half of that on the two sides of `both-ways`. A record is touched once a round, so that every state has
+to arrive.
 
 | flow | from | to | what shows a loss or a doubling |
 | --- | --- | --- | --- |

@@ -12,6 +12,7 @@ from isthmus.testing.faults import freeze, kill9, thaw
 
 from campaign import reading
 from campaign.accounting import Account
+from campaign.editing import Edits, Untouched
 from campaign.flows import FLOWS, documents
 from campaign.incidents import Incidents
 from campaign.journal import Journal
@@ -37,6 +38,7 @@ class Scene:
     Attributes:
         flows: Ids by name.
         agreed: What the two sides should have held, over time.
+        untouched: Keeps people from touching a record twice in a round.
     """
 
     incidents: Incidents
@@ -48,6 +50,7 @@ class Scene:
     mesh: ChaosMesh
     flows: dict[str, str] = field(default_factory=dict)
     agreed: Journal = field(default_factory=Journal)
+    untouched: Untouched = field(default_factory=Untouched)
     _armed: dict[int, Callable[[], int]] = field(default_factory=dict)
 
     @property
@@ -55,12 +58,10 @@ class Scene:
         """Systems outside, by name."""
         return dict(zip(SYSTEMS, (self.incidents, self.tickets, self.left, self.right), strict=True))
 
-    def edit(self, source: random.Random, *, creates: int, updates: int, deletes: int) -> None:
+    def edit(self, source: random.Random, edits: Edits) -> None:
         """Let people change records everywhere."""
-        self.incidents.edit(source, creates=creates, updates=updates, deletes=deletes)
-        part = {"creates": creates // 2, "updates": updates // 2, "deletes": deletes // 2}
-        for key, state in edit_both((self.left, self.right), source, **part).items():
-            self.agreed.note(key, state)
+        self.incidents.edit(source, self.untouched, edits)
+        edit_both((self.left, self.right), self.agreed, source, self.untouched, edits.halved())
 
     def slow_down(self, *, begin: bool) -> None:
         """Let systems take their time while faults strike."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from campaign.editing import Edits, Untouched
 from campaign.incidents import incident
+from campaign.journal import Journal
 from campaign.kinds import Kind
 from campaign.systems import Request, System
 
@@ -50,19 +52,21 @@ class Side(System):
 
 
 def edit_both(
-    sides: tuple[Side, Side], source: random.Random, *, creates: int, updates: int, deletes: int
-) -> dict[str, dict[str, Any] | None]:
-    """Let people change records, each on one side only; gives what they did, by id."""
-    done: dict[str, dict[str, Any] | None] = {}
-    living = sorted(sides[0].items)
-    touched = source.sample(living, min(len(living), updates + deletes))
-    made = [f"{source.choice('lr')}-{source.getrandbits(40):010x}" for _ in range(creates)]
-    for place, key in enumerate([*touched, *made]):
-        side = source.choice(sides)
-        done[key] = None if place < min(deletes, len(touched)) else incident(key, source)
-        with side.lock:
-            if done[key] is None:
-                side.items.pop(key)
-            else:
-                side.items[key] = dict(done[key] or {})
-    return done
+    sides: tuple[Side, Side], agreed: Journal, source: random.Random, untouched: Untouched, edits: Edits
+) -> None:
+    """Let people change records, each on one side only, and take down what both should come to hold.
+
+    Only records that both sides hold are changed.
+    """
+    with sides[0].lock, sides[1].lock:
+        both = sides[0].items.keys() & sides[1].items.keys()
+        changed, removed = untouched.choose(both, source, edits)
+        made = [f"{source.choice('lr')}-{source.getrandbits(40):010x}" for _ in range(edits.creates)]
+        for key in [*changed, *made]:
+            untouched.touch(key)
+            state = incident(key, source)
+            source.choice(sides).items[key] = state
+            agreed.note(key, state)
+        for key in removed:
+            source.choice(sides).items.pop(key)
+            agreed.note(key, None)

@@ -47,10 +47,11 @@ class Storm:
         self._active: list[_Active] = []
         self.struck: list[Strike] = []
 
-    def rage(self, strikes: list[Strike]) -> None:
-        """Let all of these strike, and end."""
+    def rage(self, strikes: list[Strike], before_each: Callable[[], None]) -> None:
+        """Let all of these strike, and end; something else is done before each."""
         try:
             for strike in strikes:
+                before_each()
                 self._let_pass(strike.pause)
                 self._make_room(strike)
                 self._begin(strike)
