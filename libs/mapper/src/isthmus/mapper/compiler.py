@@ -42,6 +42,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         transform=generate(read),
         sources=tuple(sorted({format_path(path) for path in block_paths(read.block)})),
         lineage=lineage_of(read.block),
+        keeps_unmapped=read.block.keep_unmapped,
         _typing=partial(typed_plan, read),
     )
 

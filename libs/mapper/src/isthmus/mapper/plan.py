@@ -69,12 +69,14 @@ class Plan:
         fingerprint: Content hash of the definition; equal fingerprints map equally.
         sources: Source paths the mapping reads; empty for the identity plan, which reads all.
         lineage: For every target field, the source paths it is made from.
+        keeps_unmapped: Whether fields that no rule names are passed on.
     """
 
     fingerprint: str
     transform: Transform
     sources: tuple[str, ...] = ()
     lineage: tuple[Lineage, ...] = ()
+    keeps_unmapped: bool = False
     _typing: Callable[[tuple[str, ...]], TypedPlan | None] | None = field(default=None, compare=False)
     _typed: dict[tuple[str, ...], TypedPlan | None] = field(default_factory=dict, init=False, compare=False)
 
@@ -211,4 +213,4 @@ def not_an_object(record: object) -> FieldError:
     )
 
 
-_IDENTITY = Plan(fingerprint="identity", transform=_same_record)
+_IDENTITY = Plan(fingerprint="identity", transform=_same_record, keeps_unmapped=True)

@@ -67,6 +67,7 @@ class TargetFields:
     """
 
     def __init__(self, plan: Plan) -> None:
+        self._keeps_all = plan.keeps_unmapped
         self._tree: dict[str, Any] = {}
         for line in plan.lineage:
             _plant(self._tree, _names(line.target))
@@ -74,20 +75,51 @@ class TargetFields:
     def apply_many(self, records: Iterable[object]) -> Mapped:
         """Map records."""
         given = identity_plan().apply_many(records)
+        if self._keeps_all:
+            return given
         kept = [_kept(record, self._tree) for record in given.records]
         return Mapped(kept, given.indexes, given.rejected, 0)
+
+
+class _Stampless:
+    """Leaves out the time of the last change where nothing else does: each side stamps its own."""
+
+    def __init__(self, plan: RecordPlan, time_field: str) -> None:
+        self._plan = plan
+        self._path = time_field.split(".") if time_field else []
+
+    def apply_many(self, records: Iterable[object]) -> Mapped:
+        """Map records."""
+        mapped = self._plan.apply_many(records)
+        if self._path:
+            kept = [_without(record, self._path) for record in mapped.records]
+            return Mapped(kept, mapped.indexes, mapped.rejected, mapped.filtered)
+        return mapped
+
+
+def _without(record: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    name, *rest = path
+    inner = record.get(name)
+    if rest and isinstance(inner, dict):
+        return {**record, name: _without(inner, rest)}
+    return record if rest else {other: value for other, value in record.items() if other != name}
 
 
 def side_plan(flow: scheduling.Flow, leg: int, plan: Plan | None) -> RecordPlan | None:
     """Give the plan of a leg, made out of the flow's mapping."""
     rules = flow.conflict_rules
     if leg == scheduling.LEG_READ_SOURCE:
-        return SidePlan(plan or identity_plan(), rules.source_time_field)
+        return _side_plan(plan or identity_plan(), plan, rules.source_time_field)
     if leg == scheduling.LEG_READ_DESTINATION:
-        # A mapping without a list of its fields keeps whatever it is given.
-        fields = TargetFields(plan) if plan is not None and plan.lineage else identity_plan()
-        return SidePlan(fields, rules.destination_time_field)
+        fields = TargetFields(plan) if plan is not None else identity_plan()
+        return _side_plan(fields, plan, rules.destination_time_field)
     return plan
+
+
+def _side_plan(form: RecordPlan, plan: Plan | None, time_field: str) -> SidePlan:
+    if plan is None or plan.keeps_unmapped:
+        return SidePlan(_Stampless(form, time_field), time_field)
+    return SidePlan(form, time_field)
 
 
 def pair_stream(flow: scheduling.Flow, leg: int) -> connector.StreamSpec | None:

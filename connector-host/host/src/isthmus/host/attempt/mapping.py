@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
+from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
 from isthmus.host.backend import Originals, SourcePage
@@ -25,6 +26,7 @@ _UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecE
 _TOO_LARGE = Reason(
     "RECORD_TOO_LARGE", "The record is larger than a batch may be; leave fields out in the mapping."
 )
+_PROPAGATED = Deletions()
 _UNREADABLE = Reason("RECORD_INVALID", "The record is not a JSON object; mend the source.")
 
 
@@ -42,6 +44,7 @@ class _Slice:
     places: list[int] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     filtered: list[int] = field(default_factory=list)
+    deletion: int = batch.OPERATION_DELETE
 
     def source(self, place: int) -> Any:
         """The record as the source gave it."""
@@ -79,13 +82,20 @@ class PageMapper:
         plan: None passes records on unchanged.
         destination_key: Dotted paths in the mapped record; empty keeps the source's keys.
         maps_deletions: Deleted records come whole and are mapped like others.
+        deletions: What becomes of deletions.
     """
 
     def __init__(
-        self, plan: RecordPlan | None, destination_key: Sequence[str] = (), *, maps_deletions: bool = False
+        self,
+        plan: RecordPlan | None,
+        destination_key: Sequence[str] = (),
+        *,
+        maps_deletions: bool = False,
+        deletions: Deletions = _PROPAGATED,
     ) -> None:
         self._plan = plan
-        self._maps_deletions = maps_deletions
+        self._deletions = deletions
+        self._maps_deletions = maps_deletions or bool(deletions.field)
         self._key = tuple(destination_key)
         self._keying = Keying(destination_key)
 
@@ -116,7 +126,10 @@ class PageMapper:
 
     def _mapped(self, page: SourcePage, start: int, stop: int, limits: Limits) -> _Slice:
         places = list(range(stop - start))
-        done = _Slice(page, start)
+        done = _Slice(page, start, deletion=self._deletions.operation)
+        left_out = [place for place in places if self._deletions.ignores and done.is_deletion(place)]
+        if left_out:
+            places = [place for place in places if not done.is_deletion(place)]
         if self._plan is None and not self._key:
             self._pass(done, places)
         elif page.operations is not None and not self._key and not self._maps_deletions:
@@ -127,8 +140,16 @@ class PageMapper:
             done = _interleaved(done, gone)
         else:
             self._map(done, places)
+        if self._deletions.field and page.operations is not None:
+            self._mark_deleted(done)
+        done.filtered.extend(left_out)
         _refuse_large(done, limits)
         return done
+
+    def _mark_deleted(self, done: _Slice) -> None:
+        for index, place in enumerate(done.places):
+            if done.is_deletion(place):
+                done.records[index] = self._deletions.marked(done.records[index])
 
     def _pass(self, done: _Slice, places: list[int]) -> None:
         """Take records as they are."""
@@ -303,12 +324,23 @@ def _piece(done: _Slice, begin: int, end: int) -> Piece:
         read=len(places),
         records=encoded,
         keys=keys if any(keys) else [],
-        operations=None if page.operations is None else _picked(page.operations, places),
+        operations=_operations(done, places),
         sources=Originals(page, places),
         source_keys=_picked(page.keys, places) if page.keys else (),
         quarantine_ids=_picked(page.quarantine_ids, places) if page.quarantine_ids else (),
         size=sum(map(len, encoded)),
     )
+
+
+def _operations(done: _Slice, places: list[int]) -> list[int] | None:
+    """What is to happen to the records at places of the page."""
+    given = done.page.operations
+    if given is None:
+        return None
+    wanted = _picked(given, places)
+    if done.deletion == batch.OPERATION_DELETE:
+        return wanted
+    return [done.deletion if one == batch.OPERATION_DELETE else one for one in wanted]
 
 
 def _interleaved(one: _Slice, other: _Slice) -> _Slice:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
 from isthmus.host.backend import Bound
@@ -70,7 +71,10 @@ class Preparing:
             )
         key = () if grant.leg == scheduling.LEG_WRITE_DESTINATION else flow.destination_key
         mapper = PageMapper(
-            side_plan(flow, grant.leg, plan), key, maps_deletions=grant.leg == scheduling.LEG_WRITE_SOURCE
+            side_plan(flow, grant.leg, plan),
+            key,
+            maps_deletions=grant.leg == scheduling.LEG_WRITE_SOURCE,
+            deletions=Deletions.of(flow, grant.leg),
         )
         return Preparation(source, mapper, schema, version)
 

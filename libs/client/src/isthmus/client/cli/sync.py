@@ -6,15 +6,16 @@ from typing import Annotated
 import typer
 from isthmus.client.cli.context import flow_id, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
-from isthmus.client.cli.progress import watch
+from isthmus.client.cli.progress import leg_word, watch
 from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.scheduling.v1 import scheduling_pb2
 
 
 def status_of(item: scheduling_pb2.Execution) -> str:
-    """Gives an execution's state as a word."""
-    return word(scheduling_pb2.Execution.Status.Name(item.status), "STATUS_")
+    """Gives an execution's state as a word, and the leg that a two-way flow is at."""
+    state = word(scheduling_pb2.Execution.Status.Name(item.status), "STATUS_")
+    return f"{state} ({leg_word(item.leg)})" if item.leg else state
 
 
 _sync = typer.Typer(help="Run flows now.", no_args_is_help=True)

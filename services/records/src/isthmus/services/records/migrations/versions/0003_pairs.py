@@ -56,6 +56,7 @@ def upgrade() -> None:
             f"CREATE INDEX pairs_to_{side} ON pairs (tenant_id, pairing, to_{side}) WHERE to_{side} > 0"
         )
     op.execute("CREATE INDEX pairs_dirty ON pairs (tenant_id, pairing, pair_id) WHERE is_dirty")
+    op.execute("CREATE INDEX pairs_decided ON pairs (tenant_id, pairing, pair_id) WHERE decided_in <> ''")
     op.execute("CREATE INDEX pairs_by_flow ON pairs (tenant_id, flow_id, pair_id)")
     op.execute(
         """

@@ -32,6 +32,7 @@ Announce = Callable[[AsyncConnection, str, ConflictNews], Awaitable[None]]
 POLICY = "policy"
 _WAITING, _RESOLVED = 1, 2
 _CHUNK = 500
+_MOST_CHUNKS = 20
 _Cursor = psycopg.AsyncCursor[Any]
 
 
@@ -93,46 +94,57 @@ class PairRounds:
 
     async def begin(self, tenant_id: str, stream: PairStream, current: Round) -> None:
         """Settle what earlier rounds wrote, before anything new is learnt; once a round."""
-        async with self._database.tenant(tenant_id) as connection:
-            cursor = await raw_cursor(connection)
-            place = _place(tenant_id, stream)
-            execution, decided, _, change = await _lock_round(cursor, place)
-            is_new = execution != current.execution_id
-            if is_new:
-                await self._settle(cursor, place, current.taken)
-                await cursor.execute(sql.CLEAR, place)
-                if current.is_requeue:
-                    await cursor.execute(sql.TRY_AGAIN, place)
-            values = {"execution": current.execution_id, "decided": decided and not is_new}
-            token = current.fencing_token
-            await cursor.execute(sql.SET_ROUND, {**place, **values, "change": change, "token": token})
+        after = ""
+        while True:
+            async with self._database.tenant(tenant_id) as connection:
+                cursor = await raw_cursor(connection)
+                place = _place(tenant_id, stream)
+                execution, decided, _, change = await _lock_round(cursor, place)
+                token = current.fencing_token
+                values = {
+                    **place,
+                    "execution": execution,
+                    "decided": decided,
+                    "change": change,
+                    "token": token,
+                }
+                written: list[str] = []
+                if execution != current.execution_id:
+                    written = await _settle(cursor, place, current.taken, after)
+                    await cursor.execute(sql.CLEAR, {**place, "ids": written})
+                if not written:
+                    if execution != current.execution_id:
+                        values |= {"execution": current.execution_id, "decided": False}
+                        if current.is_requeue:
+                            await cursor.execute(sql.TRY_AGAIN, place)
+                    await cursor.execute(sql.SET_ROUND, values)
+                    return
+                after = written[-1]
 
     async def settle(
         self, connection: AsyncConnection, tenant_id: str, flow_id: str, taken: Mapping[Side, int]
     ) -> None:
-        """Believe what both sides have taken, as soon as a round has ended."""
+        """Believe what both sides have taken, as soon as a round has ended.
+
+        What is too much for one transaction is left to the beginning of the next round.
+        """
         cursor = await raw_cursor(connection)
         await cursor.execute(sql.PAIRINGS, {"tenant": tenant_id, "flow": flow_id})
         for (pairing,) in await cursor.fetchall():
             place = {"tenant": tenant_id, "pairing": pairing, "flow": flow_id}
             await _lock_round(cursor, place)
-            await self._settle(cursor, place, taken)
+            after = ""
+            for _ in range(_MOST_CHUNKS):
+                written = await _settle(cursor, place, taken, after)
+                if not written:
+                    break
+                after = written[-1]
 
     async def forget(self, connection: AsyncConnection, tenant_id: str, flow_id: str) -> None:
         """Drop a flow's pairs."""
         cursor = await raw_cursor(connection)
         for statement in sql.FORGET:
             await cursor.execute(statement, {"tenant": tenant_id, "flow": flow_id})
-
-    async def _settle(self, cursor: _Cursor, place: dict[str, Any], taken: Mapping[Side, int]) -> None:
-        for side in Side:
-            values = {**place, "taken": taken.get(side, 0)}
-            await cursor.execute(sql.CONFIRM.format(side=side), values)
-        await cursor.execute(sql.AGREE, place)
-        for side in Side:
-            learnt = {**place, "links": link_flow(place["flow"], side)}
-            await cursor.execute(sql.LEARN_KEYS.format(side=side), learnt)
-        await cursor.execute(sql.DONE, place)
 
     async def decide(self, tenant_id: str, stream: PairStream, current: Round) -> int:
         """Decide everything that has changed, and give the number of the last write.
@@ -210,6 +222,23 @@ class PairRounds:
                 raise too_many_deletions(row[0], most)
         if current.is_requeue:
             await cursor.execute(sql.REQUEUED_IS_DONE, place)
+
+
+async def _settle(cursor: _Cursor, place: dict[str, Any], taken: Mapping[Side, int], after: str) -> list[str]:
+    """Believe what both sides have taken of some pairs, and give the pairs; none at the end."""
+    await cursor.execute(sql.WRITTEN, {**place, "after": after, "limit": _CHUNK})
+    ids = [row[0] for row in await cursor.fetchall()]
+    if not ids:
+        return ids
+    chosen = {**place, "ids": ids}
+    for side in Side:
+        await cursor.execute(sql.CONFIRM.format(side=side), {**chosen, "taken": taken.get(side, 0)})
+    await cursor.execute(sql.AGREE, chosen)
+    for side in Side:
+        links = link_flow(place["flow"], side)
+        await cursor.execute(sql.LEARN_KEYS.format(side=side), {**chosen, "links": links})
+    await cursor.execute(sql.DONE, chosen)
+    return ids
 
 
 def _place(tenant_id: str, stream: PairStream) -> dict[str, Any]:

@@ -22,11 +22,14 @@ _Cursor = psycopg.AsyncCursor[Any]
 _LOCK = """
     SELECT fencing_token FROM rounds WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s FOR UPDATE
 """
+# The comparisons with nothing let partial indexes serve.
 _FIND = """
     SELECT {shown} FROM pairs AS p
     WHERE p.tenant_id = %(tenant)s AND p.pairing = %(pairing)s
-        AND (p.{side}_key = ANY (%(keys)s::text[]) OR p.match = ANY (%(matches)s::text[])
-            OR p.{side}_link = ANY (%(keys)s::text[]) OR p.{other}_link = ANY (%(matches)s::text[]))
+        AND ((p.{side}_key <> '' AND p.{side}_key = ANY (%(keys)s::text[]))
+            OR (p.match <> '' AND p.match = ANY (%(matches)s::text[]))
+            OR (p.{side}_link <> '' AND p.{side}_link = ANY (%(keys)s::text[]))
+            OR (p.{other}_link <> '' AND p.{other}_link = ANY (%(matches)s::text[])))
 """
 _SEEN = """
     UPDATE pairs SET {side}_seen = %(execution)s, {side}_read_time = clock_timestamp()

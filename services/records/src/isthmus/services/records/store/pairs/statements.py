@@ -17,10 +17,17 @@ SET_ROUND = """
     WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s
 """
 
+WRITTEN = """
+    SELECT pair_id FROM pairs
+    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND decided_in <> '' AND pair_id > %(after)s
+    ORDER BY pair_id LIMIT %(limit)s::bigint FOR UPDATE
+"""
+
 _REFUSED = """
     EXISTS (SELECT FROM quarantine AS q WHERE q.tenant_id = p.tenant_id AND q.flow_id = p.flow_id
         AND q.execution_id = p.decided_in AND q.key = p.{side}_link AND q.status = 1)
 """
+# The sum keeps the planner from a scan of all that is written, while there are no statistics.
 # A position covers what was delivered and what went to quarantine; the quarantine tells which.
 CONFIRM = f"""
     UPDATE pairs AS p SET
@@ -29,12 +36,12 @@ CONFIRM = f"""
         is_parted = p.is_parted OR (p.parts AND NOT {_REFUSED}),
         to_{{side}} = 0, is_dirty = true, update_time = now()
     WHERE p.tenant_id = %(tenant)s AND p.pairing = %(pairing)s
-        AND p.to_{{side}} > 0 AND p.to_{{side}} <= %(taken)s::bigint
+        AND p.pair_id = ANY (%(ids)s::text[]) AND p.to_{{side}} + 0 BETWEEN 1 AND %(taken)s::bigint
 """
 # Once every side that had to be written has taken it, both hold what was decided.
 AGREE = """
     UPDATE pairs SET base = wanted
-    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND decided_in <> ''
+    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND pair_id = ANY (%(ids)s::text[])
         AND to_source = 0 AND to_destination = 0
         AND source_refused <> wanted_digest AND destination_refused <> wanted_digest
 """
@@ -42,7 +49,7 @@ AGREE = """
 LEARN_KEYS = """
     UPDATE pairs AS p SET {side}_key = l.external_id
     FROM links AS l
-    WHERE p.tenant_id = %(tenant)s AND p.pairing = %(pairing)s AND p.decided_in <> ''
+    WHERE p.tenant_id = %(tenant)s AND p.pairing = %(pairing)s AND p.pair_id = ANY (%(ids)s::text[])
         AND l.tenant_id = p.tenant_id AND l.flow_id = %(links)s AND l.key = p.{side}_link
         AND l.external_id <> '' AND l.external_id <> p.{side}_key
         AND NOT EXISTS (SELECT FROM pairs AS o WHERE o.tenant_id = p.tenant_id AND o.pairing = p.pairing
@@ -54,7 +61,7 @@ DONE = """
         conflict_id = '',
         status = CASE WHEN wanted_digest IN (source_refused, destination_refused) THEN 5
             WHEN is_parted THEN 6 WHEN wanted IS NULL THEN 7 ELSE 1 END
-    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND decided_in <> ''
+    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND pair_id = ANY (%(ids)s::text[])
         AND to_source = 0 AND to_destination = 0
 """
 PAIRINGS = """
@@ -64,7 +71,8 @@ PAIRINGS = """
 CLEAR = """
     UPDATE pairs SET to_source = 0, to_destination = 0, decided_in = '', wanted = NULL, wanted_digest = '',
         parts = false, is_dirty = true, status = CASE WHEN status = 3 THEN 2 ELSE status END
-    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND decided_in <> ''
+    WHERE tenant_id = %(tenant)s AND pairing = %(pairing)s AND pair_id = ANY (%(ids)s::text[])
+        AND decided_in <> ''
 """
 TRY_AGAIN = """
     UPDATE pairs SET source_refused = '', destination_refused = '', is_dirty = true
@@ -192,4 +200,5 @@ __all__ = [
     "SET_ROUND",
     "TELL_LINKS",
     "TRY_AGAIN",
+    "WRITTEN",
 ]
