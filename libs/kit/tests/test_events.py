@@ -197,6 +197,30 @@ async def test_poison_goes_to_the_dead_letters(mesh, inbox):
     assert [event.subject for event in events] == ["poison"] * 3 + ["good"]
 
 
+async def test_poison_spoils_nothing_that_came_with_it(mesh, inbox):
+    """
+    Of events that come together each good one has its effect once, whichever of the others fails.
+    """
+
+    async def handle(conn, event):
+        await conn.execute(text("INSERT INTO note VALUES ('tnt_a', :id, 'x')"), {"id": event.subject})
+        if event.subject == "poison":
+            raise ValueError("cannot")
+
+    mesh.relay()
+    for note in ("n1", "n2", "poison", "n3"):
+        await mesh.write(note=note)
+    mesh.consume(inbox.handle, durable=f"seen-{id(mesh)}")
+    await inbox.wait(4)
+    consumer = mesh.consume(handle, max_deliver=2)
+    dead = await mesh.bus.client.subscribe(f"isthmus.dead.{consumer.durable}")
+    letter = await dead.next_msg(timeout=20)
+    async with mesh.db.tenant("tnt_a") as conn:
+        notes = (await conn.execute(text("SELECT id FROM note ORDER BY id"))).scalars().all()
+
+    assert (json.loads(letter.data)["subject"], notes) == ("poison", ["n1", "n2", "n3"])
+
+
 async def test_rubbish_on_the_subject_is_set_aside(mesh, inbox):
     """
     A message that is no event does not stop the consumer.

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import OrderedDict
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -67,8 +68,7 @@ class Subscription:
                 continue
             try:
                 while generation == self._bus.incarnation.generation:
-                    for message in await self._fetch(pull):
-                        await self._finish(message)
+                    await self._finish(await self._fetch(pull))
             except (errors.Error, OSError) as error:
                 _log.info("consumer binds again", durable=self._consumer.durable, kind=type(error).__name__)
                 await asyncio.sleep(0.5)
@@ -102,9 +102,9 @@ class Subscription:
         except (errors.Error, OSError):
             _log.debug("unsubscribe failed", durable=self._consumer.durable)
 
-    async def _finish(self, message: Any) -> None:
-        """Handle one message to its end, also when the service is told to stop meanwhile."""
-        work = asyncio.ensure_future(self._handle(message))
+    async def _finish(self, messages: list[Any]) -> None:
+        """Handle messages to their end, also when the service is told to stop meanwhile."""
+        work = asyncio.ensure_future(self._handle_all(messages))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -114,17 +114,56 @@ class Subscription:
                 work.cancel()
             raise
 
+    async def _handle_all(self, messages: list[Any]) -> None:
+        """Handle what came together in one transaction for each tenant; where that fails, one by one."""
+        readable: dict[str, list[tuple[Any, ReceivedEvent]]] = {}
+        alone: list[Any] = []
+        for message in messages:
+            event = received(message.subject, message.data)
+            if event is None or self._failures.get(event.id):
+                alone.append(message)
+            else:
+                readable.setdefault("" if self._consumer.system else event.tenant_id, []).append(
+                    (message, event)
+                )
+        for group in readable.values():
+            if len(group) == 1 or not await self._handled_together(group):
+                alone += [message for message, _ in group]
+        for message in alone:
+            await self._handle(message)
+
+    async def _handled_together(self, group: list[tuple[Any, ReceivedEvent]]) -> bool:
+        try:
+            async with self._transaction(group[0][1]) as conn:
+                for message, event in group:
+                    with self._context(message, event):
+                        await self._apply(conn, event)
+        except Exception as error:
+            _log.debug("events are handled one by one", durable=self._consumer.durable, why=safe_text(error))
+            return False
+        for message, _ in group:
+            _handled.add(1, durable=self._consumer.durable, outcome="done")
+            await message.ack()
+        return True
+
+    @contextmanager
+    def _context(self, message: Any, event: ReceivedEvent) -> Iterator[None]:
+        """Work in the name of the event's tenant, in the trace of whoever published it."""
+        headers = message.headers or {}
+        trace = consuming(f"consume {self._consumer.durable}", headers.get(TRACE_HEADER, ""))
+        correlation = correlated(headers.get(CORRELATION_HEADER, event.id))
+        with trace, correlation, acting_for(event.tenant_id):
+            yield
+
     async def _handle(self, message: Any) -> None:
         event = received(message.subject, message.data)
         if event is None:
             await self._set_aside(message, "EVENT_UNREADABLE")
             return
-        headers = message.headers or {}
-        trace = consuming(f"consume {self._consumer.durable}", headers.get(TRACE_HEADER, ""))
-        correlation = correlated(headers.get(CORRELATION_HEADER, event.id))
-        with trace, correlation, acting_for(event.tenant_id):
+        with self._context(message, event):
             try:
-                await self._apply(event)
+                async with self._transaction(event) as conn:
+                    await self._apply(conn, event)
             except Exception as error:
                 await self._failed(message, event, error)
                 return
@@ -132,16 +171,15 @@ class Subscription:
         _handled.add(1, durable=self._consumer.durable, outcome="done")
         await message.ack()
 
-    async def _apply(self, event: ReceivedEvent) -> None:
+    async def _apply(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         """Run the handler and remember the event, in one transaction, unless it was handled before."""
-        async with self._transaction(event) as conn:
-            key = {
-                "tenant_id": event.tenant_id,
-                "consumer": self._consumer.durable,
-                "event_id": event.id,
-            }
-            if (await conn.execute(_REMEMBER, key)).rowcount:
-                await self._consumer.handle(conn, event)
+        key = {
+            "tenant_id": event.tenant_id,
+            "consumer": self._consumer.durable,
+            "event_id": event.id,
+        }
+        if (await conn.execute(_REMEMBER, key)).rowcount:
+            await self._consumer.handle(conn, event)
 
     def _transaction(self, event: ReceivedEvent) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._db.system() if self._consumer.system else self._db.tenant(event.tenant_id)
