@@ -16,6 +16,7 @@ from sqlalchemy import text
 _BATCH = 200
 _POLL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
+_REST_SECONDS = 0.02
 
 _log = logger(__name__)
 _published = counter("isthmus.outbox.published", "Messages that left the outbox")
@@ -72,6 +73,7 @@ class Relay:
                 continue
             self._waiting_for = ""
             if not full:
+                await asyncio.sleep(_REST_SECONDS)  # what follows closely goes along with the next batch
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_SECONDS):
                         await self._outbox.added.wait()

@@ -221,11 +221,11 @@ class Executions:
 
     async def start_waiting(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> Execution | None:
         """Start what waits for a flow, if it can run; requeues that wait go together."""
-        if not await schedules.can_run(conn, tenant_id, flow_id):
-            return None
         queue = await schedules.take_waiting(conn, tenant_id, flow_id)
+        if not queue or not await schedules.can_run(conn, tenant_id, flow_id):
+            return None
         flow = await flows.get_flow(conn, tenant_id, flow_id)
-        if not queue or flow is None:
+        if flow is None:
             return None
         chosen = _together(queue)
         execution = await self.start(conn, tenant_id, flow, _cause(chosen))

@@ -21,15 +21,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LEASE = text("""
-    UPDATE executions SET status = 'running', attempts = attempts + 1, fencing_token = :token,
-        host_id = :host_id, start_time = COALESCE(start_time, :now), lease_expire_time = :expires,
-        next_attempt_time = NULL, dispatch_time = NULL, dispatches = 0, mapping_version = :mapping_version,
-        counts_live = '{}', counts_durable = '{}', revision = revision + 1
-    WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
-""")
-_OPEN_ATTEMPT = text("""
-    INSERT INTO attempts (tenant_id, execution_id, attempt, fencing_token, host_id, start_time)
-    VALUES (:tenant_id, :execution_id, :attempt, :token, :host_id, :now)
+    WITH leased AS (
+        UPDATE executions SET status = 'running', attempts = attempts + 1, fencing_token = :token,
+            host_id = :host_id, start_time = COALESCE(start_time, :now), lease_expire_time = :expires,
+            next_attempt_time = NULL, dispatch_time = NULL, dispatches = 0,
+            mapping_version = :mapping_version, counts_live = '{}', counts_durable = '{}',
+            revision = revision + 1
+        WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
+    ), opened AS (
+        INSERT INTO attempts (tenant_id, execution_id, attempt, fencing_token, host_id, start_time)
+        SELECT tenant_id, execution_id, attempts, fencing_token, host_id, :now FROM leased
+    )
+    SELECT * FROM leased
 """)
 # A lease is not renewed beyond the time a host may take to stop.
 _RENEW = """
@@ -156,9 +159,7 @@ async def lease_execution(conn: AsyncConnection, tenant_id: str, lease: Lease, n
         "expires": lease.expires,
         "now": now,
     }
-    execution = execution_of((await conn.execute(_LEASE, fields)).mappings().one())
-    await conn.execute(_OPEN_ATTEMPT, {**fields, "attempt": execution.attempts})
-    return execution
+    return execution_of((await conn.execute(_LEASE, fields)).mappings().one())
 
 
 @dataclass(frozen=True, slots=True)
