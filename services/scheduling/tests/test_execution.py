@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from isthmus.resilience import Backoff
 from isthmus.services.scheduling.domain import (
@@ -219,6 +219,7 @@ def test_where_an_attempt_goes_on(stored, by, mode, expected):
     assert resume_points([(stored, by)], "exe_x", mode) == expected
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12),
     st.integers(0, 300),
