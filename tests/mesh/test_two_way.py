@@ -309,6 +309,22 @@ def test_the_hub_is_a_side_like_any_other(both):
     assert both.mesh.answer("records", "show", both.name, "2")["data"]["title"] == "two"
 
 
+def test_a_deleted_flow_leaves_no_pairs_behind(both):
+    """
+    What both systems hold stays as it is.
+    """
+    both.desk.edit("1", subject="one", priority="1", state="open")
+    both.apply()
+    flow_id = both.round()["flow_id"]
+    kept = both.mesh.answer("pairs", "list", flow_id)
+
+    both.mesh.answer("flows", "delete", both.name)
+
+    assert len(kept) == 1
+    until(lambda: both.mesh.answer("pairs", "list", flow_id) == [])
+    assert both.as_ops() == both.ops.content()
+
+
 FEED = """
 kind: Flow
 name: {name}-feed
