@@ -1,8 +1,10 @@
-"""What happened to mappings, told to the mesh."""
+"""What happened to mappings and schemas, told to the mesh, and what the mesh tells."""
 
-from isthmus.kit import DomainEvent, Outbox
+from isthmus.kit import DomainEvent, Outbox, ReceivedEvent
 from isthmus.mapping.v1 import mapping_pb2 as pb
+from isthmus.mapping.v1 import schemas_pb2
 from isthmus.services.mapping.domain import MappingVersion
+from isthmus.services.mapping.store_schemas import SchemaRows
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -27,5 +29,24 @@ class Events:
         event = DomainEvent(mapping.tenant_id, "mapping", verb, mapping.mapping_id, payload)
         await self._outbox.add(conn, event)
 
+    async def schema(
+        self, conn: AsyncConnection, tenant_id: str, verb: str, change: schemas_pb2.SchemaChange
+    ) -> None:
+        """Tell that a schema changed, that a change stops a flow, or that somebody decided about one.
 
-__all__ = ["Events"]
+        Args:
+            conn: The transaction of the change.
+            tenant_id: Whose flow it is.
+            verb: `changed`, `broken` or `decided`.
+            change: The change, without the schemas.
+        """
+        payload = schemas_pb2.SchemaChanged(change=change)
+        await self._outbox.add(conn, DomainEvent(tenant_id, "schema", verb, change.change_id, payload))
+
+
+async def forget_flow(conn: AsyncConnection, event: ReceivedEvent) -> None:
+    """Forget the schemas of a flow that is gone."""
+    await SchemaRows(conn, event.tenant_id).forget(event.subject)
+
+
+__all__ = ["Events", "forget_flow"]

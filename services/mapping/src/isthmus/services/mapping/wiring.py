@@ -1,16 +1,27 @@
 """Puts the service together out of the chassis' collaborators."""
 
-from isthmus.kit import Chassis, Wiring
+from isthmus.kit import Chassis, Consumer, Wiring
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
-from isthmus.services.mapping.events import Events
+from isthmus.mapping.v1 import schemas_pb2_grpc
+from isthmus.services.mapping.events import Events, forget_flow
 from isthmus.services.mapping.servicer import MappingServicer
+from isthmus.services.mapping.servicer_schemas import SchemaServicer
 from isthmus.services.mapping.store import Store
+from isthmus.services.mapping.store_schemas import SchemaStore
 
 
 async def wire(chassis: Chassis) -> Wiring:
-    """Wire store, events and servicer."""
-    servicer = MappingServicer(Store(chassis.db), Events(chassis.outbox).changed, chassis.clock)
-    return Wiring(servicers=[(pb_grpc.add_MappingServiceServicer_to_server, servicer)])
+    """Wire stores, events and servicers."""
+    events = Events(chassis.outbox)
+    servicer = MappingServicer(Store(chassis.db), events.changed, chassis.clock)
+    schemas = SchemaServicer(SchemaStore(chassis.db), events.schema, chassis.clock)
+    return Wiring(
+        servicers=[
+            (pb_grpc.add_MappingServiceServicer_to_server, servicer),
+            (schemas_pb2_grpc.add_SchemaServiceServicer_to_server, schemas),
+        ],
+        consumers=[Consumer("mapping-flows", ["isthmus.v1.*.scheduling.flow.deleted"], forget_flow)],
+    )
 
 
 __all__ = ["wire"]

@@ -54,6 +54,11 @@ _ENTITIES = {
         "version_created": "A mapping got a new version.",
         "deleted": "A mapping was removed with all its versions.",
     },
+    ("mapping", "schema", "SchemaChanged"): {
+        "broken": "The schema of a stream changed so that it would harm data; its flow waits or quarantines.",
+        "changed": "The schema of a stream changed, or an earlier change of it is over.",
+        "decided": "Somebody decided about a change that stopped a flow.",
+    },
     ("records", "record", "RecordsChanged"): {
         "changed": "A batch of records changed the hub.",
     },
