@@ -24,6 +24,7 @@ from isthmus.host.settings import HostSettings
 from isthmus.kit import acting_for
 from isthmus.kit.channel import MannerlyChannel
 from isthmus.mapping.v1 import mapping_pb2_grpc as mapping_grpc
+from isthmus.mapping.v1 import schemas_pb2_grpc as schemas_grpc
 from isthmus.monitoring.v1 import monitoring_pb2_grpc as monitoring_grpc
 from isthmus.records.v1 import records_pb2_grpc as records_grpc
 from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
@@ -132,6 +133,7 @@ class World:
     mapping: Any
     quarantine: Any
     monitoring: Any
+    schemas: Any
     hub: Any
     mesh: PlainMesh
     control_address: str
@@ -196,6 +198,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         fakes.Mapping(),
         fakes.Quarantined(),
         fakes.Monitoring(),
+        fakes.Schemas(),
     )
     hub = fakes.Hub()
     async with AsyncExitStack() as stack:
@@ -209,6 +212,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
             mapping_grpc.add_MappingServiceServicer_to_server,
             records_grpc.add_RecordsServiceServicer_to_server,
             monitoring_grpc.add_MonitoringServiceServicer_to_server,
+            schemas_grpc.add_SchemaServiceServicer_to_server,
         )
         control_address = await stack.enter_async_context(serving(*zip(adders, plane, strict=True)))
         mesh = PlainMesh(control_address)

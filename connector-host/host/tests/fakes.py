@@ -17,6 +17,8 @@ from isthmus.credentials.v1 import credentials_pb2_grpc as credentials_grpc
 from isthmus.kit.errors import answer_of
 from isthmus.mapping.v1 import mapping_pb2 as mapping
 from isthmus.mapping.v1 import mapping_pb2_grpc as mapping_grpc
+from isthmus.mapping.v1 import schemas_pb2 as schemas
+from isthmus.mapping.v1 import schemas_pb2_grpc as schemas_grpc
 from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
 from isthmus.monitoring.v1 import monitoring_pb2_grpc as monitoring_grpc
 from isthmus.records.v1 import records_pb2 as records
@@ -192,6 +194,23 @@ class Mapping(mapping_grpc.MappingServiceServicer):
             version=request.version or 1,
             fingerprint=hashlib.sha256(text.encode()).hexdigest(),
             definition=text,
+        )
+
+
+@dataclass
+class Schemas(schemas_grpc.SchemaServiceServicer):
+    """Judges as it is told to; by default everything passes and nothing is remembered."""
+
+    asked: list[schemas.ObserveSchemaRequest] = field(default_factory=list)
+    answer: Callable[[schemas.ObserveSchemaRequest], schemas.ObserveSchemaResponse] | None = None
+
+    async def ObserveSchema(self, request: Any, context: Any) -> schemas.ObserveSchemaResponse:
+        self.asked.append(request)
+        if self.answer is not None:
+            return self.answer(request)
+        return schemas.ObserveSchemaResponse(
+            verdict=schemas.ObserveSchemaResponse.VERDICT_PASS,
+            json_schema=request.seen_schema or '{"type": "object"}',
         )
 
 

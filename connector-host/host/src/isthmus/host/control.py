@@ -9,6 +9,7 @@ from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
 from isthmus.credentials.v1.credentials_pb2_grpc import CredentialsServiceStub
 from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
+from isthmus.mapping.v1.schemas_pb2_grpc import SchemaServiceStub
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from isthmus.records.v1.links_pb2_grpc import LinksServiceStub
 from isthmus.records.v1.records_pb2_grpc import RecordsServiceStub
@@ -56,6 +57,7 @@ class ControlPlane:
         self.registry = RegistryServiceStub(mesh.peer("registry"))
         self.credentials = CredentialsServiceStub(mesh.peer("credentials"))
         self.mapping = MappingServiceStub(mesh.peer("mapping"))
+        self.schemas = SchemaServiceStub(mesh.peer("mapping"))
         self.scheduling = SchedulingServiceStub(mesh.peer("scheduling"))
         self.records = RecordsServiceStub(mesh.peer("records"))
         self.links = LinksServiceStub(mesh.peer("records"))

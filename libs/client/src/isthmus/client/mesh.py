@@ -13,7 +13,7 @@ from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.events.v1 import events_pb2_grpc
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.identity.v1 import identity_pb2_grpc
-from isthmus.mapping.v1 import mapping_pb2_grpc
+from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
 from isthmus.monitoring.v1 import monitoring_pb2_grpc
 from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, records_pb2_grpc
 from isthmus.registry.v1 import registry_pb2_grpc
@@ -123,6 +123,11 @@ class Mesh:
     def mapping(self) -> mapping_pb2_grpc.MappingServiceStub:
         """Mappings and their versions."""
         return mapping_pb2_grpc.MappingServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def schemas(self) -> schemas_pb2_grpc.SchemaServiceStub:
+        """What records look like, and how that has changed."""
+        return schemas_pb2_grpc.SchemaServiceStub(self._channel("mapping"))
 
     @cached_property
     def scheduling(self) -> scheduling_pb2_grpc.SchedulingServiceStub:

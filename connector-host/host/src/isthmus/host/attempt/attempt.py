@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
 from isthmus.host.attempt.lease import Lease, LeaseLost
-from isthmus.host.attempt.legs import begins_empty, pair_stream
+from isthmus.host.attempt.legs import begins_empty, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
 from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.reading import Layout, SourceFault, SourceReader
 from isthmus.host.attempt.requeue import requeued_pages
 from isthmus.host.attempt.settling import Settling
+from isthmus.host.attempt.watching import SchemaWatch, Watched
 from isthmus.host.backend import Backend
 from isthmus.host.control import ControlPlane
 from isthmus.host.failures import error_message
@@ -32,6 +33,8 @@ _CANCELLATIONS = 5
 _CANCEL_AGAIN = 1.0
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
+# They read what was noted of both sides, which has one form.
+_WRITING_LEGS = frozenset({scheduling.LEG_WRITE_DESTINATION, scheduling.LEG_WRITE_SOURCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,35 @@ class Attempt:
         preparation = await tools.preparing.prepare(self._tenant_id, self._grant)
         self._source = preparation.source.title
         reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
-        return preparation, reader, await self._layout(reader)
+        layout = await self._layout(reader)
+        if not self._is_requeue and self._grant.leg not in _WRITING_LEGS:
+            await self._watch(layout, preparation, reader)
+        return preparation, reader, layout
+
+    async def _watch(self, layout: Layout, preparation: Preparation, reader: SourceReader) -> None:
+        """Have the source's schema watched, first the one that it declares."""
+        flow, tools = self._grant.flow, self._tools
+        plan = preparation.plan
+        watched = Watched(
+            self._tenant_id,
+            flow.flow_id,
+            flow.name,
+            flow.source.instance_id,
+            layout.stream,
+            read_paths(plan, self._grant.leg),
+            plan.fingerprint if plan is not None else "",
+        )
+        watch = SchemaWatch(
+            tools.control,
+            tools.preparing.expectations,
+            watched,
+            patience=tools.settings.patience_seconds,
+            tell=lambda message: self._say(Log.TYPE_WARNING, message),
+        )
+        await watch.begin()
+        reader.admit = watch.admit
+        if watch.drops_unknown:
+            preparation.mapper.leave_out(watch.without_unknown)
 
     async def _unless_halted(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what the work gives, unless the host has to stop or a person wants that first."""

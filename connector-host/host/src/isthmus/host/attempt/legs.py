@@ -122,6 +122,15 @@ def _side_plan(form: RecordPlan, plan: Plan | None, time_field: str) -> SidePlan
     return SidePlan(form, time_field)
 
 
+def read_paths(plan: Plan | None, leg: int) -> tuple[str, ...] | None:
+    """Name the paths that a leg reads of a record; None stands for everything."""
+    if plan is None or plan.keeps_unmapped:
+        return None
+    if leg == scheduling.LEG_READ_DESTINATION:
+        return tuple(line.target for line in plan.lineage)
+    return plan.sources
+
+
 def pair_stream(flow: scheduling.Flow, leg: int) -> connector.StreamSpec | None:
     """Describe the stream of pairs that a leg reads; None where it reads another."""
     if leg not in _WRITING or not flow.source.stream.startswith(_PAIR_STREAM):
@@ -179,6 +188,7 @@ __all__ = [
     "TargetFields",
     "begins_empty",
     "pair_stream",
+    "read_paths",
     "side_plan",
     "writer_id",
 ]

@@ -1,15 +1,16 @@
 """From a source's page to pieces: mapped, keyed and encoded, a thousand records at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import RecordPlan
+from isthmus.host.attempt.narrowing import NarrowedPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
 from isthmus.host.backend import Originals, SourcePage
-from isthmus.mapper import Mapped, Plan, Rejection, Rows, TypedPlan
+from isthmus.mapper import Mapped, Plan, Rejection, Rows, TypedPlan, identity_plan
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.sdk.diagnosis import refusal_of
 from isthmus.sdk.keying import Keying
@@ -103,6 +104,10 @@ class PageMapper:
     def shaper(self) -> Shaper | None:
         """Gives the shape in which records are mapped fastest; None where they are wanted as they are."""
         return self._plan.typed if isinstance(self._plan, Plan) else None
+
+    def leave_out(self, cut: Callable[[Any], Any]) -> None:
+        """Map from now on what is left of each record by a function that never changes the record itself."""
+        self._plan = NarrowedPlan(self._plan or identity_plan(), cut)
 
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
         """Give the pieces of a page, in order; the last one is its boundary."""

@@ -9,11 +9,13 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
+from isthmus.host.attempt.watching import Expectations
 from isthmus.host.backend import Bound
 from isthmus.host.binding import Resolver
 from isthmus.host.control import ControlPlane, call, persist
 from isthmus.host.modes import best_read_mode
 from isthmus.host.plans import Plans
+from isthmus.mapper import Plan
 from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
@@ -30,12 +32,14 @@ class Preparation:
         mapper: Turns pages into pieces.
         target_schema: JSON Schema of mapped records; empty when unknown.
         mapping_version: The version in use; 0 for none.
+        plan: The mapping; None passes records on unchanged.
     """
 
     source: Bound
     mapper: PageMapper
     target_schema: str
     mapping_version: int
+    plan: Plan | None = None
 
 
 class Preparing:
@@ -54,6 +58,8 @@ class Preparing:
         self._plans = plans
         self._patience = patience
         self._hosts: dict[tuple[str, str], tuple[str, float]] = {}
+        self.expectations = Expectations()
+        """What the schemas of streams were when they were last asked for."""
 
     async def prepare(self, tenant_id: str, grant: scheduling.AcquireLeaseResponse) -> Preparation:
         """Resolve the source and compile the mapping.
@@ -76,7 +82,7 @@ class Preparing:
             maps_deletions=grant.leg == scheduling.LEG_WRITE_SOURCE,
             deletions=Deletions.of(flow, grant.leg),
         )
-        return Preparation(source, mapper, schema, version)
+        return Preparation(source, mapper, schema, version, plan)
 
     async def source(self, tenant_id: str, instance_id: str, *, fresh: float = 5.0, etag: str = "") -> Bound:
         """Return the source's connection; with `fresh=0` its secret is asked for anew.

@@ -18,6 +18,7 @@ from isthmus.resilience import Fault, OutOfTime
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
 T = TypeVar("T")
+Admit = Callable[[SourcePage], Awaitable[SourcePage]]
 _SECRET_FRESH_SECONDS = 120.0
 _SILENCE_MARGIN = 60.0
 _SILENCE_UNTOLD = 900.0
@@ -60,6 +61,8 @@ class SourceReader:
         self._preparing = preparing
         self._bound = bound
         self._notice = notice
+        self.admit: Admit = _admitted
+        """Looks at each page before it is mapped."""
 
     async def layout(self, stream: str) -> Layout:
         """Return the stream and its partitions.
@@ -93,7 +96,7 @@ class SourceReader:
                 continue
             position = known.position if known is not None and known.HasField("position") else None
             wanted = Wanted(layout.stream.stream, partition, mode, position, shaper=mapper.shaper)
-            one = _Partition(wanted, mapper, delivery, _silence_of(layout.stream))
+            one = _Partition(wanted, mapper, delivery, _silence_of(layout.stream), admit=self.admit)
             await self._authenticated(partial(self._partition, one))
 
     async def _partition(self, one: "_Partition", connection: Connection) -> None:
@@ -148,6 +151,10 @@ class SourceReader:
         return changed
 
 
+async def _admitted(page: SourcePage) -> SourcePage:
+    return page
+
+
 def _silence_of(stream: connector.StreamSpec) -> float:
     told = stream.longest_silence.ToTimedelta().total_seconds()
     return told + _SILENCE_MARGIN if told > 0 else _SILENCE_UNTOLD
@@ -162,8 +169,11 @@ class _SecretChanged(Exception):
 class _Partition:
     """How far one partition has been read."""
 
-    def __init__(self, wanted: Wanted, mapper: PageMapper, delivery: Delivery, silence: float) -> None:
+    def __init__(
+        self, wanted: Wanted, mapper: PageMapper, delivery: Delivery, silence: float, *, admit: Admit
+    ) -> None:
         self.silence = silence
+        self._admit = admit
         self._wanted = wanted
         self._mapper = mapper
         self._delivery = delivery
@@ -178,6 +188,7 @@ class _Partition:
     async def take(self, page: SourcePage, reading: SourceReading) -> None:
         """Hand a page on, piece by piece."""
         usage = self._usage(reading)
+        page = await self._admit(page)
         for piece in self._mapper.pieces(page, self._wanted.partition, self._delivery.limits):
             piece.usage, usage = usage, Usage()
             await self._delivery.offer(piece)

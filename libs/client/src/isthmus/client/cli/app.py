@@ -18,6 +18,7 @@ from isthmus.client.cli import (
     mappings,
     quarantine,
     records,
+    schemas,
     sync,
 )
 
@@ -51,6 +52,7 @@ for _group in (
     instances,
     credentials,
     mappings,
+    schemas,
     flows,
     sync,
     records,

@@ -519,12 +519,15 @@ class ObserveSchemaResponse(_message.Message):
     CHANGE_FIELD_NUMBER: _builtins.int
     JSON_SCHEMA_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELDS_FIELD_NUMBER: _builtins.int
+    WANTS_RECORDS_FIELD_NUMBER: _builtins.int
     verdict: Global___ObserveSchemaResponse.Verdict.ValueType
     """What to do."""
     json_schema: _builtins.str
     """JSON Schema of what is expected from now on; empty while nothing is known."""
     unknown_fields: Global___SchemaPolicy.NewFields.ValueType
     """What becomes of fields that `json_schema` does not have."""
+    wants_records: _builtins.bool
+    """No records have been seen yet: tell of the first page, whatever it shows."""
     @_builtins.property
     def change(self) -> Global___SchemaChange:
         """The change that the verdict is about, or that has just passed; unset when nothing has changed."""
@@ -536,10 +539,11 @@ class ObserveSchemaResponse(_message.Message):
         change: Global___SchemaChange | None = ...,
         json_schema: _builtins.str = ...,
         unknown_fields: Global___SchemaPolicy.NewFields.ValueType = ...,
+        wants_records: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "json_schema", b"json_schema", "unknown_fields", b"unknown_fields", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "json_schema", b"json_schema", "unknown_fields", b"unknown_fields", "verdict", b"verdict", "wants_records", b"wants_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

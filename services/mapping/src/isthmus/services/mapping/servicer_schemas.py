@@ -72,6 +72,7 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
             change=_message(shown) if shown and (done.change or done.verdict is not Verdict.PASS) else None,
             json_schema=done.known.expected,
             unknown_fields=unknown,
+            wants_records=not done.known.records,
         )
 
     async def ListSchemas(self, request: pb.ListSchemasRequest, context: Any) -> pb.ListSchemasResponse:
