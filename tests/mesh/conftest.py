@@ -245,6 +245,7 @@ async def _furnish(world: World, tenant: Tenant) -> None:
     await world.do(process.identity(tenant.tenant_id), "registry.RegisterHost", host=host)
     await world.do(key, "events.PublishEvent", type=f"custom.{word}.happened.v1", subject=word, data="{}")
     await _link(world, tenant)
+    await _change_schema(world, tenant)
 
 
 async def _link(world: World, tenant: Tenant) -> None:
@@ -259,6 +260,19 @@ async def _link(world: World, tenant: Tenant) -> None:
     done = [{"key": f"{word}-1", "result": "RESULT_DONE", "externalId": f"{word}-ticket"}]
     await world.do(writer, "records.SettleIntents", flowId=wanted["flowId"], claim=word, settlements=done)
     tenant.values |= {"external_id": f"{word}-ticket", "flow_id": flows[0].flow_id}
+
+
+async def _change_schema(world: World, tenant: Tenant) -> None:
+    """Has a stream change so that somebody has to decide, as a host would find."""
+    flows = (await world.do(tenant.identity, "scheduling.ListFlows")).flows
+    [process] = world.with_permissions([{"mapping.schemas.observe"}])
+    host = process.identity(tenant.tenant_id)
+    met = {"flowId": flows[0].flow_id, "instanceId": "hub", "stream": f"{tenant.word}-other"}
+    for kind in ("string", "integer"):
+        schema = json.dumps({"type": "object", "properties": {tenant.word: {"type": kind}}})
+        asked = {**met, "seenSchema": schema, "seenRecords": "10", "readsEverything": True}
+        answer = await world.do(host, "mapping.ObserveSchema", **asked)
+    tenant.values["change_id"] = answer.change.change_id
 
 
 async def _settle(world: World, tenant: Tenant) -> None:
