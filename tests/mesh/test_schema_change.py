@@ -54,16 +54,18 @@ TOTAL, PAGE, GOOD = 60, 20, 40
 class Changing:
     """A flow from a vendor whose records are of another form from one number on."""
 
-    def __init__(self, mesh, vendor, name, documents=DOCUMENTS, fields=LEVEL):
+    def __init__(self, mesh, vendor, name, before, after, documents=DOCUMENTS):
         self.mesh = mesh
         self.vendor = vendor
         self.name = name
-        mesh.apply(documents.format(name=name, url=vendor.url, fields=fields))
-
-    def serve(self, before, after):
-        """Answers with pages; from the third page on with other records."""
+        self.documents = documents
         make = lambda n: {"id": n, **(before if n < GOOD else after)}  # noqa: E731
-        self.vendor.serve_pages(f"/{self.name}", TOTAL, PAGE, make)
+        vendor.serve_pages(f"/{name}", TOTAL, PAGE, make)
+        self.apply()
+
+    def apply(self, fields=LEVEL):
+        """Applies the documents, with these fields in the mapping."""
+        self.mesh.apply(self.documents.format(name=self.name, url=self.vendor.url, fields=fields))
 
     def run(self):
         """Runs the flow to its end, however it ends, and gives the execution."""
@@ -83,7 +85,7 @@ class Changing:
 @pytest.fixture
 def changing(mesh, vendor):
     """Makes flows from a vendor that changes."""
-    return lambda name, **options: Changing(mesh, vendor, name, **options)
+    return lambda *what, **options: Changing(mesh, vendor, *what, **options)
 
 
 BREAKING = {
@@ -100,8 +102,7 @@ def test_a_breaking_change_stops_the_flow_before_it_does_harm(changing, kind):
     somebody accepts it. Then the flow goes on where it stood.
     """
     before, after, told = BREAKING[kind]
-    flow = changing(f"breaks-{kind}")
-    flow.serve(before, after)
+    flow = changing(f"breaks-{kind}", before, after)
 
     stopped = flow.run()
     kept = flow.stored()
@@ -138,8 +139,7 @@ def test_what_harms_nothing_passes_and_is_reported(changing, kind):
     New fields, wider types, and whatever happens to fields that the flow does not read.
     """
     before, after, word = ADDITIVE[kind]
-    flow = changing(f"adds-{kind}")
-    flow.serve(before, after)
+    flow = changing(f"adds-{kind}", before, after)
 
     done = flow.run()
 
@@ -155,8 +155,7 @@ def test_records_of_the_new_form_may_go_to_quarantine(changing):
     """
     The others arrive, in this run and in later ones; a mended mapping takes in what waits.
     """
-    flow = changing("quarantines")
-    flow.serve({"level": "high"}, {"level": 3})
+    flow = changing("quarantines", {"level": "high"}, {"level": 3})
 
     flow.run()
     flow.schema("quarantine")
@@ -174,13 +173,12 @@ def test_another_mapping_may_take_care_of_the_change(changing):
     """
     The flow waits for it, and goes on with it.
     """
-    flow = changing("maps")
-    flow.serve({"level": "high"}, {"level": 3})
+    flow = changing("maps", {"level": "high"}, {"level": 3})
 
     flow.run()
     flow.schema("map")
     waits = flow.run()
-    Changing(flow.mesh, flow.vendor, "maps", fields="    - {target: level, source: level, cast: string}")
+    flow.apply("    - {target: level, source: level, cast: string}")
     onward = flow.run()
 
     assert waits["error"]["reason"] == "SCHEMA_CHANGED"
@@ -192,9 +190,8 @@ def test_unknown_fields_are_kept_or_dropped(changing):
     """
     By choice, where records pass whole.
     """
-    keeps, drops = (changing(f"unknown-{word}", documents=PLAIN) for word in ("kept", "dropped"))
-    for flow in (keeps, drops):
-        flow.serve({"level": "high"}, {"level": "high", "more": 1})
+    shapes = ({"level": "high"}, {"level": "high", "more": 1})
+    keeps, drops = (changing(f"unknown-{word}", *shapes, documents=PLAIN) for word in ("kept", "dropped"))
     drops.schema("policy", "--unknown-fields", "drop")
 
     for flow in (keeps, drops):

@@ -319,6 +319,39 @@ async def test_lists_come_page_by_page(host, schemas):
     assert newest.next_page_token
 
 
+async def test_a_schema_that_says_nothing_is_none(host, schemas):
+    """
+    What records look like is learnt then.
+    """
+    first = await host.start('{"type": "object"}')
+    await host.page(BEFORE)
+    stopped = await host.page(BREAKING["changed"][0])
+
+    [known] = (await schemas.ListSchemas(pb.ListSchemasRequest(flow_id="flw_1"))).schemas
+    assert first.wants_records
+    assert not known.is_declared
+    assert stopped.verdict == Verdict.VERDICT_STOP
+
+
+async def test_policies_that_were_set_are_listed(host, schemas):
+    """
+    By flow; what was not said has its default.
+    """
+    for flow in ("flw_1", "flw_2"):
+        policy = pb.SchemaPolicy(flow_id=flow, breaking=pb.SchemaPolicy.REACTION_QUARANTINE)
+        await schemas.SetSchemaPolicy(pb.SetSchemaPolicyRequest(policy=policy))
+
+    first = await schemas.ListSchemaPolicies(pb.ListSchemaPoliciesRequest(page_size=1))
+    second = await schemas.ListSchemaPolicies(
+        pb.ListSchemaPoliciesRequest(page_size=1, page_token=first.next_page_token)
+    )
+    alone = await schemas.GetSchemaPolicy(pb.GetSchemaPolicyRequest(flow_id="flw_2"))
+
+    assert [one.flow_id for one in (*first.policies, *second.policies)] == ["flw_1", "flw_2"]
+    assert list(second.policies) == [alone.policy]
+    assert alone.policy.additive == pb.SchemaPolicy.REACTION_PASS
+
+
 async def test_a_policy_that_makes_no_sense_is_refused(host, fault_of):
     """
     What breaks cannot simply pass.

@@ -21,13 +21,14 @@ from isthmus.client.manifest.document import (
     SubscriptionDocument,
 )
 from isthmus.client.manifest.planning import Action, Change, Step, step
+from isthmus.client.manifest.schema_changes import SchemaPolicySpec, policy_of
 from isthmus.client.manifest.state import Held, State
 from isthmus.client.mesh import Mesh
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2
 from isthmus.events.v1 import events_pb2
-from isthmus.mapping.v1 import mapping_pb2
+from isthmus.mapping.v1 import mapping_pb2, schemas_pb2
 from isthmus.registry.v1 import registry_pb2
 from isthmus.scheduling.v1 import scheduling_pb2
 
@@ -184,6 +185,7 @@ class _Worker:
             changed = scheduling_pb2.UpdateFlowRequest(flow=flow, etag=held.etag)
             self._mesh.scheduling.UpdateFlow(changed)
         self._schedules(flow_id, document.spec.schedules, held)
+        self._schema_policy(flow_id, document.spec, held)
         return flow_id
 
     def _flow_message(self, document: FlowDocument) -> scheduling_pb2.Flow:
@@ -228,6 +230,12 @@ class _Worker:
                 schedule=_schedule(flow_id, spec), request_id=_request_id()
             )
             self._mesh.scheduling.CreateSchedule(created)
+
+    def _schema_policy(self, flow_id: str, spec: FlowSpec, held: Held | None) -> None:
+        present = held.spec if held is not None and isinstance(held.spec, FlowSpec) else SchemaPolicySpec()
+        wanted = policy_of(flow_id, spec)
+        if wanted != policy_of(flow_id, present):
+            self._mesh.schemas.SetSchemaPolicy(schemas_pb2.SetSchemaPolicyRequest(policy=wanted))
 
     def _subscription(self, document: SubscriptionDocument, held: Held | None) -> str:
         spec = document.spec

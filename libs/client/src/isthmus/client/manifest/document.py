@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from isthmus.client.manifest.both_ways import BothWaysSpec
+from isthmus.client.manifest.schema_changes import SchemaPolicySpec
 from isthmus.client.manifest.strict import Strict
 from isthmus.resilience import LIMITS_SCHEMA
 from pydantic import Field, WithJsonSchema, model_validator
@@ -90,7 +91,7 @@ class ScheduleSpec(Strict):
         return self
 
 
-class FlowSpec(BothWaysSpec):
+class FlowSpec(BothWaysSpec, SchemaPolicySpec):
     """What moves: source stream, mapping, destination stream."""
 
     source: EndpointSpec

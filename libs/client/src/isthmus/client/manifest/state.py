@@ -17,11 +17,12 @@ from isthmus.client.manifest.document import (
     Spec,
     SubscriptionSpec,
 )
+from isthmus.client.manifest.schema_changes import policy_spec
 from isthmus.client.mesh import Mesh, pages
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2
 from isthmus.events.v1 import events_pb2
-from isthmus.mapping.v1 import mapping_pb2
+from isthmus.mapping.v1 import mapping_pb2, schemas_pb2
 from isthmus.registry.v1 import registry_pb2
 from isthmus.scheduling.v1 import scheduling_pb2
 
@@ -58,6 +59,7 @@ class State:
         self.__dict__.pop(kind.lower() + "s", None)
         if kind == "Flow":
             self.__dict__.pop("schedules", None)
+            self.__dict__.pop("schema_policies", None)
 
     @cached_property
     def credentials(self) -> dict[str, Held]:
@@ -95,6 +97,13 @@ class State:
         for item in pages(self._mesh.scheduling.ListSchedules, request, "schedules"):
             grouped.setdefault(item.flow_id, []).append(item)
         return grouped
+
+    @cached_property
+    def schema_policies(self) -> dict[str, schemas_pb2.SchemaPolicy]:
+        """What flows do about changes of schemas, by flow id, where it was set."""
+        request = schemas_pb2.ListSchemaPoliciesRequest()
+        found = pages(self._mesh.schemas.ListSchemaPolicies, request, "policies")
+        return {item.flow_id: item for item in found}
 
     @cached_property
     def flows(self) -> dict[str, Held]:
@@ -144,6 +153,7 @@ class State:
             active=item.is_active,
             max_attempts=item.failure_policy.max_attempts,
             max_quarantined=item.failure_policy.max_quarantined,
+            **dict(policy_spec(self.schema_policies.get(item.flow_id))),
             schedules=[_schedule(schedule) for schedule in self.schedules.get(item.flow_id, [])],
             reverse_mapping=mapping_names.get(item.reverse_mapping_id, item.reverse_mapping_id),
             **spec_fields(item),

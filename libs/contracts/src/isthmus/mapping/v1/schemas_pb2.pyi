@@ -839,6 +839,60 @@ class GetSchemaPolicyResponse(_message.Message):
 Global___GetSchemaPolicyResponse: _TypeAlias = GetSchemaPolicyResponse  # noqa: Y015
 
 @_typing.final
+class ListSchemaPoliciesRequest(_message.Message):
+    """Asks for one page of policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchemaPoliciesRequest: _TypeAlias = ListSchemaPoliciesRequest  # noqa: Y015
+
+@_typing.final
+class ListSchemaPoliciesResponse(_message.Message):
+    """One page of policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___SchemaPolicy]:
+        """By flow; flows without one of their own are left out."""
+
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[Global___SchemaPolicy] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchemaPoliciesResponse: _TypeAlias = ListSchemaPoliciesResponse  # noqa: Y015
+
+@_typing.final
 class SetSchemaPolicyRequest(_message.Message):
     """Sets the policy of a flow."""
 

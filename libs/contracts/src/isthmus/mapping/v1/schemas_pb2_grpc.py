@@ -72,6 +72,11 @@ class SchemaServiceStub:
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.GetSchemaPolicyRequest.SerializeToString,
                 response_deserializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.GetSchemaPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListSchemaPolicies = channel.unary_unary(
+                '/isthmus.mapping.v1.SchemaService/ListSchemaPolicies',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.ListSchemaPoliciesRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.ListSchemaPoliciesResponse.FromString,
+                _registered_method=True)
         self.SetSchemaPolicy = channel.unary_unary(
                 '/isthmus.mapping.v1.SchemaService/SetSchemaPolicy',
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.SetSchemaPolicyRequest.SerializeToString,
@@ -152,6 +157,15 @@ class SchemaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSchemaPolicies(self, request, context):
+        """Lists the policies that were set, by flow.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetSchemaPolicy(self, request, context):
         """Sets what a flow does when schemas change.
 
@@ -193,6 +207,11 @@ def add_SchemaServiceServicer_to_server(servicer, server):
                     servicer.GetSchemaPolicy,
                     request_deserializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.GetSchemaPolicyRequest.FromString,
                     response_serializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.GetSchemaPolicyResponse.SerializeToString,
+            ),
+            'ListSchemaPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchemaPolicies,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.ListSchemaPoliciesRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_schemas__pb2.ListSchemaPoliciesResponse.SerializeToString,
             ),
             'SetSchemaPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSchemaPolicy,
@@ -370,6 +389,33 @@ class SchemaService:
             '/isthmus.mapping.v1.SchemaService/GetSchemaPolicy',
             isthmus_dot_mapping_dot_v1_dot_schemas__pb2.GetSchemaPolicyRequest.SerializeToString,
             isthmus_dot_mapping_dot_v1_dot_schemas__pb2.GetSchemaPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchemaPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.SchemaService/ListSchemaPolicies',
+            isthmus_dot_mapping_dot_v1_dot_schemas__pb2.ListSchemaPoliciesRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_schemas__pb2.ListSchemaPoliciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

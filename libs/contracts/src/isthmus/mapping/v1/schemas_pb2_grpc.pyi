@@ -79,6 +79,11 @@ class SchemaServiceStub:
 
     Errors: none of its own.
     """
+    ListSchemaPolicies: _grpc.UnaryUnaryMultiCallable[_schemas_pb2.ListSchemaPoliciesRequest, _schemas_pb2.ListSchemaPoliciesResponse]
+    """Lists the policies that were set, by flow.
+
+    Errors: none of its own.
+    """
     SetSchemaPolicy: _grpc.UnaryUnaryMultiCallable[_schemas_pb2.SetSchemaPolicyRequest, _schemas_pb2.SetSchemaPolicyResponse]
     """Sets what a flow does when schemas change.
 
@@ -133,6 +138,11 @@ class SchemaServiceAsyncStub(SchemaServiceStub):
     """
     GetSchemaPolicy: _aio.UnaryUnaryMultiCallable[_schemas_pb2.GetSchemaPolicyRequest, _schemas_pb2.GetSchemaPolicyResponse]  # type: ignore[assignment]
     """Reads what a flow does when schemas change.
+
+    Errors: none of its own.
+    """
+    ListSchemaPolicies: _aio.UnaryUnaryMultiCallable[_schemas_pb2.ListSchemaPoliciesRequest, _schemas_pb2.ListSchemaPoliciesResponse]  # type: ignore[assignment]
+    """Lists the policies that were set, by flow.
 
     Errors: none of its own.
     """
@@ -223,6 +233,17 @@ class SchemaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_schemas_pb2.GetSchemaPolicyResponse, _abc.Awaitable[_schemas_pb2.GetSchemaPolicyResponse]]:
         """Reads what a flow does when schemas change.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSchemaPolicies(
+        self,
+        request: _schemas_pb2.ListSchemaPoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schemas_pb2.ListSchemaPoliciesResponse, _abc.Awaitable[_schemas_pb2.ListSchemaPoliciesResponse]]:
+        """Lists the policies that were set, by flow.
 
         Errors: none of its own.
         """

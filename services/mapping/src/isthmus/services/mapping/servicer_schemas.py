@@ -144,6 +144,18 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
             policy = await rows.policy(request.flow_id)
         return pb.GetSchemaPolicyResponse(policy=_policy_message(request.flow_id, policy))
 
+    async def ListSchemaPolicies(
+        self, request: pb.ListSchemaPoliciesRequest, context: Any
+    ) -> pb.ListSchemaPoliciesResponse:
+        """List the policies that were set."""
+        page = PageRequest.parse(request.page_size, request.page_token, keys=("flow",))
+        async with self._own() as rows:
+            found = await rows.policies(page)
+        shown = Page.of(found, page, lambda row: {"flow": row[0]})
+        return pb.ListSchemaPoliciesResponse(
+            policies=[_policy_message(*row) for row in shown.items], next_page_token=shown.next_token
+        )
+
     async def SetSchemaPolicy(
         self, request: pb.SetSchemaPolicyRequest, context: Any
     ) -> pb.SetSchemaPolicyResponse:

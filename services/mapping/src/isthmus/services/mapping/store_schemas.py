@@ -129,6 +129,14 @@ class SchemaRows:
         rows = await self._all(sql, flow_id=flow_id)
         return Policy(**rows[0]) if rows else Policy()
 
+    async def policies(self, page: PageRequest) -> list[tuple[str, Policy]]:
+        """Return the policies that were set, by flow, one more than the page holds."""
+        sql = """select flow_id, keeps_unknown, stops_on_additive, quarantines_breaking from schema_policies
+            where flow_id > :after order by flow_id limit :limit"""
+        after = str((page.after or {}).get("flow", ""))
+        rows = await self._all(sql, after=after, limit=page.size + 1)
+        return [(row.pop("flow_id"), Policy(**row)) for row in rows]
+
     async def set_policy(self, flow_id: str, policy: Policy) -> None:
         """Store what a flow does about changes."""
         sql = """insert into schema_policies

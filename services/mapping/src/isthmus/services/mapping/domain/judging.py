@@ -53,6 +53,8 @@ def judge(
         policy: What the flow does about changes.
         new_id: Id for a change, where there is one.
     """
+    if met.declared and not _shape(met.declared).members:
+        met = replace(met, declared="")  # "an object" says nothing
     if known is None:
         return Judgement(Verdict.PASS, _first(met))
     known = replace(known, last_seen=met.now)
