@@ -1,5 +1,6 @@
 """Watches the shape of what a source gives, so that a change of it is noticed before it does harm."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -147,14 +148,12 @@ class SchemaWatch:
         page = self._sifted(page)
         if self._is_as_expected(page):
             return page
-        originals = enumerate(_originals(page))
-        read = (_object(record) for index, record in originals if not _is_deletion(page, index))
-        whole = [record for record in read if isinstance(record, dict)]
-        if not whole:
+        # A page takes a while to be looked through, which must not keep others waiting.
+        seen, count = await asyncio.to_thread(_seen, page)
+        if not count:
             return page
         request = self._request()
-        request.seen_schema = msgspec.json.encode(schema_of(infer(whole))).decode()
-        request.seen_records = len(whole)
+        request.seen_schema, request.seen_records = seen, count
         answer = await self._ask(request)
         if answer is None:
             return page
@@ -318,6 +317,14 @@ def _is_deletion(page: SourcePage, index: int) -> bool:
 def _originals(page: SourcePage) -> Sequence[Any]:
     records = page.records
     return records.whole() if isinstance(records, ShapedRecords) else records
+
+
+def _seen(page: SourcePage) -> tuple[str, int]:
+    """The schema that a page shows, and how many records show it."""
+    originals = enumerate(_originals(page))
+    read = (_object(record) for index, record in originals if not _is_deletion(page, index))
+    whole = [record for record in read if isinstance(record, dict)]
+    return msgspec.json.encode(schema_of(infer(whole))).decode(), len(whole)
 
 
 def _object(record: Any) -> Any:
