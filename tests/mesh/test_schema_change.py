@@ -144,9 +144,10 @@ def test_what_harms_nothing_passes_and_is_reported(changing, kind):
     done = flow.run()
 
     [change] = flow.schema("history")
+    stored = flow.stored()
     assert done["status"] == "STATUS_COMPLETED"
-    assert len(flow.stored()) == TOTAL
-    assert flow.stored()[TOTAL - 1].get("level") == after["level"]
+    assert len(stored) == TOTAL
+    assert stored[TOTAL - 1].get("level") == after["level"]
     assert (change["status"], change["is_breaking"]) == ("STATUS_PASSED", False)
     assert change["differences"][0]["kind"] == f"KIND_{word.upper()}"
 

@@ -161,11 +161,10 @@ class Attempt:
             watched,
             patience=tools.settings.patience_seconds,
             tell=lambda message: self._say(Log.TYPE_WARNING, message),
+            leave_out=preparation.mapper.leave_out,
         )
         await watch.begin()
         reader.admit = watch.admit
-        if watch.drops_unknown:
-            preparation.mapper.leave_out(watch.without_unknown)
 
     async def _unless_halted(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what the work gives, unless the host has to stop or a person wants that first."""

@@ -86,6 +86,7 @@ class SchemaWatch:
         watched: Whose records are watched.
         patience: Seconds to wait for a mapping service that is away.
         tell: Told what has changed though the flow goes on.
+        leave_out: Given, once, what takes unknown fields out of a record that would pass whole.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class SchemaWatch:
         *,
         patience: float,
         tell: Callable[[str], None],
+        leave_out: Callable[[Callable[[Any], Any]], None] | None = None,
     ) -> None:
         self._control = control
         self._expectations = expectations
         self._watched = watched
         self._patience = patience
         self._tell = tell
+        self._leave_out = leave_out
         self._expected: Shape | None = None
         self._is_off = False
         self._told = 0
@@ -125,13 +128,7 @@ class SchemaWatch:
             self._expectations.keep(self._watched.tenant_id, request, answer)
             self._take(answer)
 
-    @property
-    def drops_unknown(self) -> bool:
-        """Whether fields that are not expected have to be left out of records that pass whole."""
-        return self._drops_unknown and self._watched.paths is None
-
-    def without_unknown(self, record: Any) -> Any:
-        """A record without fields that are not expected."""
+    def _without_unknown(self, record: Any) -> Any:
         return self._cut(record) if self._cut is not None and isinstance(record, dict) else record
 
     async def admit(self, page: SourcePage) -> SourcePage:
@@ -174,7 +171,7 @@ class SchemaWatch:
             if forms and forms <= self._known_forms:
                 continue
             record = _object(page.original(index))
-            record = self.without_unknown(record)
+            record = self._without_unknown(record)
             if isinstance(record, dict) and not fits(expected, record):
                 return False
             self._known_forms |= forms
@@ -220,6 +217,9 @@ class SchemaWatch:
         # Fields that are dropped are told of once, and a source that adds fields for ever not for ever.
         if self._expected is not None and (self._drops_unknown or self._told >= _MOST_TOLD):
             self._cut = only(self._expected)
+        if self._drops_unknown and self._watched.paths is None and self._leave_out is not None:
+            self._leave_out(self._without_unknown)
+            self._leave_out = None
 
     def _stopped(self, change: schemas.SchemaChange, story: Sequence[str]) -> DataLost:
         name = self._watched.flow_name
