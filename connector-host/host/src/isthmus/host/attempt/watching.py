@@ -19,8 +19,9 @@ from isthmus.sdk.runtime import ShapedRecords
 from isthmus.type.v1 import batch_pb2 as batch
 
 _SAMPLES = 4
-_LOOK_ANEW = 64
-"""Of records that were decoded in part, what was not decoded is looked at on every so many pages."""
+_LOOK_FIRST, _LOOK_ANEW = 8, 64
+"""Of records that were decoded in part, what was not decoded is looked at on the first pages of an
+attempt, and then on every so many."""
 _MOST_TOLD = 10
 _MOST_KEPT = 500
 _LONGEST_STORY = 6
@@ -164,7 +165,7 @@ class SchemaWatch:
         if expected is None:
             return False
         self._pages += 1
-        if self._pages % _LOOK_ANEW == 0:
+        if self._pages <= _LOOK_FIRST or self._pages % _LOOK_ANEW == 0:
             self._known_forms.clear()
         for index in _places(page):
             forms = set(_forms(page.records[index]))
