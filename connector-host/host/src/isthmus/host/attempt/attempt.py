@@ -138,7 +138,7 @@ class Attempt:
         self._source = preparation.source.title
         reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
         layout = await self._layout(reader)
-        if not self._is_requeue and self._grant.leg not in _WRITING_LEGS:
+        if layout.partitions and not self._is_requeue and self._grant.leg not in _WRITING_LEGS:
             await self._watch(layout, preparation, reader)
         return preparation, reader, layout
 
