@@ -111,6 +111,7 @@ class SchemaWatch:
         self._told = 0
         self._cut: Callable[[Any], Any] | None = None
         self._drops_unknown = False
+        self._is_blind = False
         self._misfits: tuple[_Misfit, ...] = ()
         self._known_forms: set[tuple[str, type]] = set()
         self._pages = 0
@@ -144,7 +145,7 @@ class SchemaWatch:
         if self._is_off or not page.records:
             return page
         page = self._sifted(page)
-        if self._is_as_expected(page):
+        if not page.records or self._is_as_expected(page):
             return page
         # A page takes a while to be looked through, which must not keep others waiting.
         seen, count = await asyncio.to_thread(_seen, page)
@@ -156,8 +157,11 @@ class SchemaWatch:
         if answer is None:
             return page
         self._expectations.keep(self._watched.tenant_id, self._opening, answer)
+        is_first = self._expected is None
         self._take(answer)
         self._known_forms.clear()
+        # Fields that are dropped are told of once, and a source that adds fields for ever not for ever.
+        self._is_blind = self._told >= _MOST_TOLD or (self._drops_unknown and not is_first)
         return self._sifted(page)
 
     def _is_as_expected(self, page: SourcePage) -> bool:
@@ -172,7 +176,8 @@ class SchemaWatch:
             if forms and forms <= self._known_forms:
                 continue
             record = _object(page.original(index))
-            record = self._without_unknown(record)
+            if self._is_blind:
+                record = self._without_unknown(record)
             if isinstance(record, dict) and not fits(expected, record):
                 return False
             self._known_forms |= forms
@@ -215,8 +220,7 @@ class SchemaWatch:
         elif answer.HasField("change") and story:
             self._told += 1
             self._tell(f"The schema of {self._watched.stream.stream} has changed: {_short(story)}.")
-        # Fields that are dropped are told of once, and a source that adds fields for ever not for ever.
-        if self._expected is not None and (self._drops_unknown or self._told >= _MOST_TOLD):
+        if self._expected is not None:
             self._cut = only(self._expected)
         if self._drops_unknown and self._watched.paths is None and self._leave_out is not None:
             self._leave_out(self._without_unknown)
