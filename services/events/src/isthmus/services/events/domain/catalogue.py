@@ -62,6 +62,10 @@ _ENTITIES = {
     ("records", "record", "RecordsChanged"): {
         "changed": "A batch of records changed the hub.",
     },
+    ("records", "conflict", "ConflictsChanged"): {
+        "found": "Records that both sides of a two-way flow have changed wait for a person.",
+        "resolved": "Somebody decided about records that both sides have changed.",
+    },
     ("records", "quarantine", "QuarantineChanged"): {
         "added": "Records went to quarantine.",
         "requeued": "Quarantined records are to be delivered again.",
