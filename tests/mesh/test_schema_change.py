@@ -47,6 +47,10 @@ spec:
   source: {{instance: {name}, stream: items}}
   destination: {{instance: hub, stream: {name}}}
 """
+DROPPING = """
+  unknown_fields: drop
+  on_schema_change: {{additive: pass, breaking: quarantine}}
+"""
 LEVEL = "    - {target: level, source: level}"
 TOTAL, PAGE, GOOD = 60, 20, 40
 
@@ -64,8 +68,8 @@ class Changing:
         self.apply()
 
     def apply(self, fields=LEVEL):
-        """Applies the documents, with these fields in the mapping."""
-        self.mesh.apply(self.documents.format(name=self.name, url=self.vendor.url, fields=fields))
+        """Applies the documents, with these fields in the mapping, and gives what was done."""
+        return self.mesh.apply(self.documents.format(name=self.name, url=self.vendor.url, fields=fields))
 
     def run(self):
         """Runs the flow to its end, however it ends, and gives the execution."""
@@ -189,15 +193,18 @@ def test_another_mapping_may_take_care_of_the_change(changing):
 
 def test_unknown_fields_are_kept_or_dropped(changing):
     """
-    By choice, where records pass whole.
+    By choice, where records pass whole; the document says which, and saying it again changes nothing.
     """
     shapes = ({"level": "high"}, {"level": "high", "more": 1})
-    keeps, drops = (changing(f"unknown-{word}", *shapes, documents=PLAIN) for word in ("kept", "dropped"))
-    drops.schema("policy", "--unknown-fields", "drop")
+    keeps = changing("unknown-kept", *shapes, documents=PLAIN)
+    drops = changing("unknown-dropped", *shapes, documents=PLAIN + DROPPING)
+    again = drops.apply()
 
     for flow in (keeps, drops):
         assert flow.run()["status"] == "STATUS_COMPLETED"
 
+    assert {one["action"] for one in again} == {"unchanged"}
+    assert drops.schema("policy")["breaking"] == "REACTION_QUARANTINE"
     assert "more" in keeps.stored()[TOTAL - 1]
     assert drops.stored()[TOTAL - 1] == {"id": TOTAL - 1, "level": "high"}
     assert drops.schema("history")[0]["differences"][0]["path"] == "more"
