@@ -2,16 +2,7 @@
 
 from isthmus.mapper.compiler import compile_mapping, fingerprint
 from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Violation
-from isthmus.mapper.plan import (
-    Lineage,
-    Mapped,
-    Plan,
-    Record,
-    Rejection,
-    Rows,
-    TypedPlan,
-    identity_plan,
-)
+from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rejection, Rows, TypedPlan, identity_plan
 from isthmus.mapper.schema import mapping_schema
 
 __all__ = [
