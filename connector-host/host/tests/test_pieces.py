@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isthmus.host.attempt.mapping import PageMapper
 from isthmus.host.attempt.pieces import Limits, Piece, request_of
@@ -30,10 +30,14 @@ RECORDS = st.lists(
 )
 
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def split(page: SourcePage, plan: object = PLAN, limits: Limits | None = None) -> list[Piece]:
     return list(PageMapper(plan).pieces(page, "p", limits or Limits(7, 200)))
 
 
+@patient
 @given(RECORDS, st.booleans())
 def test_every_record_of_a_page_is_accounted_for(found, encoded):
     """
@@ -131,6 +135,7 @@ def test_what_cannot_be_written_as_json_is_rejected_and_kept(value):
         assert preserved(reject.record)[0]
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=30))
 def test_joined_pieces_are_whole_pages_in_order(shapes):
     """

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isthmus.mapper.drift import (
     ChangeKind,
@@ -18,6 +18,7 @@ from isthmus.mapper.drift import (
     without,
 )
 
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EVERYTHING = Reads(None)
 NOTHING = Reads(())
 NAMES = st.sampled_from(["id", "name", "tags", "owner", "a b", "x.y"])
@@ -165,7 +166,7 @@ def test_a_page_tells_of_removals_only_with_evidence():
 
 
 @given(SCHEMAS)
-@settings(max_examples=60, deadline=None)
+@patient
 def test_a_schema_does_not_differ_from_itself(schema):
     """
     Nor from its own translation.
@@ -177,7 +178,7 @@ def test_a_schema_does_not_differ_from_itself(schema):
 
 
 @given(SCHEMAS, SCHEMAS)
-@settings(max_examples=60, deadline=None)
+@patient
 def test_a_difference_one_way_is_one_the_other_way(one, other):
     """
     Whatever changes can change back.
@@ -189,7 +190,7 @@ def test_a_difference_one_way_is_one_the_other_way(one, other):
 
 
 @given(RECORDS, RECORDS)
-@settings(max_examples=60, deadline=None)
+@patient
 def test_a_widened_shape_takes_everything_that_came_before(before, after):
     """
     And what has made it wider; nothing in there is a change any more.
@@ -203,7 +204,7 @@ def test_a_widened_shape_takes_everything_that_came_before(before, after):
 
 
 @given(RECORDS)
-@settings(max_examples=60, deadline=None)
+@patient
 def test_what_a_shape_knows_passes_whole(records):
     """
     Unknown members alone are left out.
