@@ -42,7 +42,7 @@ LIMITS_SCHEMA: dict[str, Any] = {
     **_members(
         "How patient and how demanding one connection is; what is left out has its default.",
         retry=_members(
-            "How a request that failed is repeated, where repeating is safe and may help.",
+            "How a call that failed is repeated, where repeating is safe and may help.",
             strategy={
                 "enum": ["exponential", "fixed", "linear"],
                 "default": "exponential",
@@ -65,15 +65,15 @@ LIMITS_SCHEMA: dict[str, Any] = {
             "type": "string",
             "pattern": r"^[1-9][0-9]{0,5}(\.[0-9]{1,3})?/(s|sec|second|m|min|minute|h|hour|d|day)$",
             "examples": ["10/s", "600/min", "5000/hour"],
-            "description": "Most requests in a time; takes the place of the connector's own rate.",
+            "description": "Most calls in a time; takes the place of the connector's own rate.",
         },
-        concurrent=_whole(1, 100, 16, "Most requests at a time."),
+        concurrent=_whole(1, 100, 16, "Most calls at a time."),
         timeouts=_members(
             "How long one try may take.",
             connect_seconds=_seconds(0.1, 300, 10.0, "Until a connection has come about."),
             read_seconds=_seconds(0.1, 3600, 30.0, "The longest silence inside an answer."),
             write_seconds=_seconds(0.1, 3600, 30.0, "The longest standstill while a request is sent."),
-            total_seconds=_seconds(0.1, 3600, 120.0, "One request with its whole answer."),
+            total_seconds=_seconds(0.1, 3600, 120.0, "One call with its whole answer."),
         ),
         max_answer_bytes=_whole(
             1024, 268_435_456, 67_108_864, "The largest answer taken, after decompression."

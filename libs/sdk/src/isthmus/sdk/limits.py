@@ -56,11 +56,11 @@ class Limits:
         max_answer_bytes: The largest answer taken from the system, after decompression.
         connect_seconds: How long a connection may take to come about.
         read_seconds: The longest silence inside an answer.
-        total_seconds: The longest time for one request with its whole answer.
+        total_seconds: The longest time for one call with its whole answer.
         max_pages: How many pages one reading may have before it counts as endless.
         check_seconds: The longest time that a check may take.
-        rate: Most requests in a time, such as `10/s`; empty leaves it to the connector.
-        concurrent: Most requests at a time.
+        rate: Most calls in a time, such as `10/s`; empty leaves it to the connector.
+        concurrent: Most calls at a time.
     """
 
     max_answer_bytes: int = 64 * 1024 * 1024
