@@ -73,7 +73,7 @@ async def test_tenant_does_not_stick_to_a_connection(urls, db):
     """
     single = Database(urls.url, "notes", pool=1, burst=0)
     await add(single, "tnt_a")
-    async with single._transaction("") as conn:
+    async with single._engine.begin() as conn:
         left = (await conn.execute(COUNT)).scalar_one()
     await single.close()
 

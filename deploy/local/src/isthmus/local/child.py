@@ -43,6 +43,7 @@ class Child:
         self._heard = b""
         reading, writing = os.pipe()
         death = dies_with_parent(signal.SIGTERM)
+        _forget_attribute_names()
         self.pid = os.fork()
         if self.pid == 0:
             self._live(writing, death, environment, work)
@@ -146,6 +147,15 @@ def errand(
     if line is None:
         raise BackendFailed(f"{name} failed: {child.last_words()}. Log: {log}")
     answer.append(json.loads(line))
+
+
+def _forget_attribute_names() -> None:
+    """Empty the interpreter's cache of attributes.
+
+    It counts references to names that are spread over all memory, and a child that put its own names in
+    their place would copy the pages of both: some 2 MB a process.
+    """
+    sys._clear_type_cache()
 
 
 def _leave_parent(pipe: int) -> int:

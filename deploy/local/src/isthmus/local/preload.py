@@ -6,7 +6,8 @@ no event loop, no thread.
 
 import importlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -55,7 +56,7 @@ _HEAVY = (
 )
 
 
-def preload(services: Iterable[str]) -> Iterator[None]:
+def preload(services: Sequence[str]) -> Iterator[None]:
     """Import by steps, so that servers started before make progress meanwhile.
 
     Raises:
@@ -79,6 +80,9 @@ def preload(services: Iterable[str]) -> Iterator[None]:
             message = f"Importing the connector {entry.name} starts a thread: uninstall or correct it."
             raise BackendFailed(message)
         yield
+    for name in services:
+        _read_settings_once(name)
+        yield
 
 
 def connector_names() -> list[str]:
@@ -91,6 +95,13 @@ def connector_class(name: str) -> Any:
     """Import a connector's class; `None` when it is not installed or broken."""
     entry = _entry_points().get(name)
     return None if entry is None else _loaded(entry)
+
+
+def _read_settings_once(service: str) -> None:
+    """Fill the caches of abstract classes, which every child would otherwise fill in memory of its own."""
+    with suppress(ValueError):
+        # Nothing is set yet, so what comes out is of no use, and neither is what is said to be missing.
+        service_code(service).settings()
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 
 from isthmus.kit.settings import ServiceSettings
@@ -28,6 +29,7 @@ class ServiceCode:
     settings: type[ServiceSettings]
 
 
+@cache
 def service_code(name: str) -> ServiceCode:
     """Import a service and find its `wire` function and settings class.
 

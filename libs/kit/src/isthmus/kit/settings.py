@@ -37,8 +37,10 @@ class ServiceSettings(BaseSettings):
     allow_plaintext: bool = Field(
         False, description="Listen without TLS beyond this machine, where the network itself is protected."
     )
-    database_pool: int = Field(4, ge=1, description="Connections kept open to PostgreSQL.")
-    database_pool_burst: int = Field(6, ge=0, description="Connections opened above the pool when busy.")
+    database_pool: int = Field(10, ge=1, description="Most connections kept open to PostgreSQL.")
+    database_pool_burst: int = Field(
+        0, ge=0, description="Connections opened above the pool for one transaction."
+    )
     statement_timeout: float = Field(30.0, gt=0, description="Longest single SQL statement, in seconds.")
 
     def peer_address(self, name: str) -> str:

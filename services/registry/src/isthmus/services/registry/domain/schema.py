@@ -12,6 +12,7 @@ from typing import Any
 
 from isthmus.resilience.faults import Violation
 from isthmus.services.registry.domain.explain import explain
+from isthmus.services.registry.domain.formats import FORMATS
 from isthmus.services.registry.domain.keywords import KEYWORDS, TooCostly, is_pattern, limited
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
@@ -103,9 +104,7 @@ _Validator: Any = extend(Draft202012Validator, KEYWORDS)  # type: ignore[no-unty
 
 
 def _validator(schema: dict[str, Any]) -> Any:
-    return _Validator(
-        _one_dialect(schema), registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
+    return _Validator(_one_dialect(schema), registry=Registry(), format_checker=FORMATS)
 
 
 def _one_dialect(schema: Any) -> Any:
