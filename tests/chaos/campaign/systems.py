@@ -6,6 +6,7 @@ import json
 import random
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class _Server(ThreadingHTTPServer):
         """Keep quiet: callers die and connections break here all the time."""
 
 
-class System:
+class System(ABC):
     """Answers in threads of its own until it is closed; who derives from it says what in `answer`.
 
     Attributes:
@@ -80,9 +81,9 @@ class System:
         self.port = int(self._server.server_port)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    @abstractmethod
     def answer(self, request: Request) -> tuple[int, Any]:
         """Do what is asked for and give status and document; called under the lock."""
-        raise NotImplementedError
 
     def arm(self, kind: Kind, times: int) -> Callable[[], int]:
         """Let the next answers go wrong to which that may happen; what it gives tells how many have."""

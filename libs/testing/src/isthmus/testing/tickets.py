@@ -63,7 +63,9 @@ class TicketDesk:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("_DeskHandler", (_Handler,), {"desk": self})
+        )
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -133,65 +135,65 @@ def running_desk(plan: Plan = lambda _: None) -> Iterator[TicketDesk]:
         desk.close()
 
 
-def _handler(desk: TicketDesk) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Speaks HTTP for a self.desk."""
 
-        def do_GET(self) -> None:
-            query = parse_qs(urlsplit(self.path).query)
-            self._answer(200, {"tickets": desk.find({name: values[-1] for name, values in query.items()})})
+    desk: TicketDesk
+    protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
-            key = self.headers.get("Idempotency-Key", "")
-            self._changing(201, lambda body: desk.create(body, key))
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        self._answer(200, {"tickets": self.desk.find({name: values[-1] for name, values in query.items()})})
 
-        def do_PATCH(self) -> None:
-            self._changing(200, lambda body: desk.change(self._number(), body))
+    def do_POST(self) -> None:
+        key = self.headers.get("Idempotency-Key", "")
+        self._changing(201, lambda body: self.desk.create(body, key))
 
-        def do_DELETE(self) -> None:
-            self._changing(200, lambda _: desk.remove(self._number()))
+    def do_PATCH(self) -> None:
+        self._changing(200, lambda body: self.desk.change(self._number(), body))
 
-        def _changing(self, status: int, apply: Callable[[Any], Any]) -> None:
-            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            goes_wrong = desk.next_break()
-            if goes_wrong == Break.BEFORE:
-                self._cut()
-                return
-            if goes_wrong in {Break.BUSY, Break.LIMIT}:
-                self._answer(503 if goes_wrong == Break.BUSY else 429, {"error": "later"}, wait="0")
-                return
-            answer = apply(json.loads(content) if content else {})
-            if goes_wrong == Break.AFTER:
-                self._cut()
-            elif goes_wrong == Break.GATEWAY:
-                self._answer(502, {"error": "no answer from behind"})
-            elif answer is None:
-                self._answer(404, {"error": "no such ticket"})
-            else:
-                self._answer(status, answer, cut=goes_wrong == Break.HALF)
+    def do_DELETE(self) -> None:
+        self._changing(200, lambda _: self.desk.remove(self._number()))
 
-        def _number(self) -> str:
-            return self.path.rpartition("/")[2]
+    def _changing(self, status: int, apply: Callable[[Any], Any]) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        goes_wrong = self.desk.next_break()
+        if goes_wrong == Break.BEFORE:
+            self._cut()
+            return
+        if goes_wrong in {Break.BUSY, Break.LIMIT}:
+            self._answer(503 if goes_wrong == Break.BUSY else 429, {"error": "later"}, wait="0")
+            return
+        answer = apply(json.loads(content) if content else {})
+        if goes_wrong == Break.AFTER:
+            self._cut()
+        elif goes_wrong == Break.GATEWAY:
+            self._answer(502, {"error": "no answer from behind"})
+        elif answer is None:
+            self._answer(404, {"error": "no such ticket"})
+        else:
+            self._answer(status, answer, cut=goes_wrong == Break.HALF)
 
-        def _answer(self, status: int, body: Any, *, wait: str = "", cut: bool = False) -> None:
-            content = json.dumps(body).encode()
-            with suppress(OSError):
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                if wait:
-                    self.send_header("Retry-After", wait)
-                self.end_headers()
-                self.wfile.write(content[: len(content) // 2] if cut else content)
-            if cut:
-                self._cut()
+    def _number(self) -> str:
+        return self.path.rpartition("/")[2]
 
-        def _cut(self) -> None:
-            self.close_connection = True
-            with suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
+    def _answer(self, status: int, body: Any, *, wait: str = "", cut: bool = False) -> None:
+        content = json.dumps(body).encode()
+        with suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            if wait:
+                self.send_header("Retry-After", wait)
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+        if cut:
+            self._cut()
 
-        def log_message(self, *args: Any) -> None:
-            """Keep quiet."""
+    def _cut(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
-    return Handler
+    def log_message(self, *args: Any) -> None:
+        """Keep quiet."""
