@@ -91,16 +91,20 @@ class Sync:
     tenant: str = field(default_factory=lambda: new_id("tnt"))
     hosts: list[asyncio.subprocess.Process] = field(default_factory=list)
     execution_id: str = ""
+    files: int = 1
 
     def stub(self, service: str, kind: Any) -> Any:
         return kind(self.mesh.services[service].channel(tenant=self.tenant))
 
     async def begin(self) -> None:
-        """Write the file, start a host and the execution."""
+        """Write the files, start a host and the execution."""
         (self.folder / self.tenant).mkdir()
-        lines = (json.dumps({"id": number, "text": "x" * 200}) for number in range(COUNT))
-        (self.folder / self.tenant / "numbers.jsonl").write_text("\n".join(lines) + "\n")
-        stream = {"name": "numbers", "path": "numbers.jsonl", "key": ["id"], "page_records": 100}
+        for first in range(self.files):
+            numbers = range(first, COUNT, self.files)
+            lines = (json.dumps({"id": number, "text": "x" * 200}) for number in numbers)
+            (self.folder / self.tenant / f"numbers-{first}.jsonl").write_text("\n".join(lines) + "\n")
+        path = "numbers-*.jsonl" if self.files > 1 else "numbers-0.jsonl"
+        stream = {"name": "numbers", "path": path, "key": ["id"], "page_records": 100}
         await self.add_host()
         instance = await active_instance(self.stub("registry", RegistryServiceStub), stream)
         self.execution_id = await started(self.stub("scheduling", SchedulingServiceStub), instance)
@@ -128,8 +132,8 @@ class Sync:
 
 
 @pytest.fixture
-async def sync(mesh: Any, tmp_path: Path) -> AsyncIterator[Sync]:
-    made = Sync(tmp_path, mesh)
+async def sync(mesh: Any, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sync]:
+    made = Sync(tmp_path, mesh, files=getattr(request, "param", 1))
     await made.begin()
     yield made
     for one in made.hosts:
@@ -140,9 +144,11 @@ async def sync(mesh: Any, tmp_path: Path) -> AsyncIterator[Sync]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sync", [1, 4], indirect=True, ids=["one-partition", "four-partitions"])
 async def test_killing_hosts_over_and_over_loses_and_doubles_nothing(sync):
     """
-    Each host is killed a little later in the sync; in the end everything is there once, in one version.
+    Each host is killed a little later in the sync, with every partition in flight; in the end everything is
+    there once, in one version.
     """
     for reached in (500, 3000, 6000):
         kill9(await sync.reaches(reached))

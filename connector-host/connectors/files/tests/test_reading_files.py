@@ -317,3 +317,67 @@ async def test_check_warns_of_a_file_that_is_not_there_yet(root):
     steps = {step.step: step async for step in session(path="out.jsonl").check()}
 
     assert (steps["sample"].result, steps["sample"].reason) == ("warning", "FILE_MISSING")
+
+
+def some_files(root, count):
+    for number in range(count):
+        lines = (json.dumps({"id": f"{number}.{line}"}) for line in range(3))
+        (root / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+async def read_parts(opened, parts, mode=ReadMode.FULL, positions=None):
+    """The ids of each part, and where each reading ended."""
+    ids, ends = {}, {}
+    for part in parts:
+        reading = await opened.read("s", partition=part, mode=mode, position=(positions or {}).get(part))
+        ids[part] = [record["id"] async for page in reading for record in page.records]
+        ends[part] = reading.position
+    return ids, ends
+
+
+async def test_each_file_of_a_pattern_is_a_partition(root):
+    """
+    Together the parts hold what the whole holds, and each is in the order of its file.
+    """
+    some_files(root, 5)
+
+    async with session(path="*.jsonl") as opened:
+        parts = await opened.partitions("s")
+        found, _ = await read_parts(opened, parts)
+
+    assert len(parts) == 5
+    assert sorted(found.values()) == [[f"{n}.{line}" for line in range(3)] for n in range(5)]
+
+
+async def test_a_partition_follows_its_file_when_it_is_renamed(root):
+    """
+    Logs are rotated: what was read is not read again under another name, and what came is read once.
+    """
+    some_files(root, 2)
+    async with session(path="*.jsonl") as opened:
+        parts = await opened.partitions("s", mode=ReadMode.INCREMENTAL)
+        _, ends = await read_parts(opened, parts, ReadMode.INCREMENTAL)
+
+    (root / "0.jsonl").rename(root / "0.old.jsonl")
+    (root / "0.jsonl").write_text('{"id": "new"}\n')
+    async with session(path="*.jsonl") as opened:
+        parts = await opened.partitions("s", mode=ReadMode.INCREMENTAL, known=parts)
+        found, _ = await read_parts(opened, parts, ReadMode.INCREMENTAL, ends)
+
+    assert sorted(found.values()) == [[], [], ["new"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "known", "divided"),
+    [(0, (), False), (1, (), False), (5, ("",), False), (101, (), False), (1, ("8:1",), True)],
+)
+async def test_files_are_read_as_one_part(root, count, known, divided):
+    """
+    One file, very many, or a flow that follows them as one part already; who began with parts stays there.
+    """
+    some_files(root, count)
+
+    async with session(path="*.jsonl") as opened:
+        parts = await opened.partitions("s", known=known)
+
+    assert (parts != [""]) == divided

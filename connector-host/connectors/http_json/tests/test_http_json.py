@@ -355,3 +355,24 @@ async def test_check_of_a_destination_finds_a_dead_host():
     steps = {step.step: step.result async for step in Session(HttpJson, told, limits=PATIENCE).check()}
 
     assert steps["reach"] == "failed"
+
+
+@pytest.mark.parametrize("path", ["/issues", "/projects/{project}/issues"])
+async def test_declared_values_divide_a_stream(server, path):
+    """
+    Each value is asked for by itself, in the query or in the path, and may be told in the records.
+    """
+    for project in ("a", "b c"):
+        at = path.replace("{project}", project).replace(" ", "%20")
+        server.on(at, lambda request, project=project: [{"id": f"{request.query.get('project', project)}1"}])
+    parts = {"param": "project", "values": ["a", "b c"], "into": "project", "at_a_time": 1}
+    told = {"path": path, "key": ["id", "project"], "partitions": parts}
+
+    async with session(server, told) as opened:
+        [stream] = await opened.streams()
+        found = {}
+        for part in await opened.partitions("items"):
+            found[part] = records([page async for page in await opened.read("items", partition=part)])
+
+    assert stream.most_side_by_side == 1
+    assert found == {"a": [{"id": "a1", "project": "a"}], "b c": [{"id": "b c1", "project": "b c"}]}

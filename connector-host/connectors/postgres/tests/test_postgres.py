@@ -371,3 +371,77 @@ async def test_long_numbers_stay_exact(sql, opened):
 
     assert [str(found[0][name]) for name in ("n", "big", "f")] == ["1.5", "12345678901234567890.123", "0.1"]
     assert result.unchanged == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("bigint", "g * 7 - 100"), ("uuid", "md5(g::text)::uuid"), ("text", "g::text")],
+)
+async def test_the_parts_of_a_large_table_hold_each_row_once(sql, opened, kind, value):
+    """
+    Ranges of numbers and of UUIDs; a text has none of equal size, so such a table stays in one.
+    """
+    sql(f"create table p (id {kind} primary key, n int)")
+    sql(f"insert into p select {value}, g from generate_series(1, 500) g")
+
+    async with opened({"page_rows": 10, "partition_rows": 500}) as session:
+        parts = await session.partitions("p")
+        found = [records(await read(session, "p", partition=part)) for part in parts]
+
+    assert len(parts) == (1 if kind == "text" else 8)
+    assert all(found)
+    assert sorted(record["n"] for part in found for record in part) == list(range(1, 501))
+
+
+async def test_a_table_that_has_grown_stays_divided_as_it_was(sql, opened):
+    """
+    Who has read a part goes on in the same division; what came later is in the first or the last part.
+    """
+    sql("create table p (id int primary key); insert into p select generate_series(1, 100)")
+
+    async with opened({"partition_rows": 100}) as session:
+        before = await session.partitions("p")
+        sql("insert into p select generate_series(-50, 0); insert into p select generate_series(101, 9999)")
+        after = await session.partitions("p", known=before[3:4])
+        found = [
+            record["id"] for part in after for record in records(await read(session, "p", partition=part))
+        ]
+
+    assert after == before
+    assert sorted(found) == list(range(-50, 10_000))
+
+
+async def test_rows_without_a_key_are_in_one_part(sql, opened):
+    """
+    A key column of a table's settings may be null; such rows come once, too.
+    """
+    sql("create table p (id int unique, n int); insert into p select g, g from generate_series(1, 100) g")
+    sql("insert into p select null, g from generate_series(101, 110) g")
+
+    async with opened({"partition_rows": 50, "tables": [{"name": "p", "key": ["id"]}]}) as session:
+        parts = await session.partitions("p")
+        found = [await read(session, "p", partition=part) for part in parts]
+
+    assert len(parts) == 8
+    assert sum(len(page.records) + len(page.rejected) for pages in found for page in pages) == 110
+
+
+@pytest.mark.parametrize(
+    ("rows", "mode", "known"),
+    [
+        (101, ReadMode.FULL, ()),
+        (0, ReadMode.FULL, ()),
+        (50, ReadMode.INCREMENTAL, ()),
+        (50, ReadMode.FULL, ("",)),
+    ],
+)
+async def test_a_table_is_read_in_one(sql, opened, rows, mode, known):
+    """
+    It is small, nobody wants it divided, its cursor gives the order, or it was begun in one.
+    """
+    sql("create table p (id int primary key); insert into p select generate_series(1, 100)")
+
+    async with opened({"partition_rows": rows}) as session:
+        parts = await session.partitions("p", mode=mode, known=known)
+
+    assert parts == [""]

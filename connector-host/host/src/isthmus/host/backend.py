@@ -147,8 +147,11 @@ class Connection(Protocol):
         """Return the streams by name."""
         ...
 
-    async def partitions(self, stream: str) -> list[str]:
-        """Return the parts of a stream, at least one."""
+    async def partitions(self, stream: str, *, mode: int = 0, known: Sequence[str] = ()) -> list[str]:
+        """Return the parts of a stream for reading it in a mode, at least one.
+
+        In the known ones a reading has come somewhere already.
+        """
         ...
 
     def read(self, wanted: Wanted) -> AbstractAsyncContextManager[SourceReading]:

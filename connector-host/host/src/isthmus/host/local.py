@@ -150,9 +150,10 @@ class LocalConnection:
         """Return the streams by name."""
         return [stream_message(stream) for stream in await self._session.streams()]
 
-    async def partitions(self, stream: str) -> list[str]:
+    async def partitions(self, stream: str, *, mode: int = 0, known: Sequence[str] = ()) -> list[str]:
         """Return the parts of a stream."""
-        return await self._session.partitions(stream)
+        way = READ_MODES.get(connector.ReadMode.ValueType(mode), ReadMode.FULL)
+        return await self._session.partitions(stream, mode=way, known=known)
 
     @asynccontextmanager
     async def read(self, wanted: Wanted) -> "AsyncIterator[LocalReading]":

@@ -69,7 +69,12 @@ class ConnectorServicer(ConnectorServiceServicer):
         """List the parts of a stream."""
         page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
         async with self._connected(request.binding) as connection:
-            partitions = sorted(await connection.partitions(request.stream))
+            stream = stream_of(await connection.streams(), request.stream)
+            mode = request.mode or (best_read_mode(stream) if stream.read_modes else 0)
+            found = await connection.partitions(
+                request.stream, mode=mode, known=list(request.known_partitions)
+            )
+        partitions = sorted(found)
         shown, token = _page(partitions, page, lambda partition: partition)
         return connector.ListPartitionsResponse(partitions=shown, next_page_token=token)
 

@@ -22,6 +22,9 @@ class HostSettings(ServiceSettings):
     records_address: str = Field("", description="Where the records service listens.")
     monitoring_address: str = Field("", description="Where the monitoring service listens.")
     executions: int = Field(4, ge=1, le=64, description="Executions carried out side by side.")
+    partitions: int = Field(
+        4, ge=1, le=64, description="Partitions of a stream that one execution reads side by side."
+    )
     heartbeat_seconds: float = Field(5.0, gt=0, description="Pause between reports to the registry.")
     renew_seconds: float = Field(
         5.0, gt=0, description="Longest silence towards scheduling during an execution."

@@ -76,6 +76,7 @@ def stream_message(stream: sdk.Stream) -> connector.StreamSpec:
         write_modes=[connector.WriteMode.Value(f"WRITE_MODE_{mode.name}") for mode in stream.write_modes],
         guarantee=connector.Guarantee.Value(guarantee),
         longest_silence=duration(stream.longest_silence),
+        most_side_by_side=stream.most_side_by_side,
     )
 
 

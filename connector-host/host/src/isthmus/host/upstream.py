@@ -1,7 +1,7 @@
 """A connector in another process and any language, behind the contract; the hub is one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -95,13 +95,18 @@ class UpstreamConnection:
             if not token:
                 return found
 
-    async def partitions(self, stream: str) -> list[str]:
+    async def partitions(self, stream: str, *, mode: int = 0, known: Sequence[str] = ()) -> list[str]:
         """Return the parts of a stream; one for connectors that know no parts."""
         found: list[str] = []
         token = ""
         while True:
             request = connector.ListPartitionsRequest(
-                binding=self._binding, stream=stream, page_size=1000, page_token=token
+                binding=self._binding,
+                stream=stream,
+                page_size=1000,
+                page_token=token,
+                mode=connector.ReadMode.ValueType(mode),
+                known_partitions=known,
             )
             try:
                 answer = await call(self._stub.ListPartitions, request, seconds=60.0)

@@ -41,6 +41,7 @@ class SourceMark:
     deletes: bool
     partitions: str
     longest_silence: timedelta
+    most_side_by_side: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def source(
     delta: bool = False,
     partitions: str = "",
     longest_silence: timedelta = timedelta(minutes=5),
+    most_side_by_side: int = 0,
 ) -> Callable[[F], F]:
     """Marks a method that reads one stream, page by page.
 
@@ -100,8 +102,11 @@ def source(
         ordered: Oldest change first. Say False when the system gives no order:
             the cursor then moves only at the end of a complete reading.
         delta: The system reports changes and deletions by a token kept in `state`.
-        partitions: Name of a method that lists the stream's partitions.
+        partitions: Name of a method that lists the stream's partitions. It may take `mode`, in which they
+            are going to be read, and `known`: partitions in which a reading has come somewhere, which is
+            lost unless they are listed again.
         longest_silence: How long the source may legitimately say nothing.
+        most_side_by_side: Most partitions that may be read at a time; 1 reads one after another.
     """
 
     def mark(method: F) -> F:
@@ -112,7 +117,15 @@ def source(
             modes.append(ReadMode.DELTA)
         stream = name or method.__name__
         told = SourceMark(
-            stream, _keys(key), cursor, ordered, tuple(modes), delta, partitions, longest_silence
+            stream,
+            _keys(key),
+            cursor,
+            ordered,
+            tuple(modes),
+            delta,
+            partitions,
+            longest_silence,
+            most_side_by_side,
         )
         setattr(method, MARK, told)
         return method
@@ -207,7 +220,8 @@ class Connector(Generic[S]):
     `send_data`, `handle_error`, `health_check` and `disconnect` are what the
     host calls; override them only where the defaults do not fit.
 
-    The class variables say what cannot be derived; each has a usable default.
+    The class variables say what cannot be derived; each has a usable default. Say `divides_streams`
+    where `streams()` gives some a partitioner.
     """
 
     connector_id: ClassVar[str] = ""
@@ -219,6 +233,7 @@ class Connector(Generic[S]):
     documentation_url: ClassVar[str] = ""
     icon_url: ClassVar[str] = ""
     is_built_in: ClassVar[bool] = False
+    divides_streams: ClassVar[bool] = False
     auth_methods: ClassVar[tuple[AuthMethod, ...]] = ()
     rate_limit: ClassVar[RateLimit] = RateLimit()
     allowed_hosts: ClassVar[tuple[str, ...]] = ()

@@ -136,6 +136,7 @@ def _source_stream(connector: Connector[Any], method: Callable[..., Any], mark: 
         ordered=mark.ordered,
         reader=getattr(connector, method.__name__),
         partitioner=getattr(connector, mark.partitions) if mark.partitions else None,
+        most_side_by_side=mark.most_side_by_side,
     )
 
 
@@ -181,7 +182,7 @@ def _capabilities(cls: type[Connector[Any]]) -> tuple[Capability, ...]:
         Capability.WEBHOOKS: any(True for _ in _marked(cls, WebhookMark)),
         Capability.INCREMENTAL: dynamic or any(ReadMode.INCREMENTAL in mark.modes for mark in sources),
         Capability.DELETES: any(mark.deletes for mark in sources),
-        Capability.PARTITIONS: any(mark.partitions for mark in sources),
+        Capability.PARTITIONS: cls.divides_streams or any(mark.partitions for mark in sources),
         Capability.LIFECYCLE: cls.instance_changed is not Connector.instance_changed,
         Capability.DISCOVERY: dynamic,
     }

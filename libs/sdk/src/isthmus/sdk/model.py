@@ -169,6 +169,9 @@ class Stream:
         lookup_always: Look for every record that is new to the flow, not only where there is a doubt.
         on_doubt: What becomes of such a record where nobody can look.
         gives_ids: The system gives records ids of its own, under which they are changed.
+        partitioner: Lists the partitions; may take `mode`, and `known`, the partitions that a reading has
+            come somewhere in.
+        most_side_by_side: Most partitions that may be read at a time; 1 forbids it, 0 leaves it to the host.
     """
 
     stream: str
@@ -191,6 +194,7 @@ class Stream:
     on_doubt: OnDoubt = OnDoubt.QUARANTINE
     gives_ids: bool = False
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    most_side_by_side: int = 0
 
     @property
     def is_tracked(self) -> bool:

@@ -136,7 +136,13 @@ class Attempt:
         tools = self._tools
         preparation = await tools.preparing.prepare(self._tenant_id, self._grant)
         self._source = preparation.source.title
-        reader = SourceReader(tools.backend, tools.preparing, preparation.source, self._notice)
+        reader = SourceReader(
+            tools.backend,
+            tools.preparing,
+            preparation.source,
+            self._notice,
+            most=tools.settings.partitions,
+        )
         layout = await self._layout(reader)
         if layout.partitions and not self._is_requeue and self._grant.leg not in _WRITING_LEGS:
             await self._watch(layout, preparation, reader)
@@ -188,7 +194,7 @@ class Attempt:
         if pairs is not None:
             return Layout(pairs, ("",))
         try:
-            return await reader.layout(flow.source.stream)
+            return await reader.layout(flow.source.stream, flow.read_mode, self._grant.checkpoints)
         except SourceFault as failed:
             if not begins_empty(flow, self._grant.leg, failed.fault):
                 raise

@@ -81,11 +81,13 @@ class Delivery:
         self.limits = Limits(_USUAL_RECORDS, _MOST_BYTES)
 
     async def offer(self, piece: Piece) -> None:
-        """Take a piece; returns when there is room for the next one."""
+        """Take a piece; returns when there is room for the next one of its partition."""
         async with self._changed:
             self._waiting.add(piece.split(self.limits))
             self._changed.notify_all()
-            await self._changed.wait_for(lambda: self._closed or self._waiting.has_room(self.limits))
+            await self._changed.wait_for(
+                lambda: self._closed or self._waiting.has_room(self.limits, piece.partition)
+            )
 
     async def close(self) -> None:
         """Say that no more pieces come; `run` ends when everything is settled."""
@@ -139,9 +141,9 @@ class Delivery:
                     return True
                 if not self._waiting:
                     return False
-                if self._waiting.first.records:
+                if self._waiting.first(self.limits).records:
                     return True
-                unit = Unit(self._waiting.take_empty())
+                unit = Unit(self._waiting.take_empty(self.limits))
                 self._changed.notify_all()
             await self._settle(unit, connector.BatchAck())
 

@@ -1,7 +1,8 @@
-"""Reads the source of an attempt, partition by partition, and hands pieces to the delivery."""
+"""Reads the source of an attempt, partitions side by side, and hands pieces to the delivery."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -11,9 +12,10 @@ from isthmus.host.attempt.delivery import Delivery
 from isthmus.host.attempt.mapping import PageMapper
 from isthmus.host.attempt.pieces import Piece, Usage
 from isthmus.host.attempt.preparing import Preparing
+from isthmus.host.attempt.together import together
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, SourceReading, Wanted
 from isthmus.host.failures import is_authentication
-from isthmus.host.modes import stream_of
+from isthmus.host.modes import best_read_mode, stream_of
 from isthmus.resilience import Fault, OutOfTime
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
@@ -48,6 +50,7 @@ class SourceReader:
         preparing: Completes the source's binding anew when its secret has changed.
         bound: The source.
         notice: Told what the source found worth telling.
+        most: Most partitions to read side by side.
     """
 
     def __init__(
@@ -56,24 +59,36 @@ class SourceReader:
         preparing: Preparing,
         bound: Bound,
         notice: Callable[[connector.Notice], None],
+        *,
+        most: int = 1,
     ) -> None:
         self._backend = backend
         self._preparing = preparing
         self._bound = bound
         self._notice = notice
+        self._most = most
         self.admit: Admit = _admitted
         """Looks at each page before it is mapped."""
 
-    async def layout(self, stream: str) -> Layout:
+    async def layout(
+        self, stream: str, mode: int = 0, checkpoints: Iterable[scheduling.Checkpoint] = ()
+    ) -> Layout:
         """Return the stream and its partitions.
+
+        Args:
+            stream: Its name.
+            mode: How it is going to be read; 0 for the best mode that it offers.
+            checkpoints: How far its partitions have been read.
 
         Raises:
             SourceFault: The source refuses or is away.
         """
+        known = [one.partition for one in checkpoints]
 
-        async def ask(connection: Connection) -> Layout:
+        async def ask(connection: Connection, _: Bound) -> Layout:
             found = stream_of(await connection.streams(), stream)
-            return Layout(found, tuple(await connection.partitions(stream)))
+            way = mode or (best_read_mode(found) if found.read_modes else 0)
+            return Layout(found, tuple(await connection.partitions(stream, mode=way, known=known)))
 
         return await self._authenticated(ask)
 
@@ -87,19 +102,34 @@ class SourceReader:
     ) -> None:
         """Read every partition that is not complete, from its last durable position.
 
+        Some are read side by side, as many as source, instance and host allow. When one fails, the others
+        stop where they are.
+
         Raises:
             SourceFault: The source refuses or is away.
         """
+        left: deque[_Partition] = deque()
         for partition in layout.partitions:
             known = checkpoints.get(partition)
             if known is not None and known.is_complete:
                 continue
             position = known.position if known is not None and known.HasField("position") else None
             wanted = Wanted(layout.stream.stream, partition, mode, position, shaper=mapper.shaper)
-            one = _Partition(wanted, mapper, delivery, _silence_of(layout.stream), admit=self.admit)
-            await self._authenticated(partial(self._partition, one))
+            left.append(_Partition(wanted, mapper, delivery, _silence_of(layout.stream), admit=self.admit))
 
-    async def _partition(self, one: "_Partition", connection: Connection) -> None:
+        async def in_turn() -> None:
+            while left:
+                await self._authenticated(partial(self._partition, left.popleft()))
+
+        most = min(self._side_by_side(layout.stream), len(left))
+        await together(in_turn() for _ in range(most))
+
+    def _side_by_side(self, stream: connector.StreamSpec) -> int:
+        """How many partitions may be read at a time."""
+        allowed = (stream.most_side_by_side, self._bound.limits.get("concurrent", 0))
+        return min([self._most, *(int(one) for one in allowed if one > 0)])
+
+    async def _partition(self, one: "_Partition", connection: Connection, bound: Bound) -> None:
         """Read a partition to its end; stop early, to be called again, when the secret has changed."""
         while not one.done:
             async with connection.read(one.wanted()) as reading:
@@ -108,7 +138,7 @@ class SourceReader:
                     await one.take(page, reading)
                     for told in reading.notices():
                         self._notice(told)
-                    await self._follow_secret()
+                    await self._follow_secret(bound)
                 await one.end(reading)
 
     async def _next_page(self, pages: AsyncIterator[SourcePage], silence: float) -> SourcePage | None:
@@ -120,35 +150,36 @@ class SourceReader:
             message = f"The source has said nothing for {silence:.0f} seconds; it is read again later."
             raise SourceFault(OutOfTime("SOURCE_SILENT", message)) from error
 
-    async def _follow_secret(self) -> None:
-        """Keep the lease on the secret; another version counts as a refusal of the present one."""
-        if self._bound.auth_config_id:
-            now = await self._preparing.resolver.authenticated(self._bound, fresh=_SECRET_FRESH_SECONDS)
-            if now.secret_version != self._bound.secret_version:
+    async def _follow_secret(self, bound: Bound) -> None:
+        """Keep the lease on the secret; another version counts as a refusal of the one in use."""
+        if bound.auth_config_id:
+            now = await self._preparing.resolver.authenticated(bound, fresh=_SECRET_FRESH_SECONDS)
+            if now.secret_version != bound.secret_version:
                 raise _SecretChanged(now)
 
-    async def _authenticated(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _authenticated(self, work: Callable[[Connection, Bound], Awaitable[T]]) -> T:
         """Do something with a connection; repeat it when a newer secret is to be had."""
         while True:
+            bound = self._bound
             try:
-                async with self._backend.connect(self._bound) as connection:
-                    return await work(connection)
+                async with self._backend.connect(bound) as connection:
+                    return await work(connection, bound)
             except _SecretChanged as changed:
                 self._bound = changed.bound
             except Fault as fault:
-                if not is_authentication(fault) or not await self._has_new_secret():
+                if not is_authentication(fault) or not await self._has_newer_secret(bound):
                     raise SourceFault(fault) from fault
 
-    async def _has_new_secret(self) -> bool:
-        if not self._bound.auth_config_id:
+    async def _has_newer_secret(self, bound: Bound) -> bool:
+        if not bound.auth_config_id:
             return False
+        if self._bound.secret_version != bound.secret_version:
+            return True  # another partition has met the refusal first
         try:
-            now = await self._preparing.resolver.authenticated(self._bound, fresh=0.0)
+            self._bound = await self._preparing.resolver.authenticated(bound, fresh=0.0)
         except Fault:
             return False
-        changed = now.secret_version != self._bound.secret_version
-        self._bound = now
-        return changed
+        return self._bound.secret_version != bound.secret_version
 
 
 async def _admitted(page: SourcePage) -> SourcePage:

@@ -37,6 +37,8 @@ class Settling:
         self._is_requeue = is_requeue
         self._most_quarantined = most_quarantined
         self._quarantined_before = quarantined_before
+        self._ahead: dict[str, batch.Counts] = {}
+        self._durable = batch.Counts()
         self.counts = batch.Counts()
 
     async def __call__(self, unit: Unit, ack: connector.BatchAck) -> None:
@@ -67,29 +69,38 @@ class Settling:
                 f"The destination accounts for {told + refused} of {sent} records; it has to tell of each."
             )
             raise Broken("COUNTS_MISMATCH", message)
-        counts = self.counts
-        counts.read += sum(piece.read for piece in unit.pieces)
-        counts.filtered += sum(piece.filtered for piece in unit.pieces)
-        counts.quarantined += rejected
-        counts.created += ack.created
-        counts.updated += ack.updated
-        counts.unchanged += unchanged
-        counts.deleted += ack.deleted
-        counts.bytes_sent += unit.size
-        counts.api_calls += ack.api_calls + sum(piece.usage.api_calls for piece in unit.pieces)
-        counts.retries += ack.retries + sum(piece.usage.retries for piece in unit.pieces)
-        counts.throttled += sum(piece.usage.throttled for piece in unit.pieces)
+        counts = batch.Counts(
+            read=sum(piece.read for piece in unit.pieces),
+            filtered=sum(piece.filtered for piece in unit.pieces),
+            quarantined=rejected,
+            created=ack.created,
+            updated=ack.updated,
+            unchanged=unchanged,
+            deleted=ack.deleted,
+            bytes_sent=unit.size,
+            api_calls=ack.api_calls + sum(piece.usage.api_calls for piece in unit.pieces),
+            retries=ack.retries + sum(piece.usage.retries for piece in unit.pieces),
+            throttled=sum(piece.usage.throttled for piece in unit.pieces),
+        )
+        _add(self.counts, counts)
+        _add(self._ahead.setdefault(unit.last.partition, batch.Counts()), counts)
 
     def _note(self, last: Piece) -> None:
+        """Tell of a position, with what lies behind the positions of all partitions.
+
+        What another partition did since its own position is not among it: it would be counted twice if
+        this attempt died.
+        """
         if not last.boundary:
             return
         if self._is_requeue:
             self._lease.note((), self.counts)
         elif last.position is not None or last.complete:
+            _add(self._durable, self._ahead.pop(last.partition, batch.Counts()))
             checkpoint = scheduling.Checkpoint(
                 partition=last.partition, position=last.position, is_complete=last.complete
             )
-            self._lease.note((checkpoint,), self.counts)
+            self._lease.note((checkpoint,), self._durable)
 
     def _check_quarantined(self) -> None:
         total = self._quarantined_before + self.counts.quarantined
@@ -114,6 +125,11 @@ class Settling:
                 f"{arrived + counts.filtered + counts.quarantined} accounted for; report this."
             )
             raise Broken("COUNTS_MISMATCH", message)
+
+
+def _add(counts: batch.Counts, more: batch.Counts) -> None:
+    for told, value in more.ListFields():
+        setattr(counts, told.name, getattr(counts, told.name) + value)
 
 
 def _refused(unit: Unit, ack: connector.BatchAck) -> list[tuple[Piece, int, batch.RecordOutcome]]:

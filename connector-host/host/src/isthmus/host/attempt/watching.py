@@ -115,6 +115,7 @@ class SchemaWatch:
         self._misfits: tuple[_Misfit, ...] = ()
         self._known_forms: set[tuple[str, type]] = set()
         self._pages = 0
+        self._looking = asyncio.Lock()
         self._opening = self._request()
         self._opening.declared_schema = watched.stream.json_schema
 
@@ -144,6 +145,10 @@ class SchemaWatch:
         """
         if self._is_off or not page.records:
             return page
+        async with self._looking:  # partitions that are read side by side share what was learned
+            return await self._looked_at(page)
+
+    async def _looked_at(self, page: SourcePage) -> SourcePage:
         page = self._sifted(page)
         if not page.records or self._is_as_expected(page):
             return page

@@ -453,6 +453,7 @@ class StreamSpec(_message.Message):
     GUARANTEE_FIELD_NUMBER: _builtins.int
     ENCODINGS_FIELD_NUMBER: _builtins.int
     LONGEST_SILENCE_FIELD_NUMBER: _builtins.int
+    MOST_SIDE_BY_SIDE_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Unique inside the instance, for example `incident`."""
     description: _builtins.str
@@ -465,6 +466,8 @@ class StreamSpec(_message.Message):
     """Dotted path of the field that grows with every change; empty where there is none."""
     guarantee: Global___Guarantee.ValueType
     """What a batch that comes twice does; set for streams that can be written."""
+    most_side_by_side: _builtins.int
+    """Most partitions that may be read at a time; 1 forbids it, 0 leaves it to the reader."""
     @_builtins.property
     def primary_key(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Dotted paths of the fields that identify a record; empty where records have no identity."""
@@ -499,10 +502,11 @@ class StreamSpec(_message.Message):
         guarantee: Global___Guarantee.ValueType = ...,
         encodings: _abc.Iterable[_batch_pb2.Encoding.ValueType] | None = ...,
         longest_silence: _duration_pb2.Duration | None = ...,
+        most_side_by_side: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["longest_silence", b"longest_silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor_field", b"cursor_field", "description", b"description", "encodings", b"encodings", "guarantee", b"guarantee", "json_schema", b"json_schema", "longest_silence", b"longest_silence", "primary_key", b"primary_key", "read_modes", b"read_modes", "schema_fingerprint", b"schema_fingerprint", "stream", b"stream", "write_modes", b"write_modes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor_field", b"cursor_field", "description", b"description", "encodings", b"encodings", "guarantee", b"guarantee", "json_schema", b"json_schema", "longest_silence", b"longest_silence", "most_side_by_side", b"most_side_by_side", "primary_key", b"primary_key", "read_modes", b"read_modes", "schema_fingerprint", b"schema_fingerprint", "stream", b"stream", "write_modes", b"write_modes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -806,15 +810,27 @@ class ListPartitionsRequest(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    KNOWN_PARTITIONS_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Which stream."""
     page_size: _builtins.int
     """At most 1000; 0 means 100."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
+    mode: Global___ReadMode.ValueType
+    """How the partitions are going to be read; a stream may be divided for some modes only. Unset means
+    the best mode that the stream offers.
+    """
     @_builtins.property
     def binding(self) -> Global___Binding:
         """Whose stream."""
+
+    @_builtins.property
+    def known_partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Partitions in which a reading has come somewhere. They are worth something only while the stream is
+        divided as it was, so a connector that divides anew each time goes on with the division they tell of.
+        """
 
     def __init__(
         self,
@@ -823,10 +839,12 @@ class ListPartitionsRequest(_message.Message):
         stream: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        mode: Global___ReadMode.ValueType = ...,
+        known_partitions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "page_size", b"page_size", "page_token", b"page_token", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "known_partitions", b"known_partitions", "mode", b"mode", "page_size", b"page_size", "page_token", b"page_token", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,7 +19,7 @@ from isthmus.sdk.redaction import secrets_in
 from isthmus.sdk.runtime.checking import check
 from isthmus.sdk.runtime.failing import failing
 from isthmus.sdk.runtime.ledger import Ledger
-from isthmus.sdk.runtime.reading import Reading
+from isthmus.sdk.runtime.reading import Reading, parameters_of
 from isthmus.sdk.runtime.tracked import is_trackable, write_tracked
 from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, write_batch
 from isthmus.sdk.settings import load_settings
@@ -164,13 +164,24 @@ class Session:
             raise NotFound("STREAM_UNKNOWN", message, path="stream")
         return known[name]
 
-    async def partitions(self, stream: str) -> list[str]:
-        """The parts of a stream that may be read side by side; `[""]` for a stream without parts."""
+    async def partitions(
+        self, stream: str, *, mode: ReadMode = ReadMode.FULL, known: Sequence[str] = ()
+    ) -> list[str]:
+        """The parts of a stream that may be read side by side; `[""]` for a stream without parts.
+
+        Args:
+            stream: Its name.
+            mode: How they are going to be read.
+            known: Partitions in which a reading has come somewhere.
+        """
         found = await self.stream(stream)
         if found.partitioner is None:
             return [""]
+        names = parameters_of(found.partitioner)
+        given = {"mode": mode, "known": tuple(known)}
         async with failing(self.connector, self.context):
-            return list(await found.partitioner()) or [""]
+            listed = await found.partitioner(**{name: given[name] for name in names & given.keys()})
+        return list(dict.fromkeys(listed)) or [""]
 
     async def read(
         self,

@@ -36,6 +36,7 @@ class Files(Connector[Settings]):
     author = "Isthmus"
     is_built_in = True
     auth_methods: ClassVar[tuple[AuthMethod, ...]] = (AuthMethod.NONE,)
+    divides_streams = True
 
     async def connect(self) -> None:
         """Finds the allowed folder."""
@@ -85,6 +86,7 @@ class Files(Connector[Settings]):
         writer = None if told.several else FileWriter(self.root, told, self._guard)
         if writer is not None:
             self._writers.append(writer)
+        reader = FileReader(self.root, told, self._guard)
         key = told.key or (("_file", "_line") if told.place_fields else ())
         return Stream(
             stream=told.name,
@@ -93,7 +95,8 @@ class Files(Connector[Settings]):
             read_modes=(ReadMode.FULL, ReadMode.INCREMENTAL),
             write_modes=() if writer is None else (WriteMode.UPSERT, WriteMode.CREATE, WriteMode.DELETE),
             guarantee=None if writer is None else Guarantee.TRANSACTIONAL,
-            reader=partial(FileReader(self.root, told, self._guard).read),
+            reader=reader.read,
+            partitioner=reader.partitions if told.several else None,
             writer=None if writer is None else writer.write,
         )
 

@@ -3,8 +3,8 @@
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -24,6 +24,7 @@ from isthmus.sdk.salvage import decode_readable
 LARGEST_DOCUMENT = 64 * 1024 * 1024
 # Each followed file takes about 100 bytes of a position, which may have 64 KiB.
 MOST_FILES = 400
+_MOST_PARTITIONS = 100
 _HEAD = 256
 _SETTLED_SECONDS = 60.0
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -74,13 +75,27 @@ class FileReader:
         self._told = told
         self._guard = guard
 
+    async def partitions(self, known: Sequence[str]) -> list[str]:
+        """The files by their marks, to be read side by side; a single part where there is one, or very many.
+
+        Whoever began to follow all files as one part goes on so: only there stands how far each was read.
+        """
+        if "" in known:
+            return [""]
+        marks = list((await self._marked()).values())
+        divided = bool(known) or 1 < len(marks) <= _MOST_PARTITIONS
+        return marks if marks and divided else [""]
+
     async def read(
-        self, resume: dict[str, Any] | None, state: dict[str, Any], mode: ReadMode
+        self, resume: dict[str, Any] | None, state: dict[str, Any], mode: ReadMode, partition: str = ""
     ) -> AsyncGenerator[Page[dict[str, Any]], None]:
-        """Pages of all files, one file after another."""
+        """Pages of all files, one file after another, or of the file with a mark."""
         known: dict[str, Any] = dict(resume or state.get("files") or {})
         alive: set[str] = set()
-        for path in await self._paths():
+        paths = await self._paths()
+        if partition:
+            paths = [path for path, mark in (await self._marked()).items() if mark == partition]
+        for path in paths:
             async with aclosing(self._file(path, known, mode)) as taking:
                 async for taken in taking:
                     alive.add(taken.mark)
@@ -89,6 +104,20 @@ class FileReader:
                         taken.page.resume = dict(known)
                         yield taken.page
         state["files"] = {mark: place for mark, place in known.items() if mark in alive}
+
+    async def _marked(self) -> dict[Path, str]:
+        """The files with their marks; of several names of one file the first counts."""
+        paths = await self._paths()
+
+        def look() -> dict[Path, str]:
+            found: dict[str, Path] = {}
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    told = path.stat()
+                    found.setdefault(f"{told.st_dev}:{told.st_ino}", path)
+            return {path: mark for mark, path in found.items()}
+
+        return await self._guard.run(lambda: in_thread(look), what=f"Finding {self._told.path}")
 
     async def _paths(self) -> list[Path]:
         paths = await self._guard.run(

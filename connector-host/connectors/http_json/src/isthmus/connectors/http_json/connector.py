@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from isthmus.connectors.http_json.records import SPECIAL, records_in
 from isthmus.connectors.http_json.settings import Settings, StreamSettings
@@ -21,6 +22,7 @@ class HttpJson(Connector[Settings]):
     system_type = "api"
     author = "Isthmus"
     is_built_in = True
+    divides_streams = True
     auth_methods: ClassVar[tuple[AuthMethod, ...]] = (
         AuthMethod.NONE,
         AuthMethod.API_KEY,
@@ -57,31 +59,61 @@ class HttpJson(Connector[Settings]):
             guarantee=_guarantee(told),
             ordered=told.cursor.ordered if told.cursor else False,
             reader=partial(self._read, told) if told.path else None,
+            partitioner=partial(_partitions, told) if told.partitions else None,
+            most_side_by_side=told.partitions.at_a_time if told.partitions else 0,
             writer=writer.write if writer is not None else None,
             **_tracking(told, writer),
         )
 
     async def _read(
-        self, told: StreamSettings, since: Any, state: dict[str, Any]
+        self, told: StreamSettings, since: Any, state: dict[str, Any], partition: str = ""
     ) -> AsyncIterator[Page[dict[str, Any]]]:
+        path, params = _within(told, partition)
         if told.cursor is not None and since is None:
             since = told.cursor.start or None
         pages = self.api.pages(
-            told.path,
+            path,
             follow=told.paging.component(told.records_path),
             since=since if told.cursor else None,
             since_param=told.cursor.param if told.cursor else "since",
-            params=told.params,
+            params=params,
             state=state,
             method=told.method,
             headers=told.headers,
             json=told.body or None,
             records=told.records_path,
             shape=told.shape,
-            whole_for=SPECIAL,
+            whole_for=None if told.partitions and told.partitions.into else SPECIAL,
         )
         async for body in pages:
-            yield records_in(body, told)
+            yield _told_apart(records_in(body, told), told, partition)
+
+
+async def _partitions(told: StreamSettings) -> tuple[str, ...]:
+    return told.partitions.values if told.partitions is not None else ()
+
+
+def _within(told: StreamSettings, partition: str) -> tuple[str, dict[str, Any]]:
+    """Path and parameters of one partition; without one, those of the first, which is how a check looks."""
+    parts = told.partitions
+    if parts is None:
+        return told.path, dict(told.params)
+    value = partition or parts.values[0]
+    place = f"{{{parts.param}}}"
+    if place in told.path:
+        return told.path.replace(place, quote(value, safe="")), dict(told.params)
+    return told.path, {**told.params, parts.param: value}
+
+
+def _told_apart(page: Page[dict[str, Any]], told: StreamSettings, partition: str) -> Page[dict[str, Any]]:
+    """The page with the partition's value in each record, where the settings want it there."""
+    parts = told.partitions
+    if parts is None or not parts.into:
+        return page
+    value = {parts.into: partition or parts.values[0]}
+    page.records = [{**record, **value} for record in page.records]
+    page.deleted = [{**record, **value} for record in page.deleted]
+    return page
 
 
 def _modes(told: StreamSettings) -> tuple[ReadMode, ...]:

@@ -215,6 +215,30 @@ class Write(_Strict):
         return self
 
 
+class Partitions(_Strict):
+    """A parameter whose values divide the records, for example one project each."""
+
+    param: str = Field(
+        min_length=1,
+        description="Name of the query parameter; where `path` has it in braces, it goes there instead.",
+    )
+    values: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Its values; each is a partition with a position of its own.",
+    )
+    into: str = Field("", description="Field that takes the value in each record; empty leaves it out.")
+    at_a_time: int = Field(
+        0, ge=0, le=64, description="Most partitions read side by side; 1 reads one after another."
+    )
+
+    @model_validator(mode="after")
+    def _values_are_partitions(self) -> "Partitions":
+        if len(set(self.values)) != len(self.values) or not all(0 < len(one) <= 200 for one in self.values):
+            raise ValueError("each of the values is there once, and has 1 to 200 characters")
+        return self
+
+
 class StreamSettings(_Strict):
     """One kind of record."""
 
@@ -234,6 +258,9 @@ class StreamSettings(_Strict):
     key: tuple[str, ...] = Field((), description="Dotted paths of the fields that identify a record.")
     cursor: Cursor | None = None
     paging: AnyPaging = NoPaging()
+    partitions: Partitions | None = Field(
+        None, description="Values of a parameter by which the records are read in parts, side by side."
+    )
     record_schema: dict[str, Any] = Field({}, description="JSON Schema of a record.")
     write: Write | None = None
 

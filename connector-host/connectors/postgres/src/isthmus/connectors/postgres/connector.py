@@ -1,7 +1,7 @@
 """PostgreSQL: reads tables and queries, writes tables by their key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from isthmus.connectors.postgres.catalogue import Connection, Relation, relation
 from isthmus.connectors.postgres.copying import Copying
 from isthmus.connectors.postgres.failing import failure_of, verdict_of
 from isthmus.connectors.postgres.line import Line
+from isthmus.connectors.postgres.partitions import Part, division_of, known_division
 from isthmus.connectors.postgres.reading import pages
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
@@ -42,6 +43,7 @@ class Postgres(Connector[Settings]):
     vendor: ClassVar[str] = "PostgreSQL Global Development Group"
     author: ClassVar[str] = "Isthmus"
     is_built_in: ClassVar[bool] = True
+    divides_streams: ClassVar[bool] = True
     auth_methods: ClassVar[tuple[AuthMethod, ...]] = (AuthMethod.BASIC,)
     allowed_hosts: ClassVar[tuple[str, ...]] = ("{host}",)
 
@@ -88,6 +90,7 @@ class Postgres(Connector[Settings]):
             write_modes=(WriteMode.UPSERT, WriteMode.DELETE) if writable else (),
             guarantee=Guarantee.TRANSACTIONAL if writable else None,
             reader=partial(self._read, relation) if readable else None,
+            partitioner=partial(self._partitions, relation) if readable and relation.table else None,
             batch_records=_BATCH_RECORDS,
             writer=partial(self._write, relation) if writable else None,
             preparer=partial(self._copying.prepare, relation) if writable else None,
@@ -99,12 +102,26 @@ class Postgres(Connector[Settings]):
         since: Any = None,
         resume: Mapping[str, Any] | None = None,
         limit: int = 0,
+        partition: str = "",
     ) -> AsyncIterator[Page[dict[str, Any]]]:
+        rows, part = self.settings.page_rows, Part.of(partition) if partition else None
         async with aclosing(Line(self._guard, partial(self._connect, read_only=True))) as line:
             async for page in pages(
-                line, relation, rows=self.settings.page_rows, since=since, resume=resume, limit=limit
+                line, relation, rows=rows, since=since, resume=resume, limit=limit, part=part
             ):
                 yield page
+
+    async def _partitions(self, relation: Relation, mode: ReadMode, known: Sequence[str]) -> list[str]:
+        """The parts of a large table; whoever reads it by its cursor reads it in one."""
+        if known or mode != ReadMode.FULL:
+            return known_division(known) or [""]
+        least = self.settings.partition_rows
+        async with aclosing(Line(self._guard, partial(self._connect, read_only=True))) as line:
+            division = await line.run(
+                lambda connection: division_of(connection, relation, least_rows=least),
+                what=f"Dividing {relation.name}",
+            )
+        return division.names() if division is not None else [""]
 
     async def _write(self, relation: Relation, batch: Batch[Any]) -> None:
         async with self._writing:

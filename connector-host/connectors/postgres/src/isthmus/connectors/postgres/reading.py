@@ -1,12 +1,14 @@
 """Rows of a relation, page by page, so that a broken reading goes on where it stood."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.line import Line
+from isthmus.connectors.postgres.partitions import Part
 from isthmus.sdk import Page
 from psycopg import sql
 
@@ -30,6 +32,7 @@ async def pages(
     since: Any = None,
     resume: Mapping[str, Any] | None = None,
     limit: int = 0,
+    part: Part | None = None,
 ) -> AsyncIterator[Page[dict[str, Any]]]:
     """Gives pages in the order of cursor and key.
 
@@ -41,8 +44,16 @@ async def pages(
 
     A reading from the beginning gives rows without a cursor value too, ahead of
     the others, and rows without a key, which nothing could be told apart from.
+
+    Of a part only its range of the key is given, in the order of the key.
     """
     size = min(rows, limit) if limit else rows
+    if part is not None:
+        async for page in _in_part(
+            line, replace(relation, cursor=""), size, part, (resume or {}).get("after")
+        ):
+            yield page
+        return
     if not relation.key:
         async for page in _unordered(line, relation, size, _since(relation, since)):
             yield page
@@ -56,6 +67,18 @@ async def pages(
     order = tuple(dict.fromkeys(filter(None, (relation.cursor, *relation.key))))
     async for found, last in _ordered(line, relation, order, size, since=since, after=after):
         yield Page(found, resume={"after": last, "dated": True})
+
+
+async def _in_part(
+    line: Line, relation: Relation, size: int, part: Part, after: list[str] | None
+) -> AsyncIterator[Page[dict[str, Any]]]:
+    """Rows of a range of the key; those that lack a key column belong to the first one."""
+    if part.is_first:
+        async for page in _undated(line, relation, size, after):
+            yield page
+    where = part.condition(relation)
+    async for found, last in _ordered(line, relation, relation.key, size, after=after, where=where):
+        yield Page(found, resume={"after": last})
 
 
 async def _undated(

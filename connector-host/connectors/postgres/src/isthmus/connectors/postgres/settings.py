@@ -58,6 +58,12 @@ class Settings(BaseModel):
     tables: list[Table] = Field(default_factory=list, description="Tables with settings of their own.")
     queries: list[Query] = Field(default_factory=list, description="Queries that become streams.")
     page_rows: int = Field(default=1000, ge=1, le=10_000, description="Rows in one page.")
+    partition_rows: int = Field(
+        default=200_000,
+        ge=0,
+        description="A table with so many rows is read in parts, side by side, when it is read in full; "
+        "0 reads every table in one.",
+    )
     statement_timeout_seconds: int = Field(default=60, ge=1, le=3600, description="Longest single statement.")
 
 

@@ -53,7 +53,17 @@ _FORGET = text("""
                   RETURNING lineage)
     SELECT count(*) FILTER (WHERE lineage LIKE 'e%') FROM gone
 """)
+# An execution stores a position for each partition that the source lists, so when it is complete those
+# that only others stored are of partitions that are no more.
 _COMPLETE = text("""
+    WITH gone AS (
+        DELETE FROM checkpoints
+        WHERE tenant_id = :tenant_id AND flow_id = :flow_id AND lineage = :lineage
+          AND execution_id <> :execution_id AND EXISTS (
+              SELECT FROM checkpoints c
+              WHERE c.tenant_id = :tenant_id AND c.flow_id = :flow_id AND c.lineage = :lineage
+                AND c.execution_id = :execution_id)
+    )
     UPDATE checkpoints SET is_complete = true
     WHERE tenant_id = :tenant_id AND flow_id = :flow_id AND lineage = :lineage
       AND execution_id = :execution_id AND NOT is_complete
@@ -197,7 +207,7 @@ async def drop_old_lineages(conn: AsyncConnection, tenant_id: str, flow_id: str)
 async def complete_partitions(
     conn: AsyncConnection, tenant_id: str, flow_id: str, lineage: str, execution_id: str
 ) -> None:
-    """Mark all that a completed execution read as read to its end."""
+    """Mark all that a completed execution read as read to its end, and forget what is no more."""
     which = {
         "tenant_id": tenant_id,
         "flow_id": flow_id,
