@@ -307,6 +307,8 @@ class Hub(connector_grpc.ConnectorServiceServicer):
     in_flight: int = 0
     reject: Callable[[dict[str, Any]], bool] | None = None
     before_ack: Callable[[batch.Batch], Any] = lambda one: None
+    previews: bool = False
+    previewed: int = 0
 
     def __post_init__(self) -> None:
         self.open_gate.set()
@@ -315,12 +317,19 @@ class Hub(connector_grpc.ConnectorServiceServicer):
         opening = (await anext(request_iterator)).open
         self.openings.append(opening)
         yield connector.WriteResponse(
-            ready=connector.WriteReady(credit=self.credit, max_batch_records=self.most_records)
+            ready=connector.WriteReady(
+                credit=self.credit,
+                max_batch_records=self.most_records,
+                is_preview=self.previews and opening.is_preview,
+            )
         )
         async for request in request_iterator:
             await self.open_gate.wait()
             await asyncio.sleep(self.pause)
-            ack = await self._apply(opening, request.batch, context)
+            if self.previews and opening.is_preview:
+                ack = self._foreseen(request.batch)
+            else:
+                ack = await self._apply(opening, request.batch, context)
             await asyncio.sleep(0)
             if self.before_ack(request.batch):
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
@@ -349,6 +358,27 @@ class Hub(connector_grpc.ConnectorServiceServicer):
             if index not in rejected:
                 self._store(ack, key, data)
         self.seen[one.partition] = (opening.fencing_token, one.sequence)
+        return ack
+
+    def _foreseen(self, one: batch.Batch) -> connector.BatchAck:
+        ack = connector.BatchAck(partition=one.partition, sequence=one.sequence)
+        result = batch.RecordOutcome
+        for index, (key, data) in enumerate(zip(one.keys, one.records, strict=True)):
+            before = self.data.get(key)
+            if self.reject is not None and self.reject(msgspec.json.decode(data)):
+                ack.outcomes.add(
+                    index=index, result=result.RESULT_REJECTED, reason="BAD", message="It is bad."
+                )
+            elif before == data:
+                ack.unchanged += 1
+            else:
+                ack.created += before is None
+                ack.updated += before is not None
+                effect = result.RESULT_CREATED if before is None else result.RESULT_UPDATED
+                ack.outcomes.add(
+                    index=index, result=effect, before=(before or b"").decode(), after=data.decode()
+                )
+        self.previewed += len(one.records)
         return ack
 
     def _store(self, ack: connector.BatchAck, key: str, data: bytes) -> None:

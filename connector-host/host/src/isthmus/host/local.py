@@ -21,7 +21,7 @@ from isthmus.host.translate import (
     step_message,
     stream_message,
 )
-from isthmus.host.writing import MOST_BYTES, SessionWriter
+from isthmus.host.writing import MOST_BYTES, SessionPreviewer, SessionWriter
 from isthmus.resilience import Fault, FixRequest, Missing
 from isthmus.sdk.failures import ConfigurationFailure
 from isthmus.sdk.runtime import (
@@ -175,8 +175,10 @@ class LocalConnection:
         self, opening: connector.WriteOpen, batches: AsyncIterator[batch.Batch]
     ) -> AsyncIterator[connector.WriteResponse]:
         """Answer `ready`, then acknowledge each batch once it is durable."""
-        ledger = self._ledger(self._tenant_id, opening) if self._ledger is not None else None
-        writer = SessionWriter(self._session, opening, self._tenant_id, self._memory, ledger=ledger)
+        kind = SessionPreviewer if opening.is_preview else SessionWriter
+        make = None if opening.is_preview else self._ledger
+        ledger = make(self._tenant_id, opening) if make is not None else None
+        writer = kind(self._session, opening, self._tenant_id, self._memory, ledger=ledger)
         yield connector.WriteResponse(ready=await writer.ready())
         async for ack in writer.acknowledge(batches):
             yield connector.WriteResponse(ack=ack)

@@ -27,6 +27,7 @@ from isthmus.type.v1 import batch_pb2 as batch
 CREDIT = 4
 MOST_RECORDS = 1000
 MOST_BYTES = 1024 * 1024
+_MOST_SHOWN = 64 * 1024
 
 
 class SessionWriter:
@@ -64,12 +65,16 @@ class SessionWriter:
         Raises:
             Fault: `STREAM_UNKNOWN`, `WRITE_MODE_UNSUPPORTED`, or `FENCED` for an overtaken attempt.
         """
+        ready = await self._ready()
+        self._memory.admit(self._tenant_id, self._opening.flow_id, self._opening.fencing_token)
+        return ready
+
+    async def _ready(self) -> connector.WriteReady:
         stream = await self._session.stream(self._opening.stream)
         if self._mode not in stream.write_modes:
             modes = ", ".join(stream.write_modes) or "no mode at all"
             message = f"Stream {stream.stream} cannot be written in mode {self._mode}; it offers {modes}."
             raise FixRequest("WRITE_MODE_UNSUPPORTED", message, path="mode")
-        self._memory.admit(self._tenant_id, self._opening.flow_id, self._opening.fencing_token)
         self._most_records = stream.batch_records
         guarantee = stream.guarantee or Guarantee.AT_LEAST_ONCE
         return connector.WriteReady(
@@ -77,6 +82,7 @@ class SessionWriter:
             max_batch_bytes=MOST_BYTES,
             max_batch_records=self._most_records,
             guarantee=connector.Guarantee.Value(f"GUARANTEE_{guarantee.name}"),
+            is_preview=self._opening.is_preview and stream.previewer is not None,
         )
 
     async def acknowledge(self, batches: AsyncIterator[batch.Batch]) -> AsyncIterator[connector.BatchAck]:
@@ -124,6 +130,31 @@ class SessionWriter:
         return BatchId(self._opening.flow_id, one.partition, self._opening.fencing_token, one.sequence)
 
 
+class SessionPreviewer(SessionWriter):
+    """One `Write` stream that tells what batches would do; nothing of it is remembered."""
+
+    async def ready(self) -> connector.WriteReady:
+        """Return what the destination can take, and whether it can tell.
+
+        Raises:
+            Fault: `STREAM_UNKNOWN` or `WRITE_MODE_UNSUPPORTED`.
+        """
+        return await self._ready()
+
+    async def _apply(self, one: batch.Batch, prepared: Prepared) -> connector.BatchAck:
+        result = await self._session.preview(prepared)
+        ack = _ack(one, result)
+        for foreseen in result.foreseen:
+            if len(foreseen.before) + len(foreseen.after) <= _MOST_SHOWN:
+                ack.outcomes.add(
+                    index=foreseen.index,
+                    result=batch.RecordOutcome.Result.Value(f"RESULT_{foreseen.effect.upper()}"),
+                    before=foreseen.before,
+                    after=foreseen.after,
+                )
+        return ack
+
+
 def _ack(one: batch.Batch, result: WriteResult) -> connector.BatchAck:
     ack = connector.BatchAck(
         partition=one.partition,
@@ -154,4 +185,4 @@ def _schema(text: str) -> dict[str, Any] | None:
         return None
 
 
-__all__ = ["CREDIT", "MOST_BYTES", "MOST_RECORDS", "SessionWriter"]
+__all__ = ["CREDIT", "MOST_BYTES", "MOST_RECORDS", "SessionPreviewer", "SessionWriter"]

@@ -156,7 +156,9 @@ class Stream:
     as functions under `@source` and `@destination`, without `self`. A `preparer`
     gets a batch while the one before is being written, and may leave on it in
     `prepared` what needs no connection; its records are decoded only if somebody
-    looks at them. Code outside a connector that overrides `streams()` has no use
+    looks at them. A `previewer` takes a batch like a writer, counts and rejects as
+    the writer would, tells of some records with `Batch.foresee_at`, and leaves the
+    system as it is. Code outside a connector that overrides `streams()` has no use
     for any of these.
 
     Attributes:
@@ -188,6 +190,7 @@ class Stream:
     reader: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     writer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     preparer: Callable[..., None] | None = field(default=None, repr=False, compare=False)
+    previewer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     lookup: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     lookup_lag: float = 5.0
     lookup_always: bool = False

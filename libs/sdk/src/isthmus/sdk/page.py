@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from isthmus.sdk.documents import Documents
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
+Effect = Literal["created", "updated", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,22 @@ class Rejected:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a destination would do with a record; `index` counts from 0 in the batch.
+
+    Attributes:
+        effect: `created`, `updated` or `deleted`.
+        before: What the system holds, as a JSON object; empty where it holds nothing.
+        after: What it would hold in the same form; empty where it would hold nothing.
+    """
+
+    index: int
+    effect: Effect
+    before: str = ""
+    after: str = ""
+
+
 @dataclass
 class Batch(Generic[T]):
     """Records for one stream, to be written together.
@@ -99,6 +116,7 @@ class Batch(Generic[T]):
             looked at.
         prepared: What the stream's preparer made of the batch; None without one.
         tracking: What is known of each record at a system without transactions; None for all others.
+        foreseen: What a previewer would do with some of the records.
     """
 
     records: Sequence[T]
@@ -117,6 +135,7 @@ class Batch(Generic[T]):
     repeated: bool = False
     prepared: Any = field(default=None, repr=False, compare=False)
     tracking: Tracking | None = field(default=None, repr=False, compare=False)
+    foreseen: list[Foreseen] = field(default_factory=list, repr=False, compare=False)
     _places: dict[int, int] | None = None
 
     def __iter__(self) -> Iterator[T]:
@@ -176,6 +195,11 @@ class Batch(Generic[T]):
         if self.tracking is not None:
             self.tracking.entries[place].outcome = Outcome.REJECTED
 
+    def foresee_at(self, place: int, effect: Effect, before: str = "", after: str = "") -> None:
+        """Says what would become of the record at a place in `records`; for previewers, and a few records only."""
+        index = self.indexes[place] if self.indexes else place
+        self.foreseen.append(Foreseen(index, effect, before, after))
+
     def wrote(self, record: T, *, external_id: object = "") -> None:
         """Says that the system holds a record now, and under which id of its own.
 
@@ -194,13 +218,14 @@ class Batch(Generic[T]):
 
     def trial(self) -> "Batch[T]":
         """The same records for one try of several; `settle` takes its outcome over."""
-        return replace(self, rejected=list(self.rejected))
+        return replace(self, rejected=list(self.rejected), foreseen=list(self.foreseen))
 
     def settle(self, trial: "Batch[T]") -> None:
         """Takes over what became of a trial."""
         self.rejected, self.repeated = trial.rejected, trial.repeated
         self.created, self.updated = trial.created, trial.updated
         self.unchanged, self.deleted = trial.unchanged, trial.deleted
+        self.foreseen = trial.foreseen
 
     def place_of(self, record: T) -> int:
         """Where in `records` this very object stands."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
@@ -11,6 +11,7 @@ from isthmus.host.attempt.lease import Lease, LeaseLost
 from isthmus.host.attempt.legs import begins_empty, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
+from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.reading import Layout, SourceFault, SourceReader
 from isthmus.host.attempt.requeue import requeued_pages
@@ -55,6 +56,7 @@ class Ending:
     outcome: int
     counts: batch.Counts
     error: scheduling.ExecutionError | None = None
+    preview: scheduling.Preview | None = None
 
 
 class Attempt:
@@ -79,6 +81,7 @@ class Attempt:
         self._source = grant.flow.source.instance_id
         # A two-way flow reads its sides again for what comes out of quarantine.
         self._is_requeue = not grant.leg and grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
+        self._is_dry = grant.execution.is_dry_run
         self._lease = Lease(
             tools.control,
             grant,
@@ -130,7 +133,11 @@ class Attempt:
             warn=lambda message: self._say(Log.TYPE_WARNING, message),
         )
         producing = self._produce(reader, layout, preparation, delivery)
-        return await self._move(producing, delivery, settling)
+        ending = await self._move(producing, delivery, settling)
+        if isinstance(settling, Previewing) and ending.outcome == _Finish.OUTCOME_COMPLETED:
+            found = settling.found(cannot_tell=delivery.cannot_tell, limit=reader.limit)
+            return replace(ending, preview=found)
+        return ending
 
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
         tools = self._tools
@@ -143,8 +150,10 @@ class Attempt:
             self._notice,
             most=tools.settings.partitions,
         )
+        reader.limit = self._grant.execution.record_limit
         layout = await self._layout(reader)
-        if layout.partitions and not self._is_requeue and self._grant.leg not in _WRITING_LEGS:
+        remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _WRITING_LEGS)
+        if layout.partitions and remembers:
             await self._watch(layout, preparation, reader)
         return preparation, reader, layout
 
@@ -207,6 +216,8 @@ class Attempt:
 
     def _settling(self, preparation: Preparation) -> Settling:
         grant = self._grant
+        if self._is_dry:
+            return Previewing(self._lease)
         quarantine = Quarantine(
             self._tools.control,
             flow_id=grant.flow.flow_id,
@@ -305,26 +316,31 @@ class Attempt:
         return Ending(_Finish.OUTCOME_FAILED, self._lease.counts, error_message(cause, doing))
 
     async def _finish(self, ending: Ending) -> scheduling.Execution | None:
-        execution = await self._lease.finish(ending.outcome, error=ending.error, counts=ending.counts)
+        execution = await self._lease.finish(
+            ending.outcome, error=ending.error, counts=ending.counts, preview=ending.preview
+        )
         self._report(ending)
         return execution
 
     def _report(self, ending: Ending) -> None:
         counts, error, flow = ending.counts, ending.error, self._grant.flow
         arrived = counts.created + counts.updated + counts.unchanged + counts.deleted
+        name = f"Dry run of {flow.name}" if self._is_dry else flow.name
         told = {
             _Finish.OUTCOME_COMPLETED: (
                 Log.TYPE_SUCCESS,
-                f"{flow.name}: {counts.read} records read, {arrived} arrived, "
+                f"{name}: {counts.read} records read, {arrived} arrived, "
                 f"{counts.filtered} left out, {counts.quarantined} in quarantine.",
             ),
-            _Finish.OUTCOME_CANCELLED: (Log.TYPE_WARNING, f"{flow.name} was stopped on request."),
+            _Finish.OUTCOME_CANCELLED: (Log.TYPE_WARNING, f"{name} was stopped on request."),
             _Finish.OUTCOME_FAILED: (Log.TYPE_ERROR, error.message if error else f"{flow.name} failed."),
         }
         kind, message = told[_Finish.Outcome.ValueType(ending.outcome)]
         if error is not None and error.kind == _Error.KIND_STOPPED:
             kind = Log.TYPE_INFO
         self._say(kind, message)
+        if self._is_dry:
+            return  # it says nothing about how well the instance does
         self._tools.reports.usage(
             self._tenant_id,
             monitoring.UsageSample(

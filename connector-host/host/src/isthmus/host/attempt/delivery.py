@@ -79,6 +79,8 @@ class Delivery:
         self._closed = False
         self._settled = 0
         self.limits = Limits(_USUAL_RECORDS, _MOST_BYTES)
+        self.cannot_tell = False
+        """Whether the destination cannot say what it would do, so that nothing is sent to it."""
 
     async def offer(self, piece: Piece) -> None:
         """Take a piece; returns when there is room for the next one of its partition."""
@@ -141,9 +143,9 @@ class Delivery:
                     return True
                 if not self._waiting:
                     return False
-                if self._waiting.first(self.limits).records:
+                if self._waiting.first(self.limits).records and not self.cannot_tell:
                     return True
-                unit = Unit(self._waiting.take_empty(self.limits))
+                unit = Unit(self._waiting.take_one(self.limits))
                 self._changed.notify_all()
             await self._settle(unit, connector.BatchAck())
 
@@ -158,7 +160,16 @@ class Delivery:
             with suppress(*_BROKEN_STREAM):  # whoever reads the stream learns why it broke
                 await call.write(connector.WriteRequest(open=self._opening))
             self._opening.binding.etag = ""  # by the time of another stream the instance may have changed
-            self._welcome((await self._answer(call, "ready")).ready)
+            ready = (await self._answer(call, "ready")).ready
+            self._welcome(ready)
+            self.cannot_tell = self._opening.is_preview and not ready.is_preview
+            if self.cannot_tell and self._units:
+                message = (
+                    "Hosts of the destination differ in what they can do; try again when all are the same."
+                )
+                raise DestinationFault(Broken("PREVIEW_UNSUPPORTED", message))
+            if self.cannot_tell:
+                return
             sending = asyncio.create_task(self._send(call))
             try:
                 await self._settle_in_order(call)

@@ -91,6 +91,7 @@ class Lease:
         *,
         error: scheduling.ExecutionError | None = None,
         counts: batch.Counts | None = None,
+        preview: scheduling.Preview | None = None,
     ) -> scheduling.Execution | None:
         """Give the lease back; call it when `keep` runs no more.
 
@@ -104,6 +105,7 @@ class Lease:
             error=error,
             counts=counts or self._counts,
             checkpoints=list(self._pending.values()),
+            preview=preview,
         )
         try:
             answer = await self._insist(lambda: call(self._control.scheduling.FinishAttempt, request))

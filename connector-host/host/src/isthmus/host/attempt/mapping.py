@@ -28,6 +28,7 @@ _TOO_LARGE = Reason(
     "RECORD_TOO_LARGE", "The record is larger than a batch may be; leave fields out in the mapping."
 )
 _PROPAGATED = Deletions()
+_FEW = 5
 _UNREADABLE = Reason("RECORD_INVALID", "The record is not a JSON object; mend the source.")
 
 
@@ -315,6 +316,10 @@ def _cut(done: _Slice, limits: Limits) -> list[Piece]:
     first.rejects = done.rejects
     first.filtered = len(done.filtered)
     first.read += len(done.rejects) + len(done.filtered)
+    if done.filtered:
+        shown = [done.start + place for place in done.filtered[:_FEW]]
+        first.left_out = Originals(done.page, shown)
+        first.left_out_keys = _picked(done.page.keys, shown) if done.page.keys else ()
     if done.page.quarantine_ids:
         first.settled_ids = [done.page.quarantine_ids[done.start + place] for place in done.filtered]
     return pieces

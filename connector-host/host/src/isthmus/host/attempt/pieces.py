@@ -69,6 +69,8 @@ class Piece:
         rejects: Records that go to quarantine instead.
         quarantine_ids: Where each of `records` waited before; empty unless requeued.
         settled_ids: Requeued records that the mapping now leaves out.
+        left_out: The first few records that the mapping leaves out, as the source gave them.
+        left_out_keys: The source's key of each of `left_out`.
         boundary: A page ends here.
         position: Where reading goes on behind it; only at a boundary.
         complete: The partition ends here.
@@ -85,6 +87,8 @@ class Piece:
     rejects: list[Reject] = field(default_factory=list)
     quarantine_ids: Sequence[str] = ()
     settled_ids: list[str] = field(default_factory=list)
+    left_out: Sequence[Any] = ()
+    left_out_keys: Sequence[str] = ()
     size: int = 0
     boundary: bool = False
     position: batch_pb2.Position | None = None
@@ -128,6 +132,7 @@ class Piece:
         first.read += self.read - len(self.records)
         first.filtered, first.rejects, first.usage = self.filtered, self.rejects, self.usage
         first.settled_ids = self.settled_ids
+        first.left_out, first.left_out_keys = self.left_out, self.left_out_keys
         return parts
 
     def _part(self, begin: int, end: int) -> "Piece":

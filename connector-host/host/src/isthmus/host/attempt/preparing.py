@@ -150,6 +150,7 @@ def opening_of(
         primary_key=flow.destination_key or stream.primary_key,
         origin=f"{connector_id}/{flow.source.instance_id}/{flow.source.stream}",
         is_requeue=grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE,
+        is_preview=grant.execution.is_dry_run,
     )
 
 

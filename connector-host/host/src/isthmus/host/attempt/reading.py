@@ -69,6 +69,8 @@ class SourceReader:
         self._most = most
         self.admit: Admit = _admitted
         """Looks at each page before it is mapped."""
+        self.limit = 0
+        """Records after which reading stops; 0 means no limit."""
 
     async def layout(
         self, stream: str, mode: int = 0, checkpoints: Iterable[scheduling.Checkpoint] = ()
@@ -118,10 +120,14 @@ class SourceReader:
             left.append(_Partition(wanted, mapper, delivery, _silence_of(layout.stream), admit=self.admit))
 
         async def in_turn() -> None:
-            while left:
-                await self._authenticated(partial(self._partition, left.popleft()))
+            room = self.limit
+            while left and (room > 0 or not self.limit):
+                one = left.popleft()
+                one.limit = room
+                await self._authenticated(partial(self._partition, one))
+                room -= one.given
 
-        most = min(self._side_by_side(layout.stream), len(left))
+        most = min(1 if self.limit else self._side_by_side(layout.stream), len(left))
         await together(in_turn() for _ in range(most))
 
     def _side_by_side(self, stream: connector.StreamSpec) -> int:
@@ -209,16 +215,18 @@ class _Partition:
         self._mapper = mapper
         self._delivery = delivery
         self._counted = connector.ReadEnd()
+        self.limit = self.given = 0
         self.done = False
 
     def wanted(self) -> Wanted:
         """Return what is still to be read."""
         self._counted = connector.ReadEnd()
-        return self._wanted
+        return replace(self._wanted, limit=self.limit - self.given if self.limit else 0)
 
     async def take(self, page: SourcePage, reading: SourceReading) -> None:
         """Hand a page on, piece by piece."""
         usage = self._usage(reading)
+        self.given += len(page.records)
         page = await self._admit(page)
         for piece in self._mapper.pieces(page, self._wanted.partition, self._delivery.limits):
             piece.usage, usage = usage, Usage()

@@ -1,15 +1,27 @@
 """What happens when a unit is durable: rejects to quarantine, then counts, then the position."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.lease import Lease
 from isthmus.host.attempt.pieces import Piece, Reason, Reject, Unit
-from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.resilience import Broken, DataLost
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
+
+
+class Shelf(Protocol):
+    """Where records are put aside; `Quarantine` is one."""
+
+    async def add(self, rejects: Sequence[Reject]) -> list[str]:
+        """Put records aside durably and tell where they wait."""
+        ...
+
+    async def resolve(self, quarantine_ids: Sequence[str]) -> None:
+        """Mark requeued records as delivered."""
+        ...
 
 
 class Settling:
@@ -26,7 +38,7 @@ class Settling:
     def __init__(
         self,
         lease: Lease,
-        quarantine: Quarantine,
+        quarantine: Shelf,
         *,
         is_requeue: bool = False,
         most_quarantined: int = 0,
@@ -48,8 +60,7 @@ class Settling:
             Fault: Quarantine is away for too long, the counts do not add up, or too much is quarantined.
         """
         refused = _refused(unit, ack)
-        rejects = [reject for piece in unit.pieces for reject in piece.rejects]
-        rejects += [_reject(piece, place, outcome) for piece, place, outcome in refused]
+        rejects = rejects_of(unit, ack)
         ids = await self._quarantine.add(rejects) if rejects else []
         if self._is_requeue:
             await self._quarantine.resolve(_resolved(unit, refused, rejects, ids))
@@ -117,14 +128,22 @@ class Settling:
         Raises:
             Broken: `COUNTS_MISMATCH`.
         """
+        read, accounted = self.counts.read, self._accounted
+        if read != accounted:
+            message = f"{read} records were read and {accounted} accounted for; report this."
+            raise Broken("COUNTS_MISMATCH", message)
+
+    @property
+    def _accounted(self) -> int:
         counts = self.counts
         arrived = counts.created + counts.updated + counts.unchanged + counts.deleted
-        if counts.read != arrived + counts.filtered + counts.quarantined:
-            message = (
-                f"{counts.read} records were read and "
-                f"{arrived + counts.filtered + counts.quarantined} accounted for; report this."
-            )
-            raise Broken("COUNTS_MISMATCH", message)
+        return int(arrived + counts.filtered + counts.quarantined)
+
+
+def rejects_of(unit: Unit, ack: connector.BatchAck) -> list[Reject]:
+    """Give the records of a unit that cannot arrive: not fit to be sent, or refused by the destination."""
+    rejects = [reject for piece in unit.pieces for reject in piece.rejects]
+    return rejects + [_reject(piece, place, outcome) for piece, place, outcome in _refused(unit, ack)]
 
 
 def _add(counts: batch.Counts, more: batch.Counts) -> None:
@@ -180,4 +199,4 @@ def _resolved(
     return done + [reject.quarantine_id for reject, now in moved if reject.quarantine_id not in {"", now}]
 
 
-__all__ = ["Settling"]
+__all__ = ["Settling", "Shelf", "rejects_of"]

@@ -96,8 +96,8 @@ class Waiting:
         self._took(partition)
         return pieces
 
-    def take_empty(self, limits: Limits) -> list[Piece]:
-        """Take the piece at the front, which has no records."""
+    def take_one(self, limits: Limits) -> list[Piece]:
+        """Take the piece at the front alone."""
         partition = self._turn(limits)
         piece = self._lanes[partition].take()
         self._took(partition)

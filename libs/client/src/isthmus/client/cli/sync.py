@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from isthmus.client.cli.context import flow_id, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
+from isthmus.client.cli.previews import show_preview
 from isthmus.client.cli.progress import leg_word, watch
-from isthmus.client.mesh import pages
+from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.scheduling.v1 import scheduling_pb2
 
@@ -15,6 +16,8 @@ from isthmus.scheduling.v1 import scheduling_pb2
 def status_of(item: scheduling_pb2.Execution) -> str:
     """Gives an execution's state as a word, and the leg that a two-way flow is at."""
     state = word(scheduling_pb2.Execution.Status.Name(item.status), "STATUS_")
+    if item.is_dry_run:
+        return f"{state} (dry run)"
     return f"{state} ({leg_word(item.leg)})" if item.leg else state
 
 
@@ -47,15 +50,26 @@ def run(
     follow: Annotated[
         bool, typer.Option("--watch", "-w", help="Show progress until the execution ends.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be written, and write nothing anywhere.")
+    ] = False,
+    records: Annotated[
+        int, typer.Option("--limit", min=0, help="For dry runs: stop reading after so many records.")
+    ] = 0,
     output: Output = Format.TABLE,
 ) -> None:
-    """Starts a flow now.
+    """Starts a flow now, or tells what it would do.
 
     Example: `isthmus sync run postgres-settings --watch`
     """
     mesh = mesh_of(ctx)
-    request = scheduling_pb2.StartExecutionRequest(flow_id=flow_id(mesh, flow), request_id=str(uuid.uuid4()))
+    request = scheduling_pb2.StartExecutionRequest(
+        flow_id=flow_id(mesh, flow), request_id=str(uuid.uuid4()), is_dry_run=dry_run, record_limit=records
+    )
     execution = mesh.scheduling.StartExecution(request).execution
+    if dry_run:
+        show_dry_run(mesh, execution.execution_id, output)
+        return
     if follow:
         execution = watch(mesh, execution.execution_id, quiet=output is not Format.TABLE)
     _show_ended(execution, output)
@@ -127,6 +141,22 @@ def _status(name: str) -> scheduling_pb2.Execution.Status.ValueType:
             f"{name} is no state: use pending, running, completed, failed or cancelled.",
             exit_code=ExitCode.USAGE,
         ) from error
+
+
+def show_dry_run(mesh: Mesh, execution_id: str, output: Format) -> None:
+    """Waits for a dry run and shows what it has found.
+
+    Raises:
+        typer.Exit: it failed.
+    """
+    ended = watch(mesh, execution_id, quiet=output is not Format.TABLE)
+    if ended.status == scheduling_pb2.Execution.STATUS_COMPLETED:
+        request = scheduling_pb2.GetExecutionRequest(execution_id=execution_id)
+        ended = mesh.scheduling.GetExecution(request).execution
+        if output is Format.TABLE:
+            show_preview(ended)
+            return
+    _show_ended(ended, output)
 
 
 def _show_ended(execution: scheduling_pb2.Execution, output: Format) -> None:

@@ -1124,6 +1124,7 @@ class WriteOpen(_message.Message):
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     IS_REQUEUE_FIELD_NUMBER: _builtins.int
+    IS_PREVIEW_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Which stream."""
     flow_id: _builtins.str
@@ -1142,6 +1143,10 @@ class WriteOpen(_message.Message):
     """Where the records come from, for provenance: `connector/instance_id/stream`."""
     is_requeue: _builtins.bool
     """The records come out of quarantine, where a person has decided to send them again."""
+    is_preview: _builtins.bool
+    """Say of each batch what it would do and leave everything as it is: records, positions, and whatever
+    else is remembered. No batch may be sent before `WriteReady.is_preview` has confirmed it.
+    """
     @_builtins.property
     def binding(self) -> Global___Binding:
         """Whose stream."""
@@ -1164,10 +1169,11 @@ class WriteOpen(_message.Message):
         generation_id: _builtins.str = ...,
         origin: _builtins.str = ...,
         is_requeue: _builtins.bool = ...,
+        is_preview: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "generation_id", b"generation_id", "is_requeue", b"is_requeue", "json_schema", b"json_schema", "mode", b"mode", "origin", b"origin", "primary_key", b"primary_key", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "generation_id", b"generation_id", "is_preview", b"is_preview", "is_requeue", b"is_requeue", "json_schema", b"json_schema", "mode", b"mode", "origin", b"origin", "primary_key", b"primary_key", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1215,6 +1221,7 @@ class WriteReady(_message.Message):
     MAX_BATCH_BYTES_FIELD_NUMBER: _builtins.int
     MAX_BATCH_RECORDS_FIELD_NUMBER: _builtins.int
     GUARANTEE_FIELD_NUMBER: _builtins.int
+    IS_PREVIEW_FIELD_NUMBER: _builtins.int
     credit: _builtins.int
     """Batches that may be unacknowledged at a time; at least 1."""
     max_batch_bytes: _builtins.int
@@ -1223,6 +1230,10 @@ class WriteReady(_message.Message):
     """Most records in one batch."""
     guarantee: Global___Guarantee.ValueType
     """What a batch that comes twice does."""
+    is_preview: _builtins.bool
+    """Batches are answered with what they would do and have no effect, as `WriteOpen.is_preview` wishes;
+    false where the destination cannot tell.
+    """
     def __init__(
         self,
         *,
@@ -1230,10 +1241,11 @@ class WriteReady(_message.Message):
         max_batch_bytes: _builtins.int = ...,
         max_batch_records: _builtins.int = ...,
         guarantee: Global___Guarantee.ValueType = ...,
+        is_preview: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "guarantee", b"guarantee", "max_batch_bytes", b"max_batch_bytes", "max_batch_records", b"max_batch_records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "guarantee", b"guarantee", "is_preview", b"is_preview", "max_batch_bytes", b"max_batch_bytes", "max_batch_records", b"max_batch_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1277,7 +1289,9 @@ class BatchAck(_message.Message):
     """Requests that were repeated."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[_batch_pb2.RecordOutcome]:
-        """One entry for every rejected record; others are told where `WriteOpen` allows for it."""
+        """One entry for every rejected record; in a preview also for the first few records that would be
+        created, updated or deleted.
+        """
 
     def __init__(
         self,

@@ -657,6 +657,9 @@ class Execution(_message.Message):
     IS_CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     LEG_FIELD_NUMBER: _builtins.int
     LEGS_FIELD_NUMBER: _builtins.int
+    IS_DRY_RUN_FIELD_NUMBER: _builtins.int
+    RECORD_LIMIT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -687,6 +690,10 @@ class Execution(_message.Message):
     """A stop has been asked for and is under way."""
     leg: Global___Leg.ValueType
     """The leg at work or due; unspecified for one-way flows, and at the end."""
+    is_dry_run: _builtins.bool
+    """Nothing is written anywhere; `counts` says what would have happened."""
+    record_limit: _builtins.int
+    """Reading stops after this many records; 0 means no limit."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the first attempt began."""
@@ -715,6 +722,10 @@ class Execution(_message.Message):
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExecutionLeg]:
         """Of a two-way flow: the legs that have begun, first to last. `counts` is the sum over them."""
 
+    @_builtins.property
+    def preview(self) -> Global___Preview:
+        """What a dry run has found; set by GetExecution once it has completed."""
+
     def __init__(
         self,
         *,
@@ -740,14 +751,210 @@ class Execution(_message.Message):
         is_cancel_requested: _builtins.bool = ...,
         leg: Global___Leg.ValueType = ...,
         legs: _abc.Iterable[Global___ExecutionLeg] | None = ...,
+        is_dry_run: _builtins.bool = ...,
+        record_limit: _builtins.int = ...,
+        preview: Global___Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class Preview(_message.Message):
+    """What an execution would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    IS_EXACT_FIELD_NUMBER: _builtins.int
+    TO_BE_SENT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    is_exact: _builtins.bool
+    """The destination has compared every record with what it holds."""
+    to_be_sent: _builtins.int
+    """Records that would be sent to a destination that cannot be asked what it would do with them."""
+    note: _builtins.str
+    """What has to be known to read the figures, in one sentence; empty where they speak for themselves."""
+    @_builtins.property
+    def counts(self) -> _batch_pb2.Counts:
+        """How many records would go where. Records that would be sent to a destination that cannot be
+        asked count as read only.
+        """
+
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewSample]:
+        """A few records of each kind."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewReason]:
+        """Why records would go to quarantine, the most frequent reasons first."""
+
+    def __init__(
+        self,
+        *,
+        counts: _batch_pb2.Counts | None = ...,
+        is_exact: _builtins.bool = ...,
+        to_be_sent: _builtins.int = ...,
+        note: _builtins.str = ...,
+        samples: _abc.Iterable[Global___PreviewSample] | None = ...,
+        reasons: _abc.Iterable[Global___PreviewReason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "is_exact", b"is_exact", "note", b"note", "reasons", b"reasons", "samples", b"samples", "to_be_sent", b"to_be_sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preview: _TypeAlias = Preview  # noqa: Y015
+
+@_typing.final
+class PreviewSample(_message.Message):
+    """One record of a preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PreviewSample._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: PreviewSample._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_CREATED: PreviewSample._Kind.ValueType  # 1
+        """The destination does not hold it yet."""
+        KIND_UPDATED: PreviewSample._Kind.ValueType  # 2
+        """The destination would replace what it holds."""
+        KIND_DELETED: PreviewSample._Kind.ValueType  # 3
+        """The destination would remove it."""
+        KIND_QUARANTINED: PreviewSample._Kind.ValueType  # 4
+        """It would go to quarantine."""
+        KIND_FILTERED: PreviewSample._Kind.ValueType  # 5
+        """The mapping leaves it out."""
+        KIND_SENT: PreviewSample._Kind.ValueType  # 6
+        """It would be sent to a destination that cannot be asked."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What would happen to it."""
+
+    KIND_UNSPECIFIED: PreviewSample.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_CREATED: PreviewSample.Kind.ValueType  # 1
+    """The destination does not hold it yet."""
+    KIND_UPDATED: PreviewSample.Kind.ValueType  # 2
+    """The destination would replace what it holds."""
+    KIND_DELETED: PreviewSample.Kind.ValueType  # 3
+    """The destination would remove it."""
+    KIND_QUARANTINED: PreviewSample.Kind.ValueType  # 4
+    """It would go to quarantine."""
+    KIND_FILTERED: PreviewSample.Kind.ValueType  # 5
+    """The mapping leaves it out."""
+    KIND_SENT: PreviewSample.Kind.ValueType  # 6
+    """It would be sent to a destination that cannot be asked."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    kind: Global___PreviewSample.Kind.ValueType
+    """What would happen to it."""
+    key: _builtins.str
+    """Its key at the destination, or at the source where it would not get there; parts are joined by the unit
+    separator (U+001F).
+    """
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewField]:
+        """Its fields; of an update those that differ. Values that look like secrets are stars."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewReason]:
+        """Why it would go to quarantine."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___PreviewSample.Kind.ValueType = ...,
+        key: _builtins.str = ...,
+        fields: _abc.Iterable[Global___PreviewField] | None = ...,
+        reasons: _abc.Iterable[Global___PreviewReason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "key", b"key", "kind", b"kind", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewSample: _TypeAlias = PreviewSample  # noqa: Y015
+
+@_typing.final
+class PreviewField(_message.Message):
+    """One field of a record of a preview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Dotted path."""
+    before: _builtins.str
+    """What the destination holds, as JSON, cut where it is long; empty where it holds nothing."""
+    after: _builtins.str
+    """What it would hold; empty where it would hold nothing."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewField: _TypeAlias = PreviewField  # noqa: Y015
+
+@_typing.final
+class PreviewReason(_message.Message):
+    """Why records would go to quarantine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Stable upper-case word, for example `VALUE_TOO_LONG`."""
+    message: _builtins.str
+    """What is wrong and what to do, as told of the first of them."""
+    path: _builtins.str
+    """Dotted path of the field, in the mapped record or else in the source's; empty where it concerns the whole record."""
+    records: _builtins.int
+    """Of how many records it was told."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        path: _builtins.str = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "path", b"path", "reason", b"reason", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewReason: _TypeAlias = PreviewReason  # noqa: Y015
 
 @_typing.final
 class ExecutionLeg(_message.Message):
@@ -1649,6 +1856,8 @@ class StartExecutionRequest(_message.Message):
     FLOW_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    IS_DRY_RUN_FIELD_NUMBER: _builtins.int
+    RECORD_LIMIT_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """Which flow."""
     request_id: _builtins.str
@@ -1657,16 +1866,22 @@ class StartExecutionRequest(_message.Message):
     """The event that is the reason, for `TRIGGER_EVENT`; empty means that a person
     or a program starts it.
     """
+    is_dry_run: _builtins.bool
+    """Find out what would happen, and write nothing anywhere."""
+    record_limit: _builtins.int
+    """For dry runs: stop reading after this many records; 0 means no limit."""
     def __init__(
         self,
         *,
         flow_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         event_id: _builtins.str = ...,
+        is_dry_run: _builtins.bool = ...,
+        record_limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "flow_id", b"flow_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2317,6 +2532,7 @@ class FinishAttemptRequest(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Which execution."""
     fencing_token: _builtins.int
@@ -2337,6 +2553,10 @@ class FinishAttemptRequest(_message.Message):
     def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:
         """Positions that have become durable and are not stored yet."""
 
+    @_builtins.property
+    def preview(self) -> Global___Preview:
+        """Of a dry run that has completed: what it has found."""
+
     def __init__(
         self,
         *,
@@ -2346,10 +2566,11 @@ class FinishAttemptRequest(_message.Message):
         error: Global___ExecutionError | None = ...,
         counts: _batch_pb2.Counts | None = ...,
         checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
+        preview: Global___Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "error", b"error", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "counts", b"counts", "error", b"error", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "counts", b"counts", "error", b"error", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "outcome", b"outcome", "preview", b"preview"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

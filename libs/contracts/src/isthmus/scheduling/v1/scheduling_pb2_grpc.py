@@ -299,12 +299,15 @@ class SchedulingServiceServicer:
 
         Repeating a call with the same `request_id` returns the first answer. A flow
         has one execution at a time: while one is pending or running the call is refused.
+        A dry run is an execution like any other, except that it changes nothing and no
+        event tells of it.
 
         Errors:
         NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
         FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
         FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
         FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
+        FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

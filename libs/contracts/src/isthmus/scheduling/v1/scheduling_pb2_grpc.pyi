@@ -130,12 +130,15 @@ class SchedulingServiceStub:
 
     Repeating a call with the same `request_id` returns the first answer. A flow
     has one execution at a time: while one is pending or running the call is refused.
+    A dry run is an execution like any other, except that it changes nothing and no
+    event tells of it.
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
+      FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]
     """Reads an execution.
@@ -313,12 +316,15 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
 
     Repeating a call with the same `request_id` returns the first answer. A flow
     has one execution at a time: while one is pending or running the call is refused.
+    A dry run is an execution like any other, except that it changes nothing and no
+    event tells of it.
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
+      FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """Reads an execution.
@@ -565,12 +571,15 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeating a call with the same `request_id` returns the first answer. A flow
         has one execution at a time: while one is pending or running the call is refused.
+        A dry run is an execution like any other, except that it changes nothing and no
+        event tells of it.
 
         Errors:
           NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
           FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
           FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
           FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
+          FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
         """
 
     @_abc_1.abstractmethod

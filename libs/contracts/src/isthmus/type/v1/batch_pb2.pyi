@@ -214,6 +214,8 @@ class RecordOutcome(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the record in its batch, from 0."""
     result: Global___RecordOutcome.Result.ValueType
@@ -226,6 +228,10 @@ class RecordOutcome(_message.Message):
     """Where in the record, as a dotted path; empty where it concerns the whole record."""
     external_id: _builtins.str
     """The destination's own id of the record, where it gives one."""
+    before: _builtins.str
+    """In a preview: what the destination holds, as a JSON object; empty where it holds nothing."""
+    after: _builtins.str
+    """In a preview: what the destination would hold in the same form; empty where it would hold nothing."""
     def __init__(
         self,
         *,
@@ -235,10 +241,12 @@ class RecordOutcome(_message.Message):
         message: _builtins.str = ...,
         path: _builtins.str = ...,
         external_id: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "index", b"index", "message", b"message", "path", b"path", "reason", b"reason", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "external_id", b"external_id", "index", b"index", "message", b"message", "path", b"path", "reason", b"reason", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,7 +35,7 @@ from isthmus.sdk.model import (
     WebhookSpec,
     WriteMode,
 )
-from isthmus.sdk.page import ReadReject, Rejected
+from isthmus.sdk.page import Foreseen, ReadReject, Rejected
 from isthmus.sdk.runtime.ledger import Announced, Claim, Known, Ledger, Settled, Standing, correlation_id
 from isthmus.sdk.runtime.reading import PageRead, Reading
 from isthmus.sdk.runtime.session import Received, Session
@@ -57,6 +57,7 @@ __all__ = [
     "Credential",
     "Documents",
     "Egress",
+    "Foreseen",
     "Guarantee",
     "Guards",
     "Known",

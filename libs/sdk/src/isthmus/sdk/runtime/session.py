@@ -21,7 +21,7 @@ from isthmus.sdk.runtime.failing import failing
 from isthmus.sdk.runtime.ledger import Ledger
 from isthmus.sdk.runtime.reading import Reading, parameters_of
 from isthmus.sdk.runtime.tracked import is_trackable, write_tracked
-from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, write_batch
+from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, preview_batch, write_batch
 from isthmus.sdk.settings import load_settings
 from isthmus.sdk.shaped import Shaper
 from pydantic import BaseModel, ValidationError
@@ -284,6 +284,14 @@ class Session:
         if ledger is not None and prepared.stream.is_tracked and is_trackable(prepared):
             return await write_tracked(self.connector, self.context, prepared, ledger)
         return await write_batch(self.connector, self.context, prepared)
+
+    async def preview(self, prepared: Prepared) -> WriteResult:
+        """Says what writing a batch that `prepare` made would do, and leaves the system as it is.
+
+        Raises:
+            ConfigurationFailure: `PREVIEW_UNSUPPORTED`; the stream has no previewer.
+        """
+        return await preview_batch(self.connector, self.context, prepared)
 
     async def invoke(self, action: str, given: Mapping[str, Any], request_id: str = "") -> dict[str, Any]:
         """Runs a named action.

@@ -9,8 +9,9 @@ from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import Context, Stats, Work
 from isthmus.sdk.declared import batch_model
 from isthmus.sdk.documents import Beside, Documents
+from isthmus.sdk.failures import ConfigurationFailure
 from isthmus.sdk.model import BatchId, Operation, Stream, WriteMode
-from isthmus.sdk.page import Batch, Rejected, reject_of
+from isthmus.sdk.page import Batch, Foreseen, Rejected, reject_of
 from isthmus.sdk.runtime.failing import failing
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +24,7 @@ class WriteResult:
 
     Attributes:
         repeated: The destination had applied this batch before; it took no effect now.
+        foreseen: Of a preview: what would become of some records.
     """
 
     rejected: list[Rejected] = field(default_factory=list)
@@ -34,6 +36,7 @@ class WriteResult:
     api_calls: int = 0
     retries: int = 0
     throttled: int = 0
+    foreseen: list[Foreseen] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,23 @@ async def write_batch(connector: Connector[Any], context: Context, prepared: Pre
             await connector.send_data(prepared.stream, prepared.batch)
             refuse_unseen(work)
     return result_of(prepared.batch, context, work.stats)
+
+
+async def preview_batch(connector: Connector[Any], context: Context, prepared: Prepared) -> WriteResult:
+    """Lets the connector say what writing one batch would do.
+
+    Raises:
+        ConfigurationFailure: `PREVIEW_UNSUPPORTED`.
+        Failure: Nothing is known of the batch.
+    """
+    previewer, work = prepared.stream.previewer, Work()
+    if previewer is None:
+        message = f"Nobody can say what writing {prepared.stream.stream} would do; do not send previews."
+        raise ConfigurationFailure("PREVIEW_UNSUPPORTED", message)
+    if prepared.batch.records:
+        async with failing(connector, context, work):
+            await previewer(prepared.batch)
+    return replace(result_of(prepared.batch, context, work.stats), foreseen=prepared.batch.foreseen)
 
 
 def refuse_unseen(work: Work) -> None:

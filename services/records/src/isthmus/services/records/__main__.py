@@ -17,6 +17,7 @@ from isthmus.services.records.store import (
     ChangeReader,
     LinkStore,
     QuarantineStore,
+    RecordPreviewer,
     RecordQueries,
     RecordWriter,
 )
@@ -34,7 +35,8 @@ async def wire(chassis: Chassis) -> Wiring:
         PairRounds(chassis.db, events.conflicts_changed),
         PairReader(chassis.db),
     )
-    hub = HubServicer(chassis, writer, ChangeReader(chassis.db), queries, pairing)
+    previewer = RecordPreviewer(chassis.db, events.records_changed, remembered=1)
+    hub = HubServicer(chassis, writer, previewer, ChangeReader(chassis.db), queries, pairing)
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
     return Wiring(

@@ -248,6 +248,8 @@ def write_execution(execution: Execution) -> pb.Execution:
         is_cancel_requested=execution.is_cancel_requested,
         leg=write_leg(execution.leg if execution.status.is_live else Leg.WHOLE),
         legs=_write_legs(execution),
+        is_dry_run=execution.asked.dry_run,
+        record_limit=execution.asked.record_limit,
     )
 
 

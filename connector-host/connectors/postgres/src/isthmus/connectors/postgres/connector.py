@@ -12,6 +12,7 @@ from isthmus.connectors.postgres.copying import Copying
 from isthmus.connectors.postgres.failing import failure_of, verdict_of
 from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.partitions import Part, division_of, known_division
+from isthmus.connectors.postgres.previewing import preview
 from isthmus.connectors.postgres.reading import pages
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
@@ -94,6 +95,7 @@ class Postgres(Connector[Settings]):
             batch_records=_BATCH_RECORDS,
             writer=partial(self._write, relation) if writable else None,
             preparer=partial(self._copying.prepare, relation) if writable else None,
+            previewer=partial(self._preview, relation) if writable else None,
         )
 
     async def _read(
@@ -131,6 +133,14 @@ class Postgres(Connector[Settings]):
                 batch,
                 lambda connection, trial: write(connection, relation, trial, self._copying),
                 what=f"Writing a batch to {relation.name}",
+            )
+
+    async def _preview(self, relation: Relation, batch: Batch[Any]) -> None:
+        async with self._writing:
+            await self._writer.write(
+                batch,
+                lambda connection, trial: preview(connection, relation, trial),
+                what=f"Trying a batch out on {relation.name}",
             )
 
     async def _connect(self, *, read_only: bool = False) -> Connection:

@@ -1,6 +1,6 @@
 """Batches into a table with a look at each record: whatever cannot be copied as it comes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from isthmus.connectors.postgres.positions import advance
 from isthmus.sdk import Batch, ConfigurationFailure, Operation, WriteMode
 from psycopg import sql
 
+Apply = Callable[[Connection, Relation, Batch[Any], Sequence[int]], Awaitable[None]]
 _encode = msgspec.json.Encoder().encode
 _STAGE = "create temporary table if not exists isthmus_stage (place int, doc text) on commit delete rows"
 _UPSERT = """
@@ -48,11 +49,7 @@ async def write_thoroughly(connection: Connection, relation: Relation, batch: Ba
         if not await advance(connection, relation.table[0], batch):
             batch.repeated = True
             return
-        if relation.create:
-            await create_table(connection, relation, batch)
-        columns = await _writable_columns(connection, relation)
-        fitting = _fitting(batch, set(columns), relation.key)
-        await _apply_by_halves(connection, relation, batch, fitting)
+        await apply_batch(connection, relation, batch)
 
 
 async def _writable_columns(connection: Connection, relation: Relation) -> list[str]:
@@ -81,7 +78,7 @@ def _fitting(batch: Batch[Any], columns: set[str], key: tuple[str, ...]) -> list
             batch.reject_at(
                 place, f"Key field {lacking[0]} is missing.", reason="KEY_MISSING", path=lacking[0]
             )
-        elif strange and not _removes(batch, place):
+        elif strange and not removes(batch, place):
             text = f"The table has no column {strange[0]}: add it, or leave the field out in the mapping."
             batch.reject_at(place, text, reason="COLUMN_UNKNOWN", path=strange[0])
         else:
@@ -89,18 +86,20 @@ def _fitting(batch: Batch[Any], columns: set[str], key: tuple[str, ...]) -> list
     return places
 
 
-def _removes(batch: Batch[Any], place: int) -> bool:
+def removes(batch: Batch[Any], place: int) -> bool:
+    """Whether the record at a place is to be removed."""
     told = bool(batch.operations) and batch.operations[place] == Operation.DELETE
     return told or batch.mode == WriteMode.DELETE
 
 
-async def _apply(
+async def apply_rows(
     connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
 ) -> None:
-    final = _last_of_each_key(batch, places, relation.key)
+    """Applies the records at some places and counts what that did."""
+    final = last_of_each_key(batch, places, relation.key)
     created = updated = unchanged = deleted = 0
-    for group in _groups(batch, final):
-        if _removes(batch, group[0]):
+    for group in groups(batch, final):
+        if removes(batch, group[0]):
             removed = await _delete(connection, relation, batch, group)
             deleted += removed
             unchanged += len(group) - removed
@@ -115,24 +114,25 @@ async def _apply(
     batch.deleted += deleted
 
 
-def _last_of_each_key(batch: Batch[Any], places: Iterable[int], key: tuple[str, ...]) -> list[int]:
+def last_of_each_key(batch: Batch[Any], places: Iterable[int], key: tuple[str, ...]) -> list[int]:
     """Of one key only the last operation shows in the end; those before it are taken as done."""
     last = {_encode([batch.records[place].get(name) for name in key]): place for place in places}
     return sorted(last.values())
 
 
-def _groups(batch: Batch[Any], places: Sequence[int]) -> Iterable[list[int]]:
+def groups(batch: Batch[Any], places: Sequence[int]) -> Iterable[list[int]]:
     """Splits places into those that one statement can handle."""
     groups: dict[object, list[int]] = {}
     for place in places:
         operation = batch.operations[place] if batch.operations else Operation.UPSERT
-        operation = Operation.DELETE if _removes(batch, place) else operation
+        operation = Operation.DELETE if removes(batch, place) else operation
         fields = tuple(sorted(batch.records[place])) if operation == Operation.PATCH else ()
         groups.setdefault((operation, fields), []).append(place)
     return groups.values()
 
 
-async def _stage(connection: Connection, batch: Batch[Any], places: Iterable[int]) -> None:
+async def stage(connection: Connection, batch: Batch[Any], places: Iterable[int]) -> None:
+    """Puts the records at some places, and nothing else, where statements find them."""
     await connection.execute(_STAGE)
     await connection.execute("delete from isthmus_stage")
     async with (
@@ -148,7 +148,7 @@ async def _upsert(
 ) -> tuple[int, int]:
     """Creates or changes rows; gives how many are new and how many changed."""
     assert relation.table is not None
-    await _stage(connection, batch, places)
+    await stage(connection, batch, places)
     given = sorted({name for place in places for name in batch.records[place]})
     changing = [name for name in given if name not in relation.key]
     table = sql.Identifier(*relation.table)
@@ -158,13 +158,13 @@ async def _upsert(
         # A row that lacks columns the table requires can change another, and never be inserted.
         patched = await _patch(connection, relation, changing)
         wanted = sql.SQL("not exists (select from {} t where ({}) = ({}))").format(
-            table, _joined("t.{}", relation.key), _joined("r.{}", relation.key)
+            table, joined("t.{}", relation.key), joined("r.{}", relation.key)
         )
     statement = sql.SQL(_UPSERT).format(
         table=table,
-        staged=_joined("r.{}", given),
-        columns=_joined("{}", given),
-        key=_joined("{}", relation.key),
+        staged=joined("r.{}", given),
+        columns=joined("{}", given),
+        key=joined("{}", relation.key),
         wanted=wanted,
         resolution=_resolution(relation, changing),
     )
@@ -185,10 +185,10 @@ async def _patch(connection: Connection, relation: Relation, changing: Sequence[
     statement = sql.SQL(_PATCH).format(
         table=sql.Identifier(*relation.table),
         changes=changes,
-        held=_joined("t.{}", relation.key),
-        given=_joined("r.{}", relation.key),
-        before=_compared(relation, "t", changing),
-        after=_compared(relation, "r", changing),
+        held=joined("t.{}", relation.key),
+        given=joined("r.{}", relation.key),
+        before=compared(relation, "t", changing),
+        after=compared(relation, "r", changing),
     )
     return (await connection.execute(statement)).rowcount
 
@@ -199,12 +199,13 @@ def _resolution(relation: Relation, changing: Sequence[str]) -> sql.Composable:
         return sql.SQL("do nothing")
     return sql.SQL("do update set {} where ({}) is distinct from ({})").format(
         sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing),
-        _compared(relation, "t", changing),
-        _compared(relation, "excluded", changing),
+        compared(relation, "t", changing),
+        compared(relation, "excluded", changing),
     )
 
 
-def _compared(relation: Relation, row: str, names: Sequence[str]) -> sql.Composable:
+def compared(relation: Relation, row: str, names: Sequence[str]) -> sql.Composable:
+    """Lists columns of a row in a form that can be compared."""
     kinds = dict(relation.columns)
     return sql.SQL(", ").join(
         sql.SQL("{}.{}{}").format(sql.SQL(row), sql.Identifier(name), _cast(kinds.get(name, "")))
@@ -222,24 +223,25 @@ async def _delete(
 ) -> int:
     """Removes rows; gives how many there were."""
     assert relation.table is not None
-    await _stage(connection, batch, places)
+    await stage(connection, batch, places)
     statement = sql.SQL(
         "delete from {table} t using isthmus_stage s, jsonb_populate_record(null::{table}, s.doc::jsonb) r"
         " where ({held}) = ({wanted})"
     ).format(
         table=sql.Identifier(*relation.table),
-        held=_joined("t.{}", relation.key),
-        wanted=_joined("r.{}", relation.key),
+        held=joined("t.{}", relation.key),
+        wanted=joined("r.{}", relation.key),
     )
     return (await connection.execute(statement)).rowcount
 
 
-def _joined(pattern: str, names: Iterable[str]) -> sql.Composable:
+def joined(pattern: str, names: Iterable[str]) -> sql.Composable:
+    """Lists names, each in a pattern."""
     return sql.SQL(", ").join(sql.SQL(pattern).format(sql.Identifier(name)) for name in names)
 
 
 async def _apply_by_halves(
-    connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int]
+    connection: Connection, relation: Relation, batch: Batch[Any], places: Sequence[int], apply: Apply
 ) -> None:
     """Halves what the database refuses, until the rows to blame stand alone and are rejected."""
     waiting = [places] if places else []
@@ -247,7 +249,7 @@ async def _apply_by_halves(
         part = waiting.pop()
         try:
             async with connection.transaction():
-                await _apply(connection, relation, batch, part)
+                await apply(connection, relation, batch, part)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             middle = len(part) // 2
             if middle:
@@ -258,4 +260,35 @@ async def _apply_by_halves(
             batch.reject_at(part[0], failure.message, reason=failure.reason, path=path)
 
 
-__all__ = ["write_thoroughly"]
+async def apply_batch(
+    connection: Connection, relation: Relation, batch: Batch[Any], apply: Apply = apply_rows
+) -> None:
+    """Applies a batch inside a transaction; rows that the database refuses are rejected.
+
+    Args:
+        connection: In a transaction.
+        relation: The table, which is created where that is wanted.
+        batch: Gets the outcome.
+        apply: Applies the records at some places.
+
+    Raises:
+        ConfigurationFailure: the table cannot be written by this key.
+    """
+    if relation.create:
+        await create_table(connection, relation, batch)
+    columns = await _writable_columns(connection, relation)
+    fitting = _fitting(batch, set(columns), relation.key)
+    await _apply_by_halves(connection, relation, batch, fitting, apply)
+
+
+__all__ = [
+    "apply_batch",
+    "apply_rows",
+    "compared",
+    "groups",
+    "joined",
+    "last_of_each_key",
+    "removes",
+    "stage",
+    "write_thoroughly",
+]

@@ -126,6 +126,21 @@ def check_stream(stream: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would become of a record.
+
+    Attributes:
+        index: Its place in the batch, from 0.
+        before: What the stream holds; empty where it holds nothing.
+        after: What it would hold; empty where it would hold nothing.
+    """
+
+    index: int
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What a batch did; what is neither counted nor rejected was the same already.
 
@@ -138,6 +153,7 @@ class Applied:
         deleted: Records that were removed.
         rejections: Records that were refused.
         is_repeated: The batch had taken effect before.
+        foreseen: Of a preview: what would become of some of the records.
     """
 
     partition: str
@@ -148,6 +164,7 @@ class Applied:
     deleted: int = 0
     rejections: Sequence[Rejection] = field(default_factory=tuple)
     is_repeated: bool = False
+    foreseen: Sequence[Foreseen] = field(default_factory=tuple)
 
     @property
     def unchanged(self) -> int:
@@ -160,4 +177,4 @@ class Applied:
         return self.created + self.updated + self.deleted
 
 
-__all__ = ["INSTANCE_ID", "Applied", "StoredRecord", "Stream", "Writer", "check_stream"]
+__all__ = ["INSTANCE_ID", "Applied", "Foreseen", "StoredRecord", "Stream", "Writer", "check_stream"]

@@ -18,7 +18,7 @@ from isthmus.services.records.domain.records import INSTANCE_ID
 from isthmus.services.records.servicer import messages
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.writing import WriteCall
-from isthmus.services.records.store import ChangeReader, RecordQueries, RecordWriter
+from isthmus.services.records.store import ChangeReader, RecordPreviewer, RecordQueries, RecordWriter
 from isthmus.services.records.store.reads import Place, ReadPage
 from isthmus.type.v1 import batch_pb2
 
@@ -34,6 +34,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
     Args:
         chassis: Settings, and word of when to stop.
         writer: Takes batches.
+        previewer: Tells what batches would do.
         reader: Gives batches.
         queries: Knows the streams.
         pairing: Serves the streams of two-way flows.
@@ -43,12 +44,14 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         self,
         chassis: Chassis,
         writer: RecordWriter,
+        previewer: RecordPreviewer,
         reader: ChangeReader,
         queries: RecordQueries,
         pairing: Pairing,
     ) -> None:
         self._chassis = chassis
         self._writer = writer
+        self._previewer = previewer
         self._reader = reader
         self._queries = queries
         self._pairing = pairing
@@ -188,8 +191,11 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         _check_binding(first.open.binding)
         target = messages.writer(first.open, current_principal().tenant_id)
         target.check()
-        store = self._writer
+        is_preview = first.open.is_preview
+        store = self._previewer if is_preview else self._writer
         if is_pair_stream(target.stream):
+            if is_preview:
+                raise Unsupported("PREVIEW_UNSUPPORTED", "What pairs would become is known to nobody ahead.")
             target, store = await self._pairing.open(target), self._pairing.writer
         credit, group = self._chassis.settings.hub_credit, self._chassis.settings.hub_group
         yield pb.WriteResponse(
@@ -198,6 +204,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
                 max_batch_bytes=MAX_BATCH_BYTES,
                 max_batch_records=MAX_BATCH_RECORDS,
                 guarantee=pb.GUARANTEE_TRANSACTIONAL,
+                is_preview=is_preview,
             )
         )
         call = WriteCall(store, target, self._chassis.draining, credit=credit, group=group)

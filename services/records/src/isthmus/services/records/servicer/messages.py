@@ -10,10 +10,11 @@ from isthmus.services.records.domain import schemas
 from isthmus.services.records.domain.batches import Batch, Rejection, Screened, WriteMode, screen
 from isthmus.services.records.domain.positions import SCHEMA_VERSION, ReadPosition
 from isthmus.services.records.domain.quarantine import Quarantined, Stage, Status
-from isthmus.services.records.domain.records import Applied, StoredRecord, Stream, Writer
+from isthmus.services.records.domain.records import Applied, Foreseen, StoredRecord, Stream, Writer
 from isthmus.type.v1 import batch_pb2
 
 _SHOWN_KEY = 60
+_LARGEST_SAMPLE = 64 * 1024
 
 READ_MODES = (
     connector_pb.READ_MODE_FULL,
@@ -104,10 +105,24 @@ def ack(applied: Applied) -> connector_pb.WriteResponse:
             updated=applied.updated,
             unchanged=applied.unchanged,
             deleted=applied.deleted,
-            outcomes=[_outcome(rejection) for rejection in applied.rejections],
+            outcomes=[
+                *map(_outcome, applied.rejections),
+                *map(_foreseen, filter(_is_short, applied.foreseen)),
+            ],
             repeated_batch=repeated,
         )
     )
+
+
+def _is_short(told: Foreseen) -> bool:
+    return len(told.before) + len(told.after) <= _LARGEST_SAMPLE
+
+
+def _foreseen(told: Foreseen) -> batch_pb2.RecordOutcome:
+    outcome = batch_pb2.RecordOutcome
+    effect = outcome.RESULT_DELETED if not told.after else outcome.RESULT_CREATED
+    effect = outcome.RESULT_UPDATED if told.before and told.after else effect
+    return outcome(index=told.index, result=effect, before=told.before, after=told.after)
 
 
 def _outcome(rejection: Rejection) -> batch_pb2.RecordOutcome:

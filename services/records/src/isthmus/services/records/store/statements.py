@@ -98,6 +98,22 @@ UPSERT = """
     FROM delta
 """
 
+# What UPSERT would do, by the same comparison.
+COMPARE = """
+    SELECT given.ordinal, known.data::text, coalesce(known.is_deleted, true),
+        octet_length(given.line::json::text)
+    FROM unnest(%(keys)b::text[], %(hashes)b::bytea[], %(lines)b::text[])
+        WITH ORDINALITY AS given (key, hash, line, ordinal)
+    LEFT JOIN LATERAL (
+        SELECT r.version, r.is_deleted, r.content_hash, r.data FROM records AS r
+        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+        LIMIT 1
+    ) AS known ON true
+    WHERE known.version IS NULL OR known.is_deleted
+        OR (known.content_hash <> given.hash AND known.data::jsonb <> given.line::jsonb)
+    ORDER BY given.ordinal
+"""
+
 DELETE = """
     WITH gone AS MATERIALIZED (
         SELECT given.ordinal, known.version, known.place
@@ -122,6 +138,7 @@ DELETE = """
 
 __all__ = [
     "ADVANCE_STREAM",
+    "COMPARE",
     "CREATE_POSITION",
     "CREATE_STREAM",
     "DELETE",

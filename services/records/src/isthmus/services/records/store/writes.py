@@ -181,7 +181,7 @@ class RecordWriter:
         if created or updated:
             target.last_change += len(effects.keys)
         for ordinal in refused or ():
-            _reject_by_mode(screened, effects.indexes[ordinal - 1], writer.mode)
+            reject_by_mode(screened, effects.indexes[ordinal - 1], writer.mode)
         return created, updated
 
     async def _delete(self, cursor: _Cursor, writer: Writer, target: Target, keys: list[bytes]) -> int:
@@ -252,7 +252,8 @@ async def _lock(cursor: _Cursor, lock: str, create: str, key: dict[str, Any]) ->
     return tuple(row)
 
 
-def _reject_by_mode(screened: Screened, index: int, mode: WriteMode) -> None:
+def reject_by_mode(screened: Screened, index: int, mode: WriteMode) -> None:
+    """Reject a record that exists, or does not, where the writer may only do the other."""
     if mode == WriteMode.CREATE:
         message = "The stream holds another form of this record; write with mode upsert to replace it."
         screened.reject(index, "RECORD_EXISTS", message)
@@ -261,4 +262,4 @@ def _reject_by_mode(screened: Screened, index: int, mode: WriteMode) -> None:
         screened.reject(index, "RECORD_MISSING", message)
 
 
-__all__ = ["Announce", "RecordWriter", "Target"]
+__all__ = ["Announce", "RecordWriter", "Target", "reject_by_mode"]

@@ -1,5 +1,6 @@
 """Rules of flows, schedules and executions, in plain Python."""
 
+from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked
 from isthmus.services.scheduling.domain.checkpoint import Checkpoint, resume_points
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.execution import (
@@ -60,8 +61,10 @@ from isthmus.services.scheduling.domain.timing import (
 __all__ = [
     "HUB",
     "NOTHING",
+    "NOTHING_ASKED",
     "PAIR_STREAM",
     "PUNCTUAL",
+    "Asked",
     "Attempt",
     "Checkpoint",
     "ConflictPolicy",

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from isthmus.resilience import Backoff
+from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked
 from isthmus.services.scheduling.domain.checkpoint import Checkpoint
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.flow import FailurePolicy, FlowSpec
@@ -121,6 +122,8 @@ class Execution:
         legs: The legs that are complete.
         epoch: The flow's when the execution started.
         destination_connector_id: Whose hosts read the destination, where it is read.
+        asked: What is special about it.
+        preview: What a dry run has found, as its host told it.
         revision: Grows with every change.
     """
 
@@ -155,6 +158,8 @@ class Execution:
     legs: tuple[LegDone, ...] = ()
     epoch: int = 1
     destination_connector_id: str = ""
+    asked: Asked = NOTHING_ASKED
+    preview: bytes = b""
     revision: int = 1
 
     @property
@@ -273,7 +278,8 @@ def end_attempt(execution: Execution, report: Report, now: datetime, rules: Retr
 
 def _completed(execution: Execution, total: Counts) -> Ending:
     policy = execution.flow.failure_policy
-    if not total.reconcile:
+    # A dry run cannot tell what a destination that nobody may ask would have done.
+    if not total.reconcile and not execution.asked.dry_run:
         return Ending(Status.FAILED, total, _unreconciled(total), is_counted=True)
     if exceeds(policy, total):
         return Ending(Status.FAILED, total, too_many_quarantined(policy), is_counted=True)

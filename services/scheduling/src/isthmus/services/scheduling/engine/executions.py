@@ -10,9 +10,12 @@ from isthmus.kit.db.database import after_commit
 from isthmus.kit.trace import current_traceparent
 from isthmus.resilience.faults import Missing, Precondition
 from isthmus.services.scheduling.domain import (
+    NOTHING_ASKED,
+    Asked,
     Ending,
     Execution,
     Flow,
+    FlowSpec,
     Leg,
     LegDone,
     Status,
@@ -43,6 +46,7 @@ class Cause:
     initiated_by: str
     schedule_id: str = ""
     quarantine_ids: tuple[str, ...] = ()
+    asked: Asked = NOTHING_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Executions:
         execution = Execution(
             execution_id=execution_id,
             flow_id=flow.flow_id,
-            flow=flow.spec,
+            flow=_as_asked(flow.spec, cause.asked),
             connector_id=connector_of(flow.spec, leg, *ends),
             # A requeue reads the quarantine and must not move the source's positions.
             lineage=lineage_of(
@@ -108,6 +112,7 @@ class Executions:
             schedule_id=cause.schedule_id,
             quarantine_ids=cause.quarantine_ids,
             create_time=self._clock.now(),
+            asked=cause.asked,
         )
         after_commit(conn, self._wake)
         return await executions.insert_execution(
@@ -137,7 +142,7 @@ class Executions:
 
         Raises:
             Missing: `FLOW_UNKNOWN`.
-            Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE` or `EXECUTION_RUNNING`.
+            Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE`, `EXECUTION_RUNNING` or `ONE_WAY_ONLY`.
             OtherInstances: The flow needs others.
         """
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
@@ -146,6 +151,7 @@ class Executions:
         if not flow.spec.is_active:
             message = f'Flow "{flow.spec.name}" is inactive; activate it, then start it.'
             raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow_id})
+        _refuse_two_way(flow, cause.asked)
         if set(instances) != set(flow.spec.instance_ids):
             raise OtherInstances(flow.spec.instance_ids)
         for facts in instances.values():
@@ -255,7 +261,8 @@ class Executions:
         self.changes.note(conn, tenant_id, execution.execution_id, execution)
         if not execution.status.is_live:
             await flows.drop_old_lineages(conn, tenant_id, execution.flow_id)
-            await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
+            if not execution.asked.dry_run:
+                await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
             await self.start_waiting(conn, tenant_id, execution.flow_id)
         else:
             after_commit(conn, self._wake)
@@ -345,6 +352,24 @@ def _cause(chosen: Sequence[Waiting]) -> Cause:
     # One that names nothing means all that are requeued, and so do more ids than a job should carry.
     everything = any(not one.quarantine_ids for one in chosen) or len(ids) > _MOST_IDS
     return Cause(first.trigger, first.initiated_by, first.schedule_id, () if everything else ids)
+
+
+def _as_asked(spec: FlowSpec, asked: Asked) -> FlowSpec:
+    """Give the form of the flow that an execution uses; a dry run counts rejects and puts none aside."""
+    return (
+        replace(spec, failure_policy=replace(spec.failure_policy, max_quarantined=0))
+        if asked.dry_run
+        else spec
+    )
+
+
+def _refuse_two_way(flow: Flow, asked: Asked) -> None:
+    if asked.dry_run and first_leg(flow.spec) is not Leg.WHOLE:
+        message = (
+            f'Flow "{flow.spec.name}" goes both ways, and what it would write depends on what it notes of '
+            "both sides; try its mappings with a flow that goes one way."
+        )
+        raise Precondition("ONE_WAY_ONLY", message, metadata={"flow_id": flow.flow_id})
 
 
 def _refuse_inactive(flow: Flow, facts: InstanceFacts | Missing) -> None:

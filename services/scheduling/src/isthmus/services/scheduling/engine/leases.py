@@ -161,7 +161,7 @@ class Leases:
         lease = Lease(execution.execution_id, token, host_id, version, now + self._rules.lease)
         leased = await leases.lease_execution(conn, tenant_id, lease, now)
         self._executions.changes.note(conn, tenant_id, leased.execution_id, leased)
-        if leased.attempts == 1:
+        if leased.attempts == 1 and not leased.asked.dry_run:
             await self._announcer.sync(conn, tenant_id, "started", leased)
         stored = await flows.list_checkpoints(conn, tenant_id, leased.flow_id, leased.lineage)
         points = resume_points(stored, leased.execution_id, leased.moving.read_mode)
@@ -245,6 +245,8 @@ class Leases:
             counts=progress.counts,
             now=now,
         )
+        if progress.preview and execution.asked.dry_run:
+            await leases.store_preview(conn, tenant_id, execution.execution_id, progress.preview)
         return await self._executions.settle(conn, tenant_id, execution, ending, now)
 
     async def _repeated(

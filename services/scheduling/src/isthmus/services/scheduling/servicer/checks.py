@@ -15,6 +15,7 @@ _MOST_ATTEMPTS = 100
 _MOST_KEYS = 16
 _MOST_CHECKPOINTS = 1000
 _LARGEST_POSITION = 64 * 1024
+_LARGEST_PREVIEW = 512 * 1024
 _LONGEST_INTERVAL = 366 * 24 * 60
 _LONGEST_JITTER = 24 * 60 * 60
 _LONGEST_WAIT = 7 * 24 * 60 * 60
@@ -29,6 +30,15 @@ def check_id(path: str, value: str) -> None:
     """Refuse an id that cannot be one."""
     with validating() as check:
         check.text(path, value, longest=_LONGEST_ID)
+
+
+def check_asked(request: pb.StartExecutionRequest) -> None:
+    """Refuse to be asked for what an execution cannot do."""
+    with validating() as check:
+        check.within("record_limit", request.record_limit, least=0, most=_LARGEST)
+        if request.record_limit and not request.is_dry_run:
+            text = "Only a dry run may stop early; leave the limit out, or make it a dry run."
+            check.add("record_limit", "NOT_ALLOWED", text)
 
 
 def check_flow(flow: pb.Flow) -> None:
@@ -159,6 +169,8 @@ def check_progress(
             _check_checkpoints(check, request.checkpoints)
         if isinstance(request, pb.FinishAttemptRequest):
             _check_ending(check, request)
+            if request.preview.ByteSize() > _LARGEST_PREVIEW:
+                check.add("preview", "TOO_LONG", "Keep a preview within 512 KiB.")
 
 
 def _check_counts(check: Check, counts: batch_pb2.Counts) -> None:
@@ -187,4 +199,4 @@ def _check_ending(check: Check, request: pb.FinishAttemptRequest) -> None:
     check.within("error.retry_after", error.retry_after.seconds, least=0, most=_LONGEST_WAIT)
 
 
-__all__ = ["check_flow", "check_id", "check_lease_request", "check_progress", "check_schedule"]
+__all__ = ["check_asked", "check_flow", "check_id", "check_lease_request", "check_progress", "check_schedule"]

@@ -9,10 +9,10 @@ from isthmus.kit.paging import fitting
 from isthmus.kit.validation import validating
 from isthmus.resilience.faults import Missing, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import Execution, Trigger
+from isthmus.services.scheduling.domain import Asked, Execution, Trigger
 from isthmus.services.scheduling.engine import Cause, InstanceFacts
 from isthmus.services.scheduling.engine.executions import OtherInstances, execution_unknown
-from isthmus.services.scheduling.servicer.checks import check_id
+from isthmus.services.scheduling.servicer.checks import check_asked, check_id
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import executions as rows
 from isthmus.services.scheduling.store import leases
@@ -32,7 +32,9 @@ class ExecutionRpcs(Rpcs):
         """Start a flow now."""
         check_id("flow_id", request.flow_id)
         caller = current_principal()
-        cause = Cause(Trigger.EVENT if request.event_id else Trigger.MANUAL, caller.subject)
+        check_asked(request)
+        trigger = Trigger.EVENT if request.event_id else Trigger.MANUAL
+        cause = Cause(trigger, caller.subject, asked=Asked(request.is_dry_run, request.record_limit))
         needs = self._desk.executions.needs
         for _again in range(_CHANGES_MEANWHILE):
             # The registry is asked before the transaction, so that no row is locked meanwhile.
@@ -70,7 +72,10 @@ class ExecutionRpcs(Rpcs):
         """Read an execution."""
         check_id("execution_id", request.execution_id)
         execution = await self._read(current_principal().tenant_id, request.execution_id)
-        return pb.GetExecutionResponse(execution=write_execution(execution))
+        shown = write_execution(execution)
+        if execution.preview:
+            shown.preview.ParseFromString(execution.preview)
+        return pb.GetExecutionResponse(execution=shown)
 
     async def _read(self, tenant_id: str, execution_id: str) -> Execution:
         async with self._desk.db.tenant(tenant_id) as conn:

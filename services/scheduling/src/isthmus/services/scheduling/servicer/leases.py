@@ -100,6 +100,7 @@ def _progress(request: pb.CommitCheckpointRequest | pb.FinishAttemptRequest) -> 
         token=request.fencing_token,
         counts=read_counts(request.counts),
         checkpoints=tuple(map(read_checkpoint, request.checkpoints)),
+        preview=request.preview.SerializeToString() if isinstance(request, pb.FinishAttemptRequest) else b"",
     )
 
 

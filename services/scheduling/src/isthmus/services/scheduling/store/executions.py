@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from isthmus.services.scheduling.domain import Execution, Status, Stop
-from isthmus.services.scheduling.store.rows import dump_flow, execution_of
+from isthmus.services.scheduling.store.rows import dump_asked, dump_flow, execution_of
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,11 +13,11 @@ _INSERT = text("""
     INSERT INTO executions (tenant_id, execution_id, flow_id, flow, connector_id, lineage,
                             schedule_id, trigger, status, initiated_by, create_time, dispatch_time,
                             quarantine_ids, correlation_id, traceparent, leg, epoch,
-                            destination_connector_id)
+                            destination_connector_id, asked)
     VALUES (:tenant_id, :execution_id, :flow_id, CAST(:flow AS jsonb), :connector_id,
             :lineage, :schedule_id, :trigger, 'pending', :initiated_by, :create_time, :create_time,
             CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent, :leg, :epoch,
-            :destination_connector_id)
+            :destination_connector_id, CAST(:asked AS jsonb))
     ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
     RETURNING *
 """)
@@ -90,6 +90,7 @@ async def insert_execution(
         "leg": execution.leg.value,
         "epoch": execution.epoch,
         "destination_connector_id": execution.destination_connector_id,
+        "asked": dump_asked(execution.asked),
         "correlation_id": correlation_id,
         "traceparent": traceparent,
     }

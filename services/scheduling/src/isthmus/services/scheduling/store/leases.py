@@ -65,6 +65,7 @@ _COMMIT = text(f"""
         JOIN flows f ON f.tenant_id = h.tenant_id AND f.flow_id = h.flow_id
         CROSS JOIN jsonb_to_recordset(CAST(:checkpoints AS jsonb))
             AS c (partition text, state text, schema_version integer, summary text, is_complete boolean)
+        WHERE NOT h.asked ? 'dry_run'
         ON CONFLICT (tenant_id, flow_id, lineage, partition) DO UPDATE
         SET state = excluded.state, schema_version = excluded.schema_version, summary = excluded.summary,
             is_complete = excluded.is_complete, execution_id = excluded.execution_id,
@@ -101,6 +102,9 @@ _EXPIRED = text("""
     SELECT * FROM executions WHERE status = 'running' AND lease_expire_time < :now
     ORDER BY lease_expire_time LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
+_PREVIEW = text("""
+    UPDATE executions SET preview = :preview WHERE tenant_id = :tenant_id AND execution_id = :execution_id
+""")
 _ATTEMPTS = text("""
     SELECT a.attempt, a.fencing_token, a.host_id, a.start_time, a.end_time, a.outcome, a.failure,
            CASE WHEN a.end_time IS NULL THEN x.counts_live ELSE a.counts END AS counts
@@ -131,6 +135,7 @@ class Progress:
     expected_records: int = 0
     checkpoints: tuple[Checkpoint, ...] = ()
     tells_counts: bool = True
+    preview: bytes = b""
 
     @property
     def covers_positions(self) -> bool:
@@ -276,6 +281,12 @@ async def close_attempt(
     await conn.execute(_CLOSE_ATTEMPT, fields)
 
 
+async def store_preview(conn: AsyncConnection, tenant_id: str, execution_id: str, preview: bytes) -> None:
+    """Keep what a dry run has found."""
+    fields = {"tenant_id": tenant_id, "execution_id": execution_id, "preview": preview}
+    await conn.execute(_PREVIEW, fields)
+
+
 async def lock_expired(conn: AsyncConnection, now: datetime, limit: int) -> list[tuple[str, Execution]]:
     """Take running executions whose lease has ended, as (tenant, execution)."""
     rows = (await conn.execute(_EXPIRED, {"now": now, "limit": limit})).mappings()
@@ -316,4 +327,5 @@ __all__ = [
     "list_attempts",
     "lock_expired",
     "renew_lease",
+    "store_preview",
 ]

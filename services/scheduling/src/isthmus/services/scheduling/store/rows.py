@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from isthmus.services.scheduling.domain import (
+    Asked,
     Attempt,
     Checkpoint,
     ConflictPolicy,
@@ -109,6 +110,11 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def dump_asked(asked: Asked) -> str:
+    """Write what is special about an execution."""
+    return dump({name: value for name, value in asdict(asked).items() if value})
+
+
 def dump_schedule(spec: ScheduleSpec) -> str:
     """Write what a schedule's owner decided; the flow has a column of its own."""
     return dump({**asdict(spec), "jitter": spec.jitter.total_seconds()})
@@ -196,6 +202,8 @@ def execution_of(row: Row) -> Execution:
         quarantine_ids=tuple(row["quarantine_ids"]),
         leg=Leg(row["leg"]),
         legs=load_legs(row["legs"]),
+        asked=Asked(**row["asked"]),
+        preview=bytes(row["preview"] or b""),
     )
 
 
@@ -229,6 +237,7 @@ __all__ = [
     "attempt_of",
     "checkpoint_of",
     "dump",
+    "dump_asked",
     "dump_failure",
     "dump_flow",
     "dump_legs",
