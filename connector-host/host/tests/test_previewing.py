@@ -13,7 +13,7 @@ MAPPING = {
     "field_mappings": [
         {"target": "id", "source": "id", "required": True},
         {"target": "name", "source": "name", "enum": {f"n{digit}": "known" for digit in range(10)}},
-    ]
+    ],
 }
 
 
