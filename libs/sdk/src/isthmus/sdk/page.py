@@ -196,7 +196,7 @@ class Batch(Generic[T]):
             self.tracking.entries[place].outcome = Outcome.REJECTED
 
     def foresee_at(self, place: int, effect: Effect, before: str = "", after: str = "") -> None:
-        """Says what would become of the record at a place in `records`; for previewers, and a few records only."""
+        """Says what would become of the record at a place in `records`; for a few records of a preview."""
         index = self.indexes[place] if self.indexes else place
         self.foreseen.append(Foreseen(index, effect, before, after))
 

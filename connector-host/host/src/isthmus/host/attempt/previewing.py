@@ -1,4 +1,4 @@
-"""What a dry run finds: counts as a sync would have them, a few records of each kind, reasons for quarantine."""
+"""What a dry run finds: counts as a sync has them, a few records of each kind, reasons for quarantine."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ class Nowhere:
 
     async def add(self, rejects: Sequence[Reject]) -> list[str]:
         """Put nothing aside."""
-        return []
+        return [reject.quarantine_id for reject in rejects]
 
     async def resolve(self, quarantine_ids: Sequence[str]) -> None:
         """Leave what waits as it is."""
@@ -77,7 +77,8 @@ class Previewing(Settling):
         return super()._accounted + self.to_be_sent
 
     def _note(self, last: Piece) -> None:
-        self._lease.note((), self.counts)
+        if last.boundary:
+            self._lease.note((), self.counts)
 
     def _rejected(self, reject: Reject) -> None:
         for one in reject.reasons:
@@ -107,7 +108,8 @@ class Previewing(Settling):
         notes = []
         if cannot_tell:
             notes.append(
-                f"Would be sent: {self.to_be_sent}; the destination cannot be asked what it would do with them."
+                f"Would be sent: {self.to_be_sent}; "
+                "the destination cannot be asked what it would do with them."
             )
         if limit and self.counts.read >= limit:
             notes.append(f"Reading stopped after {limit} records.")

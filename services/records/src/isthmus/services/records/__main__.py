@@ -36,7 +36,7 @@ async def wire(chassis: Chassis) -> Wiring:
         PairReader(chassis.db),
     )
     previewer = RecordPreviewer(chassis.db, events.records_changed, remembered=1)
-    hub = HubServicer(chassis, writer, previewer, ChangeReader(chassis.db), queries, pairing)
+    hub = HubServicer(chassis, writer, ChangeReader(chassis.db), queries, pairing, previewer=previewer)
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
     return Wiring(

@@ -34,20 +34,21 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
     Args:
         chassis: Settings, and word of when to stop.
         writer: Takes batches.
-        previewer: Tells what batches would do.
         reader: Gives batches.
         queries: Knows the streams.
         pairing: Serves the streams of two-way flows.
+        previewer: Tells what batches would do.
     """
 
     def __init__(
         self,
         chassis: Chassis,
         writer: RecordWriter,
-        previewer: RecordPreviewer,
         reader: ChangeReader,
         queries: RecordQueries,
         pairing: Pairing,
+        *,
+        previewer: RecordPreviewer,
     ) -> None:
         self._chassis = chassis
         self._writer = writer
