@@ -123,7 +123,7 @@ class SourceReader:
             room = self.limit
             while left and (room > 0 or not self.limit):
                 one = left.popleft()
-                one.limit = room
+                one.limit = room if self.limit else 0
                 await self._authenticated(partial(self._partition, one))
                 room -= one.given
 
