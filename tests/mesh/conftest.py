@@ -210,6 +210,7 @@ async def owner(world: World, vendor: Any) -> Tenant:
         world.mesh.apply(documents, env=tenant.env)
     for flow in ("flow", "other", "both"):
         world.mesh.answer("sync", "run", f"{tenant.word}-{flow}", "--watch", env=tenant.env)
+    world.mesh.answer("reconcile", "run", f"{tenant.word}-flow", "--watch", env=tenant.env)
     await _furnish(world, tenant)
     await _settle(world, tenant)
     return tenant
@@ -290,7 +291,7 @@ async def _settle(world: World, tenant: Tenant) -> None:
     end = time.monotonic() + 60
     before: list[str] = []
     wanted = {"event_id", "log_id", "quarantine_id", "execution_id", "schedule_id", "subscription_id"}
-    wanted.add("conflict_id")
+    wanted |= {"conflict_id", "report_id"}
     while True:
         now = await world.shown_to(tenant)
         if wanted <= tenant.values.keys() and now == before:

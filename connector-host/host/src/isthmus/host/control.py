@@ -12,6 +12,7 @@ from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.mapping.v1.schemas_pb2_grpc import SchemaServiceStub
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from isthmus.records.v1.links_pb2_grpc import LinksServiceStub
+from isthmus.records.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from isthmus.records.v1.records_pb2_grpc import RecordsServiceStub
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.resilience import (
@@ -61,6 +62,7 @@ class ControlPlane:
         self.scheduling = SchedulingServiceStub(mesh.peer("scheduling"))
         self.records = RecordsServiceStub(mesh.peer("records"))
         self.links = LinksServiceStub(mesh.peer("records"))
+        self.reconciliations = ReconciliationServiceStub(mesh.peer("records"))
         self.monitoring = MonitoringServiceStub(mesh.peer("monitoring"))
 
     def connector(self, address: str) -> Any:

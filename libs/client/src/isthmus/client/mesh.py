@@ -15,7 +15,7 @@ from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.identity.v1 import identity_pb2_grpc
 from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
 from isthmus.monitoring.v1 import monitoring_pb2_grpc
-from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, records_pb2_grpc
+from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, reconciliation_pb2_grpc, records_pb2_grpc
 from isthmus.registry.v1 import registry_pb2_grpc
 from isthmus.scheduling.v1 import scheduling_pb2_grpc
 
@@ -148,6 +148,11 @@ class Mesh:
     def pairs(self) -> pairs_pb2_grpc.PairsServiceStub:
         """Pairs of two-way flows, and their conflicts."""
         return pairs_pb2_grpc.PairsServiceStub(self._channel("records"))
+
+    @cached_property
+    def reconciliations(self) -> reconciliation_pb2_grpc.ReconciliationServiceStub:
+        """Reports of reconciliations."""
+        return reconciliation_pb2_grpc.ReconciliationServiceStub(self._channel("records"))
 
     @cached_property
     def events(self) -> events_pb2_grpc.EventsServiceStub:

@@ -7,15 +7,18 @@ from typing import Any, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
+from isthmus.host.attempt.digests import is_announcing
 from isthmus.host.attempt.lease import Lease, LeaseLost
 from isthmus.host.attempt.legs import begins_empty, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.quarantine import Quarantine
-from isthmus.host.attempt.reading import Layout, SourceFault, SourceReader
+from isthmus.host.attempt.reading import Door, Layout, SourceFault, SourceReader
+from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, reconciliation_of
 from isthmus.host.attempt.requeue import requeued_pages
 from isthmus.host.attempt.settling import Settling
+from isthmus.host.attempt.tasks import ended, first_cause
 from isthmus.host.attempt.watching import SchemaWatch, Watched
 from isthmus.host.backend import Backend
 from isthmus.host.control import ControlPlane
@@ -30,12 +33,17 @@ from isthmus.type.v1 import batch_pb2 as batch
 
 T = TypeVar("T")
 _log = logger(__name__)
-_CANCELLATIONS = 5
-_CANCEL_AGAIN = 1.0
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
-# They read what was noted of both sides, which has one form.
-_WRITING_LEGS = frozenset({scheduling.LEG_WRITE_DESTINATION, scheduling.LEG_WRITE_SOURCE})
+# They read what was noted of both sides, which has one form, or the destination, whose form is its own.
+_UNWATCHED_LEGS = frozenset(
+    {
+        scheduling.LEG_WRITE_DESTINATION,
+        scheduling.LEG_WRITE_SOURCE,
+        scheduling.LEG_COMPARE_DESTINATION,
+        scheduling.LEG_DELETE_EXTRA,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,7 @@ class Attempt:
         # A two-way flow reads its sides again for what comes out of quarantine.
         self._is_requeue = not grant.leg and grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
         self._is_dry = grant.execution.is_dry_run
+        self._reconciliation = reconciliation_of(tools.control, grant, patience=settings.patience_seconds)
         self._lease = Lease(
             tools.control,
             grant,
@@ -101,8 +110,8 @@ class Attempt:
         try:
             await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            lost = await _ended(keeping)
-            failed = await _ended(working)
+            lost = await ended(keeping)
+            failed = await ended(working)
         if isinstance(lost, LeaseLost) or isinstance(failed, LeaseLost):
             _log.warning("attempt abandoned", execution_id=self._id, why=str(lost or failed))
             return None
@@ -132,11 +141,17 @@ class Attempt:
             answer_seconds=tools.settings.answer_seconds,
             warn=lambda message: self._say(Log.TYPE_WARNING, message),
         )
-        producing = self._produce(reader, layout, preparation, delivery)
-        ending = await self._move(producing, delivery, settling)
-        if isinstance(settling, Previewing) and ending.outcome == _Finish.OUTCOME_COMPLETED:
+        door: Door = delivery
+        if self._reconciliation is not None:
+            door = self._reconciliation.door_to(delivery)
+        ending = await self._move(self._produce(reader, layout, preparation, door), delivery, settling)
+        if ending.outcome != _Finish.OUTCOME_COMPLETED:
+            return ending
+        if isinstance(settling, Previewing):
             found = settling.found(cannot_tell=delivery.cannot_tell, limit=reader.limit)
             return replace(ending, preview=found)
+        if self._reconciliation is not None:
+            await self._reconciliation.conclude(settling.counts.quarantined)
         return ending
 
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
@@ -152,7 +167,9 @@ class Attempt:
         )
         reader.limit = self._grant.execution.record_limit
         layout = await self._layout(reader)
-        remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _WRITING_LEGS)
+        if self._reconciliation is not None and not await self._reconciliation.begin(layout.stream):
+            layout = Layout(layout.stream, ())
+        remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _UNWATCHED_LEGS)
         if layout.partitions and remembers:
             await self._watch(layout, preparation, reader)
         return preparation, reader, layout
@@ -190,8 +207,8 @@ class Attempt:
             if working.done():
                 return working.result()
         finally:
-            await _ended(working)
-            await _ended(halting)
+            await ended(working)
+            await ended(halting)
         raise _Halted
 
     async def _layout(self, reader: SourceReader) -> Layout:
@@ -199,7 +216,7 @@ class Attempt:
         flow = self._grant.flow
         if self._is_requeue and flow.destination_key:
             return Layout(connector.StreamSpec(stream=flow.source.stream), ("",))
-        pairs = pair_stream(flow, self._grant.leg)
+        pairs = pair_stream(flow, self._grant.leg) or extra_stream(flow, self._grant.leg)
         if pairs is not None:
             return Layout(pairs, ("",))
         try:
@@ -218,7 +235,8 @@ class Attempt:
         grant = self._grant
         if self._is_dry:
             return Previewing(self._lease)
-        quarantine = Quarantine(
+        kind = NoQuarantine if is_announcing(grant.leg) else Quarantine
+        quarantine = kind(
             self._tools.control,
             flow_id=grant.flow.flow_id,
             execution_id=self._id,
@@ -235,7 +253,7 @@ class Attempt:
         )
 
     async def _produce(
-        self, reader: SourceReader, layout: Layout, preparation: Preparation, delivery: Delivery
+        self, reader: SourceReader, layout: Layout, preparation: Preparation, delivery: Door
     ) -> None:
         grant = self._grant
         if not self._is_requeue:
@@ -261,7 +279,7 @@ class Attempt:
         halting = asyncio.create_task(self._halted())
         try:
             await asyncio.wait({producing, delivering, halting}, return_when=asyncio.FIRST_COMPLETED)
-            failed = await _ended(producing)
+            failed = await ended(producing)
             await delivery.close()
             if failed is None:
                 await asyncio.wait({delivering, halting}, return_when=asyncio.FIRST_COMPLETED)
@@ -269,9 +287,9 @@ class Attempt:
             await asyncio.wait({delivering}, timeout=self._tools.settings.stop_seconds)
         finally:
             halted = halting.done()
-            undelivered = await _ended(delivering)
-            await _ended(producing)
-            await _ended(halting)
+            undelivered = await ended(delivering)
+            await ended(producing)
+            await ended(halting)
         if isinstance(undelivered, LeaseLost):
             raise undelivered
         if failed is None and undelivered is None:
@@ -279,7 +297,7 @@ class Attempt:
             return Ending(_Finish.OUTCOME_COMPLETED, settling.counts)
         if halted:
             return self._halt()
-        raise _first_cause(undelivered, failed)
+        raise first_cause(undelivered, failed)
 
     async def _halted(self) -> None:
         """Return when the host has to stop or a person wants the execution to."""
@@ -376,29 +394,6 @@ class Attempt:
 
 class _Halted(Exception):
     pass
-
-
-def _first_cause(undelivered: BaseException | None, failed: BaseException | None) -> BaseException:
-    """The failure that came first: a task that was merely cancelled is a consequence."""
-    causes = [one for one in (undelivered, failed) if one and not isinstance(one, asyncio.CancelledError)]
-    return causes[0] if causes else Broken("DELIVERY_INCOMPLETE", "Batches in flight were not acknowledged.")
-
-
-async def _ended(task: "asyncio.Task[Any]") -> BaseException | None:
-    """Cancel a task that still runs, wait for it, and return what it ended with.
-
-    It is cancelled several times, because libraries swallow cancellations; one that does not end
-    at all is left behind, so that it cannot hold the execution.
-    """
-    for _ in range(_CANCELLATIONS):
-        if task.done():
-            break
-        task.cancel()
-        await asyncio.wait({task}, timeout=_CANCEL_AGAIN)
-    if not task.done():
-        _log.warning("a task does not end", task=task.get_name())
-        return asyncio.CancelledError()
-    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 __all__ = ["Attempt", "Ending", "Tools"]

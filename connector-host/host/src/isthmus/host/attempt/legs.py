@@ -14,6 +14,13 @@ from isthmus.sdk.records import at_path
 BACK = ":back"
 """Follows the flow's id towards its source: each side remembers writes, and links, of its own."""
 _PAIR_STREAM = "pair:"
+_READING = frozenset(
+    {
+        scheduling.LEG_READ_SOURCE,
+        scheduling.LEG_READ_DESTINATION,
+        scheduling.LEG_COMPARE_DESTINATION,
+    }
+)
 _WRITING = frozenset({scheduling.LEG_WRITE_DESTINATION, scheduling.LEG_WRITE_SOURCE})
 
 
@@ -144,7 +151,7 @@ def pair_stream(flow: scheduling.Flow, leg: int) -> connector.StreamSpec | None:
 
 def begins_empty(flow: scheduling.Flow, leg: int, fault: Fault) -> bool:
     """Tell whether a side has nothing yet: a stream of the hub comes into being by the first write."""
-    reads = leg in {scheduling.LEG_READ_SOURCE, scheduling.LEG_READ_DESTINATION}
+    reads = leg in _READING
     return reads and flow.source.instance_id == HUB and fault.reason == "STREAM_UNKNOWN"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.deletions import Deletions
+from isthmus.host.attempt.digests import digest_plan, is_announcing
 from isthmus.host.attempt.legs import side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
 from isthmus.host.attempt.watching import Expectations
@@ -20,6 +21,8 @@ from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
 _HOST_SECONDS = 5.0
+# What they write carries the keys that the hub has given it.
+_KEEPING_KEYS = frozenset({scheduling.LEG_WRITE_DESTINATION, scheduling.LEG_DELETE_EXTRA})
 _MOST_HOSTS = 1000
 
 
@@ -75,9 +78,11 @@ class Preparing:
             plan, schema = await persist(
                 lambda: self._plans.get(tenant_id, flow.mapping_id, version), seconds=self._patience
             )
-        key = () if grant.leg == scheduling.LEG_WRITE_DESTINATION else flow.destination_key
+        keeps_keys = is_announcing(grant.leg) or grant.leg in _KEEPING_KEYS
+        key = () if keeps_keys else flow.destination_key
+        form = digest_plan(grant, plan) if is_announcing(grant.leg) else side_plan(flow, grant.leg, plan)
         mapper = PageMapper(
-            side_plan(flow, grant.leg, plan),
+            form,
             key,
             maps_deletions=grant.leg == scheduling.LEG_WRITE_SOURCE,
             deletions=Deletions.of(flow, grant.leg),

@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
-from isthmus.host.attempt.delivery import Delivery
 from isthmus.host.attempt.mapping import PageMapper
-from isthmus.host.attempt.pieces import Piece, Usage
+from isthmus.host.attempt.pieces import Limits, Piece, Usage
 from isthmus.host.attempt.preparing import Preparing
 from isthmus.host.attempt.together import together
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, SourceReading, Wanted
@@ -24,6 +23,19 @@ Admit = Callable[[SourcePage], Awaitable[SourcePage]]
 _SECRET_FRESH_SECONDS = 120.0
 _SILENCE_MARGIN = 60.0
 _SILENCE_UNTOLD = 900.0
+
+
+class Door(Protocol):
+    """Where pieces go."""
+
+    @property
+    def limits(self) -> Limits:
+        """What fits into one batch."""
+        ...
+
+    async def offer(self, piece: Piece) -> None:
+        """Take a piece; returns when there is room for the next one."""
+        ...
 
 
 class SourceFault(Exception):
@@ -100,7 +112,7 @@ class SourceReader:
         mode: int,
         checkpoints: dict[str, scheduling.Checkpoint],
         mapper: PageMapper,
-        delivery: Delivery,
+        delivery: Door,
     ) -> None:
         """Read every partition that is not complete, from its last durable position.
 
@@ -207,7 +219,7 @@ class _Partition:
     """How far one partition has been read."""
 
     def __init__(
-        self, wanted: Wanted, mapper: PageMapper, delivery: Delivery, silence: float, *, admit: Admit
+        self, wanted: Wanted, mapper: PageMapper, delivery: Door, silence: float, *, admit: Admit
     ) -> None:
         self.silence = silence
         self._admit = admit

@@ -110,9 +110,19 @@ class _LegEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Leg.ValueType], _
     """It is decided what both sides are to hold, and the destination gets its part."""
     LEG_WRITE_SOURCE: _Leg.ValueType  # 4
     """The source gets its part."""
+    LEG_COMPARE_DESTINATION: _Leg.ValueType  # 5
+    """What the destination holds is announced for a comparison."""
+    LEG_COMPARE_SOURCE: _Leg.ValueType  # 6
+    """What the source holds is announced, and both are compared."""
+    LEG_REPAIR: _Leg.ValueType  # 7
+    """What is missing or different is written to the destination."""
+    LEG_DELETE_EXTRA: _Leg.ValueType  # 8
+    """What is extra is removed from the destination."""
 
 class Leg(_Leg, metaclass=_LegEnumTypeWrapper):
-    """One of the movements that make up a round of a two-way flow; they never run at the same time."""
+    """One of the movements that make up a round of a two-way flow, or a reconciliation; they never run at the same
+    time.
+    """
 
 LEG_UNSPECIFIED: Leg.ValueType  # 0
 """The whole execution is one movement."""
@@ -124,6 +134,14 @@ LEG_WRITE_DESTINATION: Leg.ValueType  # 3
 """It is decided what both sides are to hold, and the destination gets its part."""
 LEG_WRITE_SOURCE: Leg.ValueType  # 4
 """The source gets its part."""
+LEG_COMPARE_DESTINATION: Leg.ValueType  # 5
+"""What the destination holds is announced for a comparison."""
+LEG_COMPARE_SOURCE: Leg.ValueType  # 6
+"""What the source holds is announced, and both are compared."""
+LEG_REPAIR: Leg.ValueType  # 7
+"""What is missing or different is written to the destination."""
+LEG_DELETE_EXTRA: Leg.ValueType  # 8
+"""What is extra is removed from the destination."""
 Global___Leg: _TypeAlias = Leg  # noqa: Y015
 
 @_typing.final
@@ -660,6 +678,7 @@ class Execution(_message.Message):
     IS_DRY_RUN_FIELD_NUMBER: _builtins.int
     RECORD_LIMIT_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    RECONCILE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -726,6 +745,10 @@ class Execution(_message.Message):
     def preview(self) -> Global___Preview:
         """What a dry run has found; set by GetExecution once it has completed."""
 
+    @_builtins.property
+    def reconcile(self) -> Global___ReconcileOptions:
+        """Set for a reconciliation: both sides are compared, and nothing is written unless it says so."""
+
     def __init__(
         self,
         *,
@@ -754,10 +777,11 @@ class Execution(_message.Message):
         is_dry_run: _builtins.bool = ...,
         record_limit: _builtins.int = ...,
         preview: Global___Preview | None = ...,
+        reconcile: Global___ReconcileOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -955,6 +979,32 @@ class PreviewReason(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewReason: _TypeAlias = PreviewReason  # noqa: Y015
+
+@_typing.final
+class ReconcileOptions(_message.Message):
+    """What a reconciliation does about what it finds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPAIR_FIELD_NUMBER: _builtins.int
+    DELETE_EXTRA_FIELD_NUMBER: _builtins.int
+    repair: _builtins.bool
+    """Missing and different records are written to the destination again."""
+    delete_extra: _builtins.bool
+    """Extra records are removed from the destination; needs `repair`."""
+    def __init__(
+        self,
+        *,
+        repair: _builtins.bool = ...,
+        delete_extra: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_extra", b"delete_extra", "repair", b"repair"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileOptions: _TypeAlias = ReconcileOptions  # noqa: Y015
 
 @_typing.final
 class ExecutionLeg(_message.Message):
@@ -1267,7 +1317,9 @@ Global___ScheduleChanged: _TypeAlias = ScheduleChanged  # noqa: Y015
 
 @_typing.final
 class SyncChanged(_message.Message):
-    """Payload of `sync.started`, `sync.completed`, `sync.failed` and `sync.cancelled`."""
+    """Payload of `sync.started`, `sync.completed`, `sync.failed`, `sync.cancelled`, `reconciliation.started`,
+    `reconciliation.completed`, `reconciliation.failed` and `reconciliation.cancelled`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1858,6 +1910,7 @@ class StartExecutionRequest(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     IS_DRY_RUN_FIELD_NUMBER: _builtins.int
     RECORD_LIMIT_FIELD_NUMBER: _builtins.int
+    RECONCILE_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """Which flow."""
     request_id: _builtins.str
@@ -1870,6 +1923,10 @@ class StartExecutionRequest(_message.Message):
     """Find out what would happen, and write nothing anywhere."""
     record_limit: _builtins.int
     """For dry runs: stop reading after this many records; 0 means no limit."""
+    @_builtins.property
+    def reconcile(self) -> Global___ReconcileOptions:
+        """Compare both sides instead of moving what is new."""
+
     def __init__(
         self,
         *,
@@ -1878,10 +1935,11 @@ class StartExecutionRequest(_message.Message):
         event_id: _builtins.str = ...,
         is_dry_run: _builtins.bool = ...,
         record_limit: _builtins.int = ...,
+        reconcile: Global___ReconcileOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reconcile", b"reconcile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "reconcile", b"reconcile", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

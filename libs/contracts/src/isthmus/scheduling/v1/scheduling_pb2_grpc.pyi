@@ -139,6 +139,7 @@ class SchedulingServiceStub:
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
       FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+      FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]
     """Reads an execution.
@@ -325,6 +326,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
       FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+      FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """Reads an execution.
@@ -580,6 +582,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
           FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
           FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+          FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
         """
 
     @_abc_1.abstractmethod

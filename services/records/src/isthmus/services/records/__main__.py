@@ -1,15 +1,22 @@
 """Runs the hub."""
 
 from isthmus.connector.v1 import connector_pb2_grpc
-from isthmus.kit import Chassis, Consumer, Wiring
+from isthmus.kit import Chassis, Consumer, ReceivedEvent, Wiring
 from isthmus.kit import serve as run_service
-from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, records_pb2_grpc
+from isthmus.records.v1 import (
+    links_pb2_grpc,
+    pairs_pb2_grpc,
+    reconciliation_pb2_grpc,
+    records_pb2_grpc,
+)
 from isthmus.services.records.events import Announcer
 from isthmus.services.records.servicer import (
     HubServicer,
     LinksServicer,
     Pairing,
     PairsServicer,
+    ReconciliationServicer,
+    Reconciling,
     RecordsServicer,
 )
 from isthmus.services.records.settings import RecordsSettings
@@ -22,6 +29,8 @@ from isthmus.services.records.store import (
     RecordWriter,
 )
 from isthmus.services.records.store.pairs import ConflictStore, PairReader, PairRounds, PairWriter
+from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -36,19 +45,45 @@ async def wire(chassis: Chassis) -> Wiring:
         PairReader(chassis.db),
     )
     previewer = RecordPreviewer(chassis.db, events.records_changed, remembered=1)
-    hub = HubServicer(chassis, writer, ChangeReader(chassis.db), queries, pairing, previewer=previewer)
+    reports = Reports(chassis.db)
+    comparisons = Comparisons(chassis.db, reports)
+    announcements = AnnouncementWriter(chassis.db, remembered=chassis.settings.hub_credit)
+    reconciling = Reconciling(announcements, comparisons, reports)
+    hub = HubServicer(
+        chassis,
+        writer,
+        ChangeReader(chassis.db),
+        queries,
+        pairing=pairing,
+        previewer=previewer,
+        reconciling=reconciling,
+    )
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
+
+    async def flow_deleted(connection: AsyncConnection, event: ReceivedEvent) -> None:
+        await pairing.flow_deleted(connection, event)
+        await reconciling.flow_deleted(connection, event)
+
     return Wiring(
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
             (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer(conflicts)),
+            (
+                reconciliation_pb2_grpc.add_ReconciliationServiceServicer_to_server,
+                ReconciliationServicer(reports, comparisons),
+            ),
             (links_pb2_grpc.add_LinksServiceServicer_to_server, LinksServicer(LinkStore(chassis.db))),
         ],
         consumers=[
             Consumer("records-rounds", ["isthmus.v1.*.scheduling.sync.*"], pairing.ended),
-            Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], pairing.flow_deleted),
+            Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),
+            Consumer(
+                "records-reconciliations",
+                ["isthmus.v1.*.scheduling.reconciliation.*"],
+                reconciling.ended,
+            ),
         ],
     )
 

@@ -41,13 +41,17 @@ class Announcements:
         await self._outbox.add(conn, DomainEvent(tenant_id, "schedule", verb, schedule.schedule_id, payload))
 
     async def sync(self, conn: AsyncConnection, tenant_id: str, verb: str, execution: Execution) -> None:
-        """Say that an execution started, completed, failed or was cancelled."""
+        """Say that an execution started, completed, failed or was cancelled.
+
+        A comparison moves nothing, so what waits for the end of a flow's executions does not hear of it.
+        """
         payload = pb.SyncChanged(
             execution=write_execution(execution),
             source_instance_id=execution.flow.source.instance_id,
             destination_instance_id=execution.flow.destination.instance_id,
         )
-        await self._outbox.add(conn, DomainEvent(tenant_id, "sync", verb, execution.execution_id, payload))
+        entity = "sync" if execution.reconcile is None else "reconciliation"
+        await self._outbox.add(conn, DomainEvent(tenant_id, entity, verb, execution.execution_id, payload))
 
 
 class JobQueue:

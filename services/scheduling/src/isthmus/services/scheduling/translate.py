@@ -28,6 +28,7 @@ from isthmus.services.scheduling.domain import (
     MissedRuns,
     Outcome,
     ReadMode,
+    Reconcile,
     Round,
     Schedule,
     ScheduleSpec,
@@ -250,7 +251,19 @@ def write_execution(execution: Execution) -> pb.Execution:
         legs=_write_legs(execution),
         is_dry_run=execution.asked.dry_run,
         record_limit=execution.asked.record_limit,
+        reconcile=_write_reconcile(execution.reconcile),
     )
+
+
+def read_reconcile(message: pb.ReconcileOptions) -> Reconcile:
+    """Read what a reconciliation is to do."""
+    return Reconcile(message.repair, message.delete_extra)
+
+
+def _write_reconcile(reconcile: Reconcile | None) -> pb.ReconcileOptions | None:
+    if reconcile is None:
+        return None
+    return pb.ReconcileOptions(repair=reconcile.repair, delete_extra=reconcile.delete_extra)
 
 
 def write_leg(leg: Leg) -> pb.Leg.ValueType:
@@ -344,6 +357,7 @@ __all__ = [
     "read_failure",
     "read_flow",
     "read_outcome",
+    "read_reconcile",
     "read_schedule",
     "read_statuses",
     "write_attempt",

@@ -93,6 +93,12 @@ _ENTITIES = {
         "updated": "A schedule changed.",
         "deleted": "A schedule was removed.",
     },
+    ("scheduling", "reconciliation", "SyncChanged"): {
+        "started": "A host began to compare both sides of a flow.",
+        "completed": "Both sides of a flow were compared, and repaired where that was asked for.",
+        "failed": "A reconciliation was given up.",
+        "cancelled": "A reconciliation was stopped on request.",
+    },
     ("scheduling", "sync", "SyncChanged"): {
         "started": "A host began an execution's first attempt.",
         "completed": "Everything arrived or is in quarantine.",

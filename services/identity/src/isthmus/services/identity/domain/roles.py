@@ -16,6 +16,7 @@ _INTEGRATION = (
     "monitoring.*.read",
     "records.conflicts.*",
     "records.pairs.read",
+    "records.reconciliations.read",
     "records.links.adopt",
     "records.links.delete",
     "records.links.read",

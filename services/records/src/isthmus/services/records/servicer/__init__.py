@@ -4,6 +4,15 @@ from isthmus.services.records.servicer.connector import HubServicer
 from isthmus.services.records.servicer.links import LinksServicer
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.pairs import PairsServicer
+from isthmus.services.records.servicer.reconciling import ReconciliationServicer, Reconciling
 from isthmus.services.records.servicer.records import RecordsServicer
 
-__all__ = ["HubServicer", "LinksServicer", "Pairing", "PairsServicer", "RecordsServicer"]
+__all__ = [
+    "HubServicer",
+    "LinksServicer",
+    "Pairing",
+    "PairsServicer",
+    "ReconciliationServicer",
+    "Reconciling",
+    "RecordsServicer",
+]

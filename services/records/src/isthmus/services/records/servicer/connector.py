@@ -14,9 +14,11 @@ from isthmus.services.records.domain import schemas
 from isthmus.services.records.domain.batches import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
 from isthmus.services.records.domain.pairs import is_pair_stream
 from isthmus.services.records.domain.positions import ReadMode, ReadPosition, check_within, parse_position
+from isthmus.services.records.domain.reconciling import is_compare_stream
 from isthmus.services.records.domain.records import INSTANCE_ID
 from isthmus.services.records.servicer import messages
 from isthmus.services.records.servicer.pairing import Pairing
+from isthmus.services.records.servicer.reconciling import Reconciling
 from isthmus.services.records.servicer.writing import WriteCall
 from isthmus.services.records.store import ChangeReader, RecordPreviewer, RecordQueries, RecordWriter
 from isthmus.services.records.store.reads import Place, ReadPage
@@ -38,6 +40,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         queries: Knows the streams.
         pairing: Serves the streams of two-way flows.
         previewer: Tells what batches would do.
+        reconciling: Serves the streams of reconciliations.
     """
 
     def __init__(
@@ -46,9 +49,10 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         writer: RecordWriter,
         reader: ChangeReader,
         queries: RecordQueries,
-        pairing: Pairing,
         *,
+        pairing: Pairing,
         previewer: RecordPreviewer,
+        reconciling: Reconciling,
     ) -> None:
         self._chassis = chassis
         self._writer = writer
@@ -56,6 +60,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         self._reader = reader
         self._queries = queries
         self._pairing = pairing
+        self._reconciling = reconciling
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
         """Tell what the hub is."""
@@ -124,8 +129,9 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         """Give all records of a stream, or what has changed since a position."""
         _check_binding(request.binding)
         mode = _read_mode(request)
-        if is_pair_stream(request.stream):
-            async for answer in self._pairing.read(request):
+        own = self._own_streams(request.stream)
+        if own is not None:
+            async for answer in own.read(request):
                 yield answer
             return
         state, version = request.position.state, request.position.schema_version
@@ -149,6 +155,12 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
                 not_modified=complete and not given and mode != ReadMode.FULL,
             )
         )
+
+    def _own_streams(self, stream: str) -> Pairing | Reconciling | None:
+        """Give what serves a stream that holds no records."""
+        if is_pair_stream(stream):
+            return self._pairing
+        return self._reconciling if is_compare_stream(stream) else None
 
     def _pages(self, place: Place, mode: ReadMode) -> _NextPage:
         if mode == ReadMode.FULL:
@@ -193,11 +205,12 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         target = messages.writer(first.open, current_principal().tenant_id)
         target.check()
         is_preview = first.open.is_preview
-        store = self._previewer if is_preview else self._writer
-        if is_pair_stream(target.stream):
+        store: RecordWriter = self._previewer if is_preview else self._writer
+        own = self._own_streams(target.stream)
+        if own is not None:
             if is_preview:
                 raise Unsupported("PREVIEW_UNSUPPORTED", "What pairs would become is known to nobody ahead.")
-            target, store = await self._pairing.open(target), self._pairing.writer
+            target, store = await own.open(target), own.writer
         credit, group = self._chassis.settings.hub_credit, self._chassis.settings.hub_group
         yield pb.WriteResponse(
             ready=pb.WriteReady(

@@ -1,6 +1,6 @@
 """Rules of flows, schedules and executions, in plain Python."""
 
-from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked
+from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked, as_asked, refuse_two_way
 from isthmus.services.scheduling.domain.checkpoint import Checkpoint, resume_points
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.execution import (
@@ -45,6 +45,14 @@ from isthmus.services.scheduling.domain.legs import (
     movement,
     next_leg,
 )
+from isthmus.services.scheduling.domain.reconciling import (
+    COMPARE_STREAM,
+    Reconcile,
+    connector_for,
+    known_source,
+    refuse_repair,
+    spec_for,
+)
 from isthmus.services.scheduling.domain.timing import (
     PUNCTUAL,
     MissedRuns,
@@ -59,6 +67,7 @@ from isthmus.services.scheduling.domain.timing import (
 )
 
 __all__ = [
+    "COMPARE_STREAM",
     "HUB",
     "NOTHING",
     "NOTHING_ASKED",
@@ -86,6 +95,7 @@ __all__ = [
     "MissedRuns",
     "Outcome",
     "ReadMode",
+    "Reconcile",
     "Report",
     "RetryRules",
     "Round",
@@ -98,17 +108,23 @@ __all__ = [
     "Tick",
     "Trigger",
     "WriteMode",
+    "as_asked",
     "check_timing",
+    "connector_for",
     "connector_of",
     "end_attempt",
     "exceeds",
     "first_leg",
+    "known_source",
     "lease_expired",
     "lineage_of",
     "movement",
     "next_leg",
     "next_time",
+    "refuse_repair",
+    "refuse_two_way",
     "resume_points",
+    "spec_for",
     "tick",
     "too_many_quarantined",
 ]

@@ -10,7 +10,8 @@ from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked
 from isthmus.services.scheduling.domain.checkpoint import Checkpoint
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.flow import FailurePolicy, FlowSpec
-from isthmus.services.scheduling.domain.legs import Leg, LegDone, movement
+from isthmus.services.scheduling.domain.legs import Leg, LegDone, movement, next_leg
+from isthmus.services.scheduling.domain.reconciling import Reconcile, reconciling_movement
 
 DEFAULT_ATTEMPTS = 5
 IDLE_STOPS = 100
@@ -124,6 +125,7 @@ class Execution:
         destination_connector_id: Whose hosts read the destination, where it is read.
         asked: What is special about it.
         preview: What a dry run has found, as its host told it.
+        reconcile: Set where both sides are compared instead of moving what is new.
         revision: Grows with every change.
     """
 
@@ -160,6 +162,7 @@ class Execution:
     destination_connector_id: str = ""
     asked: Asked = NOTHING_ASKED
     preview: bytes = b""
+    reconcile: Reconcile | None = None
     revision: int = 1
 
     @property
@@ -175,7 +178,14 @@ class Execution:
     @property
     def moving(self) -> FlowSpec:
         """The present leg as a flow that goes one way."""
+        if self.reconcile is not None:
+            return reconciling_movement(self.execution_id, self.flow_id, self.flow, self.leg)
         return movement(self.flow_id, self.flow, self.leg)
+
+    @property
+    def following_leg(self) -> Leg | None:
+        """The leg that comes after the present one; None at the end."""
+        return self.reconcile.following(self.leg) if self.reconcile is not None else next_leg(self.leg)
 
     @property
     def is_cancel_requested(self) -> bool:

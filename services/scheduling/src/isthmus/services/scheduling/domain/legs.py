@@ -12,15 +12,20 @@ PAIR_STREAM = "pair:"
 
 
 class Leg(StrEnum):
-    """One of the movements that make up a round."""
+    """One of the movements that make up a round, or a reconciliation."""
 
     WHOLE = ""
     READ_SOURCE = "read_source"
     READ_DESTINATION = "read_destination"
     WRITE_DESTINATION = "write_destination"
     WRITE_SOURCE = "write_source"
+    COMPARE_DESTINATION = "compare_destination"
+    COMPARE_SOURCE = "compare_source"
+    REPAIR = "repair"
+    DELETE_EXTRA = "delete_extra"
 
 
+_COMPARING = frozenset({Leg.COMPARE_DESTINATION, Leg.COMPARE_SOURCE, Leg.REPAIR, Leg.DELETE_EXTRA})
 _ROUND = (Leg.READ_SOURCE, Leg.READ_DESTINATION, Leg.WRITE_DESTINATION, Leg.WRITE_SOURCE)
 
 
@@ -76,7 +81,7 @@ def movement(flow_id: str, spec: FlowSpec, leg: Leg) -> FlowSpec:
             )
         case Leg.WRITE_SOURCE:
             return replace(_reversed(spec), source=_pairs(flow_id, spec, "source"), read_mode=ReadMode.DELTA)
-        case Leg.WHOLE:
+        case _:
             return _reversed(spec) if spec.direction is Direction.REVERSE else spec
 
 
@@ -123,6 +128,8 @@ def lineage_of(spec: FlowSpec, leg: Leg, epoch: int, execution_id: str, *, is_re
     """
     if leg is Leg.WHOLE:
         return f"x{execution_id}" if is_requeue else f"e{epoch}"
+    if leg in _COMPARING:
+        return f"x{execution_id}.{leg}"
     mode = {Leg.READ_SOURCE: spec.read_mode, Leg.READ_DESTINATION: spec.reverse_read_mode}.get(leg)
     alone = mode is ReadMode.FULL or (mode is not None and is_requeue)
     return f"x{execution_id}.{leg}" if alone else f"e{epoch}.{leg}"

@@ -15,16 +15,20 @@ from isthmus.services.scheduling.domain import (
     Ending,
     Execution,
     Flow,
-    FlowSpec,
     Leg,
     LegDone,
+    Reconcile,
     Status,
     Stop,
     Trigger,
-    connector_of,
+    as_asked,
+    connector_for,
     first_leg,
+    known_source,
     lineage_of,
-    next_leg,
+    refuse_repair,
+    refuse_two_way,
+    spec_for,
 )
 from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
@@ -47,6 +51,7 @@ class Cause:
     schedule_id: str = ""
     quarantine_ids: tuple[str, ...] = ()
     asked: Asked = NOTHING_ASKED
+    reconcile: Reconcile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,19 @@ class Executions:
         The row is the job's outbox row at the same time: it is due to be dispatched.
         """
         execution_id = new_id("exe")
-        leg = first_leg(flow.spec)
+        reconcile = known_source(cause.reconcile, flow.source_connector_id)
+        spec = spec_for(as_asked(flow.spec, cause.asked), reconcile)
+        leg = reconcile.legs[0] if reconcile is not None else first_leg(spec)
         ends = (flow.source_connector_id, flow.destination_connector_id)
         execution = Execution(
             execution_id=execution_id,
             flow_id=flow.flow_id,
-            flow=_as_asked(flow.spec, cause.asked),
-            connector_id=connector_of(flow.spec, leg, *ends),
+            flow=spec,
+            connector_id=connector_for(spec, leg, *ends, reconcile=reconcile),
+            reconcile=reconcile,
             # A requeue reads the quarantine and must not move the source's positions.
             lineage=lineage_of(
-                flow.spec, leg, flow.epoch, execution_id, is_requeue=cause.trigger is Trigger.REQUEUE
+                spec, leg, flow.epoch, execution_id, is_requeue=cause.trigger is Trigger.REQUEUE
             ),
             leg=leg,
             epoch=flow.epoch,
@@ -142,7 +150,8 @@ class Executions:
 
         Raises:
             Missing: `FLOW_UNKNOWN`.
-            Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE`, `EXECUTION_RUNNING` or `ONE_WAY_ONLY`.
+            Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE`, `EXECUTION_RUNNING`, `ONE_WAY_ONLY` or
+                `REPAIR_ONE_WAY_ONLY`.
             OtherInstances: The flow needs others.
         """
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
@@ -151,7 +160,8 @@ class Executions:
         if not flow.spec.is_active:
             message = f'Flow "{flow.spec.name}" is inactive; activate it, then start it.'
             raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow_id})
-        _refuse_two_way(flow, cause.asked)
+        refuse_two_way(flow.flow_id, flow.spec, cause.asked)
+        refuse_repair(flow.flow_id, flow.spec, cause.reconcile)
         if set(instances) != set(flow.spec.instance_ids):
             raise OtherInstances(flow.spec.instance_ids)
         for facts in instances.values():
@@ -252,7 +262,7 @@ class Executions:
         if ending.status is Status.COMPLETED:
             which = (execution.flow_id, execution.lineage, execution.execution_id)
             await flows.complete_partitions(conn, tenant_id, *which)
-            following = next_leg(execution.leg)
+            following = execution.following_leg
             if following is not None and execution.stop is Stop.NONE:
                 return await self._advance(conn, tenant_id, execution, ending, following)
             if following is not None:
@@ -283,7 +293,9 @@ class Executions:
             done=LegDone(execution.leg, ending.before, began, now),
             leg=leg,
             # The source is read in the first leg, so its connector is not asked for any more.
-            connector_id=connector_of(execution.flow, leg, "", execution.destination_connector_id),
+            connector_id=connector_for(
+                execution.flow, leg, "", execution.destination_connector_id, reconcile=execution.reconcile
+            ),
             lineage=lineage_of(
                 execution.flow,
                 leg,
@@ -352,24 +364,6 @@ def _cause(chosen: Sequence[Waiting]) -> Cause:
     # One that names nothing means all that are requeued, and so do more ids than a job should carry.
     everything = any(not one.quarantine_ids for one in chosen) or len(ids) > _MOST_IDS
     return Cause(first.trigger, first.initiated_by, first.schedule_id, () if everything else ids)
-
-
-def _as_asked(spec: FlowSpec, asked: Asked) -> FlowSpec:
-    """Give the form of the flow that an execution uses; a dry run counts rejects and puts none aside."""
-    return (
-        replace(spec, failure_policy=replace(spec.failure_policy, max_quarantined=0))
-        if asked.dry_run
-        else spec
-    )
-
-
-def _refuse_two_way(flow: Flow, asked: Asked) -> None:
-    if asked.dry_run and first_leg(flow.spec) is not Leg.WHOLE:
-        message = (
-            f'Flow "{flow.spec.name}" goes both ways, and what it would write depends on what it notes of '
-            "both sides; try its mappings with a flow that goes one way."
-        )
-        raise Precondition("ONE_WAY_ONLY", message, metadata={"flow_id": flow.flow_id})
 
 
 def _refuse_inactive(flow: Flow, facts: InstanceFacts | Missing) -> None:

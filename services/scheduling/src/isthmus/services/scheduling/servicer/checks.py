@@ -5,7 +5,7 @@ import json
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.kit.validation import Check, validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import HUB, PAIR_STREAM
+from isthmus.services.scheduling.domain import COMPARE_STREAM, HUB, PAIR_STREAM
 from isthmus.type.v1 import batch_pb2
 
 _LONGEST_ID = 64
@@ -39,6 +39,17 @@ def check_asked(request: pb.StartExecutionRequest) -> None:
         if request.record_limit and not request.is_dry_run:
             text = "Only a dry run may stop early; leave the limit out, or make it a dry run."
             check.add("record_limit", "NOT_ALLOWED", text)
+        if request.is_dry_run and request.HasField("reconcile"):
+            text = "A reconciliation writes nothing unless it repairs; leave one of the two out."
+            check.add("is_dry_run", "NOT_ALLOWED", text)
+
+
+def check_reconcile(request: pb.StartExecutionRequest) -> None:
+    """Refuse to remove extra records where nothing is to be repaired."""
+    if request.reconcile.delete_extra and not request.reconcile.repair:
+        with validating() as check:
+            path, message = "reconcile.delete_extra", "Extra records are removed by a repair; ask for one."
+            check.add(path, "REPAIR_MISSING", message)
 
 
 def check_flow(flow: pb.Flow) -> None:
@@ -83,8 +94,11 @@ def _check_way_back(check: Check, flow: pb.Flow) -> None:
         check.add("flow.destination_key", "REQUIRED", text)
     for name in ("source", "destination"):
         endpoint = getattr(flow, name)
-        if endpoint.instance_id == HUB and endpoint.stream.startswith(PAIR_STREAM):
-            text = f"Choose another stream; those that begin with `{PAIR_STREAM}` belong to two-way flows."
+        if endpoint.instance_id == HUB and endpoint.stream.startswith((PAIR_STREAM, COMPARE_STREAM)):
+            text = (
+                f"Choose another stream; those that begin with `{PAIR_STREAM}` belong to two-way flows, "
+                f"those that begin with `{COMPARE_STREAM}` to reconciliations."
+            )
             check.add(f"flow.{name}.stream", "RESERVED", text)
 
 

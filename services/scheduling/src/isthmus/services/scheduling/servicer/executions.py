@@ -12,11 +12,16 @@ from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Asked, Execution, Trigger
 from isthmus.services.scheduling.engine import Cause, InstanceFacts
 from isthmus.services.scheduling.engine.executions import OtherInstances, execution_unknown
-from isthmus.services.scheduling.servicer.checks import check_asked, check_id
+from isthmus.services.scheduling.servicer.checks import check_asked, check_id, check_reconcile
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import executions as rows
 from isthmus.services.scheduling.store import leases
-from isthmus.services.scheduling.translate import read_statuses, write_attempt, write_execution
+from isthmus.services.scheduling.translate import (
+    read_reconcile,
+    read_statuses,
+    write_attempt,
+    write_execution,
+)
 
 _RATE_SECONDS = 5.0
 _CHANGES_MEANWHILE = 4
@@ -31,10 +36,13 @@ class ExecutionRpcs(Rpcs):
     ) -> pb.StartExecutionResponse:
         """Start a flow now."""
         check_id("flow_id", request.flow_id)
+        check_reconcile(request)
         caller = current_principal()
         check_asked(request)
         trigger = Trigger.EVENT if request.event_id else Trigger.MANUAL
-        cause = Cause(trigger, caller.subject, asked=Asked(request.is_dry_run, request.record_limit))
+        asked = Asked(request.is_dry_run, request.record_limit)
+        reconcile = read_reconcile(request.reconcile) if request.HasField("reconcile") else None
+        cause = Cause(trigger, caller.subject, asked=asked, reconcile=reconcile)
         needs = self._desk.executions.needs
         for _again in range(_CHANGES_MEANWHILE):
             # The registry is asked before the transaction, so that no row is locked meanwhile.

@@ -1,11 +1,11 @@
 """Rows of executions: their start, their reading, and the jobs that have to be sent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from isthmus.services.scheduling.domain import Execution, Status, Stop
-from isthmus.services.scheduling.store.rows import dump_asked, dump_flow, execution_of
+from isthmus.services.scheduling.store.rows import dump, dump_asked, dump_flow, execution_of
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,11 +13,11 @@ _INSERT = text("""
     INSERT INTO executions (tenant_id, execution_id, flow_id, flow, connector_id, lineage,
                             schedule_id, trigger, status, initiated_by, create_time, dispatch_time,
                             quarantine_ids, correlation_id, traceparent, leg, epoch,
-                            destination_connector_id, asked)
+                            destination_connector_id, asked, reconcile)
     VALUES (:tenant_id, :execution_id, :flow_id, CAST(:flow AS jsonb), :connector_id,
             :lineage, :schedule_id, :trigger, 'pending', :initiated_by, :create_time, :create_time,
             CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent, :leg, :epoch,
-            :destination_connector_id, CAST(:asked AS jsonb))
+            :destination_connector_id, CAST(:asked AS jsonb), CAST(:reconcile AS jsonb))
     ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
     RETURNING *
 """)
@@ -91,6 +91,7 @@ async def insert_execution(
         "epoch": execution.epoch,
         "destination_connector_id": execution.destination_connector_id,
         "asked": dump_asked(execution.asked),
+        "reconcile": dump(asdict(execution.reconcile)) if execution.reconcile else None,
         "correlation_id": correlation_id,
         "traceparent": traceparent,
     }

@@ -27,6 +27,7 @@ from isthmus.services.scheduling.domain import (
     LegDone,
     MissedRuns,
     ReadMode,
+    Reconcile,
     Schedule,
     ScheduleSpec,
     ScheduleType,
@@ -204,6 +205,7 @@ def execution_of(row: Row) -> Execution:
         legs=load_legs(row["legs"]),
         asked=Asked(**row["asked"]),
         preview=bytes(row["preview"] or b""),
+        reconcile=Reconcile(**row["reconcile"]) if row["reconcile"] else None,
     )
 
 

@@ -1,0 +1,137 @@
+"""Both sides of a flow are compared, and made equal on request."""
+
+import pytest
+from isthmus.testing.sandbox import running_sandbox
+
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+
+SYSTEM = """
+kind: Instance
+name: {name}
+spec:
+  connector: http-json
+  configuration:
+    base_url: "{url}"
+    streams:
+      - name: items
+        path: /items
+        records_path: items
+        key: [id]
+        write: {{method: PUT, path: "/items/{{id}}", delete_path: "/items/{{id}}"}}
+---
+"""
+MAPPING = """
+kind: Mapping
+name: {name}
+spec:
+  field_mappings:
+    - {{target: id, source: id, required: true}}
+    - {{target: title, source: subject}}
+    - {{target: severity, source: priority, enum: {{"1": high, "2": low}}}}
+    - {{target: owner.name, source: owner}}
+---
+"""
+FLOW = """
+kind: Flow
+name: {name}
+spec:
+  source: {{instance: {name}-desk, stream: items}}
+  destination: {destination}
+  mapping: {name}
+  key: [id]
+"""
+COUNTED = ("equal", "missing", "different", "extra", "unrelated", "unreadable")
+
+
+def counted(report):
+    """Gives the figures of a report that are not zero."""
+    return {name: int(report[name]) for name in COUNTED if int(report[name])}
+
+
+class Flow:
+    """A system, and a flow from it."""
+
+    def __init__(self, mesh, name, desk, env=None):
+        self.mesh, self.name, self.desk, self.env = mesh, name, desk, env
+
+    def apply(self, destination, more=""):
+        """Describes the system and the flow to a destination."""
+        text = SYSTEM.format(name=f"{self.name}-desk", url=self.desk.url) + MAPPING.format(name=self.name)
+        self.mesh.apply(more + text + FLOW.format(name=self.name, destination=destination), env=self.env)
+
+    def sync(self):
+        """Runs the flow."""
+        return self.mesh.answer("sync", "run", self.name, "--watch", env=self.env)
+
+    def reconcile(self, *options):
+        """Compares both sides and gives the report."""
+        return self.mesh.answer("reconcile", "run", self.name, "--watch", *options, env=self.env)
+
+
+@pytest.fixture
+def flow(mesh, request):
+    """Gives a system of three records, and the flow that is named after the test."""
+    with running_sandbox() as desk:
+        for key in ("1", "2", "3"):
+            desk.edit(key, subject=f"Subject {key}", priority="1", owner="Ann")
+        yield Flow(mesh, request.node.name.replace("_", "-")[5:45], desk)
+
+
+@pytest.fixture
+def ops(flow):
+    """Gives another system, to which the flow goes, and whose fields are partly its own."""
+    with running_sandbox() as other:
+        system = SYSTEM.format(name=f"{flow.name}-ops", url=other.url)
+        flow.apply(f"{{instance: {flow.name}-ops, stream: items}}", system)
+        flow.sync()
+        yield other
+
+
+def test_differences_between_two_systems_are_found_and_repaired(flow, ops):
+    """
+    What somebody did to the destination is found exactly, with the fields; afterwards both are the same.
+    """
+    ops.edit("1", title="another", runbook="its own")
+    ops.remove("2")
+    ops.edit("9", title="extra", severity="low", owner={"name": "Bob"})
+    before = dict(ops.records)
+    found = flow.reconcile()
+    untouched = dict(ops.records)
+    repaired = flow.reconcile("--repair")
+    kept = flow.reconcile()
+    flow.reconcile("--repair", "--delete-extra")
+    last = flow.reconcile()
+
+    assert found["status"] == "STATUS_COMPLETED"
+    assert counted(found) == {"equal": 1, "missing": 1, "different": 1, "extra": 1}
+    assert untouched == before
+    assert {one["kind"]: (one["key"], one["fields"]) for one in found["samples"]} == {
+        "KIND_MISSING": ("2", []),
+        "KIND_EXTRA": ("9", []),
+        "KIND_DIFFERENT": ("1", ["title"]),
+    }
+    assert repaired["repaired"] == "2"
+    assert counted(kept) == {"equal": 3, "extra": 1}
+    assert counted(last) == {"equal": 3}
+    assert set(ops.records) == {"1", "2", "3"}
+
+
+def test_a_flow_into_the_hub_is_compared_with_its_own_records(flow):
+    """
+    Records that another flow has written into the stream are nobody's extra ones.
+    """
+    stream = f"{flow.name}-all"
+    flow.apply(f"{{instance: hub, stream: {stream}}}")
+    flow.sync()
+    other = f"kind: Flow\nname: {flow.name}-too\nspec:\n  source: {{instance: hub, stream: {stream}}}\n"
+    other += f"  destination: {{instance: hub, stream: {stream}-too}}\n"
+    flow.mesh.apply(other)
+    flow.mesh.answer("sync", "run", f"{flow.name}-too", "--watch")
+    flow.desk.remove("3")
+    flow.desk.edit("1", subject="new")
+    flow.desk.edit("7", subject="added", priority="2")
+    found = flow.reconcile()
+    flow.reconcile("--repair", "--delete-extra")
+
+    assert counted(found) == {"equal": 1, "missing": 1, "different": 1, "extra": 1}
+    assert counted(flow.reconcile()) == {"equal": 3}
