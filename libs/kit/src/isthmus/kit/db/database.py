@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from isthmus.resilience.faults import NotAuthenticated
-from sqlalchemy import TextClause, event, exc, make_url, text
+from psycopg import sql
+from sqlalchemy import event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 _AFTER_COMMIT = "isthmus.after_commit"
@@ -15,7 +16,7 @@ _WAIT_SECONDS = 5.0
 _IDLE_IN_TRANSACTION_SECONDS = 60
 _IDLE_SECONDS = 300
 
-_AS_TENANT = text("SELECT set_config('isthmus.tenant', :tenant_id, true)")
+_AS_TENANT = sql.SQL("BEGIN; SET LOCAL isthmus.tenant = {}")
 
 
 class Database:
@@ -36,7 +37,9 @@ class Database:
         self, url: str, service: str, *, pool: int = 10, burst: int = 0, statement_timeout: float = 30.0
     ) -> None:
         self.service = service
-        self._as_system = text(f"SET LOCAL ROLE isthmus_{service}_system")
+        self._as_system = sql.SQL("BEGIN; SET LOCAL ROLE {}").format(
+            sql.Identifier(f"isthmus_{service}_system")
+        )
         self._engine = create_async_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool,
@@ -47,6 +50,8 @@ class Database:
             # Nobody stores this type, and looking for it would cost each connection a query.
             use_native_hstore=False,
             hide_parameters=True,
+            # Transactions are begun below, by the statement that also binds them.
+            isolation_level="AUTOCOMMIT",
             connect_args=_connect_arguments(service, statement_timeout),
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_dead)
@@ -60,24 +65,24 @@ class Database:
         if not tenant_id:
             message = "Say for which tenant this is; the caller acts for none."
             raise NotAuthenticated("TENANT_MISSING", message)
-        return self._transaction(_AS_TENANT, {"tenant_id": tenant_id})
+        return self._transaction(_AS_TENANT.format(sql.Literal(tenant_id)))
 
     def system(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that sees all tenants; for schedulers, relays and start-up work."""
-        return self._transaction(self._as_system, {})
+        return self._transaction(self._as_system)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(
-        self, opening: TextClause, values: dict[str, Any]
-    ) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, opening: sql.Composed) -> AsyncIterator[AsyncConnection]:
         async with self._engine.connect() as connection:
             callbacks = connection.info[_AFTER_COMMIT] = []
+            driver: Any = (await connection.get_raw_connection()).driver_connection
             async with connection.begin():
-                await connection.execute(opening, values)
+                # Two commands in one message, which the server does not take as a prepared statement.
+                await driver.execute(opening, prepare=False)
                 yield connection
         for callback in callbacks:
             callback()
