@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 Handler = Callable[["AsyncConnection", ReceivedEvent], Awaitable[None]]
+Together = Callable[["AsyncConnection", Sequence[ReceivedEvent]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Consumer:
         subjects: Subjects wanted, with NATS wildcards.
         handle: Called in one tenant transaction per event; its writes and the memory of the event's id
             commit together, so an event that comes twice has its effect once.
+        together: Does the same for several events of one tenant that came together, in one transaction.
+        wanted: Tells by an event alone whether it can have an effect here; one that cannot is not remembered.
         max_deliver: Tries before the event goes to `isthmus.dead.<durable>`.
         ack_wait: Seconds one try may take before another replica gets the event.
         backoff: First pause between tries in seconds; doubles up to 60.
@@ -30,10 +33,12 @@ class Consumer:
     durable: str
     subjects: Sequence[str]
     handle: Handler
+    together: Together | None = None
+    wanted: Callable[[ReceivedEvent], bool] | None = None
     max_deliver: int = 8
     ack_wait: float = 30.0
     backoff: float = 0.5
     system: bool = False
 
 
-__all__ = ["Consumer", "Handler"]
+__all__ = ["Consumer", "Handler", "Together"]

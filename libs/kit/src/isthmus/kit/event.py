@@ -42,6 +42,8 @@ class ReceivedEvent:
         time: When it happened, UTC.
         data: The payload as canonical proto JSON.
         nats_subject: The subject it came on.
+        correlation_id: What log lines about it are tied together by.
+        traceparent: The trace of whoever published it.
     """
 
     id: str
@@ -52,6 +54,8 @@ class ReceivedEvent:
     time: datetime
     data: dict[str, Any]
     nats_subject: str
+    correlation_id: str = ""
+    traceparent: str = ""
 
 
 __all__ = ["DomainEvent", "ReceivedEvent"]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _BATCH = 64
-_REST_SECONDS = 0.04
+_REST_SECONDS = 0.1
 _PULL_SECONDS = 5.0
 _LONGEST_PAUSE = 60.0
 _LONGEST_WAIT_FOR_OTHERS = 10.0
@@ -130,10 +130,13 @@ class Subscription:
         """Handle what came together in one transaction for each tenant; where that fails, one by one."""
         readable: dict[str, list[tuple[Any, ReceivedEvent]]] = {}
         alone: list[Any] = []
+        wanted = self._consumer.wanted
         for message in messages:
-            event = received(message.subject, message.data)
+            event = received(message.subject, message.data, message.headers)
             if event is None or self._failures.get(event.id):
                 alone.append(message)
+            elif wanted is not None and not wanted(event):
+                await self._done(message)
             else:
                 readable.setdefault("" if self._consumer.system else event.tenant_id, []).append(
                     (message, event)
@@ -147,19 +150,29 @@ class Subscription:
     async def _handled_together(self, group: list[tuple[Any, ReceivedEvent]]) -> bool:
         try:
             async with self._transaction(group[0][1]) as conn:
-                new = await self._remembered(conn, [event for _, event in group])
-                for message, event in group:
-                    if event.id in new:
-                        new.remove(event.id)
-                        with self._context(message, event):
-                            await self._consumer.handle(conn, event)
+                await self._handle_new(conn, [event for _, event in group])
         except Exception as error:
             _log.debug("events are handled one by one", durable=self._consumer.durable, why=safe_text(error))
             return False
         for message, _ in group:
-            _handled.add(1, durable=self._consumer.durable, outcome="done")
-            await message.ack()
+            await self._done(message)
         return True
+
+    async def _handle_new(self, conn: AsyncConnection, events: list[ReceivedEvent]) -> None:
+        """Handle those of the events that were not handled before; one that came twice once."""
+        ids = await self._remembered(conn, events)
+        new = list({event.id: event for event in events if event.id in ids}.values())
+        if self._consumer.together is not None and new and not self._consumer.system:
+            with acting_for(new[0].tenant_id):
+                await self._consumer.together(conn, new)
+            return
+        for event in new:
+            with self._context(event):
+                await self._consumer.handle(conn, event)
+
+    async def _done(self, message: Any) -> None:
+        _handled.add(1, durable=self._consumer.durable, outcome="done")
+        await message.ack()
 
     async def _remembered(self, conn: AsyncConnection, events: list[ReceivedEvent]) -> set[str]:
         """Remember events in one statement; give the ids of those that were not handled before."""
@@ -171,20 +184,18 @@ class Subscription:
         return set((await conn.execute(_REMEMBER_ALL, values)).scalars())
 
     @contextmanager
-    def _context(self, message: Any, event: ReceivedEvent) -> Iterator[None]:
+    def _context(self, event: ReceivedEvent) -> Iterator[None]:
         """Work in the name of the event's tenant, in the trace of whoever published it."""
-        headers = message.headers or {}
-        trace = consuming(f"consume {self._consumer.durable}", headers.get(TRACE_HEADER, ""))
-        correlation = correlated(headers.get(CORRELATION_HEADER, event.id))
-        with trace, correlation, acting_for(event.tenant_id):
+        trace = consuming(f"consume {self._consumer.durable}", event.traceparent)
+        with trace, correlated(event.correlation_id), acting_for(event.tenant_id):
             yield
 
     async def _handle(self, message: Any) -> None:
-        event = received(message.subject, message.data)
+        event = received(message.subject, message.data, message.headers)
         if event is None:
             await self._set_aside(message, "EVENT_UNREADABLE")
             return
-        with self._context(message, event):
+        with self._context(event):
             try:
                 async with self._transaction(event) as conn:
                     await self._apply(conn, event)
@@ -192,8 +203,7 @@ class Subscription:
                 await self._failed(message, event, error)
                 return
         self._failures.pop(event.id, None)
-        _handled.add(1, durable=self._consumer.durable, outcome="done")
-        await message.ack()
+        await self._done(message)
 
     async def _apply(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         """Run the handler and remember the event, in one transaction, unless it was handled before."""
@@ -248,8 +258,9 @@ class Subscription:
         await message.term()
 
 
-def received(subject: str, data: bytes) -> ReceivedEvent | None:
+def received(subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> ReceivedEvent | None:
     """Read a CloudEvent in structured JSON; None when it is not one of ours."""
+    told = headers or {}
     try:
         envelope = json.loads(data)
         return ReceivedEvent(
@@ -261,6 +272,8 @@ def received(subject: str, data: bytes) -> ReceivedEvent | None:
             time=datetime.fromisoformat(envelope["time"]),
             data=envelope.get("data") or {},
             nats_subject=subject,
+            correlation_id=told.get(CORRELATION_HEADER, envelope["id"]),
+            traceparent=told.get(TRACE_HEADER, ""),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -1,11 +1,11 @@
 """Events of all services come in here, and this service's own go out."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from isthmus.events.v1 import events_pb2 as pb
-from isthmus.kit import Consumer, DomainEvent, Outbox, ReceivedEvent, current_correlation_id
-from isthmus.kit.trace import current_traceparent
+from isthmus.kit import Consumer, DomainEvent, Outbox, ReceivedEvent
 from isthmus.services.events.domain import Event, Subscription
 from isthmus.services.events.engine import Recorder
 from isthmus.services.events.translate import write_subscription
@@ -63,22 +63,29 @@ class Collector:
 
     def consumers(self) -> list[Consumer]:
         """The subjects wanted, with what is done about them."""
-        return [Consumer("events-store", ["isthmus.v1.>"], self.store)]
+        return [Consumer("events-store", ["isthmus.v1.>"], self.store, self.store_all)]
 
     async def store(self, conn: AsyncConnection, received: ReceivedEvent) -> None:
         """Store one event."""
-        event = Event(
-            event_id=received.id,
-            type=received.type,
-            source=received.source,
-            subject=received.subject,
-            time=received.time,
-            data=json.dumps(received.data, separators=(",", ":")),
-            traceparent=current_traceparent(),
-            correlation_id=current_correlation_id(),
-            nats_subject=received.nats_subject,
-        )
-        await self._recorder.record(conn, received.tenant_id, event)
+        await self._recorder.record(conn, received.tenant_id, _event_of(received))
+
+    async def store_all(self, conn: AsyncConnection, received: Sequence[ReceivedEvent]) -> None:
+        """Store events of one tenant that came together."""
+        await self._recorder.record_all(conn, received[0].tenant_id, list(map(_event_of, received)))
+
+
+def _event_of(received: ReceivedEvent) -> Event:
+    return Event(
+        event_id=received.id,
+        type=received.type,
+        source=received.source,
+        subject=received.subject,
+        time=received.time,
+        data=json.dumps(received.data, separators=(",", ":")),
+        traceparent=received.traceparent,
+        correlation_id=received.correlation_id,
+        nats_subject=received.nats_subject,
+    )
 
 
 __all__ = ["Announcements", "Collector"]

@@ -32,6 +32,8 @@ from isthmus.services.records.store.pairs import ConflictStore, PairReader, Pair
 from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_SYNCS = "isthmus.v1.*.scheduling.sync.*"
+
 
 async def wire(chassis: Chassis) -> Wiring:
     """Put the hub together out of the chassis' collaborators."""
@@ -77,7 +79,7 @@ async def wire(chassis: Chassis) -> Wiring:
             (links_pb2_grpc.add_LinksServiceServicer_to_server, LinksServicer(LinkStore(chassis.db))),
         ],
         consumers=[
-            Consumer("records-rounds", ["isthmus.v1.*.scheduling.sync.*"], pairing.ended),
+            Consumer("records-rounds", [_SYNCS], pairing.ended, wanted=pairing.is_of_round),
             Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),
             Consumer(
                 "records-reconciliations",

@@ -1,11 +1,13 @@
 """What happened to flows, schedules and executions, on NATS; the jobs; and what others' events lead to."""
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, ParseDict
 from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent
 from isthmus.kit.bus import CORRELATION_HEADER
+from isthmus.kit.principal import correlated
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.records.v1.pairs_pb2 import ConflictsChanged
 from isthmus.records.v1.records_pb2 import QuarantineChanged
@@ -92,7 +94,7 @@ class Reactions:
     def consumers(self) -> list[Consumer]:
         """The subjects wanted, with what is done about them."""
         return [
-            Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger),
+            Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger, self.trigger_all),
             Consumer("scheduling-requeue", ["isthmus.v1.*.records.quarantine.requeued"], self.requeue),
             Consumer("scheduling-conflicts", ["isthmus.v1.*.records.conflict.resolved"], self.conflict),
             Consumer("scheduling-instances", ["isthmus.v1.*.registry.instance.*"], self.instance),
@@ -102,6 +104,15 @@ class Reactions:
         """Start the flows that wait for an event of this type."""
         fact = EventFact(event.tenant_id, event.type, _flow_of(event.data))
         await self._schedules.event(conn, fact)
+
+    async def trigger_all(self, conn: AsyncConnection, events: Sequence[ReceivedEvent]) -> None:
+        """Do the same for events of one tenant that came together; most of them nobody waits for."""
+        types = {event.type for event in events}
+        awaited = await self._schedules.awaited(conn, events[0].tenant_id, types)
+        for event in events:
+            if event.type in awaited:
+                with correlated(event.correlation_id):
+                    await self.trigger(conn, event)
 
     async def requeue(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         """Deliver requeued records as soon as their flow is free."""

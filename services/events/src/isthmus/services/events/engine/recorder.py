@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from isthmus.kit import Clock
@@ -49,24 +50,34 @@ class Recorder:
 
     async def record(self, conn: AsyncConnection, tenant_id: str, event: Event) -> Event:
         """Store an event unless it is there, and give it with its position."""
-        position = await events.insert_event(conn, tenant_id, event)
-        if not position:
-            return event
-        stored = replace(event, position=position)
+        stored = await self.record_all(conn, tenant_id, [event])
+        return stored[0] if stored else event
+
+    async def record_all(self, conn: AsyncConnection, tenant_id: str, given: Sequence[Event]) -> list[Event]:
+        """Store events in their order, and give those that were not there with their positions."""
+        positions = await events.insert_events(conn, tenant_id, given)
+        if not positions:
+            return []
+        stored = [
+            replace(event, position=positions[event.event_id])
+            for event in given
+            if event.event_id in positions
+        ]
         after_commit(conn, self._arrived.ring)
         await self._match(conn, tenant_id, stored)
         return stored
 
-    async def _match(self, conn: AsyncConnection, tenant_id: str, event: Event) -> None:
+    async def _match(self, conn: AsyncConnection, tenant_id: str, stored: Sequence[Event]) -> None:
         interested = await subscriptions.active_subscriptions(conn, tenant_id)
         if not interested:
             return
-        data = json.loads(event.data)
-        for subscription in interested:
-            if meets(subscription.spec, event.type, event.subject, data):
-                now = self._clock.now()
-                await deliveries.insert_delivery(conn, tenant_id, subscription, event, now)
-                after_commit(conn, self._wanted.ring)
+        for event in stored:
+            data = json.loads(event.data)
+            for subscription in interested:
+                if meets(subscription.spec, event.type, event.subject, data):
+                    now = self._clock.now()
+                    await deliveries.insert_delivery(conn, tenant_id, subscription, event, now)
+                    after_commit(conn, self._wanted.ring)
 
 
 __all__ = ["Bell", "Recorder"]

@@ -9,17 +9,37 @@ from isthmus.services.events.domain import Event, EventFilter
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+# Positions are counted up in the order given; one that an event known already would have had stays empty.
 _INSERT = text("""
-    WITH next AS (
-        INSERT INTO tails (tenant_id, last) VALUES (:tenant_id, 1)
-        ON CONFLICT (tenant_id) DO UPDATE SET last = tails.last + 1 RETURNING last
+    WITH given AS (
+        SELECT *, row_number() OVER (ORDER BY number) AS place
+        FROM unnest(CAST(:event_id AS text[]), CAST(:type AS text[]), CAST(:source AS text[]),
+                    CAST(:subject AS text[]), CAST(:time AS timestamptz[]), CAST(:data AS text[]),
+                    CAST(:traceparent AS text[]), CAST(:correlation_id AS text[]),
+                    CAST(:nats_subject AS text[]))
+            WITH ORDINALITY AS one (event_id, type, source, subject, time, data, traceparent,
+                                    correlation_id, nats_subject, number)
+    ), next AS (
+        INSERT INTO tails (tenant_id, last) VALUES (:tenant_id, :count)
+        ON CONFLICT (tenant_id) DO UPDATE SET last = tails.last + excluded.last RETURNING last
     )
     INSERT INTO events (tenant_id, event_id, position, type, source, subject, time, data, traceparent,
                         correlation_id, nats_subject)
-    SELECT :tenant_id, :event_id, next.last, :type, :source, :subject, :time, :data, :traceparent,
-           :correlation_id, :nats_subject FROM next
-    ON CONFLICT (tenant_id, event_id) DO NOTHING RETURNING position
+    SELECT :tenant_id, event_id, next.last - :count + place, type, source, subject, time, data, traceparent,
+           correlation_id, nats_subject FROM given, next ORDER BY place
+    ON CONFLICT (tenant_id, event_id) DO NOTHING RETURNING event_id, position
 """)
+_STORED = (
+    "event_id",
+    "type",
+    "source",
+    "subject",
+    "time",
+    "data",
+    "traceparent",
+    "correlation_id",
+    "nats_subject",
+)
 _MEANT = """
     tenant_id = :tenant_id
     AND (:subject = '' OR subject = :subject)
@@ -47,8 +67,7 @@ _LARGEST_PAGE = 2 * 1024 * 1024
 
 
 def _event(row: RowMapping) -> Event:
-    names = "event_id type source subject time data traceparent correlation_id nats_subject position"
-    return Event(**{name: row[name] for name in names.split()})
+    return Event(**{name: row[name] for name in (*_STORED, "position")})
 
 
 def _filter(tenant_id: str, wanted: EventFilter) -> dict[str, Any]:
@@ -62,21 +81,11 @@ def _filter(tenant_id: str, wanted: EventFilter) -> dict[str, Any]:
     }
 
 
-async def insert_event(conn: AsyncConnection, tenant_id: str, event: Event) -> int:
-    """Store an event and give its position; 0 when it is stored already."""
-    fields = {
-        "tenant_id": tenant_id,
-        "event_id": event.event_id,
-        "type": event.type,
-        "source": event.source,
-        "subject": event.subject,
-        "time": event.time,
-        "data": event.data,
-        "traceparent": event.traceparent,
-        "correlation_id": event.correlation_id,
-        "nats_subject": event.nats_subject,
-    }
-    return int((await conn.execute(_INSERT, fields)).scalar_one_or_none() or 0)
+async def insert_events(conn: AsyncConnection, tenant_id: str, events: Sequence[Event]) -> dict[str, int]:
+    """Store events and give the positions, by id, of those that were not stored already."""
+    fields: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in _STORED}
+    found = await conn.execute(_INSERT, {**fields, "tenant_id": tenant_id, "count": len(events)})
+    return {row.event_id: int(row.position) for row in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,7 @@ async def prune_events(conn: AsyncConnection, before: datetime, limit: int) -> i
 __all__ = [
     "EventPage",
     "follow_events",
-    "insert_event",
+    "insert_events",
     "last_position",
     "list_events",
     "position_before",

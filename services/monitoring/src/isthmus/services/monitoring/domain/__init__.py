@@ -2,10 +2,11 @@
 
 from isthmus.services.monitoring.domain.health import HealthState, InstanceRecord, Verdict, judge
 from isthmus.services.monitoring.domain.logs import LogEntry, LogFilter
-from isthmus.services.monitoring.domain.runs import Run, run_of
+from isthmus.services.monitoring.domain.runs import ENDS, Run, run_of
 from isthmus.services.monitoring.domain.usage import Metrics, Sample, hour_of, metrics_of
 
 __all__ = [
+    "ENDS",
     "HealthState",
     "InstanceRecord",
     "LogEntry",

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+ENDS = frozenset({"completed", "failed", "cancelled"})
+"""What the events say that tell of an execution's end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -28,7 +31,7 @@ def run_of(verb: str, data: Mapping[str, Any], time: datetime) -> Run | None:
         data: The payload as canonical proto JSON, in which numbers of 64 bits are texts.
         time: When the event happened.
     """
-    if verb not in {"completed", "failed", "cancelled"}:
+    if verb not in ENDS:
         return None
     execution = data.get("execution") or {}
     ends = (data.get("sourceInstanceId", ""), data.get("destinationInstanceId", ""))
@@ -44,4 +47,4 @@ def run_of(verb: str, data: Mapping[str, Any], time: datetime) -> Run | None:
     )
 
 
-__all__ = ["Run", "run_of"]
+__all__ = ["ENDS", "Run", "run_of"]

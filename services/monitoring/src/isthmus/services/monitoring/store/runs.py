@@ -1,16 +1,21 @@
 """How executions ended, in PostgreSQL."""
 
+from collections.abc import Sequence
+
 from isthmus.kit import PageRequest
 from isthmus.services.monitoring.domain import InstanceRecord, Run
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_ADD = """insert into runs
+_ADD = text("""insert into runs
         (tenant_id, instance_id, execution_id, flow_id, status, end_time, quarantined, error)
-    values (:tenant_id, :instance_id, :execution_id, :flow_id, :status, :end_time, :quarantined, :error)
+    select :tenant_id, * from unnest(
+        cast(:instance_id as text[]), cast(:execution_id as text[]), cast(:flow_id as text[]),
+        cast(:status as text[]), cast(:end_time as timestamptz[]), cast(:quarantined as bigint[]),
+        cast(:error as text[]))
     on conflict (tenant_id, instance_id, execution_id) do update set
         status = excluded.status, end_time = excluded.end_time, quarantined = excluded.quarantined,
-        error = excluded.error"""
+        error = excluded.error""")
 _RECORDS = """with last as (
         select distinct on (instance_id) instance_id, status, error
         from runs where status <> 'cancelled' order by instance_id, end_time desc
@@ -36,20 +41,24 @@ class Runs:
         self._conn = conn
         self._tenant_id = tenant_id
 
-    async def add(self, run: Run) -> None:
-        """Remember how an execution ended, for the instances on both its ends."""
-        for instance_id in run.instances:
-            values = {
-                "tenant_id": self._tenant_id,
-                "instance_id": instance_id,
-                "execution_id": run.execution_id,
-                "flow_id": run.flow_id,
-                "status": run.status,
-                "end_time": run.end,
-                "quarantined": run.quarantined,
-                "error": run.error,
-            }
-            await self._conn.execute(text(_ADD), values)
+    async def add(self, runs: Sequence[Run]) -> None:
+        """Remember how executions ended, each for the instances on both its ends."""
+        # In one order, so that two replicas that know of the same end do not wait for one another.
+        ends = {(instance, run.execution_id): run for run in runs for instance in run.instances}
+        if not ends:
+            return
+        places, ended = zip(*sorted(ends.items(), key=lambda item: item[0]), strict=True)
+        values = {
+            "tenant_id": self._tenant_id,
+            "instance_id": [instance_id for instance_id, _ in places],
+            "execution_id": [execution_id for _, execution_id in places],
+            "flow_id": [run.flow_id for run in ended],
+            "status": [run.status for run in ended],
+            "end_time": [run.end for run in ended],
+            "quarantined": [run.quarantined for run in ended],
+            "error": [run.error for run in ended],
+        }
+        await self._conn.execute(_ADD, values)
 
     async def records(self, instance_id: str, page: PageRequest) -> list[InstanceRecord]:
         """Return what the last 24 hours say, by instance, one more than the page holds."""

@@ -102,16 +102,20 @@ class Pairing:
 
     async def ended(self, connection: AsyncConnection, event: ReceivedEvent) -> None:
         """Believe what both sides have taken, as soon as a round has ended, however it did."""
-        execution = event.data.get("execution", {})
-        if not execution.get("legs"):
+        if not self.is_of_round(event):
             return
         try:
             with acting_for(event.tenant_id):
-                answer = await self._ask(execution["flowId"])
+                answer = await self._ask(event.data["execution"]["flowId"])
         except (Missing, Precondition):
             return  # the flow was deleted, or goes one way by now
         taken = round_of(answer).taken
         await self._rounds.settle(connection, event.tenant_id, answer.flow.flow_id, taken)
+
+    @staticmethod
+    def is_of_round(event: ReceivedEvent) -> bool:
+        """Tell whether an event is about an execution that has a leg of a round behind it."""
+        return bool(event.data.get("execution", {}).get("legs"))
 
     async def flow_deleted(self, connection: AsyncConnection, event: ReceivedEvent) -> None:
         """Forget the pairs of a flow that is gone; what was decided about its conflicts stays on record."""

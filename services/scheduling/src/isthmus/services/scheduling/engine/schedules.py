@@ -1,6 +1,7 @@
 """Schedules: created, changed, deleted; and starts that come from events."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from isthmus.kit import Clock, check_etag, new_id
@@ -138,6 +139,10 @@ class Schedules:
         check_etag(etag, schedule.revision)
         await schedules.delete_schedule(conn, tenant_id, schedule_id)
         await self._announcer.schedule(conn, tenant_id, "deleted", schedule, by)
+
+    async def awaited(self, conn: AsyncConnection, tenant_id: str, types: Collection[str]) -> Collection[str]:
+        """Tell which of these types of events an active schedule waits for."""
+        return await schedules.awaited_types(conn, tenant_id, types)
 
     async def event(self, conn: AsyncConnection, fact: EventFact) -> None:
         """Start the flows that wait for an event.

@@ -1,6 +1,6 @@
 """Rows of schedules and of starts that wait until their flow is free."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,11 @@ _DUE = text(f"""
 _TRIGGERED = text(f"""
     SELECT s.*, to_jsonb(f) AS flow FROM schedules s {_JOINED}
     WHERE s.tenant_id = :tenant_id AND s.event_trigger = :event_type AND s.is_active ORDER BY s.schedule_id
+""")
+_AWAITED = text("""
+    SELECT DISTINCT event_trigger FROM schedules
+    WHERE tenant_id = :tenant_id AND event_trigger = ANY(CAST(:types AS text[]))
+      AND event_trigger <> '' AND is_active
 """)
 _TICKED = text("""
     UPDATE schedules SET next_execution_time = :next_time,
@@ -185,6 +190,12 @@ async def triggered_by(conn: AsyncConnection, tenant_id: str, event_type: str) -
     return [(schedule_of(row), _joined_flow(row)) for row in found.mappings()]
 
 
+async def awaited_types(conn: AsyncConnection, tenant_id: str, types: Collection[str]) -> set[str]:
+    """Give those of these types of events that an active schedule waits for."""
+    found = await conn.execute(_AWAITED, {"tenant_id": tenant_id, "types": list(types)})
+    return set(found.scalars())
+
+
 async def can_run(conn: AsyncConnection, tenant_id: str, flow_id: str) -> bool:
     """Whether an execution of the flow could start now."""
     which = {"tenant_id": tenant_id, "flow_id": flow_id}
@@ -239,6 +250,7 @@ async def drop_waiting(conn: AsyncConnection, tenant_id: str, waiting_ids: Seque
 __all__ = [
     "Due",
     "Waiting",
+    "awaited_types",
     "can_run",
     "delete_schedule",
     "drop_waiting",
