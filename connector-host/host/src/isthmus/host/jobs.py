@@ -142,8 +142,8 @@ class Jobs:
             while not self._stopping.is_set():
                 if not await self._has_room():
                     return
-                for message in await self._fetched(subscription):
-                    await self._take(message)
+                room = self._tools.settings.executions - self.running
+                await asyncio.gather(*map(self._take, await self._fetched(subscription, room)))
         finally:
             with suppress(errors.Error):
                 await subscription.unsubscribe()
@@ -158,9 +158,9 @@ class Jobs:
                 stopping.cancel()
         return not self._stopping.is_set()
 
-    async def _fetched(self, subscription: Any) -> list[Any]:
-        """One job, or none after a while; a consumer that is gone is noticed then."""
-        fetching = asyncio.create_task(subscription.fetch(1, timeout=_FETCH_SECONDS))
+    async def _fetched(self, subscription: Any, room: int) -> list[Any]:
+        """Jobs as far as there is room, or none after a while; a consumer that is gone is noticed then."""
+        fetching = asyncio.create_task(subscription.fetch(max(room, 1), timeout=_FETCH_SECONDS))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)

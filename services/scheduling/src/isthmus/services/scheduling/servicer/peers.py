@@ -4,8 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 import grpc
-from isthmus.kit import acting_for, fault_from_rpc_error
+from isthmus.kit import acting_for, current_principal, fault_from_rpc_error
 from isthmus.kit.logs import logger
+from isthmus.kit.sharing import Shared
 from isthmus.mapping.v1 import mapping_pb2
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.registry.v1 import registry_pb2
@@ -30,6 +31,7 @@ class RegistryPeer:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = RegistryServiceStub(channel)
         self._slots = asyncio.Semaphore(_ASKING_AT_ONCE)
+        self._facts = Shared(self._ask_facts)
 
     async def facts(self, instance_id: str) -> InstanceFacts:
         """Read an instance of the acting tenant; the built-in record store is one and always active.
@@ -39,6 +41,10 @@ class RegistryPeer:
         """
         if instance_id == HUB:
             return InstanceFacts(HUB, HUB, is_active=True, update_time=_ALWAYS)
+        return await self._facts((current_principal().tenant_id, instance_id))
+
+    async def _ask_facts(self, which: tuple[str, str]) -> InstanceFacts:
+        _, instance_id = which
         request = registry_pb2.GetInstanceRequest(instance_id=instance_id)
         try:
             instance = (await self._stub.GetInstance(request)).instance
@@ -79,6 +85,7 @@ class RemoteMappings:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = MappingServiceStub(channel)
+        self._version = Shared(self._ask_version)
 
     async def version(self, mapping_id: str, version: int) -> int:
         """Give the version that is meant, which is the newest when `version` is 0.
@@ -86,6 +93,10 @@ class RemoteMappings:
         Raises:
             Missing: `MAPPING_UNKNOWN`.
         """
+        return await self._version((current_principal().tenant_id, mapping_id, version))
+
+    async def _ask_version(self, which: tuple[str, str, int]) -> int:
+        _, mapping_id, version = which
         request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id, version=version)
         try:
             return (await self._stub.GetMapping(request)).mapping.version
