@@ -32,8 +32,8 @@ from isthmus.services.scheduling.domain import (
 )
 from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
-from isthmus.services.scheduling.store import executions, flows, leases, schedules
-from isthmus.services.scheduling.store.leases import NextLeg
+from isthmus.services.scheduling.store import endings, executions, flows, schedules
+from isthmus.services.scheduling.store.endings import AttemptEnd, NextLeg
 from isthmus.services.scheduling.store.schedules import Waiting
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -256,24 +256,36 @@ class Executions:
             await schedules.ticked(conn, tenant_id, execution.schedule_id, next_time=None, started=now)
 
     async def settle(
-        self, conn: AsyncConnection, tenant_id: str, execution: Execution, ending: Ending, now: datetime
+        self,
+        conn: AsyncConnection,
+        tenant_id: str,
+        execution: Execution,
+        ending: Ending,
+        now: datetime,
+        *,
+        attempt: AttemptEnd | None = None,
     ) -> Execution:
         """Store what follows the end of an attempt, or of an execution that had none."""
-        if ending.status is Status.COMPLETED:
+        completes = ending.status is Status.COMPLETED
+        following = execution.following_leg if completes else None
+        if following is not None and execution.stop is Stop.NONE:
+            if attempt is not None:
+                await endings.close_attempt(conn, tenant_id, execution, attempt, now)
             which = (execution.flow_id, execution.lineage, execution.execution_id)
             await flows.complete_partitions(conn, tenant_id, *which)
-            following = execution.following_leg
-            if following is not None and execution.stop is Stop.NONE:
-                return await self._advance(conn, tenant_id, execution, ending, following)
-            if following is not None:
-                ending = replace(ending, status=Status.CANCELLED)
-        execution = await leases.end_execution_attempt(conn, tenant_id, execution, ending, now)
+            return await self._advance(conn, tenant_id, execution, ending, following)
+        if following is not None:
+            ending = replace(ending, status=Status.CANCELLED)
+        ended = await endings.end_execution_attempt(
+            conn, tenant_id, execution, ending, now, attempt=attempt, completes=completes
+        )
+        execution = ended.execution
         self.changes.note(conn, tenant_id, execution.execution_id, execution)
         if not execution.status.is_live:
-            await flows.drop_old_lineages(conn, tenant_id, execution.flow_id)
             if not execution.asked.dry_run:
                 await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
-            await self.start_waiting(conn, tenant_id, execution.flow_id)
+            if ended.is_awaited:
+                await self.start_waiting(conn, tenant_id, execution.flow_id)
         else:
             after_commit(conn, self._wake)
         return execution
@@ -305,7 +317,7 @@ class Executions:
             ),
         )
         after_commit(conn, self._wake)
-        execution = await leases.advance_execution(conn, tenant_id, execution, following, now)
+        execution = await endings.advance_execution(conn, tenant_id, execution, following, now)
         self.changes.note(conn, tenant_id, execution.execution_id, execution)
         return execution
 

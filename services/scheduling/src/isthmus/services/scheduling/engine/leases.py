@@ -31,6 +31,7 @@ from isthmus.services.scheduling.domain.flow import FailurePolicy
 from isthmus.services.scheduling.engine.executions import Executions, execution_unknown, flow_unknown
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
 from isthmus.services.scheduling.store import executions, flows, leases
+from isthmus.services.scheduling.store.endings import AttemptEnd
 from isthmus.services.scheduling.store.leases import Lease, Progress
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -148,24 +149,29 @@ class Leases:
     async def _open(
         self, conn: AsyncConnection, tenant_id: str, seen: Execution, host_id: str, version: int
     ) -> Acquired:
-        token = await flows.next_token(conn, tenant_id, seen.flow_id)
-        execution = await executions.get_execution(conn, tenant_id, seen.execution_id, lock=True)
-        if execution is None or token is None:
-            raise _ended(seen.execution_id)
+        now = self._clock.now()
+        lease = Lease(seen, host_id, version, now + self._rules.lease)
+        leased = await leases.lease_execution(conn, tenant_id, lease, now)
+        if leased is None:
+            raise await self._refusal(conn, tenant_id, seen)
+        execution = leased.execution
+        self._executions.changes.note(conn, tenant_id, execution.execution_id, execution)
+        if execution.attempts == 1 and not execution.asked.dry_run:
+            await self._announcer.sync(conn, tenant_id, "started", execution)
+        points = resume_points(leased.points, execution.execution_id, execution.moving.read_mode)
+        return Acquired(execution, lease.expires, points)
+
+    async def _refusal(self, conn: AsyncConnection, tenant_id: str, seen: Execution) -> Precondition:
+        """Find out why an execution could not be had."""
+        execution = await executions.get_execution(conn, tenant_id, seen.execution_id)
+        if execution is None:
+            return _ended(seen.execution_id)
         self._refuse_unavailable(execution)
         _refuse_foreign(execution, seen.connector_id)
         if execution.leg != seen.leg:
             message = "The execution has gone on to another leg; drop the job, one for that leg comes."
-            raise Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
-        now = self._clock.now()
-        lease = Lease(execution.execution_id, token, host_id, version, now + self._rules.lease)
-        leased = await leases.lease_execution(conn, tenant_id, lease, now)
-        self._executions.changes.note(conn, tenant_id, leased.execution_id, leased)
-        if leased.attempts == 1 and not leased.asked.dry_run:
-            await self._announcer.sync(conn, tenant_id, "started", leased)
-        stored = await flows.list_checkpoints(conn, tenant_id, leased.flow_id, leased.lineage)
-        points = resume_points(stored, leased.execution_id, leased.moving.read_mode)
-        return Acquired(leased, lease.expires, points)
+            return Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
+        return _ended(seen.execution_id)  # its flow is gone
 
     def _refuse_unavailable(self, execution: Execution) -> None:
         if not execution.status.is_live:
@@ -236,18 +242,10 @@ class Leases:
         ending = end_attempt(execution, report, now, self._rules.retry)
         if progress.checkpoints and not _lies(outcome, ending):
             await self.renew(conn, tenant_id, progress)
-        await leases.close_attempt(
-            conn,
-            tenant_id,
-            execution,
-            outcome=outcome.value,
-            failure=ending.failure,
-            counts=progress.counts,
-            now=now,
-        )
         if progress.preview and execution.asked.dry_run:
             await leases.store_preview(conn, tenant_id, execution.execution_id, progress.preview)
-        return await self._executions.settle(conn, tenant_id, execution, ending, now)
+        attempt = AttemptEnd(outcome.value, ending.failure, progress.counts)
+        return await self._executions.settle(conn, tenant_id, execution, ending, now, attempt=attempt)
 
     async def _repeated(
         self, conn: AsyncConnection, tenant_id: str, execution: Execution, token: int, outcome: Outcome
@@ -266,16 +264,8 @@ class Leases:
             ending = end_attempt(
                 execution, Report(Outcome.FAILED, execution.live, failure=failure), now, self._rules.retry
             )
-            await leases.close_attempt(
-                conn,
-                tenant_id,
-                execution,
-                outcome=EXPIRED,
-                failure=failure,
-                counts=execution.live,
-                now=now,
-            )
-            await self._executions.settle(conn, tenant_id, execution, ending, now)
+            attempt = AttemptEnd(EXPIRED, failure, execution.live)
+            await self._executions.settle(conn, tenant_id, execution, ending, now, attempt=attempt)
         return len(silent)
 
     async def round(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> Round:

@@ -153,19 +153,6 @@ async def _delete(conn: AsyncConnection, tenant_id: str, flow_id: str, *tables: 
         )
 
 
-async def next_token(conn: AsyncConnection, tenant_id: str, flow_id: str) -> int | None:
-    """Count the flow's fencing token up and give it; None when the flow is gone.
-
-    The flow's row stays locked until the transaction ends.
-    """
-    query = text(
-        "UPDATE flows SET fencing_token = fencing_token + 1 "
-        "WHERE tenant_id = :tenant_id AND flow_id = :flow_id RETURNING fencing_token"
-    )
-    token = (await conn.execute(query, {"tenant_id": tenant_id, "flow_id": flow_id})).scalar_one_or_none()
-    return None if token is None else int(token)
-
-
 async def know_instance(
     conn: AsyncConnection, tenant_id: str, instance_id: str, *, is_active: bool, update_time: datetime
 ) -> None:
@@ -228,6 +215,5 @@ __all__ = [
     "know_instance",
     "list_checkpoints",
     "list_flows",
-    "next_token",
     "update_flow",
 ]

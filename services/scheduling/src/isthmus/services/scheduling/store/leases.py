@@ -9,30 +9,47 @@ from isthmus.services.scheduling.domain import (
     Attempt,
     Checkpoint,
     Counts,
-    Ending,
     Execution,
-    Failure,
-    Leg,
-    LegDone,
     Stop,
 )
-from isthmus.services.scheduling.store.rows import attempt_of, dump, dump_failure, dump_legs, execution_of
+from isthmus.services.scheduling.store.rows import (
+    attempt_of,
+    checkpoint_of,
+    dump,
+    execution_of,
+)
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+# The token is drawn first, so that whoever else wants the flow waits for its row. An execution that is
+# not there to be taken any more leaves nothing of this: the caller's transaction ends with a refusal.
 _LEASE = text("""
-    WITH leased AS (
-        UPDATE executions SET status = 'running', attempts = attempts + 1, fencing_token = :token,
+    WITH token AS (
+        UPDATE flows SET fencing_token = fencing_token + 1
+        WHERE tenant_id = :tenant_id AND flow_id = :flow_id RETURNING fencing_token AS drawn
+    ), leased AS (
+        UPDATE executions SET status = 'running', attempts = attempts + 1, fencing_token = token.drawn,
             host_id = :host_id, start_time = COALESCE(start_time, :now), lease_expire_time = :expires,
             next_attempt_time = NULL, dispatch_time = NULL, dispatches = 0,
             mapping_version = :mapping_version, counts_live = '{}', counts_durable = '{}',
             revision = revision + 1
-        WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
+        FROM token
+        WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND status = 'pending'
+          AND leg = :leg AND connector_id = :connector_id
+          AND (next_attempt_time IS NULL OR next_attempt_time <= :now)
+        RETURNING executions.*
     ), opened AS (
         INSERT INTO attempts (tenant_id, execution_id, attempt, fencing_token, host_id, start_time)
         SELECT tenant_id, execution_id, attempts, fencing_token, host_id, :now FROM leased
     )
-    SELECT * FROM leased
+    SELECT leased.*, ARRAY(
+        SELECT jsonb_build_object('partition', c.partition, 'state', encode(c.state, 'hex'),
+                                  'schema_version', c.schema_version, 'summary', c.summary,
+                                  'is_complete', c.is_complete, 'execution_id', c.execution_id)
+        FROM checkpoints c
+        WHERE c.tenant_id = leased.tenant_id AND c.flow_id = leased.flow_id AND c.lineage = leased.lineage
+        ORDER BY c.partition) AS points
+    FROM leased
 """)
 # A lease is not renewed beyond the time a host may take to stop.
 _RENEW = """
@@ -76,28 +93,6 @@ _COMMIT = text(f"""
     )
     SELECT lease_expire_time, stop, counts_before, counts_live, flow FROM held
 """)
-_END = text("""
-    UPDATE executions SET status = :status, counts_before = CAST(:before AS jsonb), counts_live = '{}',
-        counts_durable = '{}', failures = failures + :counted, idle_stops = :idle_stops,
-        failure = CAST(:failure AS jsonb), next_attempt_time = :next_attempt_time,
-        dispatch_time = :next_attempt_time, dispatches = 0, lease_expire_time = NULL,
-        end_time = CASE WHEN :status = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
-        revision = revision + 1
-    WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
-""")
-_ADVANCE = text("""
-    UPDATE executions SET status = 'pending', leg = :leg, connector_id = :connector_id, lineage = :lineage,
-        legs = legs || CAST(:done AS jsonb), counts_before = '{}', counts_live = '{}', counts_durable = '{}',
-        failures = 0, idle_stops = 0, failure = NULL, expected_records = 0, mapping_version = 0,
-        next_attempt_time = NULL, dispatch_time = :now, dispatches = 0, lease_expire_time = NULL,
-        revision = revision + 1
-    WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
-""")
-_CLOSE_ATTEMPT = text("""
-    UPDATE attempts SET end_time = :now, outcome = :outcome, failure = CAST(:failure AS jsonb),
-        counts = CAST(:counts AS jsonb)
-    WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
-""")
 _EXPIRED = text("""
     SELECT * FROM executions WHERE status = 'running' AND lease_expire_time < :now
     ORDER BY lease_expire_time LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -116,10 +111,13 @@ _ATTEMPTS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was asked for."""
+    """A lease that was asked for.
 
-    execution_id: str
-    token: int
+    Attributes:
+        execution: As it was seen; it has to be pending still, in the same leg.
+    """
+
+    execution: Execution
     host_id: str
     mapping_version: int
     expires: datetime
@@ -144,27 +142,46 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class NextLeg:
-    """What follows a leg that is complete."""
+class Leased:
+    """An execution that has been given to a host.
 
-    done: LegDone
-    leg: Leg
-    connector_id: str
-    lineage: str
+    Attributes:
+        execution: As it is now.
+        points: The positions of its lineage, each with the execution that stored it.
+    """
+
+    execution: Execution
+    points: list[tuple[Checkpoint, str]]
 
 
-async def lease_execution(conn: AsyncConnection, tenant_id: str, lease: Lease, now: datetime) -> Execution:
-    """Give a locked pending execution to a host and open the attempt."""
+async def lease_execution(
+    conn: AsyncConnection, tenant_id: str, lease: Lease, now: datetime
+) -> Leased | None:
+    """Give a pending execution to a host under the flow's next token, and open the attempt.
+
+    Returns:
+        None when it cannot be had: it is not pending, not due, in another leg, or its flow is gone.
+    """
+    seen = lease.execution
     fields: dict[str, Any] = {
         "tenant_id": tenant_id,
-        "execution_id": lease.execution_id,
-        "token": lease.token,
+        "flow_id": seen.flow_id,
+        "execution_id": seen.execution_id,
+        "leg": seen.leg.value,
+        "connector_id": seen.connector_id,
         "host_id": lease.host_id,
         "mapping_version": lease.mapping_version,
         "expires": lease.expires,
         "now": now,
     }
-    return execution_of((await conn.execute(_LEASE, fields)).mappings().one())
+    row = (await conn.execute(_LEASE, fields)).mappings().one_or_none()
+    if row is None:
+        return None
+    points = [
+        (checkpoint_of({**point, "state": bytes.fromhex(point["state"])}), point["execution_id"])
+        for point in row["points"]
+    ]
+    return Leased(execution_of(row), points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,63 +241,6 @@ def _dump_checkpoints(checkpoints: Sequence[Checkpoint]) -> str:
     )
 
 
-async def end_execution_attempt(
-    conn: AsyncConnection, tenant_id: str, execution: Execution, ending: Ending, now: datetime
-) -> Execution:
-    """Store what an attempt's end means for its locked execution."""
-    fields = {
-        "tenant_id": tenant_id,
-        "execution_id": execution.execution_id,
-        "status": ending.status.value,
-        "before": dump(ending.before.stored()),
-        "counted": int(ending.is_counted),
-        "idle_stops": ending.idle_stops,
-        "failure": dump_failure(ending.failure),
-        "next_attempt_time": ending.next_attempt_time,
-        "now": now,
-    }
-    return execution_of((await conn.execute(_END, fields)).mappings().one())
-
-
-async def advance_execution(
-    conn: AsyncConnection, tenant_id: str, execution: Execution, following: NextLeg, now: datetime
-) -> Execution:
-    """Close the present leg of a locked execution and make the next one due."""
-    fields = {
-        "tenant_id": tenant_id,
-        "execution_id": execution.execution_id,
-        "leg": following.leg.value,
-        "connector_id": following.connector_id,
-        "lineage": following.lineage,
-        "done": dump_legs([following.done]),
-        "now": now,
-    }
-    return execution_of((await conn.execute(_ADVANCE, fields)).mappings().one())
-
-
-async def close_attempt(
-    conn: AsyncConnection,
-    tenant_id: str,
-    execution: Execution,
-    *,
-    outcome: str,
-    failure: Failure | None,
-    counts: Counts,
-    now: datetime,
-) -> None:
-    """Store how the present attempt ended."""
-    fields = {
-        "tenant_id": tenant_id,
-        "execution_id": execution.execution_id,
-        "token": execution.fencing_token,
-        "outcome": outcome,
-        "failure": dump_failure(failure),
-        "counts": dump(counts.stored()),
-        "now": now,
-    }
-    await conn.execute(_CLOSE_ATTEMPT, fields)
-
-
 async def store_preview(conn: AsyncConnection, tenant_id: str, execution_id: str, preview: bytes) -> None:
     """Keep what a dry run has found."""
     fields = {"tenant_id": tenant_id, "execution_id": execution_id, "preview": preview}
@@ -317,12 +277,9 @@ async def attempt_by_token(
 __all__ = [
     "Held",
     "Lease",
-    "NextLeg",
+    "Leased",
     "Progress",
-    "advance_execution",
     "attempt_by_token",
-    "close_attempt",
-    "end_execution_attempt",
     "lease_execution",
     "list_attempts",
     "lock_expired",
