@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 STARS = "***"
@@ -50,11 +51,31 @@ def loggable(message: Message) -> dict[str, Any]:
 
 
 def without_secrets(message: Message) -> Message:
-    """Return a copy of a message in which every field marked `debug_redact` is empty."""
+    """Return a message in which every field marked `debug_redact` is empty: a copy, where it can have any."""
+    if not _may_hold_secrets(message.DESCRIPTOR):
+        return message
     copy = type(message)()
     copy.CopyFrom(message)
     _clear_secrets(copy)
     return copy
+
+
+@lru_cache(maxsize=1000)
+def _may_hold_secrets(descriptor: Descriptor) -> bool:
+    """Tell whether a field of a message, or of one inside it, is marked."""
+    seen, waiting = set(), [descriptor]
+    while waiting:
+        one = waiting.pop()
+        if one.full_name in seen:
+            continue
+        seen.add(one.full_name)
+        for field in one.fields:
+            # What an `Any` holds is known only when it is looked at.
+            if field.GetOptions().debug_redact or one.full_name == "google.protobuf.Any":
+                return True
+            if field.message_type is not None:
+                waiting.append(field.message_type)
+    return False
 
 
 def _shown(field: FieldDescriptor, value: Any) -> Any:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 _BATCH = 200
 _POLL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
-_REST_SECONDS = 0.02
+_REST_SECONDS = 0.05
 
 _log = logger(__name__)
 _published = counter("isthmus.outbox.published", "Messages that left the outbox")

@@ -114,12 +114,25 @@ class Retry:
             work: What to do; called once per attempt.
             deadline: No attempt begins after it, and no wait goes beyond it.
         """
+        try:
+            return await work()
+        except Exception as error:
+            return await self._repeated(work, error, deadline)
+
+    async def _repeated(
+        self, work: Callable[[], Awaitable[T]], failed: Exception, deadline: Deadline | None
+    ) -> T:
+        """Go on where the first attempt has failed; most work never comes here."""
         from tenacity import AsyncRetrying
+
+        before: list[Exception] = [failed]
 
         def finished(state: "RetryCallState") -> bool:
             return self._finished(state, deadline)
 
         async def once() -> T:  # tenacity awaits coroutine functions only, and `work` may be a lambda
+            if before:
+                raise before.pop()
             return await work()
 
         trying = AsyncRetrying(

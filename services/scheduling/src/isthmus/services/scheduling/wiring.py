@@ -24,6 +24,8 @@ from isthmus.services.scheduling.events import Announcements, JobQueue, Reaction
 from isthmus.services.scheduling.servicer import Desk, RegistryPeer, RemoteMappings, SchedulingServicer
 from isthmus.services.scheduling.settings import Settings
 
+_DISPATCH_PACE = 0.02
+
 
 async def wire(chassis: Chassis) -> Wiring:
     """Make the service out of what the chassis offers."""
@@ -65,7 +67,7 @@ async def wire(chassis: Chassis) -> Wiring:
         tasks=[
             every(settings.tick_seconds, ticker.tick),
             every(settings.sweep_seconds, sweeper.sweep),
-            every(settings.dispatch_seconds, dispatcher.dispatch, pending),
+            every(settings.dispatch_seconds, dispatcher.dispatch, pending, pace=_DISPATCH_PACE),
             every(settings.prune_seconds, pruner.prune),
         ],
         consumers=Reactions(executions, schedules).consumers(),

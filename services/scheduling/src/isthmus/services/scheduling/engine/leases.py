@@ -240,11 +240,10 @@ class Leases:
         now = self._clock.now()
         report = Report(outcome, progress.counts, progress.covers_positions, failure)
         ending = end_attempt(execution, report, now, self._rules.retry)
-        if progress.checkpoints and not _lies(outcome, ending):
-            await self.renew(conn, tenant_id, progress)
         if progress.preview and execution.asked.dry_run:
             await leases.store_preview(conn, tenant_id, execution.execution_id, progress.preview)
-        attempt = AttemptEnd(outcome.value, ending.failure, progress.counts)
+        told = () if _lies(outcome, ending) else progress.checkpoints
+        attempt = AttemptEnd(outcome.value, ending.failure, progress.counts, told)
         return await self._executions.settle(conn, tenant_id, execution, ending, now, attempt=attempt)
 
     async def _repeated(

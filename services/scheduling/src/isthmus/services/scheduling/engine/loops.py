@@ -1,6 +1,7 @@
 """Work that nobody asks for: starting what is due, taking work from silent hosts, sending jobs."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -26,7 +27,11 @@ _SETTLED = 5.0
 
 
 def every(
-    seconds: float, work: Callable[[], Awaitable[bool]], wake: asyncio.Event | None = None
+    seconds: float,
+    work: Callable[[], Awaitable[bool]],
+    wake: asyncio.Event | None = None,
+    *,
+    pace: float = 0.0,
 ) -> Callable[[], Awaitable[None]]:
     """Make a loop that does a piece of work at once while there is more, else after a pause.
 
@@ -37,11 +42,13 @@ def every(
         seconds: The longest pause.
         work: Does a bounded piece and says whether more may be waiting.
         wake: Ends a pause early.
+        pace: Least time from one beginning to the next, so that in busy times more is done at once.
     """
     alarm = wake or asyncio.Event()
 
     async def loop() -> None:
         while True:
+            begun = time.monotonic()
             try:
                 more = await work()
             except Exception as error:
@@ -51,6 +58,8 @@ def every(
                 continue
             if not more:
                 await _pause(seconds, alarm)
+                await asyncio.sleep(max(0.0, begun + pace - time.monotonic()))
+                alarm.clear()
 
     loop.__qualname__ = work.__qualname__
     return loop
@@ -60,7 +69,6 @@ async def _pause(seconds: float, alarm: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await alarm.wait()
-    alarm.clear()
 
 
 class Ticker:

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from isthmus.services.scheduling.domain import NOTHING, Counts, Ending, Execution, Failure, Leg, LegDone
+from isthmus.services.scheduling.domain import (
+    NOTHING,
+    Checkpoint,
+    Counts,
+    Ending,
+    Execution,
+    Failure,
+    Leg,
+    LegDone,
+)
+from isthmus.services.scheduling.store.leases import dump_checkpoints, storing_positions
 from isthmus.services.scheduling.store.rows import dump, dump_failure, dump_legs, execution_of
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,10 +38,13 @@ _END = text(f"""
         {_CLOSE} FROM ended e
         WHERE :closes AND a.tenant_id = e.tenant_id AND a.execution_id = e.execution_id
           AND a.fencing_token = e.fencing_token
+    ), stored AS (
+        {storing_positions("ended", ":completes")}
     ), completed AS (
         UPDATE checkpoints c SET is_complete = true FROM ended e, flows f
         WHERE :completes AND c.tenant_id = e.tenant_id AND c.flow_id = e.flow_id AND c.lineage = e.lineage
           AND c.execution_id = e.execution_id AND NOT c.is_complete
+          AND c.partition <> ALL(CAST(:partitions AS text[]))
           AND f.tenant_id = c.tenant_id AND f.flow_id = c.flow_id
           AND split_part(c.lineage, '.', 1) = 'e' || f.epoch
     ), dropped AS (
@@ -55,7 +68,13 @@ _ADVANCE = text("""
     WHERE tenant_id = :tenant_id AND execution_id = :execution_id RETURNING *
 """)
 _CLOSE_ATTEMPT = text(f"""
-    {_CLOSE} WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
+    WITH held AS (
+        SELECT * FROM executions WHERE tenant_id = :tenant_id AND execution_id = :execution_id
+    ), stored AS (
+        {storing_positions("held")}
+    )
+    {_CLOSE} FROM held e
+    WHERE a.tenant_id = e.tenant_id AND a.execution_id = e.execution_id AND a.fencing_token = e.fencing_token
 """)
 
 
@@ -71,11 +90,19 @@ class NextLeg:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended."""
+    """How an attempt ended.
+
+    Attributes:
+        outcome: In a word.
+        failure: Why it did not succeed.
+        counts: What it did.
+        checkpoints: Positions that its host told at the end.
+    """
 
     outcome: str
     failure: Failure | None
     counts: Counts
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +139,7 @@ async def end_execution_attempt(
         attempt: How the attempt itself ended; None where there was none.
         completes: Mark all that the execution has read as read to its end.
     """
+    told = attempt or AttemptEnd("", None, NOTHING)
     fields = {
         "tenant_id": tenant_id,
         "execution_id": execution.execution_id,
@@ -123,7 +151,8 @@ async def end_execution_attempt(
         "next_attempt_time": ending.next_attempt_time,
         "completes": completes,
         "closes": attempt is not None,
-        **_closing(attempt or AttemptEnd("", None, NOTHING), now),
+        "partitions": [point.partition for point in told.checkpoints],
+        **_closing(told, now),
     }
     row = (await conn.execute(_END, fields)).mappings().one()
     return Ended(execution_of(row), row["is_awaited"])
@@ -134,6 +163,8 @@ def _closing(attempt: AttemptEnd, now: datetime) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "attempt_failure": dump_failure(attempt.failure),
         "counts": dump(attempt.counts.stored()),
+        "checkpoints": dump_checkpoints(attempt.checkpoints),
+        "read": attempt.counts.read,
         "now": now,
     }
 
@@ -157,11 +188,10 @@ async def advance_execution(
 async def close_attempt(
     conn: AsyncConnection, tenant_id: str, execution: Execution, attempt: AttemptEnd, now: datetime
 ) -> None:
-    """Store how the present attempt ended."""
+    """Store how the present attempt at a locked execution ended, with its last positions."""
     fields = {
         "tenant_id": tenant_id,
         "execution_id": execution.execution_id,
-        "token": execution.fencing_token,
         **_closing(attempt, now),
     }
     await conn.execute(_CLOSE_ATTEMPT, fields)

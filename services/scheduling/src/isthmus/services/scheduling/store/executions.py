@@ -19,7 +19,6 @@ _INSERT = text("""
             CAST(:quarantine_ids AS text[]), :correlation_id, :traceparent, :leg, :epoch,
             :destination_connector_id, CAST(:asked AS jsonb), CAST(:reconcile AS jsonb))
     ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
-    RETURNING *
 """)
 _LIST = text("""
     SELECT * FROM executions
@@ -95,8 +94,7 @@ async def insert_execution(
         "correlation_id": correlation_id,
         "traceparent": traceparent,
     }
-    row = (await conn.execute(_INSERT, fields)).mappings().one_or_none()
-    return None if row is None else execution_of(row)
+    return execution if (await conn.execute(_INSERT, fields)).rowcount else None
 
 
 async def get_execution(

@@ -51,6 +51,36 @@ _LEASE = text("""
         ORDER BY c.partition) AS points
     FROM leased
 """)
+
+
+def storing_positions(holder: str, completes: str = "false") -> str:
+    """Write the part of a statement that stores positions which came from the holder of a lease.
+
+    Args:
+        holder: Name of a query that gives the execution, locked, under its present token.
+        completes: An SQL condition; where it holds, all of them are read to their end.
+    """
+    return f"""
+        INSERT INTO checkpoints (tenant_id, flow_id, lineage, partition, state, schema_version, summary,
+                                 is_complete, execution_id, fencing_token, at_read)
+        SELECT h.tenant_id, h.flow_id, h.lineage, c.partition, decode(c.state, 'hex'), c.schema_version,
+               c.summary, c.is_complete OR {completes}, h.execution_id, h.fencing_token, :read
+        FROM {holder} h
+        JOIN flows f ON f.tenant_id = h.tenant_id AND f.flow_id = h.flow_id
+        CROSS JOIN jsonb_to_recordset(CAST(:checkpoints AS jsonb))
+            AS c (partition text, state text, schema_version integer, summary text, is_complete boolean)
+        WHERE NOT h.asked ? 'dry_run'
+          AND (h.status IN ('pending', 'running') OR split_part(h.lineage, '.', 1) = 'e' || f.epoch)
+        ON CONFLICT (tenant_id, flow_id, lineage, partition) DO UPDATE
+        SET state = excluded.state, schema_version = excluded.schema_version, summary = excluded.summary,
+            is_complete = excluded.is_complete, execution_id = excluded.execution_id,
+            fencing_token = excluded.fencing_token, at_read = excluded.at_read
+        WHERE checkpoints.fencing_token < excluded.fencing_token
+           OR (checkpoints.at_read <= excluded.at_read
+               AND (excluded.is_complete OR NOT checkpoints.is_complete))
+    """
+
+
 # A lease is not renewed beyond the time a host may take to stop.
 _RENEW = """
     UPDATE executions SET counts_live = COALESCE(CAST(:told AS jsonb), counts_live),
@@ -74,22 +104,7 @@ _COMMIT = text(f"""
                 THEN CAST(:counts AS jsonb) ELSE counts_durable END
         {_GUARD} RETURNING *
     ), stored AS (
-        INSERT INTO checkpoints (tenant_id, flow_id, lineage, partition, state, schema_version, summary,
-                                 is_complete, execution_id, fencing_token, at_read)
-        SELECT h.tenant_id, h.flow_id, h.lineage, c.partition, decode(c.state, 'hex'), c.schema_version,
-               c.summary, c.is_complete, h.execution_id, h.fencing_token, :read
-        FROM held h
-        JOIN flows f ON f.tenant_id = h.tenant_id AND f.flow_id = h.flow_id
-        CROSS JOIN jsonb_to_recordset(CAST(:checkpoints AS jsonb))
-            AS c (partition text, state text, schema_version integer, summary text, is_complete boolean)
-        WHERE NOT h.asked ? 'dry_run'
-        ON CONFLICT (tenant_id, flow_id, lineage, partition) DO UPDATE
-        SET state = excluded.state, schema_version = excluded.schema_version, summary = excluded.summary,
-            is_complete = excluded.is_complete, execution_id = excluded.execution_id,
-            fencing_token = excluded.fencing_token, at_read = excluded.at_read
-        WHERE checkpoints.fencing_token < excluded.fencing_token
-           OR (checkpoints.at_read <= excluded.at_read
-               AND (excluded.is_complete OR NOT checkpoints.is_complete))
+        {storing_positions("held")}
     )
     SELECT lease_expire_time, stop, counts_before, counts_live, flow FROM held
 """)
@@ -213,7 +228,7 @@ async def renew_lease(
             "counts": dump(progress.counts.stored()),
             "read": progress.counts.read,
             "covers": progress.covers_positions,
-            "checkpoints": _dump_checkpoints(progress.checkpoints),
+            "checkpoints": dump_checkpoints(progress.checkpoints),
         }
     row = (await conn.execute(statement, fields)).mappings().one_or_none()
     if row is None:
@@ -226,7 +241,8 @@ async def renew_lease(
     )
 
 
-def _dump_checkpoints(checkpoints: Sequence[Checkpoint]) -> str:
+def dump_checkpoints(checkpoints: Sequence[Checkpoint]) -> str:
+    """Write positions for a jsonb parameter."""
     return dump(
         [
             {
@@ -280,9 +296,11 @@ __all__ = [
     "Leased",
     "Progress",
     "attempt_by_token",
+    "dump_checkpoints",
     "lease_execution",
     "list_attempts",
     "lock_expired",
     "renew_lease",
     "store_preview",
+    "storing_positions",
 ]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from isthmus.services.scheduling.domain import (
@@ -46,6 +47,7 @@ def dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=1000)
 def dump_flow(spec: FlowSpec) -> str:
     """Write what a flow's owner decided."""
     return dump(asdict(spec))
