@@ -29,6 +29,7 @@ from isthmus.resilience import (
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 
 T = TypeVar("T")
+_MOST_CONNECTORS = 200
 _BROKEN_CONNECTION = frozenset({"INTERNAL", "UNKNOWN"})
 _PATIENT = RetryPolicy.exponential(attempts=100_000, first=0.2, longest=2.0)  # time is what ends it
 _PASSING = (RetryLater, OutOfTime, LimitReached, Conflict)
@@ -55,6 +56,7 @@ class ControlPlane:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self._connectors: dict[str, Any] = {}
         self.registry = RegistryServiceStub(mesh.peer("registry"))
         self.credentials = CredentialsServiceStub(mesh.peer("credentials"))
         self.mapping = MappingServiceStub(mesh.peer("mapping"))
@@ -67,7 +69,12 @@ class ControlPlane:
 
     def connector(self, address: str) -> Any:
         """Return the stub of a connector host."""
-        return ConnectorServiceStub(self._mesh.channel(address))
+        stub = self._connectors.get(address)
+        if stub is None:
+            if len(self._connectors) >= _MOST_CONNECTORS:
+                self._connectors.clear()
+            stub = self._connectors[address] = ConnectorServiceStub(self._mesh.channel(address))
+        return stub
 
 
 async def call(method: Any, request: Any, *, seconds: float = 10.0) -> Any:

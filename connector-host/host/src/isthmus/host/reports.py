@@ -99,10 +99,9 @@ class Reports:
         """Send one load; tell whether monitoring took it."""
         if not self._kept:
             return True
-        tenant_id = self._kept[0][0]
-        load = [one for one in list(self._kept)[:_MOST_SENT] if one[0] == tenant_id]
-        logs = [report for _, report in load if isinstance(report, Log)]
-        samples = [report for _, report in load if not isinstance(report, Log)]
+        tenant_id, load = self._taken()
+        logs = [report for report in load if isinstance(report, Log)]
+        samples = [report for report in load if not isinstance(report, Log)]
         stub = self._control.monitoring
         try:
             with acting_for(tenant_id):
@@ -111,14 +110,25 @@ class Reports:
                 if samples:
                     request = monitoring.RecordUsageRequest(samples=samples)
                     await call(stub.RecordUsage, request, seconds=5.0)
-        except Fault as fault:
-            _log.debug("monitoring does not take reports", reason=fault.reason)
+        except BaseException as error:
+            room = _MOST_KEPT - len(self._kept)
+            self._kept.extendleft(
+                (tenant_id, report) for report in reversed(load[max(0, len(load) - room) :])
+            )
+            if not isinstance(error, Fault):
+                raise
+            _log.debug("monitoring does not take reports", reason=error.reason)
             await asyncio.sleep(_PAUSE)
             self._news.set()
             return False
-        sent = {id(report) for _, report in load}
-        self._kept = deque((one for one in self._kept if id(one[1]) not in sent), maxlen=_MOST_KEPT)
         return True
+
+    def _taken(self) -> tuple[str, list[Any]]:
+        """Take from the oldest reports those of one tenant that follow one another."""
+        tenant_id, load = self._kept[0][0], []
+        while self._kept and self._kept[0][0] == tenant_id and len(load) < _MOST_SENT:
+            load.append(self._kept.popleft()[1])
+        return tenant_id, load
 
 
 __all__ = ["Log", "Reports"]

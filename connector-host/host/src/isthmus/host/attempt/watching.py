@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ attempt, and then on every so many."""
 _MOST_TOLD = 10
 _MOST_KEPT = 500
 _LONGEST_STORY = 6
+_MOST_SHAPES = 64
 _Answer = schemas.ObserveSchemaResponse
 _Kind = schemas.SchemaDifference
 _decode = msgspec.json.Decoder().decode
@@ -215,7 +217,7 @@ class SchemaWatch:
         story = [_told(one) for one in answer.change.differences]
         if answer.verdict == _Answer.VERDICT_STOP:
             raise self._stopped(answer.change, story)
-        shape = shape_of_schema(_decode(answer.json_schema)) if answer.json_schema else None
+        shape = _shape_of(answer.json_schema) if answer.json_schema else None
         self._expected = None if answer.wants_records else shape
         self._drops_unknown = answer.unknown_fields == schemas.SchemaPolicy.NEW_FIELDS_DROP
         self._cut = None
@@ -226,7 +228,7 @@ class SchemaWatch:
             self._told += 1
             self._tell(f"The schema of {self._watched.stream.stream} has changed: {_short(story)}.")
         if self._expected is not None:
-            self._cut = only(self._expected)
+            self._cut = _cut_of(answer.json_schema)
         if self._drops_unknown and self._watched.paths is None and self._leave_out is not None:
             self._leave_out(self._without_unknown)
             self._leave_out = None
@@ -264,6 +266,17 @@ class SchemaWatch:
             self._is_off = True
             return None
         return answer
+
+
+@lru_cache(maxsize=_MOST_SHAPES)
+def _shape_of(json_schema: str) -> Shape:
+    """Read a schema; many executions are told the same one, and nobody changes a shape that is expected."""
+    return shape_of_schema(_decode(json_schema))
+
+
+@lru_cache(maxsize=_MOST_SHAPES)
+def _cut_of(json_schema: str) -> Callable[[Any], Any]:
+    return only(_shape_of(json_schema))
 
 
 class _Misfit:
