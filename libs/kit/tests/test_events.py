@@ -44,6 +44,12 @@ class Mesh:
             await self.outbox.add(conn, event)
         return event
 
+    async def published(self, number):
+        """Wait until so many events are in the stream."""
+        async with asyncio.timeout(20):
+            while (await self.bus.jetstream.stream_info("ISTHMUS_EVENTS")).state.messages < number:
+                await asyncio.sleep(0.02)
+
     async def close(self):
         await self.supervisor.stop()
         await self.bus.close()
@@ -151,6 +157,59 @@ async def test_event_has_its_effect_once(mesh, inbox):
     await mesh.write(note="n2")
 
     assert [event.subject for event in await inbox.wait(2)] == ["n1", "n2"]
+
+
+async def test_events_that_come_together_are_handled_together_once(mesh, inbox):
+    """
+    A handler for several gets those of one tenant in their order; one that came before is left out.
+    """
+    came = []
+
+    async def together(conn, events):
+        came.append([event.subject for event in events])
+        for event in events:
+            await inbox.handle(conn, event)
+
+    mesh.relay()
+    await asyncio.gather(*(mesh.write(note=f"n{number}") for number in range(4)))
+    await mesh.published(4)
+    mesh.consume(inbox.handle, together=together)
+    events = await inbox.wait(4)
+    stored = await mesh.bus.jetstream.get_last_msg("ISTHMUS_EVENTS", "isthmus.v1.tnt_a.notes.note.written")
+    await mesh.bus.publish(stored.subject, stored.data)
+    await mesh.write(note="last")
+    await inbox.wait(5)
+
+    assert sorted(event.subject for event in events) == ["last", "n0", "n1", "n2", "n3"]
+    assert max(map(len, came)) > 1
+
+
+async def test_where_events_fail_together_each_is_handled_alone(mesh, inbox):
+    """
+    One bad event takes no others along.
+    """
+
+    async def together(conn, events):
+        raise faults.FixRequest("BAD", "One of them is bad.")
+
+    mesh.relay()
+    await asyncio.gather(*(mesh.write(note=f"n{number}") for number in range(3)))
+    await mesh.published(3)
+    mesh.consume(inbox.handle, together=together)
+
+    assert sorted(event.subject for event in await inbox.wait(3)) == ["n0", "n1", "n2"]
+
+
+async def test_what_can_have_no_effect_is_not_handled(mesh, inbox):
+    """
+    A consumer that tells by the event alone is not bothered with the others.
+    """
+    mesh.relay()
+    mesh.consume(inbox.handle, wanted=lambda event: event.subject == "wanted")
+    await mesh.write(note="other")
+    await mesh.write(note="wanted")
+
+    assert [event.subject for event in await inbox.wait(1)] == ["wanted"]
 
 
 async def test_failed_handler_leaves_no_trace_and_is_repeated(mesh, inbox):

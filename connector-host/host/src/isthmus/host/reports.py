@@ -125,7 +125,8 @@ class Reports:
 
     def _taken(self) -> tuple[str, list[Any]]:
         """Take from the oldest reports those of one tenant that follow one another."""
-        tenant_id, load = self._kept[0][0], []
+        tenant_id = self._kept[0][0]
+        load: list[Any] = []
         while self._kept and self._kept[0][0] == tenant_id and len(load) < _MOST_SENT:
             load.append(self._kept.popleft()[1])
         return tenant_id, load
