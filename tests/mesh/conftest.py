@@ -73,6 +73,14 @@ spec:
   key: [id]
   direction: both
   conflict: {{policy: review}}
+---
+kind: Plan
+name: {word}-plan
+spec:
+  description: {note}
+  steps:
+    - {{name: {word}-step, flow: {word}-flow, compensate: {word}-flow}}
+    - {{name: barrier, after: [{word}-step]}}
 """
 
 
@@ -211,6 +219,7 @@ async def owner(world: World, vendor: Any) -> Tenant:
     for flow in ("flow", "other", "both"):
         world.mesh.answer("sync", "run", f"{tenant.word}-{flow}", "--watch", env=tenant.env)
     world.mesh.answer("reconcile", "run", f"{tenant.word}-flow", "--watch", env=tenant.env)
+    world.mesh.answer("plans", "run", f"{tenant.word}-plan", "--watch", env=tenant.env)
     await _furnish(world, tenant)
     await _settle(world, tenant)
     return tenant
@@ -292,10 +301,12 @@ async def _settle(world: World, tenant: Tenant) -> None:
     before: list[str] = []
     wanted = {"event_id", "log_id", "quarantine_id", "execution_id", "schedule_id", "subscription_id"}
     wanted |= {"conflict_id", "report_id"}
+    wanted |= {"plan_id", "plan_run_id"}
     while True:
         now = await world.shown_to(tenant)
         if wanted <= tenant.values.keys() and now == before:
             tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
+            tenant.values["compensation_flow_id"] = tenant.values["flow_id"]
             tenant.values["reverse_mapping_id"] = tenant.values["mapping_id"]
             tenant.values["after_event_id"] = tenant.values["event_id"]
             return

@@ -14,6 +14,7 @@ from isthmus.kit import Clock, fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2, mapping_pb2_grpc
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.scheduling.v1.plans_pb2_grpc import PlansServiceStub
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.services.scheduling.settings import Settings
 from isthmus.services.scheduling.wiring import wire
@@ -171,6 +172,7 @@ class Bench:
         self.tenant = tenant
         self.nats_url = nats_url
         self.stub = SchedulingServiceStub(service.channel(tenant=tenant))
+        self.plans = PlansServiceStub(service.channel(tenant=tenant))
         self.host = Host(
             SchedulingServiceStub(service.channel(tenant=tenant, mesh=True, subject="host:files"))
         )

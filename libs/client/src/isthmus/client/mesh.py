@@ -17,7 +17,7 @@ from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
 from isthmus.monitoring.v1 import monitoring_pb2_grpc
 from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, reconciliation_pb2_grpc, records_pb2_grpc
 from isthmus.registry.v1 import registry_pb2_grpc
-from isthmus.scheduling.v1 import scheduling_pb2_grpc
+from isthmus.scheduling.v1 import plans_pb2_grpc, scheduling_pb2_grpc
 
 _DEADLINE_SECONDS = 60.0
 _OPTIONS = [
@@ -133,6 +133,11 @@ class Mesh:
     def scheduling(self) -> scheduling_pb2_grpc.SchedulingServiceStub:
         """Flows, schedules and executions."""
         return scheduling_pb2_grpc.SchedulingServiceStub(self._channel("scheduling"))
+
+    @cached_property
+    def plans(self) -> plans_pb2_grpc.PlansServiceStub:
+        """Plans and their runs."""
+        return plans_pb2_grpc.PlansServiceStub(self._channel("scheduling"))
 
     @cached_property
     def records(self) -> records_pb2_grpc.RecordsServiceStub:

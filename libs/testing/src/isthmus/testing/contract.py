@@ -59,6 +59,7 @@ GOOD_TEXTS = {
     "records": "{}",
     "revision": "1",
     "roles": "auditor",
+    "Schedule.plan_id": "",
     "SchemaPolicy.breaking": "2",
     "Settlement.result": "1",
     "samples": "{}",

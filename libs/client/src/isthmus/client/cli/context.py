@@ -11,7 +11,7 @@ from isthmus.credentials.v1 import credentials_pb2
 from isthmus.identity.v1 import identity_pb2
 from isthmus.mapping.v1 import mapping_pb2
 from isthmus.registry.v1 import registry_pb2
-from isthmus.scheduling.v1 import scheduling_pb2
+from isthmus.scheduling.v1 import plans_pb2, scheduling_pb2
 
 
 def mesh_of(ctx: typer.Context) -> Mesh:
@@ -43,6 +43,14 @@ def flow_id(mesh: Mesh, reference: str) -> str:
     request = scheduling_pb2.ListFlowsRequest(name=reference)
     found = next(pages(mesh.scheduling.ListFlows, request, "flows"), None)
     return found.flow_id if found else _unknown("flow", reference, "isthmus flows list")
+
+
+def plan_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a plan named by id or name."""
+    if reference.startswith("pln_"):
+        return reference
+    found = next(pages(mesh.plans.ListPlans, plans_pb2.ListPlansRequest(name=reference), "plans"), None)
+    return found.plan_id if found else _unknown("plan", reference, "isthmus plans list")
 
 
 def mapping_id(mesh: Mesh, reference: str) -> str:
@@ -90,6 +98,15 @@ def flow_names(mesh: Mesh) -> dict[str, str]:
     try:
         found = pages(mesh.scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows")
         return {item.flow_id: item.name for item in found}
+    except (grpc.RpcError, Problem):
+        return {}
+
+
+def plan_names(mesh: Mesh) -> dict[str, str]:
+    """Gives names by id for tables; empty where the caller may not see plans or scheduling is away."""
+    try:
+        found = pages(mesh.plans.ListPlans, plans_pb2.ListPlansRequest(), "plans")
+        return {item.plan_id: item.name for item in found}
     except (grpc.RpcError, Problem):
         return {}
 

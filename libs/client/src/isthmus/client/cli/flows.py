@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from isthmus.client.cli.context import flow_id, flow_names, instance_names, mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, emit, show, show_one, when
+from isthmus.client.cli.context import flow_id, flow_names, instance_names, mesh_of, plan_names
+from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, show_one, when
 from isthmus.client.mesh import pages
 from isthmus.scheduling.v1 import scheduling_pb2
 
@@ -15,8 +15,16 @@ def _rule(item: scheduling_pb2.Schedule) -> str:
     return f"{item.cron_expression or item.event_trigger} {item.time_zone}".strip()
 
 
+def _skip(item: scheduling_pb2.Schedule) -> str:
+    return f"{when(item.last_skip_time)} {item.last_skip_reason}" if item.last_skip_reason else "-"
+
+
+def _named(name: str, names: dict[str, str]) -> str:
+    return names.get(name, name)
+
+
 _flows = typer.Typer(help="What moves: source stream, mapping, destination stream.", no_args_is_help=True)
-_schedules = typer.Typer(help="When flows run.", no_args_is_help=True)
+_schedules = typer.Typer(help="When flows and plans run.", no_args_is_help=True)
 _WAYS = {scheduling_pb2.DIRECTION_REVERSE: "<-", scheduling_pb2.DIRECTION_BOTH: "<->"}
 Flow = Annotated[str, typer.Argument(help="Name or id of a flow.")]
 
@@ -40,7 +48,7 @@ def list_flows(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TAB
         Column("FROM", lambda item: _place(item.source, names)),
         Column("WAY", lambda item: _WAYS.get(item.direction, "->")),
         Column("TO", lambda item: _place(item.destination, names)),
-        Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
+        Column("ACTIVE", lambda item: "paused" if item.is_paused else "yes" if item.is_active else "no"),
         Column("ID", lambda item: item.flow_id),
     )
     found = pages(mesh.scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows", limit)
@@ -68,6 +76,33 @@ def reset(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
     emit({"checkpoints_forgotten": answer.checkpoints}, output)
 
 
+@_flows.command("pause")
+def pause(
+    ctx: typer.Context,
+    flow: Flow,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for those who wonder.")] = "",
+    output: Output = Format.YAML,
+) -> None:
+    """Stops a flow for a while: what is at work stops at its next position, and nothing starts.
+
+    Example: `isthmus flows pause postgres-settings --reason "until the migration is over"`
+    """
+    mesh = mesh_of(ctx)
+    request = scheduling_pb2.PauseFlowRequest(flow_id=flow_id(mesh, flow), reason=reason)
+    emit(as_dict(mesh.scheduling.PauseFlow(request), output), output)
+
+
+@_flows.command("resume")
+def resume(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
+    """Lets a paused flow go on, from where it stopped.
+
+    Example: `isthmus flows resume postgres-settings`
+    """
+    mesh = mesh_of(ctx)
+    request = scheduling_pb2.ResumeFlowRequest(flow_id=flow_id(mesh, flow))
+    emit(as_dict(mesh.scheduling.ResumeFlow(request), output), output)
+
+
 @_flows.command("delete")
 def delete(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
     """Deletes a flow with its schedules; the history of its executions stays.
@@ -82,18 +117,20 @@ def delete(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None
 
 @_schedules.command("list")
 def list_schedules(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) -> None:
-    """Lists schedules with their next times.
+    """Lists schedules with their next times, and what holds them up.
 
     Example: `isthmus schedules list`
     """
     mesh = mesh_of(ctx)
-    names = flow_names(mesh) if output is Format.TABLE else {}
+    names = flow_names(mesh) | plan_names(mesh) if output is Format.TABLE else {}
     columns = (
-        Column("FLOW", lambda item: names.get(item.flow_id, item.flow_id)),
+        Column("STARTS", lambda item: _named(item.flow_id or item.plan_id, names)),
         Column("WHEN", _rule),
         Column("NEXT", lambda item: when(item.next_execution_time)),
         Column("LAST", lambda item: when(item.last_execution_time)),
         Column("ACTIVE", lambda item: "yes" if item.is_active else "no"),
+        Column("HELD BY", lambda item: item.hold_reason),
+        Column("LAST SKIPPED", _skip),
         Column("ID", lambda item: item.schedule_id),
     )
     found = pages(mesh.scheduling.ListSchedules, scheduling_pb2.ListSchedulesRequest(), "schedules", limit)

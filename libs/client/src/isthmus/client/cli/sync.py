@@ -7,6 +7,7 @@ import typer
 from isthmus.client.cli.context import flow_id, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
 from isthmus.client.cli.previews import show_preview
+from isthmus.client.cli.priority import Priority, priority_of
 from isthmus.client.cli.progress import leg_word, watch
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
@@ -56,6 +57,7 @@ def run(
     records: Annotated[
         int, typer.Option("--limit", min=0, help="For dry runs: stop reading after so many records.")
     ] = 0,
+    priority: Priority = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Starts a flow now, or tells what it would do.
@@ -64,7 +66,11 @@ def run(
     """
     mesh = mesh_of(ctx)
     request = scheduling_pb2.StartExecutionRequest(
-        flow_id=flow_id(mesh, flow), request_id=str(uuid.uuid4()), is_dry_run=dry_run, record_limit=records
+        flow_id=flow_id(mesh, flow),
+        request_id=str(uuid.uuid4()),
+        is_dry_run=dry_run,
+        record_limit=records,
+        priority=priority_of(priority),
     )
     execution = mesh.scheduling.StartExecution(request).execution
     if dry_run:
@@ -138,7 +144,7 @@ def _status(name: str) -> scheduling_pb2.Execution.Status.ValueType:
     except ValueError as error:
         raise Problem(
             "STATUS_UNKNOWN",
-            f"{name} is no state: use pending, running, completed, failed or cancelled.",
+            f"{name} is no state: use pending, running, paused, completed, failed or cancelled.",
             exit_code=ExitCode.USAGE,
         ) from error
 

@@ -13,6 +13,8 @@ _COMMANDS = {
     "ListInstances": "isthmus instances list",
     "ListLinks": "isthmus links list FLOW",
     "ListMappings": "isthmus mappings list",
+    "ListPlanRuns": "isthmus plans runs",
+    "ListPlans": "isthmus plans list",
     "ListQuarantine": "isthmus quarantine list",
     "ListRoles": "isthmus service-accounts roles",
     "ListSchedules": "isthmus schedules list",

@@ -16,11 +16,15 @@ from isthmus.client.manifest.document import (
     FlowSpec,
     InstanceDocument,
     MappingDocument,
+    PlanDocument,
+    PlanSpec,
     ScheduleSpec,
     SecretReference,
     SubscriptionDocument,
 )
 from isthmus.client.manifest.planning import Action, Change, Step, step
+from isthmus.client.manifest.plans import plan_message
+from isthmus.client.manifest.priorities import priority_number
 from isthmus.client.manifest.schema_changes import SchemaPolicySpec, policy_of
 from isthmus.client.manifest.state import Held, State
 from isthmus.client.mesh import Mesh
@@ -30,7 +34,7 @@ from isthmus.credentials.v1 import credentials_pb2
 from isthmus.events.v1 import events_pb2
 from isthmus.mapping.v1 import mapping_pb2, schemas_pb2
 from isthmus.registry.v1 import registry_pb2
-from isthmus.scheduling.v1 import scheduling_pb2
+from isthmus.scheduling.v1 import plans_pb2, scheduling_pb2
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ class _Worker:
                 return self._mapping(document, planned.held), ""
             case FlowDocument():
                 return self._flow(document, planned.held), ""
+            case PlanDocument():
+                return self._plan(document, planned.held), ""
             case SubscriptionDocument():
                 return self._subscription(document, planned.held), ""
 
@@ -213,21 +219,23 @@ class _Worker:
                 max_attempts=spec.max_attempts, max_quarantined=spec.max_quarantined
             ),
             reverse_mapping_id=self._reference("Mapping", spec.reverse_mapping, document),
+            priority=priority_number(spec.priority),
             **fields_of(spec),
         )
 
-    def _schedules(self, flow_id: str, wanted: list[ScheduleSpec], held: Held | None) -> None:
-        present = held.spec.schedules if held is not None and isinstance(held.spec, FlowSpec) else []
+    def _schedules(self, target: str, wanted: list[ScheduleSpec], held: Held | None) -> None:
+        holds = held.spec if held is not None else None
+        present = holds.schedules if isinstance(holds, FlowSpec | PlanSpec) else []
         if present == wanted:
             return
-        for schedule in self._state.schedules.get(flow_id, []):
+        for schedule in self._state.schedules.get(target, []):
             request = scheduling_pb2.DeleteScheduleRequest(
                 schedule_id=schedule.schedule_id, etag=schedule.etag
             )
             self._mesh.scheduling.DeleteSchedule(request)
         for spec in wanted:
             created = scheduling_pb2.CreateScheduleRequest(
-                schedule=_schedule(flow_id, spec), request_id=_request_id()
+                schedule=_schedule(target, spec), request_id=_request_id()
             )
             self._mesh.scheduling.CreateSchedule(created)
 
@@ -236,6 +244,17 @@ class _Worker:
         wanted = policy_of(flow_id, spec)
         if wanted != policy_of(flow_id, present):
             self._mesh.schemas.SetSchemaPolicy(schemas_pb2.SetSchemaPolicyRequest(policy=wanted))
+
+    def _plan(self, document: PlanDocument, held: Held | None) -> str:
+        plan = plan_message(document, lambda name: self._reference("Flow", name, document))
+        if held is None:
+            created = plans_pb2.CreatePlanRequest(plan=plan, request_id=_request_id())
+            plan_id = self._mesh.plans.CreatePlan(created).plan.plan_id
+        else:
+            plan.plan_id = plan_id = held.id
+            self._mesh.plans.UpdatePlan(plans_pb2.UpdatePlanRequest(plan=plan, etag=held.etag))
+        self._schedules(plan_id, document.spec.schedules, held)
+        return plan_id
 
     def _subscription(self, document: SubscriptionDocument, held: Held | None) -> str:
         spec = document.spec
@@ -278,12 +297,13 @@ class _Worker:
         return held.id
 
 
-def _schedule(flow_id: str, spec: ScheduleSpec) -> scheduling_pb2.Schedule:
+def _schedule(target: str, spec: ScheduleSpec) -> scheduling_pb2.Schedule:
     kinds = scheduling_pb2.Schedule
     kind = kinds.TYPE_INTERVAL if spec.every_minutes else kinds.TYPE_CRON if spec.cron else kinds.TYPE_EVENT
-    skips = spec.missed_runs == "skip"
+    skips, runs_plan = spec.missed_runs == "skip", target.startswith("pln_")
     return scheduling_pb2.Schedule(
-        flow_id=flow_id,
+        flow_id="" if runs_plan else target,
+        plan_id=target if runs_plan else "",
         type=kind,
         interval_minutes=spec.every_minutes,
         cron_expression=spec.cron,

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from isthmus.client.manifest.both_ways import BothWaysSpec
+from isthmus.client.manifest.priorities import PriorityWord
 from isthmus.client.manifest.schema_changes import SchemaPolicySpec
 from isthmus.client.manifest.strict import Strict
 from isthmus.resilience import LIMITS_SCHEMA
@@ -75,7 +76,7 @@ class EndpointSpec(Strict):
 
 
 class ScheduleSpec(Strict):
-    """When a flow runs; exactly one of the first three."""
+    """When a flow or a plan runs; exactly one of the first three."""
 
     every_minutes: int = Field(default=0, ge=0)
     cron: str = Field(default="", description="Five fields.")
@@ -105,6 +106,34 @@ class FlowSpec(BothWaysSpec, SchemaPolicySpec):
     active: bool = True
     max_attempts: int = Field(default=0, ge=0, description="0 means 5.")
     max_quarantined: int = Field(default=0, ge=0, description="0 means no limit.")
+    priority: PriorityWord = Field(
+        default="normal", description="Among others that wait for the same hosts; see docs/plans.md."
+    )
+    schedules: list[ScheduleSpec] = Field(default_factory=list)
+
+
+class PlanStepSpec(Strict):
+    """One step of a plan."""
+
+    name: str = Field(min_length=1, max_length=100, description="Unique inside the plan.")
+    flow: str = Field(default="", description="Name of the flow it runs; empty makes it a barrier.")
+    after: list[str] = Field(default_factory=list, description="Steps that have to be complete before.")
+    on_failure: Literal["", "stop", "continue", "compensate"] = Field(
+        default="", description="What follows when it fails; `stop` unless the mode says otherwise."
+    )
+    compensate: str = Field(default="", description="Name of the flow that undoes it.")
+
+
+class PlanSpec(Strict):
+    """Steps over several systems, and the order they have to keep."""
+
+    description: str = ""
+    mode: Literal["steps", "all_or_compensate"] = Field(
+        default="steps",
+        description="Whether each step decides about its failure, or every failure undoes all.",
+    )
+    active: bool = True
+    steps: list[PlanStepSpec] = Field(min_length=1)
     schedules: list[ScheduleSpec] = Field(default_factory=list)
 
 
@@ -124,8 +153,8 @@ class SubscriptionSpec(Strict):
         return self
 
 
-Spec = CredentialSpec | InstanceSpec | MappingSpec | FlowSpec | SubscriptionSpec
-Kind = Literal["Credential", "Instance", "Mapping", "Flow", "Subscription"]
+Spec = CredentialSpec | InstanceSpec | MappingSpec | FlowSpec | PlanSpec | SubscriptionSpec
+Kind = Literal["Credential", "Instance", "Mapping", "Flow", "Plan", "Subscription"]
 Name = Annotated[str, Field(pattern=_NAME, description="Unique among documents of its kind.")]
 
 
@@ -162,6 +191,13 @@ class FlowDocument(_Document):
     spec: FlowSpec
 
 
+class PlanDocument(_Document):
+    """A plan with its schedules."""
+
+    kind: Literal["Plan"]
+    spec: PlanSpec
+
+
 class SubscriptionDocument(_Document):
     """A subscription."""
 
@@ -169,6 +205,13 @@ class SubscriptionDocument(_Document):
     spec: SubscriptionSpec
 
 
-Document = CredentialDocument | InstanceDocument | MappingDocument | FlowDocument | SubscriptionDocument
+Document = (
+    CredentialDocument
+    | InstanceDocument
+    | MappingDocument
+    | FlowDocument
+    | PlanDocument
+    | SubscriptionDocument
+)
 # What a document names must exist before it: the order in which documents are applied.
-KINDS: tuple[Kind, ...] = ("Credential", "Instance", "Mapping", "Flow", "Subscription")
+KINDS: tuple[Kind, ...] = ("Credential", "Instance", "Mapping", "Flow", "Plan", "Subscription")

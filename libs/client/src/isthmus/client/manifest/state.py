@@ -17,6 +17,8 @@ from isthmus.client.manifest.document import (
     Spec,
     SubscriptionSpec,
 )
+from isthmus.client.manifest.plans import plan_spec
+from isthmus.client.manifest.priorities import priority_word
 from isthmus.client.manifest.schema_changes import policy_spec
 from isthmus.client.mesh import Mesh, pages
 from isthmus.connector.v1 import connector_pb2
@@ -24,7 +26,7 @@ from isthmus.credentials.v1 import credentials_pb2
 from isthmus.events.v1 import events_pb2
 from isthmus.mapping.v1 import mapping_pb2, schemas_pb2
 from isthmus.registry.v1 import registry_pb2
-from isthmus.scheduling.v1 import scheduling_pb2
+from isthmus.scheduling.v1 import plans_pb2, scheduling_pb2
 
 HUB = "hub"
 
@@ -57,8 +59,9 @@ class State:
     def forget(self, kind: Kind) -> None:
         """Makes the next question about a kind go to the mesh again."""
         self.__dict__.pop(kind.lower() + "s", None)
-        if kind == "Flow":
+        if kind in {"Flow", "Plan"}:
             self.__dict__.pop("schedules", None)
+        if kind == "Flow":
             self.__dict__.pop("schema_policies", None)
 
     @cached_property
@@ -91,11 +94,11 @@ class State:
 
     @cached_property
     def schedules(self) -> dict[str, list[scheduling_pb2.Schedule]]:
-        """Schedules by flow id."""
+        """Schedules by the id of the flow or the plan that they start."""
         grouped: dict[str, list[scheduling_pb2.Schedule]] = {}
         request = scheduling_pb2.ListSchedulesRequest()
         for item in pages(self._mesh.scheduling.ListSchedules, request, "schedules"):
-            grouped.setdefault(item.flow_id, []).append(item)
+            grouped.setdefault(item.flow_id or item.plan_id, []).append(item)
         return grouped
 
     @cached_property
@@ -110,6 +113,21 @@ class State:
         """Flows by name, with their schedules."""
         found = pages(self._mesh.scheduling.ListFlows, scheduling_pb2.ListFlowsRequest(), "flows")
         return {item.name: Held(item.flow_id, item.name, item.etag, self._flow(item)) for item in found}
+
+    @cached_property
+    def plans(self) -> dict[str, Held]:
+        """Plans by name, with their schedules."""
+        found = pages(self._mesh.plans.ListPlans, plans_pb2.ListPlansRequest(), "plans")
+        names = {held.id: held.name for held in self.flows.values()}
+        return {
+            item.name: Held(
+                item.plan_id, item.name, item.etag, plan_spec(item, names, self._schedules_of(item.plan_id))
+            )
+            for item in found
+        }
+
+    def _schedules_of(self, target: str) -> list[ScheduleSpec]:
+        return [_schedule(schedule) for schedule in self.schedules.get(target, [])]
 
     @cached_property
     def subscriptions(self) -> dict[str, Held]:
@@ -154,7 +172,8 @@ class State:
             max_attempts=item.failure_policy.max_attempts,
             max_quarantined=item.failure_policy.max_quarantined,
             **dict(policy_spec(self.schema_policies.get(item.flow_id))),
-            schedules=[_schedule(schedule) for schedule in self.schedules.get(item.flow_id, [])],
+            schedules=self._schedules_of(item.flow_id),
+            priority=priority_word(item.priority),
             reverse_mapping=mapping_names.get(item.reverse_mapping_id, item.reverse_mapping_id),
             **spec_fields(item),
         )

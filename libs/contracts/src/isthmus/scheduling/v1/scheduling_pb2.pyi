@@ -301,6 +301,11 @@ class Flow(_message.Message):
     REVERSE_READ_MODE_FIELD_NUMBER: _builtins.int
     CONFLICT_RULES_FIELD_NUMBER: _builtins.int
     DELETE_POLICY_FIELD_NUMBER: _builtins.int
+    IS_PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    PAUSED_BY_FIELD_NUMBER: _builtins.int
+    PAUSE_REASON_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -334,6 +339,16 @@ class Flow(_message.Message):
     reverse_read_mode: _connector_pb2.ReadMode.ValueType
     """How the destination is read; unspecified means the best mode the stream offers. Deletions are
     noticed by `READ_MODE_DELTA`, and by `READ_MODE_FULL` when it is named here or in `read_mode`.
+    """
+    is_paused: _builtins.bool
+    """Set by PauseFlow and ResumeFlow only: nothing of the flow starts."""
+    paused_by: _builtins.str
+    """Who paused it: the subject of the caller."""
+    pause_reason: _builtins.str
+    """Why, in the words of whoever paused it."""
+    priority: _builtins.int
+    """What its executions are worth among others that wait for hosts of the same connector: -1000 to 1000, 0 is
+    normal. An execution of 100 goes first as though it had waited five minutes longer, so none waits for ever.
     """
     @_builtins.property
     def source(self) -> Global___Endpoint:
@@ -375,6 +390,10 @@ class Flow(_message.Message):
     def delete_policy(self) -> Global___DeletePolicy:
         """What happens when a record is deleted."""
 
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was paused; unset while it is not."""
+
     def __init__(
         self,
         *,
@@ -402,10 +421,15 @@ class Flow(_message.Message):
         reverse_read_mode: _connector_pb2.ReadMode.ValueType = ...,
         conflict_rules: Global___ConflictRules | None = ...,
         delete_policy: Global___DeletePolicy | None = ...,
+        is_paused: _builtins.bool = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+        paused_by: _builtins.str = ...,
+        pause_reason: _builtins.str = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict_rules", b"conflict_rules", "create_time", b"create_time", "delete_policy", b"delete_policy", "destination", b"destination", "failure_policy", b"failure_policy", "source", b"source", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict_rules", b"conflict_rules", "create_time", b"create_time", "delete_policy", b"delete_policy", "destination", b"destination", "failure_policy", b"failure_policy", "pause_time", b"pause_time", "source", b"source", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_policy", b"conflict_policy", "conflict_rules", b"conflict_rules", "create_time", b"create_time", "created_by", b"created_by", "delete_policy", b"delete_policy", "description", b"description", "destination", b"destination", "destination_key", b"destination_key", "direction", b"direction", "etag", b"etag", "failure_policy", b"failure_policy", "flow_id", b"flow_id", "is_active", b"is_active", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "name", b"name", "read_mode", b"read_mode", "reverse_key", b"reverse_key", "reverse_mapping_id", b"reverse_mapping_id", "reverse_mapping_version", b"reverse_mapping_version", "reverse_read_mode", b"reverse_read_mode", "source", b"source", "update_time", b"update_time", "write_mode", b"write_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_policy", b"conflict_policy", "conflict_rules", b"conflict_rules", "create_time", b"create_time", "created_by", b"created_by", "delete_policy", b"delete_policy", "description", b"description", "destination", b"destination", "destination_key", b"destination_key", "direction", b"direction", "etag", b"etag", "failure_policy", b"failure_policy", "flow_id", b"flow_id", "is_active", b"is_active", "is_paused", b"is_paused", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "name", b"name", "pause_reason", b"pause_reason", "pause_time", b"pause_time", "paused_by", b"paused_by", "priority", b"priority", "read_mode", b"read_mode", "reverse_key", b"reverse_key", "reverse_mapping_id", b"reverse_mapping_id", "reverse_mapping_version", b"reverse_mapping_version", "reverse_read_mode", b"reverse_read_mode", "source", b"source", "update_time", b"update_time", "write_mode", b"write_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,7 +465,7 @@ Global___FailurePolicy: _TypeAlias = FailurePolicy  # noqa: Y015
 
 @_typing.final
 class Schedule(_message.Message):
-    """When a flow runs."""
+    """When a flow or a plan runs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -511,10 +535,14 @@ class Schedule(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    LAST_SKIP_TIME_FIELD_NUMBER: _builtins.int
+    LAST_SKIP_REASON_FIELD_NUMBER: _builtins.int
+    HOLD_REASON_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
-    """The flow it runs."""
+    """The flow it runs; empty where it runs a plan."""
     type: Global___Schedule.Type.ValueType
     """What makes it run."""
     interval_minutes: _builtins.int
@@ -533,6 +561,14 @@ class Schedule(_message.Message):
     """Who created it: the subject of the caller."""
     etag: _builtins.str
     """Changes with every update."""
+    plan_id: _builtins.str
+    """The plan it runs; empty where it runs a flow."""
+    last_skip_reason: _builtins.str
+    """Why it did: a reason as in `hold_reason`."""
+    hold_reason: _builtins.str
+    """What would keep it from starting anything at present: `FLOW_PAUSED`, `FLOW_INACTIVE`, `INSTANCE_INACTIVE`,
+    `EXECUTION_RUNNING`, `PLAN_INACTIVE` or `PLAN_RUNNING`; empty where nothing does.
+    """
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """Each start is put off by a random time up to this."""
@@ -543,7 +579,7 @@ class Schedule(_message.Message):
 
     @_builtins.property
     def next_execution_time(self) -> _timestamp_pb2.Timestamp:
-        """When it starts the next one; unset for `TYPE_EVENT` and while inactive."""
+        """When it starts the next one; unset while inactive, and for `TYPE_EVENT` unless an event waits for its plan."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -552,6 +588,10 @@ class Schedule(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
+
+    @_builtins.property
+    def last_skip_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last left a start out because its flow or plan could not run; unset before."""
 
     def __init__(
         self,
@@ -572,10 +612,14 @@ class Schedule(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        plan_id: _builtins.str = ...,
+        last_skip_time: _timestamp_pb2.Timestamp | None = ...,
+        last_skip_reason: _builtins.str = ...,
+        hold_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "jitter", b"jitter", "last_execution_time", b"last_execution_time", "next_execution_time", b"next_execution_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "jitter", b"jitter", "last_execution_time", b"last_execution_time", "last_skip_time", b"last_skip_time", "next_execution_time", b"next_execution_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "cron_expression", b"cron_expression", "etag", b"etag", "event_trigger", b"event_trigger", "flow_id", b"flow_id", "interval_minutes", b"interval_minutes", "is_active", b"is_active", "jitter", b"jitter", "last_execution_time", b"last_execution_time", "missed_runs", b"missed_runs", "next_execution_time", b"next_execution_time", "schedule_id", b"schedule_id", "time_zone", b"time_zone", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "cron_expression", b"cron_expression", "etag", b"etag", "event_trigger", b"event_trigger", "flow_id", b"flow_id", "hold_reason", b"hold_reason", "interval_minutes", b"interval_minutes", "is_active", b"is_active", "jitter", b"jitter", "last_execution_time", b"last_execution_time", "last_skip_reason", b"last_skip_reason", "last_skip_time", b"last_skip_time", "missed_runs", b"missed_runs", "next_execution_time", b"next_execution_time", "plan_id", b"plan_id", "schedule_id", b"schedule_id", "time_zone", b"time_zone", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -603,6 +647,8 @@ class Execution(_message.Message):
         """An event."""
         TRIGGER_REQUEUE: Execution._Trigger.ValueType  # 4
         """Records that were requeued from quarantine; reads those instead of the source."""
+        TRIGGER_PLAN: Execution._Trigger.ValueType  # 5
+        """A run of a plan."""
 
     class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
         """What started it."""
@@ -617,6 +663,8 @@ class Execution(_message.Message):
     """An event."""
     TRIGGER_REQUEUE: Execution.Trigger.ValueType  # 4
     """Records that were requeued from quarantine; reads those instead of the source."""
+    TRIGGER_PLAN: Execution.Trigger.ValueType  # 5
+    """A run of a plan."""
 
     class _Status:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -636,6 +684,8 @@ class Execution(_message.Message):
         """Given up; `error` says why. What is durable stays, and the next execution goes on from there."""
         STATUS_CANCELLED: Execution._Status.ValueType  # 5
         """Stopped on request."""
+        STATUS_PAUSED: Execution._Status.ValueType  # 6
+        """Its flow, or the run of a plan that started it, is paused; it goes on from its last position afterwards."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
         """Where it is in its life."""
@@ -652,6 +702,8 @@ class Execution(_message.Message):
     """Given up; `error` says why. What is durable stays, and the next execution goes on from there."""
     STATUS_CANCELLED: Execution.Status.ValueType  # 5
     """Stopped on request."""
+    STATUS_PAUSED: Execution.Status.ValueType  # 6
+    """Its flow, or the run of a plan that started it, is paused; it goes on from its last position afterwards."""
 
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     FLOW_ID_FIELD_NUMBER: _builtins.int
@@ -679,6 +731,10 @@ class Execution(_message.Message):
     RECORD_LIMIT_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     RECONCILE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    PLAN_RUN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_STEP_FIELD_NUMBER: _builtins.int
+    IS_COMPENSATION_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -713,6 +769,14 @@ class Execution(_message.Message):
     """Nothing is written anywhere; `counts` says what would have happened."""
     record_limit: _builtins.int
     """Reading stops after this many records; 0 means no limit."""
+    priority: _builtins.int
+    """What it is worth among others that wait for hosts of the same connector; see `Flow.priority`."""
+    plan_run_id: _builtins.str
+    """The run of a plan that started it; empty for other triggers."""
+    plan_step: _builtins.str
+    """The step of that run."""
+    is_compensation: _builtins.bool
+    """It undoes the step."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the first attempt began."""
@@ -778,10 +842,14 @@ class Execution(_message.Message):
         record_limit: _builtins.int = ...,
         preview: Global___Preview | None = ...,
         reconcile: Global___ReconcileOptions | None = ...,
+        priority: _builtins.int = ...,
+        plan_run_id: _builtins.str = ...,
+        plan_step: _builtins.str = ...,
+        is_compensation: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1261,7 +1329,7 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 
 @_typing.final
 class FlowChanged(_message.Message):
-    """Payload of `flow.created`, `flow.updated` and `flow.deleted`."""
+    """Payload of `flow.created`, `flow.updated`, `flow.paused`, `flow.resumed` and `flow.deleted`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1649,6 +1717,114 @@ class ResetFlowResponse(_message.Message):
 Global___ResetFlowResponse: _TypeAlias = ResetFlowResponse  # noqa: Y015
 
 @_typing.final
+class PauseFlowRequest(_message.Message):
+    """Asks to stop a flow for a while."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.str
+    """Which flow."""
+    reason: _builtins.str
+    """Why, for people; may be empty."""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseFlowRequest: _TypeAlias = PauseFlowRequest  # noqa: Y015
+
+@_typing.final
+class PauseFlowResponse(_message.Message):
+    """The paused flow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flow(self) -> Global___Flow:
+        """As stored."""
+
+    @_builtins.property
+    def execution(self) -> Global___Execution:
+        """The execution that is stopping or has stopped; unset where nothing was at work."""
+
+    def __init__(
+        self,
+        *,
+        flow: Global___Flow | None = ...,
+        execution: Global___Execution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseFlowResponse: _TypeAlias = PauseFlowResponse  # noqa: Y015
+
+@_typing.final
+class ResumeFlowRequest(_message.Message):
+    """Asks to let a flow go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.str
+    """Which flow."""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeFlowRequest: _TypeAlias = ResumeFlowRequest  # noqa: Y015
+
+@_typing.final
+class ResumeFlowResponse(_message.Message):
+    """The flow that goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flow(self) -> Global___Flow:
+        """As stored."""
+
+    @_builtins.property
+    def execution(self) -> Global___Execution:
+        """The execution that goes on; unset where nothing was at work."""
+
+    def __init__(
+        self,
+        *,
+        flow: Global___Flow | None = ...,
+        execution: Global___Execution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeFlowResponse: _TypeAlias = ResumeFlowResponse  # noqa: Y015
+
+@_typing.final
 class CreateScheduleRequest(_message.Message):
     """Asks for a schedule to be made."""
 
@@ -1755,22 +1931,26 @@ class ListSchedulesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FLOW_ID_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 0 means 50."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
     flow_id: _builtins.str
     """Only schedules of this flow; empty means all."""
+    plan_id: _builtins.str
+    """Only schedules of this plan; empty means all."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         flow_id: _builtins.str = ...,
+        plan_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id", "page_size", b"page_size", "page_token", b"page_token", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1911,6 +2091,7 @@ class StartExecutionRequest(_message.Message):
     IS_DRY_RUN_FIELD_NUMBER: _builtins.int
     RECORD_LIMIT_FIELD_NUMBER: _builtins.int
     RECONCILE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
     """Which flow."""
     request_id: _builtins.str
@@ -1923,6 +2104,8 @@ class StartExecutionRequest(_message.Message):
     """Find out what would happen, and write nothing anywhere."""
     record_limit: _builtins.int
     """For dry runs: stop reading after this many records; 0 means no limit."""
+    priority: _builtins.int
+    """Instead of the flow's; see `Flow.priority`."""
     @_builtins.property
     def reconcile(self) -> Global___ReconcileOptions:
         """Compare both sides instead of moving what is new."""
@@ -1936,12 +2119,15 @@ class StartExecutionRequest(_message.Message):
         is_dry_run: _builtins.bool = ...,
         record_limit: _builtins.int = ...,
         reconcile: Global___ReconcileOptions | None = ...,
+        priority: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reconcile", b"reconcile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "priority", b"priority", "reconcile", b"reconcile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "reconcile", b"reconcile", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "priority", b"priority", "reconcile", b"reconcile", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
+    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
 
 Global___StartExecutionRequest: _TypeAlias = StartExecutionRequest  # noqa: Y015
 
@@ -2464,7 +2650,9 @@ class RenewLeaseResponse(_message.Message):
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     IS_CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     is_cancel_requested: _builtins.bool
-    """Finish what is in flight, then call FinishAttempt with `OUTCOME_CANCELLED`."""
+    """Somebody has cancelled or paused the execution: finish what is in flight, then call FinishAttempt with
+    `OUTCOME_CANCELLED`.
+    """
     @_builtins.property
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """The new end of the lease."""

@@ -73,6 +73,16 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResetFlowRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResetFlowResponse.FromString,
                 _registered_method=True)
+        self.PauseFlow = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/PauseFlow',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.PauseFlowRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.PauseFlowResponse.FromString,
+                _registered_method=True)
+        self.ResumeFlow = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/ResumeFlow',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResumeFlowRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResumeFlowResponse.FromString,
+                _registered_method=True)
         self.CreateSchedule = channel.unary_unary(
                 '/isthmus.scheduling.v1.SchedulingService/CreateSchedule',
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CreateScheduleRequest.SerializeToString,
@@ -238,13 +248,39 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseFlow(self, request, context):
+        """Stops a flow for a while: nothing new starts, and what is at work stops at its next position.
+
+        Schedules start nothing meanwhile and say so in `hold_reason`; times that they make up for are made up
+        for afterwards. Pausing twice is no error and changes nothing.
+
+        Errors:
+        NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeFlow(self, request, context):
+        """Lets a paused flow go on; an execution that was at work goes on from its last position.
+
+        Resuming a flow that is not paused is no error and changes nothing.
+
+        Errors:
+        NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateSchedule(self, request, context):
-        """Creates a schedule for a flow.
+        """Creates a schedule for a flow or a plan.
 
         Repeating a call with the same `request_id` returns the first answer.
 
         Errors:
         NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+        NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
         INVALID_ARGUMENT CRON_INVALID: the message says which part; five fields or six with seconds.
         INVALID_ARGUMENT TIME_ZONE_UNKNOWN: use an IANA name, for example `Europe/Zurich`.
         """
@@ -306,6 +342,7 @@ class SchedulingServiceServicer:
         NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
         FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
         FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
+        FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
         FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
         FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
         FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
@@ -368,6 +405,9 @@ class SchedulingServiceServicer:
 
     def AcquireLease(self, request, context):
         """Takes a pending execution over; called by hosts.
+
+        Where another execution of the same tenant waits for the same connector and goes first by its priority, that
+        one is given instead of the one in the job; the answer says which.
 
         Opens an attempt whose number is the fencing token for all it does. The
         lease ends at `lease_expire_time` unless RenewLease moves it.
@@ -459,6 +499,16 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.ResetFlow,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResetFlowRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResetFlowResponse.SerializeToString,
+            ),
+            'PauseFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseFlow,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.PauseFlowRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.PauseFlowResponse.SerializeToString,
+            ),
+            'ResumeFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeFlow,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResumeFlowRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResumeFlowResponse.SerializeToString,
             ),
             'CreateSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSchedule,
@@ -712,6 +762,60 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/ResetFlow',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResetFlowRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResetFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/PauseFlow',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.PauseFlowRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.PauseFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/ResumeFlow',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResumeFlowRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ResumeFlowResponse.FromString,
             options,
             channel_credentials,
             insecure,

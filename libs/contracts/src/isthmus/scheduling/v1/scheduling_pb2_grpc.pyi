@@ -89,13 +89,31 @@ class SchedulingServiceStub:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       FAILED_PRECONDITION EXECUTION_RUNNING: cancel the execution first.
     """
+    PauseFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.PauseFlowRequest, _scheduling_pb2.PauseFlowResponse]
+    """Stops a flow for a while: nothing new starts, and what is at work stops at its next position.
+
+    Schedules start nothing meanwhile and say so in `hold_reason`; times that they make up for are made up
+    for afterwards. Pausing twice is no error and changes nothing.
+
+    Errors:
+      NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+    """
+    ResumeFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.ResumeFlowRequest, _scheduling_pb2.ResumeFlowResponse]
+    """Lets a paused flow go on; an execution that was at work goes on from its last position.
+
+    Resuming a flow that is not paused is no error and changes nothing.
+
+    Errors:
+      NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+    """
     CreateSchedule: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.CreateScheduleRequest, _scheduling_pb2.CreateScheduleResponse]
-    """Creates a schedule for a flow.
+    """Creates a schedule for a flow or a plan.
 
     Repeating a call with the same `request_id` returns the first answer.
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+      NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
       INVALID_ARGUMENT CRON_INVALID: the message says which part; five fields or six with seconds.
       INVALID_ARGUMENT TIME_ZONE_UNKNOWN: use an IANA name, for example `Europe/Zurich`.
     """
@@ -137,6 +155,7 @@ class SchedulingServiceStub:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
+      FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
       FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
       FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
@@ -175,6 +194,9 @@ class SchedulingServiceStub:
     """
     AcquireLease: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.AcquireLeaseRequest, _scheduling_pb2.AcquireLeaseResponse]
     """Takes a pending execution over; called by hosts.
+
+    Where another execution of the same tenant waits for the same connector and goes first by its priority, that
+    one is given instead of the one in the job; the answer says which.
 
     Opens an attempt whose number is the fencing token for all it does. The
     lease ends at `lease_expire_time` unless RenewLease moves it.
@@ -276,13 +298,31 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       FAILED_PRECONDITION EXECUTION_RUNNING: cancel the execution first.
     """
+    PauseFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.PauseFlowRequest, _scheduling_pb2.PauseFlowResponse]  # type: ignore[assignment]
+    """Stops a flow for a while: nothing new starts, and what is at work stops at its next position.
+
+    Schedules start nothing meanwhile and say so in `hold_reason`; times that they make up for are made up
+    for afterwards. Pausing twice is no error and changes nothing.
+
+    Errors:
+      NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+    """
+    ResumeFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.ResumeFlowRequest, _scheduling_pb2.ResumeFlowResponse]  # type: ignore[assignment]
+    """Lets a paused flow go on; an execution that was at work goes on from its last position.
+
+    Resuming a flow that is not paused is no error and changes nothing.
+
+    Errors:
+      NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+    """
     CreateSchedule: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.CreateScheduleRequest, _scheduling_pb2.CreateScheduleResponse]  # type: ignore[assignment]
-    """Creates a schedule for a flow.
+    """Creates a schedule for a flow or a plan.
 
     Repeating a call with the same `request_id` returns the first answer.
 
     Errors:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+      NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
       INVALID_ARGUMENT CRON_INVALID: the message says which part; five fields or six with seconds.
       INVALID_ARGUMENT TIME_ZONE_UNKNOWN: use an IANA name, for example `Europe/Zurich`.
     """
@@ -324,6 +364,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
+      FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
       FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
       FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
@@ -362,6 +403,9 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     """
     AcquireLease: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.AcquireLeaseRequest, _scheduling_pb2.AcquireLeaseResponse]  # type: ignore[assignment]
     """Takes a pending execution over; called by hosts.
+
+    Where another execution of the same tenant waits for the same connector and goes first by its priority, that
+    one is given instead of the one in the job; the answer says which.
 
     Opens an attempt whose number is the fencing token for all it does. The
     lease ends at `lease_expire_time` unless RenewLease moves it.
@@ -498,17 +542,47 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PauseFlow(
+        self,
+        request: _scheduling_pb2.PauseFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.PauseFlowResponse, _abc.Awaitable[_scheduling_pb2.PauseFlowResponse]]:
+        """Stops a flow for a while: nothing new starts, and what is at work stops at its next position.
+
+        Schedules start nothing meanwhile and say so in `hold_reason`; times that they make up for are made up
+        for afterwards. Pausing twice is no error and changes nothing.
+
+        Errors:
+          NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeFlow(
+        self,
+        request: _scheduling_pb2.ResumeFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.ResumeFlowResponse, _abc.Awaitable[_scheduling_pb2.ResumeFlowResponse]]:
+        """Lets a paused flow go on; an execution that was at work goes on from its last position.
+
+        Resuming a flow that is not paused is no error and changes nothing.
+
+        Errors:
+          NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
     def CreateSchedule(
         self,
         request: _scheduling_pb2.CreateScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduling_pb2.CreateScheduleResponse, _abc.Awaitable[_scheduling_pb2.CreateScheduleResponse]]:
-        """Creates a schedule for a flow.
+        """Creates a schedule for a flow or a plan.
 
         Repeating a call with the same `request_id` returns the first answer.
 
         Errors:
           NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
+          NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
           INVALID_ARGUMENT CRON_INVALID: the message says which part; five fields or six with seconds.
           INVALID_ARGUMENT TIME_ZONE_UNKNOWN: use an IANA name, for example `Europe/Zurich`.
         """
@@ -580,6 +654,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
           FAILED_PRECONDITION EXECUTION_RUNNING: `execution_id` in the details names it; wait for it or cancel it.
           FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
+          FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
           FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
           FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
           FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
@@ -654,6 +729,9 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scheduling_pb2.AcquireLeaseResponse, _abc.Awaitable[_scheduling_pb2.AcquireLeaseResponse]]:
         """Takes a pending execution over; called by hosts.
+
+        Where another execution of the same tenant waits for the same connector and goes first by its priority, that
+        one is given instead of the one in the job; the answer says which.
 
         Opens an attempt whose number is the fencing token for all it does. The
         lease ends at `lease_expire_time` unless RenewLease moves it.

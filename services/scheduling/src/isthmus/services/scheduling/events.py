@@ -1,4 +1,4 @@
-"""What happened to flows, schedules and executions, on NATS; the jobs; and what others' events lead to."""
+"""What happened to flows, plans, schedules and executions, on NATS; jobs; what others' events lead to."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -12,12 +12,14 @@ from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.records.v1.pairs_pb2 import ConflictsChanged
 from isthmus.records.v1.records_pb2 import QuarantineChanged
 from isthmus.registry.v1.registry_pb2 import InstanceChanged
+from isthmus.scheduling.v1 import plans_pb2
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import Execution, Flow, Schedule, Trigger
+from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanRun, Schedule, Trigger
 from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Schedules
 from isthmus.services.scheduling.store import flows
 from isthmus.services.scheduling.store.executions import JobToSend
 from isthmus.services.scheduling.translate import write_execution, write_flow, write_schedule
+from isthmus.services.scheduling.translate_plans import write_plan, write_run
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SAME_MESSAGE = 10
@@ -31,7 +33,7 @@ class Announcements:
         self._outbox = outbox
 
     async def flow(self, conn: AsyncConnection, tenant_id: str, verb: str, flow: Flow, by: str) -> None:
-        """Say that a flow was created, updated or deleted."""
+        """Say that a flow was created, updated, paused, resumed or deleted."""
         payload = pb.FlowChanged(flow=write_flow(flow), changed_by=by)
         await self._outbox.add(conn, DomainEvent(tenant_id, "flow", verb, flow.flow_id, payload))
 
@@ -41,6 +43,16 @@ class Announcements:
         """Say that a schedule was created, updated or deleted."""
         payload = pb.ScheduleChanged(schedule=write_schedule(schedule), changed_by=by)
         await self._outbox.add(conn, DomainEvent(tenant_id, "schedule", verb, schedule.schedule_id, payload))
+
+    async def plan(self, conn: AsyncConnection, tenant_id: str, verb: str, plan: Plan, by: str) -> None:
+        """Say that a plan was created, updated or deleted."""
+        payload = plans_pb2.PlanChanged(plan=write_plan(plan), changed_by=by)
+        await self._outbox.add(conn, DomainEvent(tenant_id, "plan", verb, plan.plan_id, payload))
+
+    async def plan_run(self, conn: AsyncConnection, tenant_id: str, verb: str, run: PlanRun) -> None:
+        """Say that a run of a plan started, or how it ended."""
+        payload = plans_pb2.PlanRunChanged(run=write_run(run))
+        await self._outbox.add(conn, DomainEvent(tenant_id, "plan_run", verb, run.run_id, payload))
 
     async def sync(self, conn: AsyncConnection, tenant_id: str, verb: str, execution: Execution) -> None:
         """Say that an execution started, completed, failed or was cancelled.
@@ -84,7 +96,7 @@ class Reactions:
 
     Args:
         work: Starts executions.
-        schedules: Knows which flows wait for events.
+        schedules: Knows which flows and plans wait for events.
     """
 
     def __init__(self, work: Executions, schedules: Schedules) -> None:
@@ -101,8 +113,9 @@ class Reactions:
         ]
 
     async def trigger(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
-        """Start the flows that wait for an event of this type."""
-        fact = EventFact(event.tenant_id, event.type, _flow_of(event.data))
+        """Start the flows and plans that wait for an event of this type."""
+        flow_id, plan_id = _named("flow", event.data), _named("plan", event.data)
+        fact = EventFact(event.tenant_id, event.type, flow_id, plan_id)
         await self._schedules.event(conn, fact)
 
     async def trigger_all(self, conn: AsyncConnection, events: Sequence[ReceivedEvent]) -> None:
@@ -147,13 +160,13 @@ class Reactions:
         )
 
 
-def _flow_of(data: dict[str, Any]) -> str:
-    """Find the flow that caused an event, where its payload names one."""
-    execution = data.get("execution")
-    for holder in (execution if isinstance(execution, dict) else {}, data):
-        flow_id = holder.get("flowId") or holder.get("flow_id")
-        if flow_id:
-            return str(flow_id)
+def _named(kind: str, data: dict[str, Any]) -> str:
+    """Find the flow or the plan that caused an event, where its payload names one."""
+    parts = [data.get(name) for name in ("execution", "run")]
+    for holder in (*(part for part in parts if isinstance(part, dict)), data):
+        found = holder.get(f"{kind}Id") or holder.get(f"{kind}_id")
+        if found:
+            return str(found)
     return ""
 
 

@@ -81,6 +81,7 @@ def read_flow(message: pb.Flow) -> FlowSpec:
         conflict_policy=_back(_POLICIES, message.conflict_policy or 1, ConflictPolicy.SOURCE_WINS),
         conflict_rules=_read_rules(message.conflict_rules),
         delete_policy=_read_deletes(message.delete_policy),
+        priority=message.priority,
     )
 
 
@@ -124,6 +125,7 @@ def write_spec(spec: FlowSpec) -> pb.Flow:
         reverse_mapping_version=spec.reverse_mapping_version,
         reverse_key=spec.reverse_key,
         reverse_read_mode=_READ_MODES[spec.reverse_read_mode],
+        priority=spec.priority,
         delete_policy=pb.DeletePolicy(
             kind=_DELETE_KINDS[spec.delete_policy.kind],
             tombstone_field=spec.delete_policy.tombstone_field,
@@ -150,6 +152,11 @@ def write_flow(flow: Flow) -> pb.Flow:
     message.create_time.FromDatetime(flow.create_time)
     message.update_time.FromDatetime(flow.update_time)
     message.etag = str(flow.revision)
+    message.is_paused = flow.is_paused
+    message.paused_by = flow.paused_by
+    message.pause_reason = flow.pause_reason
+    if flow.pause_time is not None:
+        message.pause_time.FromDatetime(flow.pause_time)
     return message
 
 
@@ -157,6 +164,7 @@ def read_schedule(message: pb.Schedule) -> ScheduleSpec:
     """Read what a schedule's owner decides."""
     return ScheduleSpec(
         flow_id=message.flow_id,
+        plan_id=message.plan_id,
         type=_back(_TYPES, message.type, ScheduleType.INTERVAL),
         interval_minutes=message.interval_minutes,
         cron_expression=message.cron_expression,
@@ -174,6 +182,7 @@ def write_schedule(schedule: Schedule) -> pb.Schedule:
     message = pb.Schedule(
         schedule_id=schedule.schedule_id,
         flow_id=spec.flow_id,
+        plan_id=spec.plan_id,
         type=_TYPES[spec.type],
         interval_minutes=spec.interval_minutes,
         cron_expression=spec.cron_expression,
@@ -187,6 +196,9 @@ def write_schedule(schedule: Schedule) -> pb.Schedule:
         create_time=stamp(schedule.create_time),
         update_time=stamp(schedule.update_time),
         etag=str(schedule.revision),
+        last_skip_time=stamp(schedule.last_skip_time),
+        last_skip_reason=schedule.last_skip_reason,
+        hold_reason=schedule.hold_reason,
     )
     message.jitter.FromTimedelta(spec.jitter)
     return message
@@ -232,7 +244,7 @@ def write_execution(execution: Execution) -> pb.Execution:
         flow_name=execution.flow.name,
         schedule_id=execution.schedule_id,
         trigger=_TRIGGERS[execution.trigger],
-        status=_STATUSES[execution.status],
+        status=_STATUSES[Status.PAUSED if execution.is_held else execution.status],
         start_time=stamp(execution.start_time),
         end_time=stamp(execution.end_time),
         counts=write_counts(counts),
@@ -252,6 +264,10 @@ def write_execution(execution: Execution) -> pb.Execution:
         is_dry_run=execution.asked.dry_run,
         record_limit=execution.asked.record_limit,
         reconcile=_write_reconcile(execution.reconcile),
+        priority=execution.priority,
+        plan_run_id=execution.place.run_id,
+        plan_step=execution.place.step,
+        is_compensation=execution.place.undoes,
     )
 
 

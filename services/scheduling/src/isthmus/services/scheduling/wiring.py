@@ -5,15 +5,20 @@ from datetime import timedelta
 
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Backoff
+from isthmus.scheduling.v1.plans_pb2_grpc import add_PlansServiceServicer_to_server
 from isthmus.scheduling.v1.scheduling_pb2_grpc import add_SchedulingServiceServicer_to_server
 from isthmus.services.scheduling.domain import RetryRules
 from isthmus.services.scheduling.engine import (
     Changes,
+    Coordinator,
     Dispatcher,
     Executions,
     Flows,
     LeaseRules,
     Leases,
+    Pauses,
+    PlanRuns,
+    Plans,
     Pruner,
     Schedules,
     Sweeper,
@@ -21,7 +26,13 @@ from isthmus.services.scheduling.engine import (
     every,
 )
 from isthmus.services.scheduling.events import Announcements, JobQueue, Reactions
-from isthmus.services.scheduling.servicer import Desk, RegistryPeer, RemoteMappings, SchedulingServicer
+from isthmus.services.scheduling.servicer import (
+    Desk,
+    PlansServicer,
+    RegistryPeer,
+    RemoteMappings,
+    SchedulingServicer,
+)
 from isthmus.services.scheduling.settings import Settings
 
 _DISPATCH_PACE = 0.02
@@ -32,9 +43,10 @@ async def wire(chassis: Chassis) -> Wiring:
     settings: Settings = chassis.settings
     db, clock, announcer = chassis.db, chassis.clock, Announcements(chassis.outbox)
     registry, mappings = RegistryPeer(chassis.peer("registry")), RemoteMappings(chassis.peer("mapping"))
-    pending = asyncio.Event()
+    pending, moved = asyncio.Event(), asyncio.Event()
     changes = Changes()
-    executions = Executions(announcer, clock, pending.set, changes)
+    executions = Executions(announcer, clock, pending.set, changes, moved.set)
+    plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
     leases = Leases(
         db=db,
@@ -51,6 +63,9 @@ async def wire(chassis: Chassis) -> Wiring:
         schedules=schedules,
         executions=executions,
         leases=leases,
+        plans=Plans(announcer, clock),
+        plan_runs=plan_runs,
+        pauses=Pauses(executions, plan_runs, announcer, clock),
         instances=registry,
         mappings=mappings,
         changes=changes,
@@ -58,14 +73,19 @@ async def wire(chassis: Chassis) -> Wiring:
     )
     batch = settings.batch
     ticker = Ticker(db, executions, clock, batch=batch)
+    coordinator = Coordinator(db, plan_runs, clock, batch=batch)
     sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=batch)
     pruner = Pruner(db, clock, keep=timedelta(days=settings.executions_kept_days), batch=batch)
     queue = JobQueue(chassis.bus)
     dispatcher = Dispatcher(db, queue, registry, clock, resend=settings.resend_seconds, batch=batch)
     return Wiring(
-        servicers=[(add_SchedulingServiceServicer_to_server, SchedulingServicer(desk))],
+        servicers=[
+            (add_SchedulingServiceServicer_to_server, SchedulingServicer(desk)),
+            (add_PlansServiceServicer_to_server, PlansServicer(desk)),
+        ],
         tasks=[
             every(settings.tick_seconds, ticker.tick),
+            every(settings.tick_seconds, coordinator.coordinate, moved),
             every(settings.sweep_seconds, sweeper.sweep),
             every(settings.dispatch_seconds, dispatcher.dispatch, pending, pace=_DISPATCH_PACE),
             every(settings.prune_seconds, pruner.prune),

@@ -86,7 +86,22 @@ _ENTITIES = {
     ("scheduling", "flow", "FlowChanged"): {
         "created": "A flow was created.",
         "updated": "A flow changed.",
+        "paused": "A flow was paused: nothing of it starts, and what was at work stops.",
+        "resumed": "A paused flow goes on.",
         "deleted": "A flow was removed with its schedules.",
+    },
+    ("scheduling", "plan", "PlanChanged"): {
+        "created": "A plan was created.",
+        "updated": "A plan changed.",
+        "deleted": "A plan was removed with its schedules.",
+    },
+    ("scheduling", "plan_run", "PlanRunChanged"): {
+        "started": "A run of a plan began.",
+        "completed": "Every step of a run is complete.",
+        "failed": "A step of a run failed; what was complete stays.",
+        "compensated": "A run did not succeed, and what was complete has been undone.",
+        "compensation_failed": "Undoing a run failed; what is left undone a person has to see to.",
+        "cancelled": "A run was stopped on request; what was complete stays.",
     },
     ("scheduling", "schedule", "ScheduleChanged"): {
         "created": "A schedule was created.",

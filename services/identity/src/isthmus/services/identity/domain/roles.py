@@ -30,6 +30,8 @@ _INTEGRATION = (
     "registry.instances.*",
     "scheduling.executions.*",
     "scheduling.flows.*",
+    "scheduling.plan_runs.*",
+    "scheduling.plans.*",
     "scheduling.schedules.*",
 )
 _AUDIT = (

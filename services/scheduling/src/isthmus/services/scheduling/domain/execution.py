@@ -11,10 +11,12 @@ from isthmus.services.scheduling.domain.checkpoint import Checkpoint
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.flow import FailurePolicy, FlowSpec
 from isthmus.services.scheduling.domain.legs import Leg, LegDone, movement, next_leg
+from isthmus.services.scheduling.domain.place import NO_PLACE, Place
 from isthmus.services.scheduling.domain.reconciling import Reconcile, reconciling_movement
 
 DEFAULT_ATTEMPTS = 5
 IDLE_STOPS = 100
+PRIORITY_STEP = timedelta(seconds=3)
 _LONGEST_WAIT = timedelta(days=1)
 
 
@@ -25,16 +27,18 @@ class Trigger(StrEnum):
     MANUAL = "manual"
     EVENT = "event"
     REQUEUE = "requeue"
+    PLAN = "plan"
 
 
 class Status(StrEnum):
-    """Where an execution is in its life."""
+    """Where an execution is in its life; a paused one is pending, with a stop that lasts."""
 
     PENDING = "pending"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
 
     @property
     def is_live(self) -> bool:
@@ -47,6 +51,7 @@ class Stop(StrEnum):
 
     NONE = ""
     CANCEL = "cancel"
+    PAUSE = "pause"
     QUARANTINE = "quarantine"
 
 
@@ -126,6 +131,8 @@ class Execution:
         asked: What is special about it.
         preview: What a dry run has found, as its host told it.
         reconcile: Set where both sides are compared instead of moving what is new.
+        place: Its place in the run of a plan.
+        priority: What it is worth among others.
         revision: Grows with every change.
     """
 
@@ -163,6 +170,8 @@ class Execution:
     asked: Asked = NOTHING_ASKED
     preview: bytes = b""
     reconcile: Reconcile | None = None
+    place: Place = NO_PLACE
+    priority: int = 0
     revision: int = 1
 
     @property
@@ -186,6 +195,16 @@ class Execution:
     def following_leg(self) -> Leg | None:
         """The leg that comes after the present one; None at the end."""
         return self.reconcile.following(self.leg) if self.reconcile is not None else next_leg(self.leg)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits to be resumed."""
+        return self.status is Status.PENDING and self.stop is Stop.PAUSE
+
+    @property
+    def rank_time(self) -> datetime:
+        """The earliest of those that wait for the same hosts goes first; priority counts as time waited."""
+        return self.create_time - self.priority * PRIORITY_STEP
 
     @property
     def is_cancel_requested(self) -> bool:
@@ -280,6 +299,8 @@ def end_attempt(execution: Execution, report: Report, now: datetime, rules: Retr
         return Ending(Status.FAILED, before, too_many_quarantined(execution.flow.failure_policy))
     if execution.stop is Stop.CANCEL:
         return Ending(Status.CANCELLED, before)
+    if execution.stop is Stop.PAUSE and report.outcome is Outcome.CANCELLED:
+        return Ending(Status.PENDING, before, _paused(), now)
     failure = report.failure or _stopped_unasked()
     if failure.kind is FailureKind.STOPPED:
         return _stopped(execution, before, failure, now, rules)
@@ -339,6 +360,11 @@ def lease_expired(host_id: str) -> Failure:
     """Say that a host went silent."""
     message = f"Host {host_id} has not renewed its lease; the execution is handed on."
     return Failure(FailureKind.STOPPED, "LEASE_EXPIRED", message)
+
+
+def _paused() -> Failure:
+    message = "It was paused; it goes on from here once its flow, or the run of its plan, is resumed."
+    return Failure(FailureKind.STOPPED, "PAUSED", message)
 
 
 def _stopped_unasked() -> Failure:

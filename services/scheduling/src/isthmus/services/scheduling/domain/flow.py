@@ -111,6 +111,7 @@ class FlowSpec:
     conflict_policy: ConflictPolicy = ConflictPolicy.SOURCE_WINS
     conflict_rules: ConflictRules = field(default_factory=ConflictRules)
     delete_policy: DeletePolicy = field(default_factory=DeletePolicy)
+    priority: int = 0
 
     @property
     def instance_ids(self) -> tuple[str, ...]:
@@ -144,6 +145,9 @@ class Flow:
         create_time: When it was created.
         update_time: When it last changed.
         revision: Grows with every change by a caller.
+        pause_time: When it was paused; None while it is not.
+        paused_by: Who paused it.
+        pause_reason: Why, in that person's words.
     """
 
     flow_id: str
@@ -155,6 +159,14 @@ class Flow:
     revision: int = 1
     epoch: int = 1
     destination_connector_id: str = ""
+    pause_time: datetime | None = None
+    paused_by: str = ""
+    pause_reason: str = ""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing of it starts."""
+        return self.pause_time is not None
 
 
 __all__ = [

@@ -33,7 +33,7 @@ class MissedRuns(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """The part of a schedule that its owner decides."""
+    """The part of a schedule that its owner decides; it runs a flow or a plan."""
 
     flow_id: str
     type: ScheduleType
@@ -44,6 +44,7 @@ class ScheduleSpec:
     is_active: bool = True
     missed_runs: MissedRuns = MissedRuns.RUN_ONCE
     jitter: timedelta = timedelta()
+    plan_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,9 @@ class Schedule:
         last_execution_time: When it last started an execution.
         next_execution_time: When it starts the next one, jitter included.
         revision: Grows with every change by a caller.
+        last_skip_time: When it last left a start out.
+        last_skip_reason: Why it did.
+        hold_reason: What would keep it from starting anything at present.
     """
 
     schedule_id: str
@@ -69,6 +73,9 @@ class Schedule:
     last_execution_time: datetime | None = None
     next_execution_time: datetime | None = None
     revision: int = 1
+    last_skip_time: datetime | None = None
+    last_skip_reason: str = ""
+    hold_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,14 @@
 """What scheduling does, one transaction at a time, and the loops that do it unasked."""
 
 from isthmus.services.scheduling.engine.changes import Changes
+from isthmus.services.scheduling.engine.coordinator import Coordinator
 from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.flows import Flows
 from isthmus.services.scheduling.engine.leases import LeaseRules, Leases
 from isthmus.services.scheduling.engine.loops import Dispatcher, Pruner, Sweeper, Ticker, every
+from isthmus.services.scheduling.engine.pauses import Pauses
+from isthmus.services.scheduling.engine.plan_runs import PlanRuns
+from isthmus.services.scheduling.engine.plans import Plans
 from isthmus.services.scheduling.engine.ports import (
     Announcer,
     HostFinder,
@@ -19,6 +23,7 @@ __all__ = [
     "Announcer",
     "Cause",
     "Changes",
+    "Coordinator",
     "Dispatcher",
     "EventFact",
     "Executions",
@@ -30,6 +35,9 @@ __all__ = [
     "LeaseRules",
     "Leases",
     "Mappings",
+    "Pauses",
+    "PlanRuns",
+    "Plans",
     "Pruner",
     "Schedules",
     "Sweeper",

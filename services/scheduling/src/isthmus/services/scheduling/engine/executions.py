@@ -1,6 +1,6 @@
 """How executions start and end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -10,14 +10,11 @@ from isthmus.kit.db.database import after_commit
 from isthmus.kit.trace import current_traceparent
 from isthmus.resilience.faults import Missing, Precondition
 from isthmus.services.scheduling.domain import (
-    NOTHING_ASKED,
-    Asked,
     Ending,
     Execution,
     Flow,
     Leg,
     LegDone,
-    Reconcile,
     Status,
     Stop,
     Trigger,
@@ -30,28 +27,23 @@ from isthmus.services.scheduling.domain import (
     refuse_two_way,
     spec_for,
 )
+from isthmus.services.scheduling.engine.causes import Cause, cause_of, together
 from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
+from isthmus.services.scheduling.engine.refusals import (
+    OtherInstances,
+    execution_unknown,
+    flow_unknown,
+    paused,
+    refuse_inactive,
+)
 from isthmus.services.scheduling.store import endings, executions, flows, schedules
 from isthmus.services.scheduling.store.endings import AttemptEnd, NextLeg
 from isthmus.services.scheduling.store.schedules import Waiting
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_MOST_IDS = 1000
 _MOST_REMEMBERED = 10_000
 _FRESH_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why an execution starts."""
-
-    trigger: Trigger
-    initiated_by: str
-    schedule_id: str = ""
-    quarantine_ids: tuple[str, ...] = ()
-    asked: Asked = NOTHING_ASKED
-    reconcile: Reconcile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +69,21 @@ class Executions:
         clock: The time.
         wake: Called once something is pending, so that its job is sent at once.
         changes: Told about each change of an execution.
+        wake_plans: Called once an execution that a plan has started has ended.
     """
 
     def __init__(
-        self, announcer: Announcer, clock: Clock, wake: Callable[[], None], changes: Changes
+        self,
+        announcer: Announcer,
+        clock: Clock,
+        wake: Callable[[], None],
+        changes: Changes,
+        wake_plans: Callable[[], None],
     ) -> None:
         self._announcer = announcer
         self._clock = clock
         self._wake = wake
+        self._wake_plans = wake_plans
         self.changes = changes
         self.needs: dict[tuple[str, str], tuple[str, ...]] = {}
         self._begun: dict[tuple[str, str], Begun] = {}
@@ -93,7 +92,7 @@ class Executions:
     async def start(
         self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
     ) -> Execution | None:
-        """Start a flow; None when one of its executions is pending or running.
+        """Start a flow; None when one of its executions is pending or running, or the flow is paused.
 
         The row is the job's outbox row at the same time: it is due to be dispatched.
         """
@@ -119,6 +118,8 @@ class Executions:
             initiated_by=cause.initiated_by,
             schedule_id=cause.schedule_id,
             quarantine_ids=cause.quarantine_ids,
+            place=cause.place,
+            priority=flow.spec.priority if cause.priority is None else cause.priority,
             create_time=self._clock.now(),
             asked=cause.asked,
         )
@@ -150,8 +151,8 @@ class Executions:
 
         Raises:
             Missing: `FLOW_UNKNOWN`.
-            Precondition: `FLOW_INACTIVE`, `INSTANCE_INACTIVE`, `EXECUTION_RUNNING`, `ONE_WAY_ONLY` or
-                `REPAIR_ONE_WAY_ONLY`.
+            Precondition: `FLOW_INACTIVE`, `FLOW_PAUSED`, `INSTANCE_INACTIVE`, `EXECUTION_RUNNING`,
+                `ONE_WAY_ONLY` or `REPAIR_ONE_WAY_ONLY`.
             OtherInstances: The flow needs others.
         """
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
@@ -162,10 +163,12 @@ class Executions:
             raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow_id})
         refuse_two_way(flow.flow_id, flow.spec, cause.asked)
         refuse_repair(flow.flow_id, flow.spec, cause.reconcile)
+        if flow.is_paused:
+            raise paused(flow)
         if set(instances) != set(flow.spec.instance_ids):
             raise OtherInstances(flow.spec.instance_ids)
         for facts in instances.values():
-            _refuse_inactive(flow, facts)
+            refuse_inactive(flow, facts)
             if isinstance(facts, InstanceFacts):
                 await self._remember(conn, tenant_id, facts)
         execution = await self.start(conn, tenant_id, flow, cause)
@@ -243,8 +246,8 @@ class Executions:
         flow = await flows.get_flow(conn, tenant_id, flow_id)
         if flow is None:
             return None
-        chosen = _together(queue)
-        execution = await self.start(conn, tenant_id, flow, _cause(chosen))
+        chosen = together(queue)
+        execution = await self.start(conn, tenant_id, flow, cause_of(chosen))
         if execution is not None:
             await schedules.drop_waiting(conn, tenant_id, [one.waiting_id for one in chosen])
             await self._note_start(conn, tenant_id, execution)
@@ -268,7 +271,7 @@ class Executions:
         """Store what follows the end of an attempt, or of an execution that had none."""
         completes = ending.status is Status.COMPLETED
         following = execution.following_leg if completes else None
-        if following is not None and execution.stop is Stop.NONE:
+        if following is not None and execution.stop in {Stop.NONE, Stop.PAUSE}:
             if attempt is not None:
                 await endings.close_attempt(conn, tenant_id, execution, attempt, now)
             which = (execution.flow_id, execution.lineage, execution.execution_id)
@@ -284,6 +287,9 @@ class Executions:
         if not execution.status.is_live:
             if not execution.asked.dry_run:
                 await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
+            if execution.place.run_id:
+                # The run's row is left alone here: whoever holds it may be waiting for this flow.
+                after_commit(conn, self._wake_plans)
             if ended.is_awaited:
                 await self.start_waiting(conn, tenant_id, execution.flow_id)
         else:
@@ -321,6 +327,10 @@ class Executions:
         self.changes.note(conn, tenant_id, execution.execution_id, execution)
         return execution
 
+    def send_soon(self, conn: AsyncConnection) -> None:
+        """Have jobs sent at once, after the transaction."""
+        after_commit(conn, self._wake)
+
     async def cancel(self, conn: AsyncConnection, tenant_id: str, execution_id: str) -> Execution:
         """End a pending execution, and ask the host of a running one to stop.
 
@@ -351,43 +361,6 @@ class Executions:
         return execution
 
 
-class OtherInstances(Exception):
-    """The flow needs other instances than those that were asked about.
-
-    Args:
-        wanted: Those that it needs.
-    """
-
-    def __init__(self, wanted: tuple[str, ...]) -> None:
-        super().__init__("the flow needs other instances")
-        self.wanted = wanted
-
-
-def _together(queue: Sequence[Waiting]) -> list[Waiting]:
-    first = queue[0]
-    if first.trigger is not Trigger.REQUEUE and first.schedule_id:
-        return [first]
-    return [one for one in queue if one.trigger is first.trigger and not one.schedule_id]
-
-
-def _cause(chosen: Sequence[Waiting]) -> Cause:
-    first = chosen[0]
-    ids = tuple(dict.fromkeys(name for one in chosen for name in one.quarantine_ids))
-    # One that names nothing means all that are requeued, and so do more ids than a job should carry.
-    everything = any(not one.quarantine_ids for one in chosen) or len(ids) > _MOST_IDS
-    return Cause(first.trigger, first.initiated_by, first.schedule_id, () if everything else ids)
-
-
-def _refuse_inactive(flow: Flow, facts: InstanceFacts | Missing) -> None:
-    if isinstance(facts, InstanceFacts) and facts.is_active:
-        return
-    gone = isinstance(facts, Missing)
-    instance_id = facts.metadata.get("instance_id", "") if isinstance(facts, Missing) else facts.instance_id
-    state = "does not exist any more; change the flow" if gone else "is not active; activate it"
-    message = f'Instance {instance_id} of flow "{flow.spec.name}" {state}, then start the flow.'
-    raise Precondition("INSTANCE_INACTIVE", message, metadata={"instance_id": instance_id})
-
-
 async def remember(conn: AsyncConnection, tenant_id: str, facts: InstanceFacts) -> None:
     """Keep what was learned of an instance, so that schedules can do without asking."""
     await flows.know_instance(
@@ -395,15 +368,4 @@ async def remember(conn: AsyncConnection, tenant_id: str, facts: InstanceFacts) 
     )
 
 
-def flow_unknown(flow_id: str) -> Missing:
-    """Say that there is no such flow."""
-    return Missing("FLOW_UNKNOWN", f"There is no flow {flow_id}; ListFlows shows what there is.")
-
-
-def execution_unknown(execution_id: str) -> Missing:
-    """Say that there is no such execution."""
-    message = f"There is no execution {execution_id}; ListExecutions shows what there is."
-    return Missing("EXECUTION_UNKNOWN", message)
-
-
-__all__ = ["Cause", "Executions", "OtherInstances", "execution_unknown", "flow_unknown", "remember"]
+__all__ = ["Cause", "Executions", "remember"]

@@ -6,8 +6,9 @@ from dataclasses import replace
 from isthmus.kit import Clock, check_etag, new_id
 from isthmus.resilience.faults import AlreadyExists, Precondition
 from isthmus.services.scheduling.domain import Endpoint, Flow, FlowSpec
-from isthmus.services.scheduling.engine.executions import Executions, flow_unknown, remember
+from isthmus.services.scheduling.engine.executions import Executions, remember
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
+from isthmus.services.scheduling.engine.refusals import flow_unknown
 from isthmus.services.scheduling.store import executions, flows
 from sqlalchemy.ext.asyncio import AsyncConnection
 

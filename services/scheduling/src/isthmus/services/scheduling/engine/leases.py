@@ -28,8 +28,9 @@ from isthmus.services.scheduling.domain import (
     resume_points,
 )
 from isthmus.services.scheduling.domain.flow import FailurePolicy
-from isthmus.services.scheduling.engine.executions import Executions, execution_unknown, flow_unknown
+from isthmus.services.scheduling.engine.executions import Executions
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
+from isthmus.services.scheduling.engine.refusals import execution_unknown, flow_unknown
 from isthmus.services.scheduling.store import executions, flows, leases
 from isthmus.services.scheduling.store.endings import AttemptEnd
 from isthmus.services.scheduling.store.leases import Lease, Progress
@@ -115,9 +116,35 @@ class Leases:
             Missing: `EXECUTION_UNKNOWN`.
             Precondition: `EXECUTION_ENDED` or `LEASE_HELD`.
         """
+        who = (host_id, connector_id)
+        try:
+            return await self._take(tenant_id, execution_id, *who, stands_back=True)
+        except _GoesFirst as first:
+            taken = await self._take_first(tenant_id, first.execution_id, *who)
+        if taken is None:
+            return await self._take(tenant_id, execution_id, *who, stands_back=False)
+        async with self._db.tenant(tenant_id) as conn:
+            await executions.send_again(conn, tenant_id, execution_id, self._clock.now())
+            self._executions.send_soon(conn)
+        return taken
+
+    async def _take_first(
+        self, tenant_id: str, execution_id: str, host_id: str, connector_id: str
+    ) -> Acquired | None:
+        """Take what goes before the execution that was asked for; None when somebody else was faster."""
+        try:
+            return await self._take(tenant_id, execution_id, host_id, connector_id, stands_back=False)
+        except (Missing, Precondition):
+            return None
+
+    async def _take(
+        self, tenant_id: str, execution_id: str, host_id: str, connector_id: str, *, stands_back: bool
+    ) -> Acquired:
         begun = self._executions.begun(tenant_id, execution_id)
         if begun is not None:
-            acquired = await self._acquire(tenant_id, begun.execution, host_id, connector_id)
+            acquired = await self._acquire(
+                tenant_id, begun.execution, host_id, connector_id, stands_back=stands_back
+            )
             return replace(acquired, etags=begun.etags)
         async with self._db.tenant(tenant_id) as conn:
             execution = await executions.get_execution(conn, tenant_id, execution_id)
@@ -126,11 +153,12 @@ class Leases:
             self._refuse_unavailable(execution)
             _refuse_foreign(execution, connector_id)
             if execution.mapping_version or not execution.moving.mapping_id:
-                return await self._open(conn, tenant_id, execution, host_id, execution.mapping_version)
-        return await self._acquire(tenant_id, execution, host_id, connector_id)
+                version = execution.mapping_version
+                return await self._open(conn, tenant_id, execution, host_id, version, stands_back=stands_back)
+        return await self._acquire(tenant_id, execution, host_id, connector_id, stands_back=stands_back)
 
     async def _acquire(
-        self, tenant_id: str, execution: Execution, host_id: str, connector_id: str
+        self, tenant_id: str, execution: Execution, host_id: str, connector_id: str, *, stands_back: bool
     ) -> Acquired:
         """Find out the mapping's version, then open an attempt."""
         execution_id, version = execution.execution_id, execution.mapping_version
@@ -144,15 +172,24 @@ class Leases:
             await self._give_up(tenant_id, execution_id, error)
             raise _ended(execution_id) from error
         async with self._db.tenant(tenant_id) as conn:
-            return await self._open(conn, tenant_id, execution, host_id, version)
+            return await self._open(conn, tenant_id, execution, host_id, version, stands_back=stands_back)
 
     async def _open(
-        self, conn: AsyncConnection, tenant_id: str, seen: Execution, host_id: str, version: int
+        self,
+        conn: AsyncConnection,
+        tenant_id: str,
+        seen: Execution,
+        host_id: str,
+        version: int,
+        *,
+        stands_back: bool,
     ) -> Acquired:
         now = self._clock.now()
-        lease = Lease(seen, host_id, version, now + self._rules.lease)
+        lease = Lease(seen, host_id, version, now + self._rules.lease, stands_back=stands_back)
         leased = await leases.lease_execution(conn, tenant_id, lease, now)
         if leased is None:
+            if stands_back and (first := await executions.goes_first(conn, tenant_id, seen, now)):
+                raise _GoesFirst(first)
             raise await self._refusal(conn, tenant_id, seen)
         execution = leased.execution
         self._executions.changes.note(conn, tenant_id, execution.execution_id, execution)
@@ -182,6 +219,9 @@ class Leases:
             )
             metadata = {"execution_id": execution.execution_id, "host_id": execution.host_id}
             raise Precondition("LEASE_HELD", message, metadata=metadata)
+        if execution.is_held:
+            message = "The execution is paused; drop the job, it comes again once that is over."
+            raise Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
         due = execution.next_attempt_time
         if due is not None and due > self._clock.now():
             message = f"The next attempt is due at {due:%H:%M:%S} UTC; drop the job, it comes again then."
@@ -288,6 +328,18 @@ class Leases:
             stored = await flows.list_checkpoints(conn, tenant_id, flow_id, lineage)
             taken[leg] = next((point for point, _ in stored), Checkpoint(""))
         return Round(flow_id, spec, execution, taken)
+
+
+class _GoesFirst(Exception):
+    """Another execution goes before the one that was asked for.
+
+    Args:
+        execution_id: That one.
+    """
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__("another execution goes first")
+        self.execution_id = execution_id
 
 
 def moving_flow(execution: Execution) -> FlowSpec:

@@ -15,7 +15,7 @@ from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.leases import Leases
 from isthmus.services.scheduling.engine.ports import HostFinder, Jobs
 from isthmus.services.scheduling.engine.schedules import spread
-from isthmus.services.scheduling.store import executions, schedules
+from isthmus.services.scheduling.store import executions, plans, schedules
 from isthmus.services.scheduling.store.executions import JobToSend
 from isthmus.services.scheduling.store.schedules import Due
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -125,9 +125,12 @@ class Ticker:
             elif schedule.spec.missed_runs is MissedRuns.RUN_ONCE:
                 # Somebody else started the flow this instant: this start is made up for afterwards.
                 next_time = schedule.next_execution_time
-        await schedules.ticked(
-            conn, due.tenant_id, schedule.schedule_id, next_time=next_time, started=started
-        )
+        which = (due.tenant_id, schedule.schedule_id)
+        if due.can_run:
+            await schedules.ticked(conn, *which, next_time=next_time, started=started)
+        else:
+            reason = schedule.hold_reason
+            await schedules.skipped(conn, *which, now=now, reason=reason, next_time=next_time)
 
 
 class Sweeper:
@@ -241,13 +244,13 @@ class Dispatcher:
 
 
 class Pruner:
-    """Forgets executions that ended long ago, with their attempts.
+    """Forgets executions and runs of plans that ended long ago.
 
     Args:
         db: For the transactions.
         clock: The time.
-        keep: How long ended executions are kept.
-        batch: Executions forgotten at once.
+        keep: How long ended executions and runs are kept.
+        batch: How many are forgotten at once.
     """
 
     def __init__(self, db: Database, clock: Clock, *, keep: timedelta, batch: int = 200) -> None:
@@ -259,8 +262,10 @@ class Pruner:
     async def prune(self) -> bool:
         """Forget what is old enough; True when there may be more of it."""
         async with self._db.system() as conn:
-            gone = await executions.prune_executions(conn, self._clock.now() - self._keep, self._batch)
-        return gone == self._batch
+            before = self._clock.now() - self._keep
+            gone = await executions.prune_executions(conn, before, self._batch)
+            runs = await plans.prune_runs(conn, before, self._batch)
+        return self._batch in (gone, runs)
 
 
 __all__ = ["Dispatcher", "Pruner", "Sweeper", "Ticker", "every"]

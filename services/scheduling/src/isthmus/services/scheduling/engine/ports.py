@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from isthmus.services.scheduling.domain import Execution, Flow, Schedule
+from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanRun, Schedule
 from isthmus.services.scheduling.store.executions import JobToSend
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,12 +46,18 @@ class Announcer(Protocol):
     """Says what happened, in the transaction that made it true."""
 
     async def flow(self, conn: AsyncConnection, tenant_id: str, verb: str, flow: Flow, by: str) -> None:
-        """Say that a flow was `created`, `updated` or `deleted`."""
+        """Say that a flow was `created`, `updated`, `paused`, `resumed` or `deleted`."""
 
     async def schedule(
         self, conn: AsyncConnection, tenant_id: str, verb: str, schedule: Schedule, by: str
     ) -> None:
         """Say that a schedule was `created`, `updated` or `deleted`."""
+
+    async def plan(self, conn: AsyncConnection, tenant_id: str, verb: str, plan: Plan, by: str) -> None:
+        """Say that a plan was `created`, `updated` or `deleted`."""
+
+    async def plan_run(self, conn: AsyncConnection, tenant_id: str, verb: str, run: PlanRun) -> None:
+        """Say that a run of a plan `started`, or how it ended."""
 
     async def sync(self, conn: AsyncConnection, tenant_id: str, verb: str, execution: Execution) -> None:
         """Say that an execution `started`, `completed`, `failed` or was `cancelled`."""

@@ -16,9 +16,11 @@ from isthmus.services.scheduling.domain import (
     check_timing,
     next_time,
 )
-from isthmus.services.scheduling.engine.executions import Cause, Executions, flow_unknown
+from isthmus.services.scheduling.engine.executions import Cause, Executions
+from isthmus.services.scheduling.engine.plans import plan_unknown
 from isthmus.services.scheduling.engine.ports import Announcer
-from isthmus.services.scheduling.store import flows, schedules
+from isthmus.services.scheduling.engine.refusals import flow_unknown
+from isthmus.services.scheduling.store import flows, plans, schedules
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -35,11 +37,13 @@ class EventFact:
         tenant_id: Whose.
         type: CloudEvents type.
         flow_id: The flow that caused it; empty when none did.
+        plan_id: The plan that caused it; empty when none did.
     """
 
     tenant_id: str
     type: str
     flow_id: str = ""
+    plan_id: str = ""
 
 
 class Schedules:
@@ -63,11 +67,11 @@ class Schedules:
 
         Raises:
             FixRequest: `CRON_INVALID` or `TIME_ZONE_UNKNOWN`.
-            Missing: `FLOW_UNKNOWN`.
+            Missing: `FLOW_UNKNOWN` or `PLAN_UNKNOWN`.
         """
         now = self._clock.now()
         check_timing(spec, now)
-        await self._need_flow(conn, tenant_id, spec.flow_id)
+        await self._need_target(conn, tenant_id, spec)
         schedule = Schedule(
             schedule_id=new_id("sch"),
             spec=spec,
@@ -105,7 +109,7 @@ class Schedules:
 
         Raises:
             FixRequest: `CRON_INVALID` or `TIME_ZONE_UNKNOWN`.
-            Missing: `SCHEDULE_UNKNOWN` or `FLOW_UNKNOWN`.
+            Missing: `SCHEDULE_UNKNOWN`, `FLOW_UNKNOWN` or `PLAN_UNKNOWN`.
             Conflict: `ETAG_MISMATCH`.
         """
         now = self._clock.now()
@@ -114,7 +118,7 @@ class Schedules:
         if old is None:
             raise _unknown(schedule_id)
         check_etag(etag, old.revision)
-        await self._need_flow(conn, tenant_id, spec.flow_id)
+        await self._need_target(conn, tenant_id, spec)
         changed = replace(
             old,
             spec=spec,
@@ -145,24 +149,46 @@ class Schedules:
         return await schedules.awaited_types(conn, tenant_id, types)
 
     async def event(self, conn: AsyncConnection, fact: EventFact) -> None:
-        """Start the flows that wait for an event.
+        """Start the flows and plans that wait for an event.
 
-        A flow's own events do not start it, or it would run for ever.
+        A flow's own events do not start it, nor does a plan start at those of its flows, or it would
+        run for ever.
         """
         for schedule, flow in await schedules.triggered_by(conn, fact.tenant_id, fact.type):
-            if flow.flow_id != fact.flow_id:
+            if flow is None:
+                await self._wake_plan(conn, fact, schedule)
+            elif flow.flow_id != fact.flow_id:
                 await self._start(conn, fact.tenant_id, schedule, flow)
+
+    async def _wake_plan(self, conn: AsyncConnection, fact: EventFact, schedule: Schedule) -> None:
+        plan_id = schedule.spec.plan_id
+        plan = await plans.get_plan(conn, fact.tenant_id, plan_id)
+        if plan is None or plan_id == fact.plan_id or fact.flow_id in plan.spec.flow_ids:
+            return
+        skips = schedule.spec.missed_runs is MissedRuns.SKIP
+        if skips and await plans.live_run(conn, fact.tenant_id, plan_id):
+            await self._skip(conn, fact.tenant_id, schedule, "PLAN_RUNNING")
+            return
+        await schedules.make_due(conn, fact.tenant_id, schedule.schedule_id, self._clock.now())
 
     async def _start(self, conn: AsyncConnection, tenant_id: str, schedule: Schedule, flow: Flow) -> None:
         cause = Cause(Trigger.EVENT, schedule.schedule_id, schedule.schedule_id)
         if schedule.spec.missed_runs is MissedRuns.RUN_ONCE:
             await self._executions.start_or_wait(conn, tenant_id, flow, cause)
-        else:
-            await self._executions.start_or_skip(conn, tenant_id, flow, cause)
+        elif await self._executions.start_or_skip(conn, tenant_id, flow, cause) is None:
+            reason = await schedules.why_not(conn, tenant_id, flow.flow_id) or "EXECUTION_RUNNING"
+            await self._skip(conn, tenant_id, schedule, reason)
 
-    async def _need_flow(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> None:
-        if await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE") is None:
-            raise flow_unknown(flow_id)
+    async def _skip(self, conn: AsyncConnection, tenant_id: str, schedule: Schedule, reason: str) -> None:
+        now = self._clock.now()
+        await schedules.skipped(conn, tenant_id, schedule.schedule_id, now=now, reason=reason)
+
+    async def _need_target(self, conn: AsyncConnection, tenant_id: str, spec: ScheduleSpec) -> None:
+        if spec.plan_id:
+            if await plans.get_plan(conn, tenant_id, spec.plan_id, lock=True) is None:
+                raise plan_unknown(spec.plan_id)
+        elif await flows.get_flow(conn, tenant_id, spec.flow_id, lock="KEY SHARE") is None:
+            raise flow_unknown(spec.flow_id)
 
 
 def _unknown(schedule_id: str) -> Missing:

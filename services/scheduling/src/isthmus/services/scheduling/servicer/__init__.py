@@ -2,6 +2,7 @@
 
 from isthmus.services.scheduling.servicer.desk import Desk
 from isthmus.services.scheduling.servicer.peers import RegistryPeer, RemoteMappings
+from isthmus.services.scheduling.servicer.plans import PlansServicer
 from isthmus.services.scheduling.servicer.servicer import SchedulingServicer
 
-__all__ = ["Desk", "RegistryPeer", "RemoteMappings", "SchedulingServicer"]
+__all__ = ["Desk", "PlansServicer", "RegistryPeer", "RemoteMappings", "SchedulingServicer"]

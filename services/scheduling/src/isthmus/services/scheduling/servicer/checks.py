@@ -4,6 +4,7 @@ import json
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.kit.validation import Check, validating
+from isthmus.scheduling.v1 import plans_pb2
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import COMPARE_STREAM, HUB, PAIR_STREAM
 from isthmus.type.v1 import batch_pb2
@@ -20,6 +21,7 @@ _LONGEST_INTERVAL = 366 * 24 * 60
 _LONGEST_JITTER = 24 * 60 * 60
 _LONGEST_WAIT = 7 * 24 * 60 * 60
 _LARGEST = 2**53
+_HIGHEST_PRIORITY = 1000
 _NEEDED_TEXTS = {
     pb.Schedule.TYPE_CRON: "cron_expression",
     pb.Schedule.TYPE_EVENT: "event_trigger",
@@ -52,6 +54,15 @@ def check_reconcile(request: pb.StartExecutionRequest) -> None:
             check.add(path, "REPAIR_MISSING", message)
 
 
+def read_priority(request: pb.StartExecutionRequest | plans_pb2.StartPlanRunRequest) -> int | None:
+    """Read the priority that a start is to have; None where it is left to the flow."""
+    if not request.HasField("priority"):
+        return None
+    with validating() as check:
+        check.within("priority", request.priority, least=-_HIGHEST_PRIORITY, most=_HIGHEST_PRIORITY)
+    return request.priority
+
+
 def check_flow(flow: pb.Flow) -> None:
     """Refuse a flow that could not be stored or could not run."""
     with validating() as check:
@@ -65,23 +76,24 @@ def check_flow(flow: pb.Flow) -> None:
         check.within("flow.mapping_version", flow.mapping_version, least=0, most=2**31 - 1)
         if flow.mapping_version and not flow.mapping_id:
             check.add("flow.mapping_id", "REQUIRED", "Name the mapping whose version is meant.")
-        _check_known(check, "flow.read_mode", flow.read_mode, connector.ReadMode)
-        _check_known(check, "flow.write_mode", flow.write_mode, connector.WriteMode)
-        _check_known(check, "flow.conflict_policy", flow.conflict_policy, pb.ConflictPolicy)
+        check_known(check, "flow.read_mode", flow.read_mode, connector.ReadMode)
+        check_known(check, "flow.write_mode", flow.write_mode, connector.WriteMode)
+        check_known(check, "flow.conflict_policy", flow.conflict_policy, pb.ConflictPolicy)
         check.count("flow.destination_key", flow.destination_key, most=_MOST_KEYS)
         for index, key in enumerate(flow.destination_key):
             check.text(f"flow.destination_key[{index}]", key, longest=_LONGEST_STREAM)
         policy, path = flow.failure_policy, "flow.failure_policy"
         check.within(f"{path}.max_attempts", policy.max_attempts, least=0, most=_MOST_ATTEMPTS)
         check.within(f"{path}.max_quarantined", policy.max_quarantined, least=0, most=_LARGEST)
+        check.within("flow.priority", flow.priority, least=-_HIGHEST_PRIORITY, most=_HIGHEST_PRIORITY)
         _check_way_back(check, flow)
         _check_conflicts(check, flow)
         _check_deletes(check, flow)
 
 
 def _check_way_back(check: Check, flow: pb.Flow) -> None:
-    _check_known(check, "flow.direction", flow.direction, pb.Direction)
-    _check_known(check, "flow.reverse_read_mode", flow.reverse_read_mode, connector.ReadMode)
+    check_known(check, "flow.direction", flow.direction, pb.Direction)
+    check_known(check, "flow.reverse_read_mode", flow.reverse_read_mode, connector.ReadMode)
     check.text("flow.reverse_mapping_id", flow.reverse_mapping_id, required=False, longest=_LONGEST_ID)
     check.within("flow.reverse_mapping_version", flow.reverse_mapping_version, least=0, most=2**31 - 1)
     if flow.reverse_mapping_version and not flow.reverse_mapping_id:
@@ -104,7 +116,7 @@ def _check_way_back(check: Check, flow: pb.Flow) -> None:
 
 def _check_conflicts(check: Check, flow: pb.Flow) -> None:
     rules, path = flow.conflict_rules, "flow.conflict_rules"
-    _check_known(check, f"{path}.otherwise", rules.otherwise, pb.ConflictPolicy)
+    check_known(check, f"{path}.otherwise", rules.otherwise, pb.ConflictPolicy)
     for name in ("source_time_field", "destination_time_field"):
         needed = flow.conflict_policy == pb.CONFLICT_POLICY_NEWEST_WINS or (
             flow.conflict_policy == pb.CONFLICT_POLICY_MERGE
@@ -123,7 +135,7 @@ def _check_conflicts(check: Check, flow: pb.Flow) -> None:
 
 def _check_deletes(check: Check, flow: pb.Flow) -> None:
     deletes, path = flow.delete_policy, "flow.delete_policy"
-    _check_known(check, f"{path}.kind", deletes.kind, pb.DeletePolicy.Kind)
+    check_known(check, f"{path}.kind", deletes.kind, pb.DeletePolicy.Kind)
     needed = deletes.kind == pb.DeletePolicy.KIND_TOMBSTONE
     check.text(f"{path}.tombstone_field", deletes.tombstone_field, required=needed, longest=_LONGEST_STREAM)
     check.text(f"{path}.tombstone_value", deletes.tombstone_value, required=False, longest=1000)
@@ -139,7 +151,8 @@ def _check_endpoint(check: Check, path: str, endpoint: pb.Endpoint) -> None:
     check.text(f"{path}.stream", endpoint.stream, longest=_LONGEST_STREAM)
 
 
-def _check_known(check: Check, path: str, value: int, enum: type) -> None:
+def check_known(check: Check, path: str, value: int, enum: type) -> None:
+    """Refuse a value of an enum that this build does not know."""
     known = enum.values()  # type: ignore[attr-defined]
     if value not in known:
         check.add(path, "UNKNOWN_VALUE", f"`{path}` has the value {value}, which this version does not know.")
@@ -148,9 +161,14 @@ def _check_known(check: Check, path: str, value: int, enum: type) -> None:
 def check_schedule(schedule: pb.Schedule) -> None:
     """Refuse a schedule that lacks what its type needs."""
     with validating() as check:
-        check.text("schedule.flow_id", schedule.flow_id, longest=_LONGEST_ID)
+        needed = not schedule.plan_id
+        check.text("schedule.flow_id", schedule.flow_id, required=needed, longest=_LONGEST_ID)
+        check.text("schedule.plan_id", schedule.plan_id, required=False, longest=_LONGEST_ID)
+        if schedule.flow_id and schedule.plan_id:
+            text = "A schedule runs a flow or a plan; leave one of them out."
+            check.add("schedule.plan_id", "NOT_ALLOWED", text)
         check.enum("schedule.type", schedule.type, known=pb.Schedule.Type.values())
-        _check_known(check, "schedule.missed_runs", schedule.missed_runs, pb.Schedule.MissedRuns)
+        check_known(check, "schedule.missed_runs", schedule.missed_runs, pb.Schedule.MissedRuns)
         if schedule.type == pb.Schedule.TYPE_INTERVAL:
             path = "schedule.interval_minutes"
             check.within(path, schedule.interval_minutes, least=1, most=_LONGEST_INTERVAL)
@@ -213,4 +231,13 @@ def _check_ending(check: Check, request: pb.FinishAttemptRequest) -> None:
     check.within("error.retry_after", error.retry_after.seconds, least=0, most=_LONGEST_WAIT)
 
 
-__all__ = ["check_asked", "check_flow", "check_id", "check_lease_request", "check_progress", "check_schedule"]
+__all__ = [
+    "check_asked",
+    "check_flow",
+    "check_id",
+    "check_known",
+    "check_lease_request",
+    "check_progress",
+    "check_schedule",
+    "read_priority",
+]

@@ -12,6 +12,9 @@ from isthmus.services.scheduling.engine import (
     Instances,
     Leases,
     Mappings,
+    Pauses,
+    PlanRuns,
+    Plans,
     Schedules,
 )
 
@@ -29,6 +32,9 @@ class Desk:
         schedules: Decides about schedules.
         executions: Decides about executions.
         leases: Decides about leases.
+        plans: Decides about plans.
+        plan_runs: Decides about runs of plans.
+        pauses: Decides about pauses.
         instances: Knows the tenant's instances.
         mappings: Knows the tenant's mappings.
         changes: Tells watchers at once.
@@ -41,6 +47,9 @@ class Desk:
     schedules: Schedules
     executions: Executions
     leases: Leases
+    plans: Plans
+    plan_runs: PlanRuns
+    pauses: Pauses
     instances: Instances
     mappings: Mappings
     changes: Changes

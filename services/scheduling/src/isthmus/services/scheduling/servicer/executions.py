@@ -11,8 +11,13 @@ from isthmus.resilience.faults import Missing, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Asked, Execution, Trigger
 from isthmus.services.scheduling.engine import Cause, InstanceFacts
-from isthmus.services.scheduling.engine.executions import OtherInstances, execution_unknown
-from isthmus.services.scheduling.servicer.checks import check_asked, check_id, check_reconcile
+from isthmus.services.scheduling.engine.refusals import OtherInstances, execution_unknown
+from isthmus.services.scheduling.servicer.checks import (
+    check_asked,
+    check_id,
+    check_reconcile,
+    read_priority,
+)
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import executions as rows
 from isthmus.services.scheduling.store import leases
@@ -42,7 +47,9 @@ class ExecutionRpcs(Rpcs):
         trigger = Trigger.EVENT if request.event_id else Trigger.MANUAL
         asked = Asked(request.is_dry_run, request.record_limit)
         reconcile = read_reconcile(request.reconcile) if request.HasField("reconcile") else None
-        cause = Cause(trigger, caller.subject, asked=asked, reconcile=reconcile)
+        cause = Cause(
+            trigger, caller.subject, asked=asked, reconcile=reconcile, priority=read_priority(request)
+        )
         needs = self._desk.executions.needs
         for _again in range(_CHANGES_MEANWHILE):
             # The registry is asked before the transaction, so that no row is locked meanwhile.

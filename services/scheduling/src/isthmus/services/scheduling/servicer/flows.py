@@ -4,13 +4,14 @@ import asyncio
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
+from isthmus.kit.validation import validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import FlowSpec
+from isthmus.services.scheduling.domain import Execution, FlowSpec
 from isthmus.services.scheduling.engine import InstanceFacts
 from isthmus.services.scheduling.servicer.checks import check_flow, check_id
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import flows as rows
-from isthmus.services.scheduling.translate import read_flow, write_flow
+from isthmus.services.scheduling.translate import read_flow, write_execution, write_flow
 
 
 class FlowRpcs(Rpcs):
@@ -87,6 +88,28 @@ class FlowRpcs(Rpcs):
             number = await self._desk.flows.reset(conn, tenant_id, request.flow_id)
         return pb.ResetFlowResponse(checkpoints=number)
 
+    async def PauseFlow(self, request: pb.PauseFlowRequest, _: Context) -> pb.PauseFlowResponse:
+        """Stop a flow for a while."""
+        check_id("flow_id", request.flow_id)
+        with validating() as check:
+            check.text("reason", request.reason, required=False)
+        caller = current_principal()
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+            flow, execution = await self._desk.pauses.pause_flow(
+                conn, caller.tenant_id, request.flow_id, by=caller.subject, reason=request.reason
+            )
+        return pb.PauseFlowResponse(flow=write_flow(flow), execution=_written(execution))
+
+    async def ResumeFlow(self, request: pb.ResumeFlowRequest, _: Context) -> pb.ResumeFlowResponse:
+        """Let a flow go on."""
+        check_id("flow_id", request.flow_id)
+        caller = current_principal()
+        async with self._desk.db.tenant(caller.tenant_id) as conn:
+            flow, execution = await self._desk.pauses.resume_flow(
+                conn, caller.tenant_id, request.flow_id, by=caller.subject
+            )
+        return pb.ResumeFlowResponse(flow=write_flow(flow), execution=_written(execution))
+
     async def _look_up(self, spec: FlowSpec) -> list[InstanceFacts]:
         """Ask for instances and mapping at once; of several that are missing always name the same one."""
         asked = asyncio.gather(*map(self._desk.instances.facts, spec.instance_ids), return_exceptions=True)
@@ -102,6 +125,10 @@ class FlowRpcs(Rpcs):
             await self._desk.mappings.version(spec.mapping_id, spec.mapping_version)
         if spec.reverse_mapping_id:
             await self._desk.mappings.version(spec.reverse_mapping_id, spec.reverse_mapping_version)
+
+
+def _written(execution: Execution | None) -> pb.Execution | None:
+    return None if execution is None else write_execution(execution)
 
 
 __all__ = ["FlowRpcs"]

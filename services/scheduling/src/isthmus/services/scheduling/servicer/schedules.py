@@ -15,7 +15,7 @@ class ScheduleRpcs(Rpcs):
     async def CreateSchedule(
         self, request: pb.CreateScheduleRequest, _: Context
     ) -> pb.CreateScheduleResponse:
-        """Create a schedule for a flow."""
+        """Create a schedule for a flow or a plan."""
         check_schedule(request.schedule)
         caller, spec = current_principal(), read_schedule(request.schedule)
         async with self._desk.db.tenant(caller.tenant_id) as conn:
@@ -41,7 +41,12 @@ class ScheduleRpcs(Rpcs):
         tenant_id = current_principal().tenant_id
         async with self._desk.db.tenant(tenant_id) as conn:
             found = await rows.list_schedules(
-                conn, tenant_id, flow_id=request.flow_id, after=after, limit=page.size + 1
+                conn,
+                tenant_id,
+                flow_id=request.flow_id,
+                plan_id=request.plan_id,
+                after=after,
+                limit=page.size + 1,
             )
         shown = fitting(map(write_schedule, found), page.size)
         token = encode_token({"schedule": shown[-1].schedule_id}) if len(found) > len(shown) else ""

@@ -168,6 +168,17 @@ async def know_instance(
     await conn.execute(_KNOW_INSTANCE, fact)
 
 
+async def instances_of(conn: AsyncConnection, tenant_id: str, flow_ids: Sequence[str]) -> list[str]:
+    """Name the instances that flows need, once each."""
+    query = text(
+        "SELECT source_instance_id FROM flows WHERE tenant_id = :tenant_id AND flow_id = ANY(:flow_ids) "
+        "UNION SELECT destination_instance_id FROM flows "
+        "WHERE tenant_id = :tenant_id AND flow_id = ANY(:flow_ids) ORDER BY 1"
+    )
+    found = await conn.execute(query, {"tenant_id": tenant_id, "flow_ids": list(flow_ids)})
+    return [row[0] for row in found]
+
+
 async def list_checkpoints(
     conn: AsyncConnection, tenant_id: str, flow_id: str, lineage: str
 ) -> list[tuple[Checkpoint, str]]:
@@ -212,6 +223,7 @@ __all__ = [
     "forget_checkpoints",
     "get_flow",
     "insert_flow",
+    "instances_of",
     "know_instance",
     "list_checkpoints",
     "list_flows",

@@ -36,7 +36,13 @@ _LEASE = text("""
         FROM token
         WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND status = 'pending'
           AND leg = :leg AND connector_id = :connector_id
-          AND (next_attempt_time IS NULL OR next_attempt_time <= :now)
+          AND stop = '' AND (next_attempt_time IS NULL OR next_attempt_time <= :now)
+          AND NOT (:stands_back AND EXISTS (
+              SELECT FROM executions o
+              WHERE o.tenant_id = executions.tenant_id AND o.connector_id = executions.connector_id
+                AND o.status = 'pending' AND o.stop = '' AND o.rank_time < executions.rank_time
+                AND o.priority <> executions.priority
+                AND (o.next_attempt_time IS NULL OR o.next_attempt_time <= :now)))
         RETURNING executions.*
     ), opened AS (
         INSERT INTO attempts (tenant_id, execution_id, attempt, fencing_token, host_id, start_time)
@@ -130,12 +136,14 @@ class Lease:
 
     Attributes:
         execution: As it was seen; it has to be pending still, in the same leg.
+        stands_back: Whether another one that goes first by its priority keeps it from being had.
     """
 
     execution: Execution
     host_id: str
     mapping_version: int
     expires: datetime
+    stands_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,8 @@ async def lease_execution(
     """Give a pending execution to a host under the flow's next token, and open the attempt.
 
     Returns:
-        None when it cannot be had: it is not pending, not due, in another leg, or its flow is gone.
+        None when it cannot be had: it is not pending, not due, paused, in another leg, another one
+            goes first, or its flow is gone.
     """
     seen = lease.execution
     fields: dict[str, Any] = {
@@ -184,6 +193,7 @@ async def lease_execution(
         "execution_id": seen.execution_id,
         "leg": seen.leg.value,
         "connector_id": seen.connector_id,
+        "stands_back": lease.stands_back,
         "host_id": lease.host_id,
         "mapping_version": lease.mapping_version,
         "expires": lease.expires,

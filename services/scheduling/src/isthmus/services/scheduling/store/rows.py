@@ -27,6 +27,7 @@ from isthmus.services.scheduling.domain import (
     Leg,
     LegDone,
     MissedRuns,
+    Place,
     ReadMode,
     Reconcile,
     Schedule,
@@ -103,13 +104,17 @@ def load_legs(stored: Sequence[Mapping[str, Any]]) -> tuple[LegDone, ...]:
     """Read legs that are complete."""
     return tuple(
         LegDone(
-            Leg(one["leg"]), Counts.of(one["counts"]), _moment(one["start_time"]), _moment(one["end_time"])
+            Leg(one["leg"]),
+            Counts.of(one["counts"]),
+            moment_of(one["start_time"]),
+            moment_of(one["end_time"]),
         )
         for one in stored
     )
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
+    """Read a time out of jsonb."""
     return datetime.fromisoformat(text) if text else None
 
 
@@ -168,6 +173,9 @@ def flow_of(row: Row) -> Flow:
         revision=row["revision"],
         epoch=row["epoch"],
         destination_connector_id=row["destination_connector_id"],
+        pause_time=row["pause_time"],
+        paused_by=row["paused_by"],
+        pause_reason=row["pause_reason"],
     )
 
 
@@ -182,6 +190,9 @@ def schedule_of(row: Row) -> Schedule:
         last_execution_time=row["last_execution_time"],
         next_execution_time=row["next_execution_time"],
         revision=row["revision"],
+        last_skip_time=row["last_skip_time"],
+        last_skip_reason=row["last_skip_reason"],
+        hold_reason=row.get("hold_reason", ""),
     )
 
 
@@ -190,7 +201,7 @@ def execution_of(row: Row) -> Execution:
     same = (
         "execution_id flow_id connector_id lineage schedule_id initiated_by create_time start_time end_time "
         "expected_records mapping_version attempts failures idle_stops fencing_token host_id "
-        "lease_expire_time next_attempt_time revision epoch destination_connector_id"
+        "lease_expire_time next_attempt_time revision epoch destination_connector_id priority"
     )
     return Execution(
         **{name: row[name] for name in same.split()},
@@ -208,6 +219,7 @@ def execution_of(row: Row) -> Execution:
         asked=Asked(**row["asked"]),
         preview=bytes(row["preview"] or b""),
         reconcile=Reconcile(**row["reconcile"]) if row["reconcile"] else None,
+        place=Place(row["plan_run_id"], row["plan_step"], row["plan_undo"]),
     )
 
 
@@ -249,5 +261,6 @@ __all__ = [
     "execution_of",
     "flow_of",
     "load_flow",
+    "moment_of",
     "schedule_of",
 ]

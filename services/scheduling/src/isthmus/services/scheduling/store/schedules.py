@@ -1,54 +1,80 @@
 """Rows of schedules and of starts that wait until their flow is free."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from isthmus.services.scheduling.domain import Flow, MissedRuns, Schedule, ScheduleType, Trigger
-from isthmus.services.scheduling.store.rows import Row, dump_schedule, flow_of, schedule_of
+from isthmus.services.scheduling.domain import Flow, MissedRuns, Plan, Schedule, ScheduleType, Trigger
+from isthmus.services.scheduling.store.plans import plan_of
+from isthmus.services.scheduling.store.rows import Row, dump_schedule, flow_of, moment_of, schedule_of
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# Whether a flow's execution may start: nobody else's is live, and both instances are active.
-_CAN_RUN = """
-    f.is_active
-    AND NOT EXISTS (SELECT FROM executions x WHERE x.tenant_id = f.tenant_id AND x.flow_id = f.flow_id
-                    AND x.status IN ('pending', 'running'))
-    AND NOT EXISTS (
-        SELECT FROM unnest(ARRAY[f.source_instance_id, f.destination_instance_id]) AS wanted (id)
-        LEFT JOIN instances i ON i.tenant_id = f.tenant_id AND i.instance_id = wanted.id
-        WHERE wanted.id <> 'hub' AND i.is_active IS NOT TRUE)
+# What keeps an execution of a flow from starting; empty where nothing does.
+_HOLD = """
+    CASE WHEN NOT f.is_active THEN 'FLOW_INACTIVE'
+         WHEN f.pause_time IS NOT NULL THEN 'FLOW_PAUSED'
+         WHEN EXISTS (
+            SELECT FROM unnest(ARRAY[f.source_instance_id, f.destination_instance_id]) AS wanted (id)
+            LEFT JOIN instances i ON i.tenant_id = f.tenant_id AND i.instance_id = wanted.id
+            WHERE wanted.id <> 'hub' AND i.is_active IS NOT TRUE) THEN 'INSTANCE_INACTIVE'
+         WHEN EXISTS (SELECT FROM executions x WHERE x.tenant_id = f.tenant_id AND x.flow_id = f.flow_id
+                      AND x.status IN ('pending', 'running')) THEN 'EXECUTION_RUNNING'
+         ELSE '' END
+"""
+_HOLD_PLAN = """
+    CASE WHEN NOT p.is_active THEN 'PLAN_INACTIVE'
+         WHEN EXISTS (SELECT FROM plan_runs r WHERE r.tenant_id = p.tenant_id AND r.plan_id = p.plan_id
+                      AND r.status IN ('running', 'compensating')) THEN 'PLAN_RUNNING'
+         ELSE '' END
 """
 _JOINED = "JOIN flows f ON f.tenant_id = s.tenant_id AND f.flow_id = s.flow_id"
+_SHOWN = f"""
+    SELECT s.*, CASE WHEN s.plan_id IS NULL THEN {_HOLD} ELSE {_HOLD_PLAN} END AS hold_reason
+    FROM schedules s LEFT {_JOINED}
+    LEFT JOIN plans p ON p.tenant_id = s.tenant_id AND p.plan_id = s.plan_id
+"""
+_GET = f"{_SHOWN} WHERE s.tenant_id = :tenant_id AND s.schedule_id = :schedule_id"
 
 _INSERT = text("""
-    INSERT INTO schedules (tenant_id, schedule_id, flow_id, spec, is_active, event_trigger, skips_missed,
-                           next_execution_time, created_by, create_time, update_time)
-    VALUES (:tenant_id, :schedule_id, :flow_id, CAST(:spec AS jsonb), :is_active, :event_trigger,
-            :skips_missed, :next_execution_time, :created_by, :create_time, :create_time)
+    INSERT INTO schedules (tenant_id, schedule_id, flow_id, plan_id, spec, is_active, event_trigger,
+                           skips_missed, next_execution_time, created_by, create_time, update_time)
+    VALUES (:tenant_id, :schedule_id, NULLIF(:flow_id, ''), NULLIF(:plan_id, ''), CAST(:spec AS jsonb),
+            :is_active, :event_trigger, :skips_missed, :next_execution_time, :created_by, :create_time,
+            :create_time)
     RETURNING *
 """)
 _UPDATE = text("""
-    UPDATE schedules SET flow_id = :flow_id, spec = CAST(:spec AS jsonb), is_active = :is_active,
-        event_trigger = :event_trigger, skips_missed = :skips_missed,
-        next_execution_time = :next_execution_time, update_time = :update_time, revision = revision + 1
+    UPDATE schedules SET flow_id = NULLIF(:flow_id, ''), plan_id = NULLIF(:plan_id, ''),
+        spec = CAST(:spec AS jsonb), is_active = :is_active, event_trigger = :event_trigger,
+        skips_missed = :skips_missed, next_execution_time = :next_execution_time, update_time = :update_time,
+        revision = revision + 1
     WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id RETURNING *
 """)
-_LIST = text("""
-    SELECT * FROM schedules
-    WHERE tenant_id = :tenant_id AND schedule_id > :after AND (:flow_id = '' OR flow_id = :flow_id)
-    ORDER BY schedule_id LIMIT :limit
+_LIST = text(f"""
+    {_SHOWN}
+    WHERE s.tenant_id = :tenant_id AND s.schedule_id > :after AND (:flow_id = '' OR s.flow_id = :flow_id)
+      AND (:plan_id = '' OR s.plan_id = :plan_id)
+    ORDER BY s.schedule_id LIMIT :limit
 """)
 # A schedule that makes up for missed runs is left alone while its flow cannot run.
 _DUE = text(f"""
-    SELECT s.*, to_jsonb(f) AS flow, can.run AS can_run
-    FROM schedules s {_JOINED} CROSS JOIN LATERAL (SELECT {_CAN_RUN} AS run) can
-    WHERE s.is_active AND s.next_execution_time <= :now AND (s.skips_missed OR can.run)
+    SELECT s.*, to_jsonb(f) AS flow, hold.reason AS hold_reason
+    FROM schedules s {_JOINED} CROSS JOIN LATERAL (SELECT {_HOLD} AS reason) hold
+    WHERE s.is_active AND s.next_execution_time <= :now AND (s.skips_missed OR hold.reason = '')
     ORDER BY s.next_execution_time LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
-_TRIGGERED = text(f"""
-    SELECT s.*, to_jsonb(f) AS flow FROM schedules s {_JOINED}
+_DUE_PLANS = text(f"""
+    SELECT s.*, to_jsonb(p) AS plan, hold.reason AS hold_reason
+    FROM schedules s JOIN plans p ON p.tenant_id = s.tenant_id AND p.plan_id = s.plan_id
+    CROSS JOIN LATERAL (SELECT {_HOLD_PLAN} AS reason) hold
+    WHERE s.is_active AND s.next_execution_time <= :now AND (s.skips_missed OR hold.reason = '')
+    ORDER BY s.next_execution_time LIMIT :limit FOR UPDATE OF s SKIP LOCKED
+""")
+_TRIGGERED = text("""
+    SELECT s.*, to_jsonb(f) AS flow
+    FROM schedules s LEFT JOIN flows f ON f.tenant_id = s.tenant_id AND f.flow_id = s.flow_id
     WHERE s.tenant_id = :tenant_id AND s.event_trigger = :event_type AND s.is_active ORDER BY s.schedule_id
 """)
 _AWAITED = text("""
@@ -61,6 +87,10 @@ _TICKED = text("""
         last_execution_time = COALESCE(CAST(:started AS timestamptz), last_execution_time)
     WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id
 """)
+_SKIPPED = text("""
+    UPDATE schedules SET next_execution_time = :next_time, last_skip_time = :now, last_skip_reason = :reason
+    WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id
+""")
 _WAIT = text("""
     INSERT INTO waiting (tenant_id, waiting_id, flow_id, trigger, schedule_id, initiated_by, quarantine_ids)
     SELECT :tenant_id, :waiting_id, :flow_id, :trigger, :schedule_id, :initiated_by,
@@ -69,10 +99,17 @@ _WAIT = text("""
     ON CONFLICT DO NOTHING
 """)
 _READY = text(f"""
-    SELECT DISTINCT s.tenant_id, s.flow_id FROM waiting s {_JOINED} WHERE {_CAN_RUN} LIMIT :limit
+    SELECT DISTINCT s.tenant_id, s.flow_id FROM waiting s {_JOINED} WHERE {_HOLD} = '' LIMIT :limit
 """)
-_IS_READY = text(f"""
-    SELECT EXISTS (SELECT FROM flows f WHERE f.tenant_id = :tenant_id AND f.flow_id = :flow_id AND {_CAN_RUN})
+_WHY_NOT = text(f"SELECT {_HOLD} FROM flows f WHERE f.tenant_id = :tenant_id AND f.flow_id = :flow_id")
+_IN_THE_WAY = text("""
+    SELECT (SELECT wanted.id
+            FROM unnest(ARRAY[f.source_instance_id, f.destination_instance_id]) AS wanted (id)
+            LEFT JOIN instances i ON i.tenant_id = f.tenant_id AND i.instance_id = wanted.id
+            WHERE wanted.id <> 'hub' AND i.is_active IS NOT TRUE LIMIT 1) AS instance_id,
+        (SELECT execution_id FROM executions x WHERE x.tenant_id = f.tenant_id AND x.flow_id = f.flow_id
+         AND x.status IN ('pending', 'running')) AS execution_id
+    FROM flows f WHERE f.tenant_id = :tenant_id AND f.flow_id = :flow_id
 """)
 
 
@@ -83,7 +120,33 @@ class Due:
     tenant_id: str
     schedule: Schedule
     flow: Flow
-    can_run: bool
+
+    @property
+    def can_run(self) -> bool:
+        """Whether nothing keeps it from starting."""
+        return not self.schedule.hold_reason
+
+
+@dataclass(frozen=True, slots=True)
+class DuePlan:
+    """A schedule of a plan whose time has come, locked."""
+
+    tenant_id: str
+    schedule: Schedule
+    plan: Plan
+
+    @property
+    def can_run(self) -> bool:
+        """Whether nothing keeps it from starting."""
+        return not self.schedule.hold_reason
+
+
+@dataclass(frozen=True, slots=True)
+class InTheWay:
+    """What is in the way of a flow's start besides the flow itself; all is empty where nothing is."""
+
+    instance_id: str
+    execution_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +167,7 @@ def _fields(tenant_id: str, schedule: Schedule) -> dict[str, Any]:
         "tenant_id": tenant_id,
         "schedule_id": schedule.schedule_id,
         "flow_id": spec.flow_id,
+        "plan_id": spec.plan_id,
         "spec": dump_schedule(spec),
         "is_active": spec.is_active,
         "event_trigger": spec.event_trigger if spec.type is ScheduleType.EVENT else "",
@@ -124,17 +188,16 @@ async def get_schedule(
     conn: AsyncConnection, tenant_id: str, schedule_id: str, *, lock: bool = False
 ) -> Schedule | None:
     """Read a schedule, locked when it is to be changed."""
-    query = "SELECT * FROM schedules WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id"
     which = {"tenant_id": tenant_id, "schedule_id": schedule_id}
-    row = (await conn.execute(text(query + " FOR UPDATE" * lock), which)).mappings().one_or_none()
+    row = (await conn.execute(text(_GET + " FOR UPDATE OF s" * lock), which)).mappings().one_or_none()
     return None if row is None else schedule_of(row)
 
 
 async def list_schedules(
-    conn: AsyncConnection, tenant_id: str, *, flow_id: str, after: str, limit: int
+    conn: AsyncConnection, tenant_id: str, *, flow_id: str, plan_id: str, after: str, limit: int
 ) -> Sequence[Schedule]:
     """Read schedules, oldest first."""
-    wanted = {"tenant_id": tenant_id, "flow_id": flow_id, "after": after, "limit": limit}
+    wanted = {"tenant_id": tenant_id, "flow_id": flow_id, "plan_id": plan_id, "after": after, "limit": limit}
     return [schedule_of(row) for row in (await conn.execute(_LIST, wanted)).mappings()]
 
 
@@ -155,15 +218,22 @@ async def delete_schedule(conn: AsyncConnection, tenant_id: str, schedule_id: st
 async def lock_due(conn: AsyncConnection, now: datetime, limit: int) -> list[Due]:
     """Take schedules whose time has come; other replicas pass over them until the transaction ends."""
     rows = (await conn.execute(_DUE, {"now": now, "limit": limit})).mappings().all()
-    return [
-        Due(row["tenant_id"], schedule_of(row), _joined_flow(row), can_run=row["can_run"]) for row in rows
-    ]
+    return [Due(row["tenant_id"], schedule_of(row), _joined_flow(row)) for row in rows]
+
+
+async def lock_due_plans(conn: AsyncConnection, now: datetime, limit: int) -> list[DuePlan]:
+    """Take schedules of plans whose time has come, as `lock_due` does."""
+    rows = (await conn.execute(_DUE_PLANS, {"now": now, "limit": limit})).mappings().all()
+    return [DuePlan(row["tenant_id"], schedule_of(row), plan_of(_with_times(row["plan"]))) for row in rows]
 
 
 def _joined_flow(row: Row) -> Flow:
-    flow = row["flow"]
-    times = {name: datetime.fromisoformat(flow[name]) for name in ("create_time", "update_time")}
-    return flow_of({**flow, **times})
+    return flow_of(_with_times(row["flow"]))
+
+
+def _with_times(joined: Mapping[str, Any]) -> Mapping[str, Any]:
+    times = {name: moment_of(joined.get(name)) for name in ("create_time", "update_time", "pause_time")}
+    return {**joined, **times}
 
 
 async def ticked(
@@ -184,10 +254,54 @@ async def ticked(
     await conn.execute(_TICKED, change)
 
 
-async def triggered_by(conn: AsyncConnection, tenant_id: str, event_type: str) -> list[tuple[Schedule, Flow]]:
-    """Read the active schedules that wait for events of this type, with their flows."""
+async def triggered_by(
+    conn: AsyncConnection, tenant_id: str, event_type: str
+) -> list[tuple[Schedule, Flow | None]]:
+    """Read the active schedules that wait for events of this type, with their flows where they run one."""
     found = await conn.execute(_TRIGGERED, {"tenant_id": tenant_id, "event_type": event_type})
-    return [(schedule_of(row), _joined_flow(row)) for row in found.mappings()]
+    return [(schedule_of(row), _joined_flow(row) if row["flow"] else None) for row in found.mappings()]
+
+
+async def make_due(conn: AsyncConnection, tenant_id: str, schedule_id: str, now: datetime) -> None:
+    """Have a schedule that waits for events dealt with as soon as its plan can run."""
+    query = text(
+        "UPDATE schedules SET next_execution_time = :now "
+        "WHERE tenant_id = :tenant_id AND schedule_id = :schedule_id AND next_execution_time IS NULL"
+    )
+    await conn.execute(query, {"tenant_id": tenant_id, "schedule_id": schedule_id, "now": now})
+
+
+async def skipped(
+    conn: AsyncConnection,
+    tenant_id: str,
+    schedule_id: str,
+    *,
+    now: datetime,
+    reason: str,
+    next_time: datetime | None = None,
+) -> None:
+    """Store that a schedule has left a start out, why, and when it is due again."""
+    change = {
+        "tenant_id": tenant_id,
+        "schedule_id": schedule_id,
+        "now": now,
+        "reason": reason,
+        "next_time": next_time,
+    }
+    await conn.execute(_SKIPPED, change)
+
+
+async def in_the_way(conn: AsyncConnection, tenant_id: str, flow_id: str) -> InTheWay:
+    """Tell what is in the way of a flow's start."""
+    which = {"tenant_id": tenant_id, "flow_id": flow_id}
+    row = (await conn.execute(_IN_THE_WAY, which)).mappings().one()
+    return InTheWay(row["instance_id"] or "", row["execution_id"] or "")
+
+
+async def why_not(conn: AsyncConnection, tenant_id: str, flow_id: str) -> str:
+    """Tell what keeps an execution of a flow from starting now; empty where nothing does."""
+    which = {"tenant_id": tenant_id, "flow_id": flow_id}
+    return str((await conn.execute(_WHY_NOT, which)).scalar_one_or_none() or "")
 
 
 async def awaited_types(conn: AsyncConnection, tenant_id: str, types: Collection[str]) -> set[str]:
@@ -199,7 +313,7 @@ async def awaited_types(conn: AsyncConnection, tenant_id: str, types: Collection
 async def can_run(conn: AsyncConnection, tenant_id: str, flow_id: str) -> bool:
     """Whether an execution of the flow could start now."""
     which = {"tenant_id": tenant_id, "flow_id": flow_id}
-    return bool((await conn.execute(_IS_READY, which)).scalar_one())
+    return (await conn.execute(_WHY_NOT, which)).scalar_one_or_none() == ""
 
 
 async def wait(conn: AsyncConnection, tenant_id: str, waiting: Waiting) -> None:
@@ -249,6 +363,8 @@ async def drop_waiting(conn: AsyncConnection, tenant_id: str, waiting_ids: Seque
 
 __all__ = [
     "Due",
+    "DuePlan",
+    "InTheWay",
     "Waiting",
     "awaited_types",
     "can_run",
@@ -256,12 +372,17 @@ __all__ = [
     "drop_waiting",
     "flows_with_waiting",
     "get_schedule",
+    "in_the_way",
     "insert_schedule",
     "list_schedules",
     "lock_due",
+    "lock_due_plans",
+    "make_due",
+    "skipped",
     "take_waiting",
     "ticked",
     "triggered_by",
     "update_schedule",
     "wait",
+    "why_not",
 ]

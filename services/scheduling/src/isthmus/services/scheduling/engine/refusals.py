@@ -1,0 +1,55 @@
+"""Why something cannot be found or started, in words."""
+
+from isthmus.resilience.faults import Missing, Precondition
+from isthmus.services.scheduling.domain import Flow
+from isthmus.services.scheduling.engine.ports import InstanceFacts
+
+
+class OtherInstances(Exception):
+    """The flow needs other instances than those that were asked about.
+
+    Args:
+        wanted: Those that it needs.
+    """
+
+    def __init__(self, wanted: tuple[str, ...]) -> None:
+        super().__init__("the flow needs other instances")
+        self.wanted = wanted
+
+
+def flow_unknown(flow_id: str) -> Missing:
+    """Say that there is no such flow."""
+    return Missing("FLOW_UNKNOWN", f"There is no flow {flow_id}; ListFlows shows what there is.")
+
+
+def execution_unknown(execution_id: str) -> Missing:
+    """Say that there is no such execution."""
+    message = f"There is no execution {execution_id}; ListExecutions shows what there is."
+    return Missing("EXECUTION_UNKNOWN", message)
+
+
+def paused(flow: Flow) -> Precondition:
+    """Say that a flow is paused."""
+    why = f" ({flow.pause_reason})" if flow.pause_reason else ""
+    message = f'Flow "{flow.spec.name}" was paused by {flow.paused_by}{why}; resume it, then start it.'
+    return Precondition("FLOW_PAUSED", message, metadata={"flow_id": flow.flow_id})
+
+
+def refuse_inactive(flow: Flow, facts: InstanceFacts | Missing) -> None:
+    """Refuse to start a flow whose instance is not active, or gone."""
+    if isinstance(facts, InstanceFacts) and facts.is_active:
+        return
+    gone = isinstance(facts, Missing)
+    instance_id = facts.metadata.get("instance_id", "") if isinstance(facts, Missing) else facts.instance_id
+    state = "does not exist any more; change the flow" if gone else "is not active; activate it"
+    message = f'Instance {instance_id} of flow "{flow.spec.name}" {state}, then start the flow.'
+    raise Precondition("INSTANCE_INACTIVE", message, metadata={"instance_id": instance_id})
+
+
+__all__ = [
+    "OtherInstances",
+    "execution_unknown",
+    "flow_unknown",
+    "paused",
+    "refuse_inactive",
+]

@@ -1,0 +1,128 @@
+"""Between the contract's messages about plans and the domain's values."""
+
+from typing import Any
+
+from isthmus.kit.times import stamp
+from isthmus.scheduling.v1 import plans_pb2 as pb
+from isthmus.services.scheduling.domain import (
+    Mode,
+    OnFailure,
+    Plan,
+    PlanRun,
+    PlanSpec,
+    PlanStep,
+    RunStatus,
+    StepRun,
+    StepStatus,
+    Trigger,
+)
+
+_MODES = {mode: pb.Plan.Mode.Value(f"MODE_{mode.name}") for mode in Mode}
+_CHOICES = {choice: pb.PlanStep.OnFailure.Value(f"ON_FAILURE_{choice.name}") for choice in OnFailure}
+_STATUSES = {status: pb.PlanRun.Status.Value(f"STATUS_{status.name}") for status in RunStatus}
+_STEPS = {status: pb.PlanStepRun.Status.Value(f"STATUS_{status.name}") for status in StepStatus}
+_TRIGGERS = {
+    one: pb.PlanRun.Trigger.Value(f"TRIGGER_{one.name}")
+    for one in (Trigger.SCHEDULED, Trigger.MANUAL, Trigger.EVENT)
+}
+
+
+def _back(table: dict[Any, Any], value: int, default: Any) -> Any:
+    return next((mine for mine, theirs in table.items() if theirs == value), default)
+
+
+def read_plan(message: pb.Plan) -> PlanSpec:
+    """Read what a plan's owner decides."""
+    return PlanSpec(
+        name=message.name,
+        description=message.description,
+        mode=_back(_MODES, message.mode, Mode.STEPS),
+        is_active=message.is_active,
+        steps=tuple(
+            PlanStep(
+                name=step.name,
+                flow_id=step.flow_id,
+                after=tuple(step.after),
+                on_failure=_back(_CHOICES, step.on_failure, OnFailure.UNSPECIFIED),
+                compensation_flow_id=step.compensation_flow_id,
+            )
+            for step in message.steps
+        ),
+    )
+
+
+def write_spec(spec: PlanSpec) -> pb.Plan:
+    """Write what a plan's owner decided."""
+    return pb.Plan(
+        name=spec.name,
+        description=spec.description,
+        mode=_MODES[spec.mode],
+        is_active=spec.is_active,
+        steps=[
+            pb.PlanStep(
+                name=step.name,
+                flow_id=step.flow_id,
+                after=step.after,
+                on_failure=_CHOICES[step.on_failure],
+                compensation_flow_id=step.compensation_flow_id,
+            )
+            for step in spec.steps
+        ],
+    )
+
+
+def write_plan(plan: Plan) -> pb.Plan:
+    """Write a plan as stored."""
+    message = write_spec(plan.spec)
+    message.plan_id = plan.plan_id
+    message.created_by = plan.created_by
+    message.create_time.FromDatetime(plan.create_time)
+    message.update_time.FromDatetime(plan.update_time)
+    message.etag = str(plan.revision)
+    return message
+
+
+def write_run(run: PlanRun) -> pb.PlanRun:
+    """Write a run as stored."""
+    plan = write_spec(run.plan)
+    plan.plan_id = run.plan_id
+    return pb.PlanRun(
+        plan_run_id=run.run_id,
+        plan_id=run.plan_id,
+        plan_name=run.plan.name,
+        status=_STATUSES[run.status],
+        is_paused=run.is_paused,
+        is_cancel_requested=run.status.is_live and run.is_cancel_requested,
+        steps=map(_write_step, run.steps),
+        reason=run.why.reason,
+        message=run.why.message,
+        trigger=_TRIGGERS[run.trigger],
+        initiated_by=run.initiated_by,
+        schedule_id=run.schedule_id,
+        create_time=stamp(run.create_time),
+        end_time=stamp(run.end_time),
+        plan=plan,
+        priority=run.priority,
+    )
+
+
+def _write_step(step: StepRun) -> pb.PlanStepRun:
+    return pb.PlanStepRun(
+        name=step.name,
+        status=_STEPS[step.status],
+        execution_id=step.execution_id,
+        compensation_id=step.compensation_id,
+        start_time=stamp(step.start_time),
+        end_time=stamp(step.end_time),
+        completion=step.completion,
+        reason=step.why.reason,
+        message=step.why.message,
+    )
+
+
+def read_run_statuses(values: Any) -> list[RunStatus]:
+    """Read the states that a list is narrowed to."""
+    return [_back(_STATUSES, value, None) for value in values if value in _STATUSES.values()]
+
+
+__all__ = ["read_plan", "read_run_statuses", "write_plan", "write_run", "write_spec"]
