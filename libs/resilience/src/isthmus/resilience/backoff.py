@@ -33,5 +33,5 @@ class Backoff:
             asked: What the other side asked for (`Retry-After`); never waited less than that.
         """
         if asked is not None and asked > 0:
-            return asked + self.chance() * min(1.0, self.first)
+            return asked + self.chance() * min(1.0, self.first, asked / 10)
         return self.chance() * self.bound(attempt)

@@ -23,7 +23,8 @@ from isthmus.sdk.shaped import Shaping
 from isthmus.sdk.waiting import asked_to_wait
 from pydantic import BaseModel, SecretStr
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+_READING = frozenset({"GET", "HEAD"})
+_IDEMPOTENT = _READING | {"PUT", "DELETE", "OPTIONS"}
 
 
 class Api:
@@ -251,7 +252,8 @@ class Api:
             return reply
 
         what = f"{method} {safe_url(url, self.context.secrets)}"
-        return await self._guard.run(once, what=what, judge=_judged if safe else _judged_once)
+        judge = _judged_once if not safe else _judged_reading if method in _READING else _judged
+        return await self._guard.run(once, what=what, judge=judge)
 
     async def _renewed(self) -> bool:
         """Takes a fresh credential, once for each request that was refused; False where there is none."""
@@ -348,6 +350,14 @@ def _judged(outcome: Any) -> Verdict | None:
     repeat = outcome.raw_status in REPEATABLE
     asked = asked_to_wait(outcome.headers) if repeat else None
     return Verdict(repeat, healthy=outcome.raw_status < 500, asked=asked)
+
+
+def _judged_reading(outcome: Any) -> Verdict | None:
+    """The same for what changes nothing: a system that failed at it once may well do it the next time."""
+    verdict = _judged(outcome)
+    if verdict is None or outcome.raw_status != 500:
+        return verdict
+    return replace(verdict, repeat=True, asked=asked_to_wait(outcome.headers))
 
 
 def _judged_once(outcome: Any) -> Verdict | None:
