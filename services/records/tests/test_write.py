@@ -30,7 +30,7 @@ async def test_ready_tells_the_limits(hub):
     write = await hub.open("rows")
 
     assert write.ready.credit >= 4
-    assert (write.ready.max_batch_bytes, write.ready.max_batch_records) == (1 << 20, 1000)
+    assert (write.ready.max_batch_bytes, write.ready.max_batch_records) == (1 << 20, 2500)
     assert write.ready.guarantee == pb.GUARANTEE_TRANSACTIONAL
     await write.close()
 
@@ -87,6 +87,19 @@ async def test_newer_attempt_counts_from_one(hub):
     assert (ack.unchanged, ack.updated, ack.repeated_batch) == (1, 1, False)
 
 
+async def test_known_record_among_new_ones_is_recognised(hub):
+    """
+    A writer that has brought nothing but new records is not taken at its word.
+    """
+    write = await hub.open("rows")
+    for key in ("a", "b"):
+        await write.put([{"n": 1}], [key])
+    ack = await write.put([{"n": 1}, {"n": 2}, {"n": 1}], ["c", "a", "b"])
+
+    assert (ack.created, ack.updated, ack.unchanged) == (1, 1, 1)
+    assert await hub.content("rows") == {"a": {"n": 2}, "b": {"n": 1}, "c": {"n": 1}}
+
+
 async def test_partitions_count_by_themselves(hub):
     """
     Each partition of a flow has its own sequence, and they may share one call.
@@ -112,7 +125,7 @@ async def test_gap_in_the_sequence_is_refused(hub, ended):
 @pytest.mark.parametrize(
     "batch",
     [
-        {"records": [{}] * 1001},
+        {"records": [{}] * 2501},
         {"records": [{"x": "y" * 600_000}] * 2},
         {"records": [{}, {}], "keys": ["a"]},
         {"records": [{}, {}], "keys": ["a", "b"], "operations": [1]},

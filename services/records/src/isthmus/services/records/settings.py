@@ -8,10 +8,10 @@ class RecordsSettings(ServiceSettings):
     """The chassis' settings and how much a writer may have in flight."""
 
     hub_credit: int = Field(
-        8, ge=1, le=64, description="Batches that a writer may have unacknowledged at a time."
+        4, ge=1, le=64, description="Batches that a writer may have unacknowledged at a time."
     )
     hub_group: int = Field(
-        4, ge=1, le=64, description="Most batches in one transaction; half the credit keeps both sides busy."
+        2, ge=1, le=64, description="Most batches in one transaction; half the credit keeps both sides busy."
     )
 
 

@@ -5,14 +5,16 @@ and looks at single records only where the answer is suspicious.
 """
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import accumulate
 
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain import keys as record_keys
 
-MAX_BATCH_RECORDS = 1000
+MAX_BATCH_RECORDS = 2500
 MAX_BATCH_BYTES = 1 << 20
 MAX_DEPTH = 512
 
@@ -25,6 +27,8 @@ _SHAPE = bytes.maketrans(b"123456789E+-", b"000000000e00")
 _HUGE_EXPONENT = b"0e00000"
 _HUGE_NUMBER = b"0" * _LONGEST_NUMBER
 _ODD_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
+_MANTISSA = b"0123456789."
+_BEFORE_NUMBERS = b":[, \t\r\n"
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -199,19 +203,42 @@ def _too_deep(record: bytes) -> bool:
 
 def _find_suspects(screened: Screened, joined: bytes) -> None:
     """Name records with escapes or numbers that JSON allows and PostgreSQL's jsonb may not."""
-    if not _suspicious(joined):
+    places = sorted({*_odd_escapes(joined), *_odd_numbers(joined)})
+    if not places:
         return
-    records = screened.batch.records
+    ends = list(accumulate(len(record) + 1 for record in screened.batch.records))
+    found = {bisect_right(ends, place) for place in places}
     screened.suspects = [
-        index for index in screened.read if index not in screened.rejected and _suspicious(records[index])
+        index for index in screened.read if index in found and index not in screened.rejected
     ]
 
 
-def _suspicious(text: bytes) -> bool:
-    if b"\\" in text and any(escape in text for escape in _ODD_ESCAPES):
-        return True
-    shape = text.translate(_SHAPE)
-    return _HUGE_EXPONENT in shape or _HUGE_NUMBER in shape
+def _odd_escapes(joined: bytes) -> Iterator[int]:
+    if b"\\" in joined:
+        for escape in _ODD_ESCAPES:
+            yield from _places(joined, escape)
+
+
+def _odd_numbers(joined: bytes) -> Iterator[int]:
+    shape = joined.translate(_SHAPE)
+    yield from (place for place in _places(shape, _HUGE_EXPONENT) if _is_number(joined, place))
+    yield from _places(shape, _HUGE_NUMBER)
+
+
+def _is_number(joined: bytes, place: int) -> bool:
+    """Whether the digit at a place may belong to a number; those of most ids follow letters or quotes."""
+    while place and joined[place - 1] in _MANTISSA:
+        place -= 1
+    if place and joined[place - 1 : place] == b"-":
+        place -= 1
+    return not place or joined[place - 1] in _BEFORE_NUMBERS
+
+
+def _places(text: bytes, part: bytes) -> Iterator[int]:
+    found = text.find(part)
+    while found >= 0:
+        yield found
+        found = text.find(part, found + len(part))
 
 
 __all__ = [

@@ -54,6 +54,10 @@ def fold(screened: Screened, mode: WriteMode, present: Mapping[bytes, bytes]) ->
     """
     final = _last_of_each_key(screened, mode, present)
     effects = Effects()
+    if len(final) == len(screened.keys) and not screened.batch.operations:
+        effects.keys, effects.lines = screened.keys, list(screened.batch.records)
+        effects.indexes = list(range(len(final)))
+        final = {}
     for key, (index, line) in final.items():
         if line is None:
             effects.deleted.append(key)

@@ -27,6 +27,7 @@ from isthmus.type.v1 import batch_pb2
 _VERSION = "0.1.0"
 _SAMPLE = 100
 _MESSAGE_BYTES = 4 << 20
+_PAGE_RECORDS = 1000
 _NextPage = Callable[[ReadPosition, int], Awaitable[ReadPage]]
 
 
@@ -172,7 +173,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         self, request: pb.ReadRequest, start: ReadPosition, next_page: _NextPage
     ) -> AsyncIterator[ReadPage]:
         """Fetch one page while the one before is on its way, until the end or the limit."""
-        most = min(request.max_batch_records or MAX_BATCH_RECORDS, MAX_BATCH_RECORDS)
+        most = min(request.max_batch_records or _PAGE_RECORDS, _PAGE_RECORDS)
         left = request.limit or 1 << 62
         fetching = asyncio.ensure_future(next_page(start, max(1, min(most, left))))
         try:

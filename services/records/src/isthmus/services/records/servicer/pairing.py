@@ -11,7 +11,6 @@ from isthmus.kit import ReceivedEvent, acting_for, current_principal, fault_from
 from isthmus.resilience.faults import FixRequest, Missing, Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
-from isthmus.services.records.domain.batches import MAX_BATCH_RECORDS
 from isthmus.services.records.domain.pairs import (
     DeleteKind,
     Deletes,
@@ -29,6 +28,7 @@ from isthmus.services.records.store.pairs import PairReader, PairRounds, PairWri
 from isthmus.type.v1 import batch_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_PAGE_RECORDS = 1000
 _POLICIES = {
     pb.CONFLICT_POLICY_SOURCE_WINS: Policy.SOURCE,
     pb.CONFLICT_POLICY_DESTINATION_WINS: Policy.DESTINATION,
@@ -74,7 +74,7 @@ class Pairing:
         after = parse_position(state, version, ReadMode.DELTA)
         stream, current = await self._begin(tenant_id, request.stream)
         until = await self._rounds.decide(tenant_id, stream, current)
-        most = min(request.max_batch_records or MAX_BATCH_RECORDS, MAX_BATCH_RECORDS)
+        most = min(request.max_batch_records or _PAGE_RECORDS, _PAGE_RECORDS)
         given = sequence = 0
         while True:
             page = await self._reader.for_side(tenant_id, stream, after, most, until=until)

@@ -36,10 +36,15 @@ class ByteaArray:
 def _pack(items: Sequence[bytes], element: int) -> bytes:
     if not items:
         return struct.pack("!iiI", 0, 0, element)
-    parts = [_HEADER.pack(1, 0, element, len(items), 1)]
-    for item in items:
-        parts.append(len(item).to_bytes(4, "big"))
-        parts.append(item)
+    header = _HEADER.pack(1, 0, element, len(items), 1)
+    sizes = list(map(len, items))
+    if min(sizes) == max(sizes):
+        prefix = sizes[0].to_bytes(4, "big")
+        return header + prefix + prefix.join(items)
+    prefixes = {size: size.to_bytes(4, "big") for size in set(sizes)}
+    parts = [header]
+    for size, item in zip(sizes, items, strict=True):
+        parts += (prefixes[size], item)
     return b"".join(parts)
 
 

@@ -5,6 +5,9 @@ a stream are numbered in the order in which they become visible, a reader that h
 seen everything up to n, and no two writers meet on one key.
 """
 
+# A batch is looked up in a stream that may be large, by a statement that was planned when it was small.
+BY_INDEX = "SET LOCAL enable_seqscan = off"
+
 LOCK_POSITION = """
     SELECT fencing_token, last_sequence, rejected FROM write_positions
     WHERE tenant_id = %(tenant)s AND flow_id = %(flow)s AND partition = %(partition)s
@@ -58,7 +61,9 @@ PRESENT = """
 
 # One lookup a record decides: equal hash means equal content, and where the bytes differ the values
 # are compared, so that another order of members or another spelling of a number makes no version.
-# LIMIT keeps the planner from joining by a scan of the whole stream; ctid finds the row again.
+# LIMIT keeps the planner from joining by a scan of the whole stream; ctid finds the row again. An UPDATE
+# would be such a join as well, and while statistics know of no rows the planner takes it, so what is
+# replaced goes through the key's conflict.
 UPSERT = """
     WITH delta AS MATERIALIZED (
         SELECT given.ordinal, given.key, given.hash, given.line::json AS data,
@@ -82,15 +87,18 @@ UPSERT = """
         FROM delta WHERE version IS NULL AND NOT is_refused
     ), kept AS (
         INSERT INTO record_history
-        SELECT r.* FROM delta JOIN records AS r ON r.ctid = delta.place
+        SELECT r.* FROM delta, LATERAL (SELECT * FROM records WHERE ctid = delta.place LIMIT 1) AS r
         WHERE delta.version IS NOT NULL AND NOT delta.is_refused
     ), replaced AS (
-        UPDATE records AS r
-        SET change = %(change)s::bigint + delta.ordinal, version = delta.version + 1, is_deleted = false,
-            data = delta.data, size = octet_length(delta.data::text), content_hash = delta.hash,
-            flow_id = %(flow)s, execution_id = %(execution)s, origin = %(origin)s, update_time = now()
-        FROM delta
-        WHERE r.ctid = delta.place AND delta.version IS NOT NULL AND NOT delta.is_refused
+        INSERT INTO records AS r (tenant_id, stream, stream_number, key, change, version, is_deleted, data,
+            size, content_hash, flow_id, execution_id, origin)
+        SELECT %(tenant)s, %(stream)s, %(number)s::bigint, key, %(change)s::bigint + ordinal, version + 1,
+            false, data, octet_length(data::text), hash, %(flow)s, %(execution)s, %(origin)s
+        FROM delta WHERE version IS NOT NULL AND NOT is_refused
+        ON CONFLICT (tenant_id, stream, key) DO UPDATE
+        SET change = excluded.change, version = excluded.version, is_deleted = false, data = excluded.data,
+            size = excluded.size, content_hash = excluded.content_hash, flow_id = excluded.flow_id,
+            execution_id = excluded.execution_id, origin = excluded.origin, update_time = now()
     )
     SELECT count(*) FILTER (WHERE NOT is_refused AND (version IS NULL OR is_deleted)),
         count(*) FILTER (WHERE NOT is_refused AND NOT is_deleted),
@@ -114,36 +122,57 @@ COMPARE = """
     ORDER BY given.ordinal
 """
 
+# For records of which none is expected to be there: there is nothing to look up and nothing to compare.
+# One that is there all the same makes it fail as a whole.
+INSERT = """
+    INSERT INTO records (tenant_id, stream, stream_number, key, change, version, is_deleted, data, size,
+        content_hash, flow_id, execution_id, origin)
+    SELECT %(tenant)s, %(stream)s, %(number)s::bigint, given.key, %(change)s::bigint + given.ordinal, 1,
+        false, given.line::json, octet_length(given.line), given.hash, %(flow)s, %(execution)s, %(origin)s
+    FROM unnest(%(keys)b::text[], %(hashes)b::bytea[], %(lines)b::text[])
+        WITH ORDINALITY AS given (key, hash, line, ordinal)
+"""
+
 DELETE = """
     WITH gone AS MATERIALIZED (
-        SELECT given.ordinal, known.version, known.place
+        SELECT given.ordinal, known.*
         FROM unnest(%(keys)b::text[]) WITH ORDINALITY AS given (key, ordinal),
         LATERAL (
-            SELECT r.version, r.ctid AS place FROM records AS r
+            SELECT r.* FROM records AS r
             WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
                 AND NOT r.is_deleted
             LIMIT 1
         ) AS known
     ), kept AS (
         INSERT INTO record_history
-        SELECT r.* FROM gone JOIN records AS r ON r.ctid = gone.place
+        SELECT r.* FROM gone, LATERAL (
+            SELECT * FROM records
+            WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND key = gone.key LIMIT 1
+        ) AS r
     ), marked AS (
-        UPDATE records AS r
-        SET change = %(change)s::bigint + gone.ordinal, version = gone.version + 1, is_deleted = true,
-            flow_id = %(flow)s, execution_id = %(execution)s, origin = %(origin)s, update_time = now()
-        FROM gone WHERE r.ctid = gone.place
+        INSERT INTO records AS r (tenant_id, stream, stream_number, key, change, version, is_deleted, data,
+            size, content_hash, flow_id, execution_id, origin)
+        SELECT tenant_id, stream, stream_number, key, %(change)s::bigint + ordinal, version + 1, true, data,
+            size, content_hash, %(flow)s, %(execution)s, %(origin)s
+        FROM gone
+        ON CONFLICT (tenant_id, stream, key) DO UPDATE
+        SET change = excluded.change, version = excluded.version, is_deleted = true,
+            flow_id = excluded.flow_id, execution_id = excluded.execution_id, origin = excluded.origin,
+            update_time = now()
     )
     SELECT count(*) FROM gone
 """
 
 __all__ = [
     "ADVANCE_STREAM",
+    "BY_INDEX",
     "COMPARE",
     "CREATE_POSITION",
     "CREATE_STREAM",
     "DELETE",
     "DESCRIBE_STREAM",
     "FIND_INVALID",
+    "INSERT",
     "LOCK_POSITION",
     "LOCK_STREAM",
     "PRESENT",

@@ -1,0 +1,53 @@
+"""Which writers bring nothing but new records."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+_MOST_FLOWS = 1000
+_MOST_NEEDED = 256
+_Flow = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Record:
+    """How a writer did of late.
+
+    Attributes:
+        run: Groups in a row that held new records only.
+        needed: So many of them make the next one be expected to.
+    """
+
+    run: int = 0
+    needed: int = 1
+
+
+class Adding:
+    """Expects new records of whoever has brought nothing else of late.
+
+    Each time that this was wrong it takes four times as long until it is expected again, because what was
+    added in vain has to be cleared away.
+    """
+
+    def __init__(self) -> None:
+        self._flows: OrderedDict[_Flow, _Record] = OrderedDict()
+
+    def is_expected(self, flow: _Flow) -> bool:
+        """Tell whether the next records of a flow are likely to be new, all of them."""
+        known = self._flows.get(flow)
+        return known is not None and known.run >= known.needed
+
+    def learn(self, flow: _Flow, *, all_new: bool) -> None:
+        """Take notice of what a group held."""
+        known = self._flows.setdefault(flow, _Record())
+        self._flows.move_to_end(flow)
+        known.run = known.run + 1 if all_new else 0
+        while len(self._flows) > _MOST_FLOWS:
+            self._flows.popitem(last=False)
+
+    def failed(self, flow: _Flow) -> None:
+        """One of the records was there already."""
+        known = self._flows.setdefault(flow, _Record())
+        known.run, known.needed = 0, min(known.needed * 4, _MOST_NEEDED)
+
+
+__all__ = ["Adding"]
