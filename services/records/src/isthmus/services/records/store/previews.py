@@ -18,7 +18,10 @@ _Cursor = psycopg.AsyncCursor[Any]
 class RecordPreviewer(RecordWriter):
     """Tells what `RecordWriter` would do with batches; each is compared with what is there now."""
 
-    async def _apply(self, writer: Writer, batches: Sequence[Screened]) -> list[Applied]:
+    async def _apply(
+        self, writer: Writer, batches: Sequence[Screened], *, are_new: bool = False
+    ) -> list[Applied]:
+        del are_new
         async with self._database.tenant(writer.tenant_id) as connection:
             cursor = await raw_cursor(connection)
             return [await self._compare(cursor, writer, batch) for batch in batches]
