@@ -1,10 +1,18 @@
 """Described interfaces against a local server."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from isthmus.connectors.http_json import HttpJson
-from isthmus.sdk import ConfigurationFailure, Credential, DataFailure, PermissionFailure, TransientFailure
+from isthmus.sdk import (
+    Between,
+    ConfigurationFailure,
+    Credential,
+    DataFailure,
+    PermissionFailure,
+    TransientFailure,
+)
 from isthmus.sdk.runtime import (
     Guarantee,
     Limits,
@@ -376,3 +384,33 @@ async def test_declared_values_divide_a_stream(server, path):
 
     assert stream.most_side_by_side == 1
     assert found == {"a": [{"id": "a1", "project": "a"}], "b c": [{"id": "b c1", "project": "b c"}]}
+
+
+@pytest.mark.parametrize(
+    ("form", "first", "end"),
+    [
+        ("iso", "2026-01-05T00:00:00Z", "2026-01-09T12:00:00.250000Z"),
+        ("date", "2026-01-05", "2026-01-10"),
+        ("epoch", "1767571200", "1767960001"),
+        ("epoch_ms", "1767571200000", "1767960000250"),
+    ],
+)
+async def test_a_span_of_time_is_asked_for(server, form, first, end):
+    """
+    The parameters ask for all of the span, on every page, and the cursor has no part in it.
+    """
+    server.on("/items", [{"id": 1, "at": "2026-01-06"}])
+    stream = {
+        "path": "/items",
+        "cursor": {"field": "at", "param": "since", "start": "2020-01-01"},
+        "range": {"field": "at", "from_param": "from", "until_param": "to", "format": form},
+    }
+    span = Between(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 9, 12, 0, 0, 250_000, tzinfo=UTC))
+
+    async with session(server, stream) as opened:
+        described = await opened.stream("items")
+        _ = [page async for page in await opened.read("items", mode=ReadMode.FULL, between=span)]
+
+    asked = server.requests[-1].query
+    assert asked == {"from": first, "to": end}
+    assert (described.range_field, described.asks_for_range) == ("at", True)

@@ -1,12 +1,14 @@
 """The postgres connector on a real server."""
 
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import pytest
 from isthmus.sdk import (
     AuthenticationFailure,
     AuthMethod,
     BatchId,
+    Between,
     ConfigurationFailure,
     Credential,
     Fenced,
@@ -445,3 +447,49 @@ async def test_a_table_is_read_in_one(sql, opened, rows, mode, known):
         parts = await session.partitions("p", mode=mode, known=known)
 
     assert parts == [""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("timestamptz", True), ("timestamp", True), ("date", True), ("timestamptz", False)],
+    ids=["timestamptz", "timestamp", "date", "without-key"],
+)
+async def test_a_span_of_time_is_asked_for(sql, opened, kind, key):
+    """
+    The start belongs to it, the end does not, and rows without a time belong to no span.
+    """
+    sql("set time zone 'Asia/Tokyo'")
+    sql(f"create table s (id int {'primary key' if key else ''}, at {kind})")
+    day = "timestamp '2026-01-01' + n * interval '1 day'"
+    sql(f"insert into s select n, ({day})::{kind} from generate_series(0, 30) n")
+    if kind == "timestamptz":
+        sql("update s set at = timestamptz '2026-01-01Z' + id * interval '1 day'")
+    sql("insert into s values (99, null)")
+    span = Between(datetime(2026, 1, 6, tzinfo=UTC), datetime(2026, 1, 26, tzinfo=UTC))
+    configuration = {"page_rows": 7, "tables": [{"name": "s", "cursor": "at"}]}
+
+    async with opened(configuration) as session:
+        stream = await session.stream("s")
+        pages = await read(session, "s", mode=ReadMode.FULL, between=span)
+        rest = await read(session, "s", mode=ReadMode.FULL, between=span, position=pages[0].position)
+
+    assert (stream.range_field, stream.asks_for_range) == ("at", True)
+    assert [record["id"] for record in records(pages)] == list(range(5, 25))
+    assert [record["id"] for record in records(rest)] == list(range(12, 25)) if key else True
+
+
+async def test_parts_of_a_large_table_are_bounded_too(sql, opened):
+    """
+    A table that is read in parts gives of each part only what lies in the span.
+    """
+    sql("create table p (id int primary key, at timestamptz)")
+    hour = "timestamptz '2026-01-01Z' + n * interval '1 hour'"
+    sql(f"insert into p select n, {hour} from generate_series(1, 1000) n")
+    sql("analyze p")
+    span = Between(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC))
+
+    async with opened({"partition_rows": 100, "tables": [{"name": "p", "cursor": "at"}]}) as session:
+        parts = await session.partitions("p")
+        found = [records(await read(session, "p", partition=part, between=span)) for part in parts]
+
+    assert sorted(record["id"] for part in found for record in part) == list(range(24, 48))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
 from isthmus.connector.v1 import connector_pb2 as connector
-from isthmus.sdk.runtime import ShapedRecords, Shaper
+from isthmus.sdk.runtime import Between, ShapedRecords, Shaper
 from isthmus.type.v1 import batch_pb2 as batch
 
 
@@ -48,6 +48,7 @@ class Wanted:
 
     Attributes:
         shaper: Gives the shape of what is wanted of each record; None where records are wanted as they are.
+        between: Ask the system only for what lies in this span; None asks for everything.
     """
 
     stream: str
@@ -57,6 +58,7 @@ class Wanted:
     max_batch_records: int = 1000
     limit: int = 0
     shaper: Shaper | None = None
+    between: Between | None = None
 
 
 @dataclass(frozen=True, slots=True)

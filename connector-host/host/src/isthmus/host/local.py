@@ -165,6 +165,7 @@ class LocalConnection:
             position=position_of(wanted.position),
             limit=wanted.limit,
             shaper=wanted.shaper,
+            between=wanted.between,
         )
         try:
             yield LocalReading(reading)

@@ -13,6 +13,7 @@ from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, stream_of
 from isthmus.host.reports import Reports
 from isthmus.host.steps import without_credential
+from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
 from isthmus.resilience import Fault, FixRequest, Unsupported
@@ -86,7 +87,15 @@ class ConnectorServicer(ConnectorServiceServicer):
             mode = request.mode or best_read_mode(stream_of(await connection.streams(), request.stream))
             size = min(request.max_batch_records or _MOST_RECORDS, _MOST_RECORDS)
             position = request.position if request.HasField("position") else None
-            wanted = Wanted(request.stream, request.partition, mode, position, size, request.limit)
+            wanted = Wanted(
+                request.stream,
+                request.partition,
+                mode,
+                position,
+                size,
+                request.limit,
+                between=between_of(request),
+            )
             async with connection.read(wanted) as reading:
                 sequence = 0
                 async for page in reading:

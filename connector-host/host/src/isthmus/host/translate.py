@@ -1,7 +1,7 @@
 """Between the words of the SDK and the messages of the contract."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import msgspec
@@ -76,6 +76,8 @@ def stream_message(stream: sdk.Stream) -> connector.StreamSpec:
         write_modes=[connector.WriteMode.Value(f"WRITE_MODE_{mode.name}") for mode in stream.write_modes],
         guarantee=connector.Guarantee.Value(guarantee),
         longest_silence=duration(stream.longest_silence),
+        range_field=stream.range_field,
+        asks_for_range=stream.asks_for_range,
         most_side_by_side=stream.most_side_by_side,
     )
 
@@ -112,6 +114,13 @@ def position_of(message: batch.Position | None) -> sdk.Position | None:
     return sdk.Position.decode(message.state, message.schema_version, message.summary)
 
 
+def between_of(request: connector.ReadRequest) -> sdk.Between | None:
+    """Return the span of time that a reading is bounded to; None where it is not."""
+    if not (request.HasField("range_start") and request.HasField("range_end")):
+        return None
+    return sdk.Between(request.range_start.ToDatetime(UTC), request.range_end.ToDatetime(UTC))
+
+
 def operations_message(operations: list[sdk.Operation] | None) -> list[int] | None:
     """Return operations as they travel."""
     return None if operations is None else [OPERATION_NUMBERS[one] for one in operations]
@@ -138,6 +147,7 @@ __all__ = [
     "OPERATION_NUMBERS",
     "READ_MODES",
     "WRITE_MODES",
+    "between_of",
     "change_word",
     "duration",
     "operations_message",

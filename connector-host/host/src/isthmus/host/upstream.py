@@ -129,6 +129,9 @@ class UpstreamConnection:
             max_batch_records=wanted.max_batch_records,
             limit=wanted.limit,
         )
+        if wanted.between is not None:
+            request.range_start.FromDatetime(wanted.between.start)
+            request.range_end.FromDatetime(wanted.between.end)
         answers = self._stub.Read(request, timeout=_STREAM_SECONDS)
         try:
             yield UpstreamReading(answers)

@@ -21,6 +21,7 @@ from isthmus.sdk.guard import Guard, Verdict
 from isthmus.sdk.model import (
     AuthMethod,
     BatchId,
+    Between,
     CheckStep,
     Credential,
     Guarantee,
@@ -45,6 +46,7 @@ __all__ = [
     "AuthenticationFailure",
     "Batch",
     "BatchId",
+    "Between",
     "CheckStep",
     "ConfigurationFailure",
     "Connector",

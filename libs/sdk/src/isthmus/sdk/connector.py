@@ -42,6 +42,8 @@ class SourceMark:
     partitions: str
     longest_silence: timedelta
     most_side_by_side: int = 0
+    range_field: str = ""
+    asks_for_range: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def source(
     partitions: str = "",
     longest_silence: timedelta = timedelta(minutes=5),
     most_side_by_side: int = 0,
+    range_field: str = "",
 ) -> Callable[[F], F]:
     """Marks a method that reads one stream, page by page.
 
@@ -91,7 +94,8 @@ def source(
     parameters it gets: `since` (the cursor value to start from, read as its
     annotation says; `None` at first), `resume` (what the last page gave as
     `resume`), `state` (a dictionary that is kept from one complete reading to
-    the next, for entity tags and change tokens), `partition`, `mode` and `limit`.
+    the next, for entity tags and change tokens), `partition`, `mode`, `limit` and
+    `between` (the span of time to ask for; `None` means all of it).
 
     Args:
         key: Dotted paths of the fields that identify a record.
@@ -107,6 +111,8 @@ def source(
             lost unless they are listed again.
         longest_silence: How long the source may legitimately say nothing.
         most_side_by_side: Most partitions that may be read at a time; 1 reads one after another.
+        range_field: Dotted path of a time by which a reading can be bounded. With a parameter `between`
+            the method asks the system for that span; without it the host leaves out what lies outside.
     """
 
     def mark(method: F) -> F:
@@ -126,6 +132,8 @@ def source(
             partitions,
             longest_silence,
             most_side_by_side,
+            range_field,
+            "between" in method.__code__.co_varnames[: method.__code__.co_argcount],
         )
         setattr(method, MARK, told)
         return method

@@ -137,6 +137,8 @@ def _source_stream(connector: Connector[Any], method: Callable[..., Any], mark: 
         reader=getattr(connector, method.__name__),
         partitioner=getattr(connector, mark.partitions) if mark.partitions else None,
         most_side_by_side=mark.most_side_by_side,
+        range_field=mark.range_field,
+        asks_for_range=mark.asks_for_range,
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -148,6 +148,14 @@ class ConnectorSpec:
     build_digest: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A span of time, half-open: from `start` up to `end`, which does not belong to it; both in UTC."""
+
+    start: datetime
+    end: datetime
+
+
 @dataclass(frozen=True)
 class Stream:
     """One kind of record that an instance can read or write.
@@ -164,6 +172,8 @@ class Stream:
     Attributes:
         primary_key: Dotted paths of the fields that identify a record.
         cursor_field: Dotted path of the field that grows with every change.
+        range_field: Dotted path of the field with the time by which a reading can be bounded.
+        asks_for_range: The reader asks the system for what lies in `between`; it may give some more.
         ordered: The source gives the oldest change first, so the cursor may move with every page.
         batch_records: Most records that the writer takes at a time.
         lookup: Finds the system's own id of a record that may have been created; takes an `Item`.
@@ -196,6 +206,8 @@ class Stream:
     lookup_always: bool = False
     on_doubt: OnDoubt = OnDoubt.QUARANTINE
     gives_ids: bool = False
+    range_field: str = ""
+    asks_for_range: bool = False
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     most_side_by_side: int = 0
 

@@ -14,6 +14,7 @@ from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.quarantine import Quarantine
+from isthmus.host.attempt.ranging import range_mode, range_of
 from isthmus.host.attempt.reading import Door, Layout, SourceFault, SourceReader
 from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, reconciliation_of
 from isthmus.host.attempt.requeue import requeued_pages
@@ -91,6 +92,7 @@ class Attempt:
         self._is_requeue = not grant.leg and grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
         self._is_dry = grant.execution.is_dry_run
         self._reconciliation = reconciliation_of(tools.control, grant, patience=settings.patience_seconds)
+        self._is_range = grant.execution.HasField("range")
         self._lease = Lease(
             tools.control,
             grant,
@@ -167,6 +169,10 @@ class Attempt:
         )
         reader.limit = self._grant.execution.record_limit
         layout = await self._layout(reader)
+        if self._is_range:
+            wanted = range_of(self._grant.execution.range, layout.stream)
+            reader.between = wanted.between if wanted.asks else None
+            preparation.mapper.within(wanted)
         if self._reconciliation is not None and not await self._reconciliation.begin(layout.stream):
             layout = Layout(layout.stream, ())
         remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _UNWATCHED_LEGS)
@@ -220,7 +226,8 @@ class Attempt:
         if pairs is not None:
             return Layout(pairs, ("",))
         try:
-            return await reader.layout(flow.source.stream, flow.read_mode, self._grant.checkpoints)
+            mode = connector.READ_MODE_FULL if self._is_range else flow.read_mode
+            return await reader.layout(flow.source.stream, mode, self._grant.checkpoints)
         except SourceFault as failed:
             if not begins_empty(flow, self._grant.leg, failed.fault):
                 raise
@@ -258,7 +265,7 @@ class Attempt:
         grant = self._grant
         if not self._is_requeue:
             checkpoints = {one.partition: one for one in grant.checkpoints}
-            mode = read_mode(grant.flow, layout.stream)
+            mode = range_mode(layout.stream) if self._is_range else read_mode(grant.flow, layout.stream)
             await reader.read(layout, mode, checkpoints, preparation.mapper, delivery)
             return
         pages = requeued_pages(

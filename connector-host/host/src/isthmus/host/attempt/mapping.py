@@ -9,6 +9,7 @@ from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.narrowing import NarrowedPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
+from isthmus.host.attempt.ranging import Range, RangedPlan
 from isthmus.host.backend import Originals, SourcePage
 from isthmus.mapper import Mapped, Plan, Rejection, Rows, TypedPlan, identity_plan
 from isthmus.records.v1 import records_pb2 as records
@@ -108,7 +109,15 @@ class PageMapper:
 
     def leave_out(self, cut: Callable[[Any], Any]) -> None:
         """Map from now on what is left of each record by a function that never changes the record itself."""
-        self._plan = NarrowedPlan(self._plan or identity_plan(), cut)
+        plan = self._plan or identity_plan()
+        if isinstance(plan, RangedPlan):
+            plan.plan = NarrowedPlan(plan.plan, cut)  # what is left need not hold the time any more
+        else:
+            self._plan = NarrowedPlan(plan, cut)
+
+    def within(self, wanted: Range) -> None:
+        """Leave out what does not belong to a range."""
+        self._plan = RangedPlan(self._plan or identity_plan(), wanted)
 
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
         """Give the pieces of a page, in order; the last one is its boundary."""

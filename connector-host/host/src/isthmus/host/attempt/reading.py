@@ -17,6 +17,7 @@ from isthmus.host.failures import is_authentication
 from isthmus.host.modes import best_read_mode, stream_of
 from isthmus.resilience import Fault, OutOfTime
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.sdk.runtime import Between
 
 T = TypeVar("T")
 Admit = Callable[[SourcePage], Awaitable[SourcePage]]
@@ -83,6 +84,8 @@ class SourceReader:
         """Looks at each page before it is mapped."""
         self.limit = 0
         """Records after which reading stops; 0 means no limit."""
+        self.between: Between | None = None
+        """The span of time that the source is asked for; None means all of it."""
 
     async def layout(
         self, stream: str, mode: int = 0, checkpoints: Iterable[scheduling.Checkpoint] = ()
@@ -128,7 +131,9 @@ class SourceReader:
             if known is not None and known.is_complete:
                 continue
             position = known.position if known is not None and known.HasField("position") else None
-            wanted = Wanted(layout.stream.stream, partition, mode, position, shaper=mapper.shaper)
+            wanted = Wanted(
+                layout.stream.stream, partition, mode, position, shaper=mapper.shaper, between=self.between
+            )
             left.append(_Partition(wanted, mapper, delivery, _silence_of(layout.stream), admit=self.admit))
 
         async def in_turn() -> None:

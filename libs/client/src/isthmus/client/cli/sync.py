@@ -1,7 +1,9 @@
 """`isthmus sync` and `isthmus executions`: runs of flows."""
 
 import uuid
+from datetime import UTC, datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from isthmus.client.cli.context import flow_id, mesh_of
@@ -19,6 +21,8 @@ def status_of(item: scheduling_pb2.Execution) -> str:
     state = word(scheduling_pb2.Execution.Status.Name(item.status), "STATUS_")
     if item.is_dry_run:
         return f"{state} (dry run)"
+    if item.HasField("range"):
+        return f"{state} (backfill)"
     return f"{state} ({leg_word(item.leg)})" if item.leg else state
 
 
@@ -72,6 +76,47 @@ def run(
         record_limit=records,
         priority=priority_of(priority),
     )
+    execution = mesh.scheduling.StartExecution(request).execution
+    if dry_run:
+        show_dry_run(mesh, execution.execution_id, output)
+        return
+    if follow:
+        execution = watch(mesh, execution.execution_id, quiet=output is not Format.TABLE)
+    _show_ended(execution, output)
+
+
+@_sync.command("backfill")
+def backfill(
+    ctx: typer.Context,
+    flow: Annotated[str, typer.Argument(help="Name or id of a flow.")],
+    start: Annotated[str, typer.Option("--from", help="First moment, a date or a time in ISO 8601.")],
+    end: Annotated[str, typer.Option("--to", help="First moment that no longer belongs to it.")],
+    zone: Annotated[
+        str, typer.Option("--time-zone", help="Of dates and times that name none, for example Europe/Zurich.")
+    ] = "UTC",
+    field: Annotated[
+        str,
+        typer.Option("--field", help="Path of a record's time; by default the one that the stream names."),
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be written, and write nothing anywhere.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show progress until the execution ends.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Reads the records of a span of time again; the flow's own position stays where it is.
+
+    Example: `isthmus sync backfill postgres-settings --from 2026-01-01 --to 2026-02-01 --field at --watch`
+    """
+    mesh = mesh_of(ctx)
+    request = scheduling_pb2.StartExecutionRequest(
+        flow_id=flow_id(mesh, flow), request_id=str(uuid.uuid4()), is_dry_run=dry_run
+    )
+    request.range.field = field
+    request.range.start_time.FromDatetime(moment("--from", start, zone))
+    request.range.end_time.FromDatetime(moment("--to", end, zone))
     execution = mesh.scheduling.StartExecution(request).execution
     if dry_run:
         show_dry_run(mesh, execution.execution_id, output)
@@ -136,6 +181,25 @@ def cancel(ctx: typer.Context, execution: Execution, output: Output = Format.YAM
     """
     request = scheduling_pb2.CancelExecutionRequest(execution_id=execution)
     emit(as_dict(mesh_of(ctx).scheduling.CancelExecution(request).execution, output), output)
+
+
+def moment(option: str, text: str, zone: str) -> datetime:
+    """Reads a date or a time; one that names no zone is of the zone given.
+
+    Raises:
+        Problem: it is none, or there is no such zone.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"{option} {text} is no time: write 2026-01-01 or 2026-01-01T08:00:00+01:00."
+        raise Problem("TIME_INVALID", message, exit_code=ExitCode.USAGE) from error
+    try:
+        known = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        message = f"{zone} is no time zone: use an IANA name, for example Europe/Zurich."
+        raise Problem("TIME_ZONE_UNKNOWN", message, exit_code=ExitCode.USAGE) from error
+    return (found if found.tzinfo else found.replace(tzinfo=known)).astimezone(UTC)
 
 
 def _status(name: str) -> scheduling_pb2.Execution.Status.ValueType:

@@ -454,6 +454,8 @@ class StreamSpec(_message.Message):
     ENCODINGS_FIELD_NUMBER: _builtins.int
     LONGEST_SILENCE_FIELD_NUMBER: _builtins.int
     MOST_SIDE_BY_SIDE_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_FIELD_NUMBER: _builtins.int
+    ASKS_FOR_RANGE_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Unique inside the instance, for example `incident`."""
     description: _builtins.str
@@ -468,6 +470,12 @@ class StreamSpec(_message.Message):
     """What a batch that comes twice does; set for streams that can be written."""
     most_side_by_side: _builtins.int
     """Most partitions that may be read at a time; 1 forbids it, 0 leaves it to the reader."""
+    range_field: _builtins.str
+    """Dotted path of the field with the time by which a reading can be bounded; empty where there is none."""
+    asks_for_range: _builtins.bool
+    """A reading that is bounded asks the system for that range only; otherwise everything is read, and
+    the host leaves out what lies outside.
+    """
     @_builtins.property
     def primary_key(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Dotted paths of the fields that identify a record; empty where records have no identity."""
@@ -503,10 +511,12 @@ class StreamSpec(_message.Message):
         encodings: _abc.Iterable[_batch_pb2.Encoding.ValueType] | None = ...,
         longest_silence: _duration_pb2.Duration | None = ...,
         most_side_by_side: _builtins.int = ...,
+        range_field: _builtins.str = ...,
+        asks_for_range: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["longest_silence", b"longest_silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor_field", b"cursor_field", "description", b"description", "encodings", b"encodings", "guarantee", b"guarantee", "json_schema", b"json_schema", "longest_silence", b"longest_silence", "most_side_by_side", b"most_side_by_side", "primary_key", b"primary_key", "read_modes", b"read_modes", "schema_fingerprint", b"schema_fingerprint", "stream", b"stream", "write_modes", b"write_modes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks_for_range", b"asks_for_range", "cursor_field", b"cursor_field", "description", b"description", "encodings", b"encodings", "guarantee", b"guarantee", "json_schema", b"json_schema", "longest_silence", b"longest_silence", "most_side_by_side", b"most_side_by_side", "primary_key", b"primary_key", "range_field", b"range_field", "read_modes", b"read_modes", "schema_fingerprint", b"schema_fingerprint", "stream", b"stream", "write_modes", b"write_modes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -892,6 +902,8 @@ class ReadRequest(_message.Message):
     MAX_BATCH_RECORDS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    RANGE_START_FIELD_NUMBER: _builtins.int
+    RANGE_END_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Which stream."""
     partition: _builtins.str
@@ -914,6 +926,16 @@ class ReadRequest(_message.Message):
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The dotted paths that are needed; empty means all. A hint that saves work."""
 
+    @_builtins.property
+    def range_start(self) -> _timestamp_pb2.Timestamp:
+        """Only records whose `range_field` is at this time or later; for streams that ask for ranges. Giving
+        some more does no harm.
+        """
+
+    @_builtins.property
+    def range_end(self) -> _timestamp_pb2.Timestamp:
+        """Only records whose `range_field` is before this time; set together with `range_start`."""
+
     def __init__(
         self,
         *,
@@ -925,10 +947,12 @@ class ReadRequest(_message.Message):
         max_batch_records: _builtins.int = ...,
         limit: _builtins.int = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
+        range_start: _timestamp_pb2.Timestamp | None = ...,
+        range_end: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "position", b"position"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "position", b"position", "range_end", b"range_end", "range_start", b"range_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "fields", b"fields", "limit", b"limit", "max_batch_records", b"max_batch_records", "mode", b"mode", "partition", b"partition", "position", b"position", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "fields", b"fields", "limit", b"limit", "max_batch_records", b"max_batch_records", "mode", b"mode", "partition", b"partition", "position", b"position", "range_end", b"range_end", "range_start", b"range_start", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

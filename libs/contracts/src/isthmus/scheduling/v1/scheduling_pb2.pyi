@@ -730,6 +730,7 @@ class Execution(_message.Message):
     IS_DRY_RUN_FIELD_NUMBER: _builtins.int
     RECORD_LIMIT_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
     RECONCILE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     PLAN_RUN_ID_FIELD_NUMBER: _builtins.int
@@ -810,6 +811,10 @@ class Execution(_message.Message):
         """What a dry run has found; set by GetExecution once it has completed."""
 
     @_builtins.property
+    def range(self) -> Global___TimeRange:
+        """Set for a backfill: only records of this range are read, with positions of its own."""
+
+    @_builtins.property
     def reconcile(self) -> Global___ReconcileOptions:
         """Set for a reconciliation: both sides are compared, and nothing is written unless it says so."""
 
@@ -841,19 +846,56 @@ class Execution(_message.Message):
         is_dry_run: _builtins.bool = ...,
         record_limit: _builtins.int = ...,
         preview: Global___Preview | None = ...,
+        range: Global___TimeRange | None = ...,
         reconcile: Global___ReconcileOptions | None = ...,
         priority: _builtins.int = ...,
         plan_run_id: _builtins.str = ...,
         plan_step: _builtins.str = ...,
         is_compensation: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "range", b"range", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class TimeRange(_message.Message):
+    """A span of time, half-open: its end does not belong to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Dotted path of the field with a record's time, as the source gives it; empty means the one that the stream
+    names.
+    """
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The first moment."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The first moment that no longer belongs to it."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        field: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "field", b"field", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeRange: _TypeAlias = TimeRange  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):
@@ -2090,6 +2132,7 @@ class StartExecutionRequest(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     IS_DRY_RUN_FIELD_NUMBER: _builtins.int
     RECORD_LIMIT_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
     RECONCILE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.str
@@ -2107,6 +2150,12 @@ class StartExecutionRequest(_message.Message):
     priority: _builtins.int
     """Instead of the flow's; see `Flow.priority`."""
     @_builtins.property
+    def range(self) -> Global___TimeRange:
+        """Backfill: read only records of this range, whatever the flow has read before. The flow's own
+        positions stay as they are.
+        """
+
+    @_builtins.property
     def reconcile(self) -> Global___ReconcileOptions:
         """Compare both sides instead of moving what is new."""
 
@@ -2118,12 +2167,13 @@ class StartExecutionRequest(_message.Message):
         event_id: _builtins.str = ...,
         is_dry_run: _builtins.bool = ...,
         record_limit: _builtins.int = ...,
+        range: Global___TimeRange | None = ...,
         reconcile: Global___ReconcileOptions | None = ...,
         priority: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "priority", b"priority", "reconcile", b"reconcile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "priority", b"priority", "range", b"range", "reconcile", b"reconcile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "priority", b"priority", "reconcile", b"reconcile", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "event_id", b"event_id", "flow_id", b"flow_id", "is_dry_run", b"is_dry_run", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015

@@ -344,7 +344,7 @@ class SchedulingServiceServicer:
         FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
         FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
         FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
-        FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+        FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
         FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

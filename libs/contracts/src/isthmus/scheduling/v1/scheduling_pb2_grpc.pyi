@@ -157,7 +157,7 @@ class SchedulingServiceStub:
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
       FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
-      FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+      FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
       FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]
@@ -366,7 +366,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
       FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
-      FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+      FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
       FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]  # type: ignore[assignment]
@@ -656,7 +656,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION FLOW_INACTIVE: activate the flow first.
           FAILED_PRECONDITION FLOW_PAUSED: resume the flow first.
           FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
-          FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run needs one that goes one way.
+          FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
           FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
         """
 

@@ -12,7 +12,7 @@ from isthmus.sdk.context import PLACE, WORK, Context, Place, Stats, Work
 from isthmus.sdk.declared import hints_of
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, TransientFailure
 from isthmus.sdk.keying import Keying
-from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Operation, Position, ReadMode, Stream
+from isthmus.sdk.model import POSITION_SCHEMA_VERSION, Between, Operation, Position, ReadMode, Stream
 from isthmus.sdk.page import Page, ReadReject
 from isthmus.sdk.records import as_dict, key_of
 from isthmus.sdk.runtime.failing import failure_from
@@ -103,8 +103,10 @@ class Reading:
         position: Position | None = None,
         limit: int = 0,
         shaper: Shaper | None = None,
+        between: Between | None = None,
     ) -> None:
         self.stream = stream
+        self._between = between
         self.records = 0
         self._connector = connector
         self._context = context
@@ -217,6 +219,7 @@ class Reading:
             "partition": self._partition,
             "limit": self._limit,
             "mode": self._mode,
+            "between": self._between,
         }
         if "since" in names:
             given["since"] = _as_annotated(reader, given["since"])

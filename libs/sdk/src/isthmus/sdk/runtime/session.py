@@ -12,7 +12,17 @@ from isthmus.sdk.egress import AllowedHosts, Egress, hosts_of
 from isthmus.sdk.failures import ConfigurationFailure, NotFound, Violation
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import Limits
-from isthmus.sdk.model import BatchId, CheckStep, Credential, Operation, Position, ReadMode, Stream, WriteMode
+from isthmus.sdk.model import (
+    BatchId,
+    Between,
+    CheckStep,
+    Credential,
+    Operation,
+    Position,
+    ReadMode,
+    Stream,
+    WriteMode,
+)
 from isthmus.sdk.page import Event
 from isthmus.sdk.records import as_dict
 from isthmus.sdk.redaction import secrets_in
@@ -192,6 +202,7 @@ class Session:
         position: Position | None = None,
         limit: int = 0,
         shaper: Shaper | None = None,
+        between: Between | None = None,
     ) -> Reading:
         """Starts reading; iterate over what it gives, and close it when leaving early.
 
@@ -202,6 +213,7 @@ class Session:
             position: Where to go on; None means from the beginning.
             limit: Stop after this many records; for samples.
             shaper: Gives the shape of what is wanted of each record; a page may then have `ShapedRecords`.
+            between: Only what lies in this span, and perhaps some more; for streams that ask for ranges.
 
         Raises:
             NotFound: `STREAM_UNKNOWN`.
@@ -213,8 +225,9 @@ class Session:
             message = f"Stream {stream} cannot be read in mode {mode}; it offers {modes}."
             raise ConfigurationFailure("READ_MODE_UNSUPPORTED", message, path="mode")
         return self.reading(
-            found, partition=partition, mode=mode, position=position, limit=limit, shaper=shaper
-        )
+            found, partition=partition, mode=mode, position=position, limit=limit, shaper=shaper,
+            between=between,
+        )  # fmt: skip
 
     def reading(self, stream: Stream, **how: Any) -> Reading:
         """Starts reading a stream that is at hand; see `read`."""

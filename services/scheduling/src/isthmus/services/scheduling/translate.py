@@ -1,6 +1,6 @@
 """Between the contract's messages and the domain's values."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
@@ -8,6 +8,7 @@ from isthmus.kit.times import stamp
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling import domain
 from isthmus.services.scheduling.domain import (
+    Asked,
     Attempt,
     Checkpoint,
     ConflictPolicy,
@@ -268,6 +269,7 @@ def write_execution(execution: Execution) -> pb.Execution:
         plan_run_id=execution.place.run_id,
         plan_step=execution.place.step,
         is_compensation=execution.place.undoes,
+        range=_write_range(execution.asked),
     )
 
 
@@ -280,6 +282,22 @@ def _write_reconcile(reconcile: Reconcile | None) -> pb.ReconcileOptions | None:
     if reconcile is None:
         return None
     return pb.ReconcileOptions(repair=reconcile.repair, delete_extra=reconcile.delete_extra)
+
+
+def read_asked(request: pb.StartExecutionRequest) -> Asked:
+    """Read what is special about an execution."""
+    if not request.HasField("range"):
+        return Asked(request.is_dry_run, request.record_limit)
+    times = (request.range.start_time, request.range.end_time)
+    since, until = (one.ToDatetime(UTC).isoformat() for one in times)
+    return Asked(request.is_dry_run, request.record_limit, since, until, request.range.field)
+
+
+def _write_range(asked: Asked) -> pb.TimeRange | None:
+    if not asked.since:
+        return None
+    start, end = map(datetime.fromisoformat, (asked.since, asked.until))
+    return pb.TimeRange(start_time=stamp(start), end_time=stamp(end), field=asked.field)
 
 
 def write_leg(leg: Leg) -> pb.Leg.ValueType:
@@ -368,6 +386,7 @@ def read_outcome(value: int) -> Outcome:
 
 
 __all__ = [
+    "read_asked",
     "read_checkpoint",
     "read_counts",
     "read_failure",

@@ -92,6 +92,7 @@ class Files(Connector[Settings]):
             stream=told.name,
             description=told.description or f"Records of {told.path}.",
             primary_key=key,
+            range_field=told.range_field,
             read_modes=(ReadMode.FULL, ReadMode.INCREMENTAL),
             write_modes=() if writer is None else (WriteMode.UPSERT, WriteMode.CREATE, WriteMode.DELETE),
             guarantee=None if writer is None else Guarantee.TRANSACTIONAL,

@@ -37,6 +37,9 @@ class StreamSettings(BaseModel):
         (), description="CSV only: the columns to write; empty takes what comes."
     )
     place_fields: bool = Field(False, description="Add _file and _line, for records without an identity.")
+    range_field: str = Field(
+        "", description="Dotted path of a record's time, for backfills of a span of time."
+    )
     page_records: int = Field(1000, ge=1, le=10_000, description="Records of one checkpoint.")
 
     @field_validator("path")

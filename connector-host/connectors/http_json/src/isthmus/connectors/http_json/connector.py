@@ -8,7 +8,18 @@ from urllib.parse import quote
 from isthmus.connectors.http_json.records import SPECIAL, records_in
 from isthmus.connectors.http_json.settings import Settings, StreamSettings
 from isthmus.connectors.http_json.writing import Writer
-from isthmus.sdk import Api, AuthMethod, Connector, Guarantee, OnDoubt, Page, ReadMode, Stream, WriteMode
+from isthmus.sdk import (
+    Api,
+    AuthMethod,
+    Between,
+    Connector,
+    Guarantee,
+    OnDoubt,
+    Page,
+    ReadMode,
+    Stream,
+    WriteMode,
+)
 
 # Answers to HEAD at the base address from hosts that run and have nothing there.
 _ANSWERS = frozenset({301, 302, 303, 307, 308, 400, 404, 405, 406, 410, 501})
@@ -54,6 +65,8 @@ class HttpJson(Connector[Settings]):
             json_schema=told.record_schema or {"type": "object"},
             primary_key=told.key,
             cursor_field=told.cursor.field if told.cursor else "",
+            range_field=told.range.field if told.range else "",
+            asks_for_range=told.range is not None and bool(told.range.from_param or told.range.until_param),
             read_modes=_modes(told),
             write_modes=_write_modes(told),
             guarantee=_guarantee(told),
@@ -66,10 +79,16 @@ class HttpJson(Connector[Settings]):
         )
 
     async def _read(
-        self, told: StreamSettings, since: Any, state: dict[str, Any], partition: str = ""
+        self,
+        told: StreamSettings,
+        since: Any,
+        state: dict[str, Any],
+        partition: str = "",
+        between: Between | None = None,
     ) -> AsyncIterator[Page[dict[str, Any]]]:
         path, params = _within(told, partition)
-        if told.cursor is not None and since is None:
+        params |= told.range.params(between) if told.range is not None else {}
+        if told.cursor is not None and since is None and between is None:
             since = told.cursor.start or None
         pages = self.api.pages(
             path,

@@ -1,8 +1,10 @@
 """What describes an HTTP interface."""
 
+import math
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
-from isthmus.sdk import OnDoubt
+from isthmus.sdk import Between, OnDoubt
 from isthmus.sdk.api import (
     CursorToken,
     DeltaLink,
@@ -239,6 +241,37 @@ class Partitions(_Strict):
         return self
 
 
+class Range(_Strict):
+    """How the system is asked for the records of a span of time."""
+
+    field: str = Field(min_length=1, description="Dotted path of a record's time.")
+    from_param: str = Field("", description="Query parameter with the first moment.")
+    until_param: str = Field(
+        "", description="Query parameter with the end; the system may take it as included."
+    )
+    format: Literal["iso", "date", "epoch", "epoch_ms"] = Field(
+        "iso", description="How the parameters are written: 2026-01-01T00:00:00Z, 2026-01-01, or a number."
+    )
+
+    def params(self, between: Between | None) -> dict[str, str | int]:
+        """The parameters for a span; together they ask for all of it, and perhaps for some more."""
+        if between is None:
+            return {}
+        start, end = between.start.astimezone(UTC), between.end.astimezone(UTC)
+        if self.format == "date" and end.time() != time():
+            end += timedelta(days=1)
+        written = ((self.from_param, self._written(start)), (self.until_param, self._written(end, up=True)))
+        return {name: value for name, value in written if name}
+
+    def _written(self, moment: datetime, *, up: bool = False) -> str | int:
+        if self.format == "iso":
+            return moment.isoformat().replace("+00:00", "Z")
+        if self.format == "date":
+            return moment.date().isoformat()
+        number = moment.timestamp() * (1000 if self.format == "epoch_ms" else 1)
+        return math.ceil(number) if up else math.floor(number)
+
+
 class StreamSettings(_Strict):
     """One kind of record."""
 
@@ -257,6 +290,9 @@ class StreamSettings(_Strict):
     name_field: str = Field("_name", description="With shape map: field that takes each record's name.")
     key: tuple[str, ...] = Field((), description="Dotted paths of the fields that identify a record.")
     cursor: Cursor | None = None
+    range: Range | None = Field(
+        None, description="How records of a span of time are asked for, for backfills."
+    )
     paging: AnyPaging = NoPaging()
     partitions: Partitions | None = Field(
         None, description="Values of a parameter by which the records are read in parts, side by side."

@@ -13,13 +13,14 @@ from isthmus.connectors.postgres.failing import failure_of, verdict_of
 from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.partitions import Part, division_of, known_division
 from isthmus.connectors.postgres.previewing import preview
-from isthmus.connectors.postgres.reading import pages
+from isthmus.connectors.postgres.reading import TIMES, pages
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
 from isthmus.sdk import (
     AuthenticationFailure,
     AuthMethod,
     Batch,
+    Between,
     Connector,
     Failure,
     Guarantee,
@@ -79,6 +80,7 @@ class Postgres(Connector[Settings]):
 
     def _stream(self, relation: Relation) -> Stream:
         readable = bool(relation.columns)
+        is_timed = dict(relation.columns).get(relation.cursor, "").partition("(")[0].strip() in TIMES
         modes = (ReadMode.FULL, ReadMode.INCREMENTAL) if relation.cursor else (ReadMode.FULL,)
         writable = relation.table is not None and bool(relation.key)
         return Stream(
@@ -87,6 +89,8 @@ class Postgres(Connector[Settings]):
             json_schema=relation.json_schema(),
             primary_key=relation.key,
             cursor_field=relation.cursor,
+            range_field=relation.cursor if is_timed else "",
+            asks_for_range=is_timed,
             read_modes=modes if readable else (),
             write_modes=(WriteMode.UPSERT, WriteMode.DELETE) if writable else (),
             guarantee=Guarantee.TRANSACTIONAL if writable else None,
@@ -103,13 +107,22 @@ class Postgres(Connector[Settings]):
         relation: Relation,
         since: Any = None,
         resume: Mapping[str, Any] | None = None,
+        *,
         limit: int = 0,
         partition: str = "",
+        between: Between | None = None,
     ) -> AsyncIterator[Page[dict[str, Any]]]:
         rows, part = self.settings.page_rows, Part.of(partition) if partition else None
         async with aclosing(Line(self._guard, partial(self._connect, read_only=True))) as line:
             async for page in pages(
-                line, relation, rows=rows, since=since, resume=resume, limit=limit, part=part
+                line,
+                relation,
+                rows=rows,
+                since=since,
+                resume=resume,
+                limit=limit,
+                part=part,
+                between=between,
             ):
                 yield page
 

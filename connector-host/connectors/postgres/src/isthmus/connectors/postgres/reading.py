@@ -9,10 +9,12 @@ import msgspec
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.partitions import Part
-from isthmus.sdk import Page
+from isthmus.sdk import Between, Page
 from psycopg import sql
 
 _EXACT_DIGITS = 15
+ZONED = "timestamp with time zone"
+TIMES = (ZONED, "timestamp without time zone", "date")
 
 
 def _number(text: str) -> float | str:
@@ -33,6 +35,7 @@ async def pages(
     resume: Mapping[str, Any] | None = None,
     limit: int = 0,
     part: Part | None = None,
+    between: Between | None = None,
 ) -> AsyncIterator[Page[dict[str, Any]]]:
     """Gives pages in the order of cursor and key.
 
@@ -45,13 +48,19 @@ async def pages(
     A reading from the beginning gives rows without a cursor value too, ahead of
     the others, and rows without a key, which nothing could be told apart from.
 
-    Of a part only its range of the key is given, in the order of the key.
+    Of a part only its range of the key is given, in the order of the key. With a
+    span of time only rows whose cursor lies in it are given.
     """
     size = min(rows, limit) if limit else rows
+    within = _within(relation, between) if between is not None else None
+    after: list[str] | None = (resume or {}).get("after")
     if part is not None:
-        async for page in _in_part(
-            line, replace(relation, cursor=""), size, part, (resume or {}).get("after")
-        ):
+        undated = replace(relation, cursor="")
+        async for page in _in_part(line, undated, size, part, after=after, within=within):
+            yield page
+        return
+    if within is not None:
+        async for page in _in_span(line, relation, size, within, after=after):
             yield page
         return
     if not relation.key:
@@ -70,15 +79,40 @@ async def pages(
 
 
 async def _in_part(
-    line: Line, relation: Relation, size: int, part: Part, after: list[str] | None
+    line: Line,
+    relation: Relation,
+    size: int,
+    part: Part,
+    *,
+    after: list[str] | None,
+    within: sql.Composable | None,
 ) -> AsyncIterator[Page[dict[str, Any]]]:
     """Rows of a range of the key; those that lack a key column belong to the first one."""
-    if part.is_first:
+    if part.is_first and within is None:
         async for page in _undated(line, relation, size, after):
             yield page
-    where = part.condition(relation)
+    where: sql.Composable = part.condition(relation)
+    if within is not None:
+        where = sql.SQL("{} and {}").format(where, within)
     async for found, last in _ordered(line, relation, relation.key, size, after=after, where=where):
         yield Page(found, resume={"after": last})
+
+
+async def _in_span(
+    line: Line, relation: Relation, size: int, within: sql.Composable, *, after: list[str] | None
+) -> AsyncIterator[Page[dict[str, Any]]]:
+    """Rows whose cursor lies in a span of time; those that lack a key column come first."""
+    if after is None:
+        lacking = [sql.SQL("{} is null").format(_column(name)) for name in relation.key]
+        keyless: sql.Composable = sql.SQL(" or ").join(lacking) if lacking else sql.SQL("true")
+        async for page in _unordered(
+            line, relation, size, (sql.SQL("({}) and {}").format(keyless, within), [])
+        ):
+            yield page
+    if relation.key:
+        order = tuple(dict.fromkeys((relation.cursor, *relation.key)))
+        async for found, last in _ordered(line, relation, order, size, after=after, where=within):
+            yield Page(found, resume={"after": last})
 
 
 async def _undated(
@@ -173,6 +207,15 @@ def _since(relation: Relation, since: Any) -> tuple[sql.Composable, list[Any]]:
     return sql.SQL("{} >= %s::text::{}").format(column, kind), [str(since)]
 
 
+def _within(relation: Relation, between: Between) -> sql.Composable:
+    """Times without a zone are read as UTC."""
+    column = _column(relation.cursor)
+    zoned = relation.type_of(relation.cursor) == ZONED
+    bound = sql.SQL("{}::timestamptz" if zoned else "({}::timestamptz at time zone 'UTC')")
+    first, end = (bound.format(sql.Literal(one.isoformat())) for one in (between.start, between.end))
+    return sql.SQL("({0} >= {1} and {0} < {2})").format(column, first, end)
+
+
 def _behind(relation: Relation, order: tuple[str, ...], after: list[str]) -> tuple[sql.Composable, list[Any]]:
     columns = sql.SQL(", ").join(_column(name) for name in order)
     values = sql.SQL(", ").join(sql.SQL("%s::text::{}").format(_type(relation, name)) for name in order)
@@ -188,4 +231,4 @@ def _type(relation: Relation, column: str) -> sql.Composable:
     return sql.SQL(relation.type_of(column))
 
 
-__all__ = ["pages"]
+__all__ = ["TIMES", "pages"]

@@ -13,10 +13,21 @@ class Asked:
     Attributes:
         dry_run: Nothing is written anywhere.
         record_limit: Reading stops after so many records; 0 means no limit.
+        since: Only records of this time and later are read, as ISO 8601; empty means all.
+        until: Only records before this time are read; goes with `since`.
+        field: Where a record's time stands; empty leaves it to the stream.
     """
 
     dry_run: bool = False
     record_limit: int = 0
+    since: str = ""
+    until: str = ""
+    field: str = ""
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it must neither read nor move the positions of the flow's other executions."""
+        return bool(self.since)
 
 
 NOTHING_ASKED = Asked()
@@ -30,15 +41,15 @@ def as_asked(spec: FlowSpec, asked: Asked) -> FlowSpec:
 
 
 def refuse_two_way(flow_id: str, spec: FlowSpec, asked: Asked) -> None:
-    """Refuse a dry run of a flow that goes both ways.
+    """Refuse a dry run or a backfill of a flow that goes both ways.
 
     Raises:
         Precondition: `ONE_WAY_ONLY`.
     """
-    if asked.dry_run and spec.direction is Direction.BOTH:
+    if (asked.dry_run or asked.since) and spec.direction is Direction.BOTH:
         message = (
-            f'Flow "{spec.name}" goes both ways, and what it would write depends on what it notes of '
-            "both sides; try its mappings with a flow that goes one way."
+            f'Flow "{spec.name}" goes both ways, and what it writes depends on all that it notes of '
+            "both sides; use a flow that goes one way."
         )
         raise Precondition("ONE_WAY_ONLY", message, metadata={"flow_id": flow_id})
 

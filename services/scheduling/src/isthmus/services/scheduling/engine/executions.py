@@ -107,9 +107,13 @@ class Executions:
             flow=spec,
             connector_id=connector_for(spec, leg, *ends, reconcile=reconcile),
             reconcile=reconcile,
-            # A requeue reads the quarantine and must not move the source's positions.
+            # A requeue reads the quarantine and must not move the source's positions; nor must a backfill.
             lineage=lineage_of(
-                spec, leg, flow.epoch, execution_id, is_requeue=cause.trigger is Trigger.REQUEUE
+                spec,
+                leg,
+                flow.epoch,
+                execution_id,
+                is_requeue=cause.trigger is Trigger.REQUEUE or cause.asked.stands_alone,
             ),
             leg=leg,
             epoch=flow.epoch,

@@ -17,6 +17,8 @@ _MOST_KEYS = 16
 _MOST_CHECKPOINTS = 1000
 _LARGEST_POSITION = 64 * 1024
 _LARGEST_PREVIEW = 512 * 1024
+# The years 1 to 9999.
+_FIRST_SECOND, _LAST_SECOND = -62135596800, 253402300799
 _LONGEST_INTERVAL = 366 * 24 * 60
 _LONGEST_JITTER = 24 * 60 * 60
 _LONGEST_WAIT = 7 * 24 * 60 * 60
@@ -41,9 +43,25 @@ def check_asked(request: pb.StartExecutionRequest) -> None:
         if request.record_limit and not request.is_dry_run:
             text = "Only a dry run may stop early; leave the limit out, or make it a dry run."
             check.add("record_limit", "NOT_ALLOWED", text)
+        if request.HasField("range") and request.HasField("reconcile"):
+            text = "A reconciliation compares everything; leave one of the two out."
+            check.add("range", "NOT_ALLOWED", text)
         if request.is_dry_run and request.HasField("reconcile"):
             text = "A reconciliation writes nothing unless it repairs; leave one of the two out."
             check.add("is_dry_run", "NOT_ALLOWED", text)
+        if not request.HasField("range"):
+            return
+        span = request.range
+        check.text("range.field", span.field, required=False, longest=_LONGEST_STREAM)
+        for name in ("start_time", "end_time"):
+            if not span.HasField(name):
+                check.add(f"range.{name}", "REQUIRED", "A range has a start and an end.")
+            check.within(f"range.{name}", getattr(span, name).seconds, least=_FIRST_SECOND, most=_LAST_SECOND)
+            nanos = getattr(span, name).nanos
+            check.within(f"range.{name}.nanos", nanos, least=0, most=999_999_999)
+        first, end = span.start_time, span.end_time
+        if (first.seconds, first.nanos) >= (end.seconds, end.nanos):
+            check.add("range.end_time", "NOT_AFTER_START", "Let the range end after its start.")
 
 
 def check_reconcile(request: pb.StartExecutionRequest) -> None:

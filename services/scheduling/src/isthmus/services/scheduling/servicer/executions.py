@@ -9,7 +9,7 @@ from isthmus.kit.paging import fitting
 from isthmus.kit.validation import validating
 from isthmus.resilience.faults import Missing, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import Asked, Execution, Trigger
+from isthmus.services.scheduling.domain import Execution, Trigger
 from isthmus.services.scheduling.engine import Cause, InstanceFacts
 from isthmus.services.scheduling.engine.refusals import OtherInstances, execution_unknown
 from isthmus.services.scheduling.servicer.checks import (
@@ -22,6 +22,7 @@ from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import executions as rows
 from isthmus.services.scheduling.store import leases
 from isthmus.services.scheduling.translate import (
+    read_asked,
     read_reconcile,
     read_statuses,
     write_attempt,
@@ -45,10 +46,13 @@ class ExecutionRpcs(Rpcs):
         caller = current_principal()
         check_asked(request)
         trigger = Trigger.EVENT if request.event_id else Trigger.MANUAL
-        asked = Asked(request.is_dry_run, request.record_limit)
         reconcile = read_reconcile(request.reconcile) if request.HasField("reconcile") else None
         cause = Cause(
-            trigger, caller.subject, asked=asked, reconcile=reconcile, priority=read_priority(request)
+            trigger,
+            caller.subject,
+            asked=read_asked(request),
+            reconcile=reconcile,
+            priority=read_priority(request),
         )
         needs = self._desk.executions.needs
         for _again in range(_CHANGES_MEANWHILE):
