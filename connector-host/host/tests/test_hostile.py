@@ -92,7 +92,7 @@ async def test_a_connector_that_swallows_its_cancellation_cannot_hold_an_executi
     """
     The attempt ends as stopped, and the stubborn reader is left behind.
     """
-    monkeypatch.setattr("isthmus.host.attempt.attempt._CANCEL_AGAIN", 0.05)
+    monkeypatch.setattr("isthmus.host.attempt.tasks._CANCEL_AGAIN", 0.05)
     world.backend = LocalBackend(Stubborn)
     running = asyncio.create_task(world.run())
     await asyncio.wait_for(Stubborn.reading.wait(), 30)

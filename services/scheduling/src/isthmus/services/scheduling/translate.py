@@ -284,9 +284,14 @@ def _write_reconcile(reconcile: Reconcile | None) -> pb.ReconcileOptions | None:
     return pb.ReconcileOptions(repair=reconcile.repair, delete_extra=reconcile.delete_extra)
 
 
+def has_range(request: pb.StartExecutionRequest) -> bool:
+    """Whether only a span of time is to be read; one without times means everything."""
+    return request.range.HasField("start_time") or request.range.HasField("end_time")
+
+
 def read_asked(request: pb.StartExecutionRequest) -> Asked:
     """Read what is special about an execution."""
-    if not request.HasField("range"):
+    if not has_range(request):
         return Asked(request.is_dry_run, request.record_limit)
     times = (request.range.start_time, request.range.end_time)
     since, until = (one.ToDatetime(UTC).isoformat() for one in times)
@@ -386,6 +391,7 @@ def read_outcome(value: int) -> Outcome:
 
 
 __all__ = [
+    "has_range",
     "read_asked",
     "read_checkpoint",
     "read_counts",

@@ -7,6 +7,7 @@ from isthmus.kit.validation import Check, validating
 from isthmus.scheduling.v1 import plans_pb2
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import COMPARE_STREAM, HUB, PAIR_STREAM
+from isthmus.services.scheduling.translate import has_range
 from isthmus.type.v1 import batch_pb2
 
 _LONGEST_ID = 64
@@ -43,13 +44,13 @@ def check_asked(request: pb.StartExecutionRequest) -> None:
         if request.record_limit and not request.is_dry_run:
             text = "Only a dry run may stop early; leave the limit out, or make it a dry run."
             check.add("record_limit", "NOT_ALLOWED", text)
-        if request.HasField("range") and request.HasField("reconcile"):
+        if has_range(request) and request.HasField("reconcile"):
             text = "A reconciliation compares everything; leave one of the two out."
             check.add("range", "NOT_ALLOWED", text)
         if request.is_dry_run and request.HasField("reconcile"):
             text = "A reconciliation writes nothing unless it repairs; leave one of the two out."
             check.add("is_dry_run", "NOT_ALLOWED", text)
-        if not request.HasField("range"):
+        if not has_range(request):
             return
         span = request.range
         check.text("range.field", span.field, required=False, longest=_LONGEST_STREAM)
