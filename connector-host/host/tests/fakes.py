@@ -309,6 +309,10 @@ class Hub(connector_grpc.ConnectorServiceServicer):
     before_ack: Callable[[batch.Batch], Any] = lambda one: None
     previews: bool = False
     previewed: int = 0
+    shown: dict[str, set[str]] = field(default_factory=dict)
+    finished: dict[str, int] = field(default_factory=dict)
+    finishing: list[connector.FinishGenerationRequest] = field(default_factory=list)
+    after_finish: Callable[[], Any] = lambda: None
 
     def __post_init__(self) -> None:
         self.open_gate.set()
@@ -335,6 +339,19 @@ class Hub(connector_grpc.ConnectorServiceServicer):
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
             yield connector.WriteResponse(ack=ack)
 
+    async def FinishGeneration(self, request: Any, context: Any) -> connector.FinishGenerationResponse:
+        self.finishing.append(request)
+        generation = request.open.generation_id
+        shown = self.shown.get(generation, set())
+        if generation not in self.finished:
+            gone = set(self.data) - shown
+            self.finished[generation] = len(gone)
+            for key in gone:
+                del self.data[key]
+        if self.after_finish():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
+        return connector.FinishGenerationResponse(shown=len(shown), removed=self.finished[generation])
+
     async def _apply(self, opening: Any, one: batch.Batch, context: Any) -> connector.BatchAck:
         token, sequence = self.seen.get(one.partition, (0, 0))
         ack = connector.BatchAck(partition=one.partition, sequence=one.sequence)
@@ -354,6 +371,7 @@ class Hub(connector_grpc.ConnectorServiceServicer):
             return ack
         assert one.sequence == (sequence if opening.fencing_token == token else 0) + 1
         self.batches.append(one)
+        self.shown.setdefault(opening.generation_id, set()).update(one.keys)
         for index, (key, data) in enumerate(zip(one.keys, one.records, strict=True)):
             if index not in rejected:
                 self._store(ack, key, data)

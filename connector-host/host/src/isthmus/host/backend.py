@@ -166,6 +166,10 @@ class Connection(Protocol):
         """Answer `ready`, then acknowledge each batch in order once it is durable."""
         ...
 
+    async def finish(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
+        """Remove what a complete refresh has not shown."""
+        ...
+
     async def invoke(self, request: connector.InvokeRequest) -> connector.InvokeResponse:
         """Run a named action."""
         ...

@@ -27,6 +27,7 @@ from isthmus.sdk.failures import ConfigurationFailure
 from isthmus.sdk.runtime import (
     CheckStep,
     Credential,
+    Generation,
     Guards,
     Ledger,
     Limits,
@@ -184,6 +185,21 @@ class LocalConnection:
         async for ack in writer.acknowledge(batches):
             yield connector.WriteResponse(ack=ack)
 
+    async def finish(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
+        """Remove what a complete refresh has not shown."""
+        opening = request.open
+        self._memory.admit(self._tenant_id, opening.flow_id, opening.fencing_token)
+        generation = Generation(
+            opening.flow_id,
+            opening.generation_id,
+            opening.fencing_token,
+            _json_object(request.mark.decode(), path="mark") if request.mark else None,
+            request.most_records,
+            request.most_percent,
+        )
+        done = await self._session.finish(opening.stream, generation)
+        return connector.FinishGenerationResponse(shown=done.shown, removed=done.removed)
+
     async def invoke(self, request: connector.InvokeRequest) -> connector.InvokeResponse:
         """Run a named action."""
         given = _json_object(request.input)
@@ -262,11 +278,12 @@ def _refused_configuration(failure: Fault) -> Sequence[CheckStep]:
     return [first, *(CheckStep(name, StepResult.SKIPPED, "SKIPPED", because) for name in _STEPS[1:])]
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def _json_object(text: str, *, path: str = "input") -> dict[str, Any]:
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Any])
     except msgspec.MsgspecError as error:
-        raise FixRequest("INPUT_INVALID", "The input is not a JSON object; mend it.", path="input") from error
+        message = f"The {path} is not a JSON object; mend it."
+        raise FixRequest("INPUT_INVALID", message, path=path) from error
 
 
 __all__ = ["ENTRY_POINTS", "LocalBackend", "LocalConnection", "LocalReading", "load_connector"]

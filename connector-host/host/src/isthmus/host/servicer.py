@@ -119,6 +119,16 @@ class ConnectorServicer(ConnectorServiceServicer):
             async for response in connection.write(first.open, _batches(requests)):
                 yield response
 
+    async def FinishGeneration(
+        self, request: connector.FinishGenerationRequest, context: Any
+    ) -> connector.FinishGenerationResponse:
+        """Remove what a complete refresh has not shown."""
+        if not request.open.generation_id:
+            message = "Name the generation that ends."
+            raise FixRequest("BATCH_INVALID", message, path="open.generation_id")
+        async with self._connected(request.open.binding) as connection:
+            return await connection.finish(request)
+
     async def Invoke(self, request: connector.InvokeRequest, context: Any) -> connector.InvokeResponse:
         """Run a named action."""
         async with self._connected(request.binding) as connection:

@@ -20,6 +20,7 @@ CONTRACT_VERSION = 1
 T = TypeVar("T")
 A = TypeVar("A")
 _STREAM_SECONDS = 24 * 3600.0
+_FINISH_SECONDS = 3600.0
 _log = logger(__name__)
 
 
@@ -153,6 +154,16 @@ class UpstreamConnection:
 
         async for answer in _answers(self._stub.Write(requests(), timeout=_STREAM_SECONDS)):
             yield answer
+
+    async def finish(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
+        """Hand the end of a complete refresh on."""
+        filled = connector.FinishGenerationRequest()
+        filled.CopyFrom(request)
+        filled.open.binding.CopyFrom(self._binding)
+        answer: connector.FinishGenerationResponse = await call(
+            self._stub.FinishGeneration, filled, seconds=_FINISH_SECONDS
+        )
+        return answer
 
     async def invoke(self, request: connector.InvokeRequest) -> connector.InvokeResponse:
         """Hand an action on."""

@@ -21,6 +21,7 @@ from isthmus.sdk.runtime import (
     Session,
     WriteMode,
     WriteResult,
+    generations_unsupported,
 )
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -75,6 +76,8 @@ class SessionWriter:
             modes = ", ".join(stream.write_modes) or "no mode at all"
             message = f"Stream {stream.stream} cannot be written in mode {self._mode}; it offers {modes}."
             raise FixRequest("WRITE_MODE_UNSUPPORTED", message, path="mode")
+        if self._opening.generation_id and stream.finisher is None:
+            raise Unsupported("GENERATIONS_UNSUPPORTED", generations_unsupported(stream).message)
         self._most_records = stream.batch_records
         guarantee = stream.guarantee or Guarantee.AT_LEAST_ONCE
         return connector.WriteReady(
@@ -127,7 +130,10 @@ class SessionWriter:
             return ack
 
     def _batch_id(self, one: batch.Batch) -> BatchId:
-        return BatchId(self._opening.flow_id, one.partition, self._opening.fencing_token, one.sequence)
+        opening = self._opening
+        return BatchId(
+            opening.flow_id, one.partition, opening.fencing_token, one.sequence, opening.generation_id
+        )
 
 
 class SessionPreviewer(SessionWriter):

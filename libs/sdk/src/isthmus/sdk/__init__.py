@@ -17,6 +17,7 @@ from isthmus.sdk.failures import (
     TransientFailure,
     Violation,
 )
+from isthmus.sdk.generations import Finished, Generation
 from isthmus.sdk.guard import Guard, Verdict
 from isthmus.sdk.model import (
     AuthMethod,
@@ -56,6 +57,8 @@ __all__ = [
     "Failure",
     "Fatal",
     "Fenced",
+    "Finished",
+    "Generation",
     "Guarantee",
     "Guard",
     "Item",

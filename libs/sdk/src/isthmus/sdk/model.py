@@ -184,6 +184,8 @@ class Stream:
         partitioner: Lists the partitions; may take `mode`, and `known`, the partitions that a reading has
             come somewhere in.
         most_side_by_side: Most partitions that may be read at a time; 1 forbids it, 0 leaves it to the host.
+        finisher: Removes what a `Generation` has not shown, in one transaction, and gives `Finished`; a
+            repetition gives the first answer.
     """
 
     stream: str
@@ -210,6 +212,7 @@ class Stream:
     asks_for_range: bool = False
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     most_side_by_side: int = 0
+    finisher: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_tracked(self) -> bool:
@@ -339,3 +342,4 @@ class BatchId:
     partition: str = ""
     fencing_token: int = 0
     sequence: int = 0
+    generation_id: str = ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.absence import Absence, generation_of
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
 from isthmus.host.attempt.digests import is_announcing
 from isthmus.host.attempt.lease import Lease, LeaseLost
@@ -135,8 +136,10 @@ class Attempt:
         preparation, reader, layout = await self._unless_halted(self._prepare())
         self._doing = f"Running {grant.flow.name}"
         settling = self._settling(preparation)
+        generation = "" if self._reconciliation is not None else generation_of(grant, layout.stream)
+        opening = opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id, generation)
         delivery = Delivery(
-            opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id),
+            opening,
             tools.preparing.way_to(self._tenant_id, grant.flow.destination.instance_id),
             settling,
             patience=tools.settings.patience_seconds,
@@ -154,7 +157,18 @@ class Attempt:
             return replace(ending, preview=found)
         if self._reconciliation is not None:
             await self._reconciliation.conclude(settling.counts.quarantined)
+        elif generation:
+            await self._unless_halted(self._end_generation(opening, settling, reader))
         return ending
+
+    async def _end_generation(
+        self, opening: connector.WriteOpen, settling: Settling, reader: SourceReader
+    ) -> None:
+        """Everything has been shown and has arrived: what was not shown goes."""
+        flow, before = self._grant.flow, self._grant.execution.counts.quarantined
+        way = self._tools.preparing.way_to(self._tenant_id, flow.destination.instance_id)
+        absence = Absence(opening, way, self._tools.settings, lambda told: self._say(Log.TYPE_INFO, told))
+        await absence.settle(flow.delete_policy, settling.counts, before, is_partial=reader.is_partial)
 
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
         tools = self._tools

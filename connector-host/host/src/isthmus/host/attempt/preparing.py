@@ -141,6 +141,7 @@ def opening_of(
     preparation: Preparation,
     stream: connector.StreamSpec,
     connector_id: str,
+    generation_id: str = "",
 ) -> connector.WriteOpen:
     """Return the first message to the destination."""
     flow = grant.flow
@@ -156,6 +157,7 @@ def opening_of(
         origin=f"{connector_id}/{flow.source.instance_id}/{flow.source.stream}",
         is_requeue=grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE,
         is_preview=grant.execution.is_dry_run,
+        generation_id=generation_id,
     )
 
 

@@ -86,6 +86,8 @@ class SourceReader:
         """Records after which reading stops; 0 means no limit."""
         self.between: Between | None = None
         """The span of time that the source is asked for; None means all of it."""
+        self.is_partial = False
+        """Whether a source has said that nothing has changed, instead of showing everything."""
 
     async def layout(
         self, stream: str, mode: int = 0, checkpoints: Iterable[scheduling.Checkpoint] = ()
@@ -162,6 +164,7 @@ class SourceReader:
                     for told in reading.notices():
                         self._notice(told)
                     await self._follow_secret(bound)
+                self.is_partial = self.is_partial or reading.end().not_modified
                 await one.end(reading)
 
     async def _next_page(self, pages: AsyncIterator[SourcePage], silence: float) -> SourcePage | None:

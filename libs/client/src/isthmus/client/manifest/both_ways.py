@@ -55,6 +55,15 @@ class DeletesSpec(Strict):
     most: int = Field(
         default=0, ge=0, description="Deletions a round beyond which it stops; 0 means no limit."
     )
+    absent: bool = Field(
+        default=False, description="What a full reading no longer shows counts as deleted; for one way."
+    )
+    most_percent: int = Field(
+        default=25,
+        ge=1,
+        le=100,
+        description="With absent: the part of the flow's records that may go at a time; 100 means no limit.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +108,8 @@ def fields_of(spec: BothWaysSpec) -> dict[str, Any]:
             tombstone_field=deletes.field,
             tombstone_value=json.dumps(deletes.value) if deletes.kind == "tombstone" else "",
             most_deletions=deletes.most,
+            absent=deletes.absent,
+            most_percent=deletes.most_percent if deletes.absent else 0,
         ),
     }
 
@@ -126,5 +137,7 @@ def spec_fields(item: scheduling_pb2.Flow) -> dict[str, Any]:
             field=deletes.tombstone_field,
             value=json.loads(deletes.tombstone_value) if deletes.tombstone_value else True,
             most=deletes.most_deletions,
+            absent=deletes.absent,
+            most_percent=deletes.most_percent or 25,
         ),
     }

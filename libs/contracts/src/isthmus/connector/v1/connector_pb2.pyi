@@ -1340,6 +1340,68 @@ class BatchAck(_message.Message):
 Global___BatchAck: _TypeAlias = BatchAck  # noqa: Y015
 
 @_typing.final
+class FinishGenerationRequest(_message.Message):
+    """Asks to remove what a complete refresh has not shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_FIELD_NUMBER: _builtins.int
+    MARK_FIELD_NUMBER: _builtins.int
+    MOST_RECORDS_FIELD_NUMBER: _builtins.int
+    MOST_PERCENT_FIELD_NUMBER: _builtins.int
+    mark: _builtins.bytes
+    """JSON object with the members that are set in a record that was not shown; empty removes the record."""
+    most_records: _builtins.int
+    """Most records to remove or mark; 0 means no limit."""
+    most_percent: _builtins.int
+    """Most of what the flow holds there, in per cent; 0 means 25, 100 means no limit."""
+    @_builtins.property
+    def open(self) -> Global___WriteOpen:
+        """As it was at the beginning of the writing; `generation_id` names the refresh."""
+
+    def __init__(
+        self,
+        *,
+        open: Global___WriteOpen | None = ...,
+        mark: _builtins.bytes = ...,
+        most_records: _builtins.int = ...,
+        most_percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["open", b"open"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mark", b"mark", "most_percent", b"most_percent", "most_records", b"most_records", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishGenerationRequest: _TypeAlias = FinishGenerationRequest  # noqa: Y015
+
+@_typing.final
+class FinishGenerationResponse(_message.Message):
+    """What a complete refresh has not shown is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOWN_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    shown: _builtins.int
+    """Records that the refresh has shown."""
+    removed: _builtins.int
+    """Records that were removed or marked."""
+    def __init__(
+        self,
+        *,
+        shown: _builtins.int = ...,
+        removed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "shown", b"shown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishGenerationResponse: _TypeAlias = FinishGenerationResponse  # noqa: Y015
+
+@_typing.final
 class InvokeRequest(_message.Message):
     """Asks to run an action."""
 

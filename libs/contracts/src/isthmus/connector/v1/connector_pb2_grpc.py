@@ -74,6 +74,11 @@ class ConnectorServiceStub:
                 request_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.WriteRequest.SerializeToString,
                 response_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.WriteResponse.FromString,
                 _registered_method=True)
+        self.FinishGeneration = channel.unary_unary(
+                '/isthmus.connector.v1.ConnectorService/FinishGeneration',
+                request_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.FinishGenerationRequest.SerializeToString,
+                response_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.FinishGenerationResponse.FromString,
+                _registered_method=True)
         self.Invoke = channel.unary_unary(
                 '/isthmus.connector.v1.ConnectorService/Invoke',
                 request_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.InvokeRequest.SerializeToString,
@@ -192,6 +197,24 @@ class ConnectorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FinishGeneration(self, request, context):
+        """Removes what a complete refresh has not shown: records that the flow has written before, and that are
+        in none of the batches of the generation.
+
+        To be called once every batch of every partition is acknowledged. All of it is one transaction, and
+        repeating the call gives the first answer.
+
+        Errors:
+        NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
+        FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
+        UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
+        DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
+        UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Invoke(self, request, context):
         """Runs a named action, for example acknowledging an alert.
 
@@ -266,6 +289,11 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.Write,
                     request_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.WriteRequest.FromString,
                     response_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.WriteResponse.SerializeToString,
+            ),
+            'FinishGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishGeneration,
+                    request_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.FinishGenerationRequest.FromString,
+                    response_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.FinishGenerationResponse.SerializeToString,
             ),
             'Invoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Invoke,
@@ -455,6 +483,33 @@ class ConnectorService:
             '/isthmus.connector.v1.ConnectorService/Write',
             isthmus_dot_connector_dot_v1_dot_connector__pb2.WriteRequest.SerializeToString,
             isthmus_dot_connector_dot_v1_dot_connector__pb2.WriteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.connector.v1.ConnectorService/FinishGeneration',
+            isthmus_dot_connector_dot_v1_dot_connector__pb2.FinishGenerationRequest.SerializeToString,
+            isthmus_dot_connector_dot_v1_dot_connector__pb2.FinishGenerationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -107,6 +107,20 @@ class ConnectorServiceStub:
       RESOURCE_EXHAUSTED RATE_LIMITED: the system asked to wait; RetryInfo says how long.
       UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
     """
+    FinishGeneration: _grpc.UnaryUnaryMultiCallable[_connector_pb2.FinishGenerationRequest, _connector_pb2.FinishGenerationResponse]
+    """Removes what a complete refresh has not shown: records that the flow has written before, and that are
+    in none of the batches of the generation.
+
+    To be called once every batch of every partition is acknowledged. All of it is one transaction, and
+    repeating the call gives the first answer.
+
+    Errors:
+      NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
+      FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
+      UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
+      DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
+      UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+    """
     Invoke: _grpc.UnaryUnaryMultiCallable[_connector_pb2.InvokeRequest, _connector_pb2.InvokeResponse]
     """Runs a named action, for example acknowledging an alert.
 
@@ -215,6 +229,20 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
       INVALID_ARGUMENT BATCH_INVALID: the batch breaks the limits or its order; the message says how.
       FAILED_PRECONDITION AUTHENTICATION_FAILED: the system refused the credential; renew it.
       RESOURCE_EXHAUSTED RATE_LIMITED: the system asked to wait; RetryInfo says how long.
+      UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+    """
+    FinishGeneration: _aio.UnaryUnaryMultiCallable[_connector_pb2.FinishGenerationRequest, _connector_pb2.FinishGenerationResponse]  # type: ignore[assignment]
+    """Removes what a complete refresh has not shown: records that the flow has written before, and that are
+    in none of the batches of the generation.
+
+    To be called once every batch of every partition is acknowledged. All of it is one transaction, and
+    repeating the call gives the first answer.
+
+    Errors:
+      NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
+      FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
+      UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
+      DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
       UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
     """
     Invoke: _aio.UnaryUnaryMultiCallable[_connector_pb2.InvokeRequest, _connector_pb2.InvokeResponse]  # type: ignore[assignment]
@@ -358,6 +386,26 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT BATCH_INVALID: the batch breaks the limits or its order; the message says how.
           FAILED_PRECONDITION AUTHENTICATION_FAILED: the system refused the credential; renew it.
           RESOURCE_EXHAUSTED RATE_LIMITED: the system asked to wait; RetryInfo says how long.
+          UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+        """
+
+    @_abc_1.abstractmethod
+    def FinishGeneration(
+        self,
+        request: _connector_pb2.FinishGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_pb2.FinishGenerationResponse, _abc.Awaitable[_connector_pb2.FinishGenerationResponse]]:
+        """Removes what a complete refresh has not shown: records that the flow has written before, and that are
+        in none of the batches of the generation.
+
+        To be called once every batch of every partition is acknowledged. All of it is one transaction, and
+        repeating the call gives the first answer.
+
+        Errors:
+          NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
+          FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
+          UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
+          DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
           UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
         """
 

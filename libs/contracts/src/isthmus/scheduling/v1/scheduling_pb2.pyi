@@ -247,6 +247,8 @@ class DeletePolicy(_message.Message):
     TOMBSTONE_FIELD_FIELD_NUMBER: _builtins.int
     TOMBSTONE_VALUE_FIELD_NUMBER: _builtins.int
     MOST_DELETIONS_FIELD_NUMBER: _builtins.int
+    ABSENT_FIELD_NUMBER: _builtins.int
+    MOST_PERCENT_FIELD_NUMBER: _builtins.int
     kind: Global___DeletePolicy.Kind.ValueType
     """What happens."""
     tombstone_field: _builtins.str
@@ -254,7 +256,17 @@ class DeletePolicy(_message.Message):
     tombstone_value: _builtins.str
     """For `KIND_TOMBSTONE`: the value as JSON, for example `"closed"`; empty means `true`."""
     most_deletions: _builtins.int
-    """Two-way flows stop before they delete more records than this in one round; 0 means no limit."""
+    """Flows stop before they delete more records than this in one round or reading; 0 means no limit. Deletions
+    that a source tells of are not counted in a flow that goes one way.
+    """
+    absent: _builtins.bool
+    """A record that a full reading no longer shows counts as deleted; needs read mode full and a key. Two-way
+    flows that read a side in full do so in any case.
+    """
+    most_percent: _builtins.int
+    """With `absent`: stop before more goes than this part of what the flow holds there, in per cent; 0 means
+    25, 100 means no limit. Five records may always go unless the reading showed none at all.
+    """
     def __init__(
         self,
         *,
@@ -262,10 +274,12 @@ class DeletePolicy(_message.Message):
         tombstone_field: _builtins.str = ...,
         tombstone_value: _builtins.str = ...,
         most_deletions: _builtins.int = ...,
+        absent: _builtins.bool = ...,
+        most_percent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "most_deletions", b"most_deletions", "tombstone_field", b"tombstone_field", "tombstone_value", b"tombstone_value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "kind", b"kind", "most_deletions", b"most_deletions", "most_percent", b"most_percent", "tombstone_field", b"tombstone_field", "tombstone_value", b"tombstone_value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -101,6 +101,8 @@ def _read_deletes(message: pb.DeletePolicy) -> DeletePolicy:
         tombstone_field=message.tombstone_field,
         tombstone_value=message.tombstone_value,
         most_deletions=message.most_deletions,
+        absent=message.absent,
+        most_percent=message.most_percent,
     )
 
 
@@ -132,6 +134,8 @@ def write_spec(spec: FlowSpec) -> pb.Flow:
             tombstone_field=spec.delete_policy.tombstone_field,
             tombstone_value=spec.delete_policy.tombstone_value,
             most_deletions=spec.delete_policy.most_deletions,
+            absent=spec.delete_policy.absent,
+            most_percent=spec.delete_policy.most_percent,
         ),
     )
     _write_rules(spec.conflict_rules, message.conflict_rules)

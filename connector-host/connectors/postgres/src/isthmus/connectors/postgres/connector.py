@@ -10,6 +10,7 @@ import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation, relations
 from isthmus.connectors.postgres.copying import Copying
 from isthmus.connectors.postgres.failing import failure_of, verdict_of
+from isthmus.connectors.postgres.generations import finish
 from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.partitions import Part, division_of, known_division
 from isthmus.connectors.postgres.previewing import preview
@@ -23,6 +24,8 @@ from isthmus.sdk import (
     Between,
     Connector,
     Failure,
+    Finished,
+    Generation,
     Guarantee,
     Page,
     ReadMode,
@@ -100,6 +103,7 @@ class Postgres(Connector[Settings]):
             writer=partial(self._write, relation) if writable else None,
             preparer=partial(self._copying.prepare, relation) if writable else None,
             previewer=partial(self._preview, relation) if writable else None,
+            finisher=partial(self._finish, relation) if writable else None,
         )
 
     async def _read(
@@ -154,6 +158,13 @@ class Postgres(Connector[Settings]):
                 batch,
                 lambda connection, trial: preview(connection, relation, trial),
                 what=f"Trying a batch out on {relation.name}",
+            )
+
+    async def _finish(self, relation: Relation, generation: Generation) -> Finished:
+        async with self._writing:
+            return await self._writer.run(
+                lambda connection: finish(connection, relation, generation),
+                what=f"Ending a refresh of {relation.name}",
             )
 
     async def _connect(self, *, read_only: bool = False) -> Connection:

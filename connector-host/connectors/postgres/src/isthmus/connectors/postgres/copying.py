@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.creating import create_table
+from isthmus.connectors.postgres.generations import note_shown
 from isthmus.connectors.postgres.rows import Rows, rows_of
 from isthmus.connectors.postgres.shapes import Kind, Shape, shape_of
 from isthmus.connectors.postgres.staging import Stages
@@ -126,6 +127,7 @@ class Copying:
         batch.created = created
         batch.updated = updated + rows.records - rows.lines
         batch.unchanged = rows.lines - created - updated
+        await note_shown(connection, relation, batch)
         await connection.execute("commit")
         return True
 

@@ -8,6 +8,7 @@ import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.creating import create_table
 from isthmus.connectors.postgres.failing import failure_of
+from isthmus.connectors.postgres.generations import note_shown
 from isthmus.connectors.postgres.positions import advance
 from isthmus.sdk import Batch, ConfigurationFailure, Operation, WriteMode
 from psycopg import sql
@@ -50,6 +51,7 @@ async def write_thoroughly(connection: Connection, relation: Relation, batch: Ba
             batch.repeated = True
             return
         await apply_batch(connection, relation, batch)
+        await note_shown(connection, relation, batch)
 
 
 async def _writable_columns(connection: Connection, relation: Relation) -> list[str]:

@@ -79,6 +79,7 @@ class Writer:
         origin: Where the records come from.
         primary_key: Dotted paths of the key.
         json_schema: Schema of the records; empty means unknown.
+        generation_id: The complete refresh that the batches belong to; empty for others.
     """
 
     tenant_id: str
@@ -90,6 +91,7 @@ class Writer:
     origin: str = ""
     primary_key: Sequence[str] = ()
     json_schema: str = ""
+    generation_id: str = ""
 
     def check(self) -> None:
         """Refuse an opening that cannot be kept apart from others.
@@ -102,7 +104,7 @@ class Writer:
         if not self.flow_id or self.fencing_token < 1:
             message = "Open with the flow's id and a fencing token of at least 1."
             raise FixRequest("BATCH_INVALID", message, path="open")
-        texts = (self.flow_id, self.execution_id, self.origin, *self.primary_key)
+        texts = (self.flow_id, self.execution_id, self.generation_id, self.origin, *self.primary_key)
         if any("\0" in text or len(text.encode()) > MAX_NAME_BYTES for text in texts):
             message = (
                 f"Keep flow, execution, origin and key fields below {MAX_NAME_BYTES} bytes, without NUL."

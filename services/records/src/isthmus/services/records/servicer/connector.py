@@ -227,6 +227,16 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
             for batch in applied:
                 yield messages.ack(batch)
 
+    async def FinishGeneration(
+        self, request: pb.FinishGenerationRequest, context: object
+    ) -> pb.FinishGenerationResponse:
+        """Remove what a complete refresh of a stream has not shown."""
+        _check_binding(request.open.binding)
+        target = messages.writer(request.open, current_principal().tenant_id)
+        target.check()
+        shown, removed = await self._writer.finish(target, messages.absence(request))
+        return pb.FinishGenerationResponse(shown=shown, removed=removed)
+
     async def Invoke(self, request: pb.InvokeRequest, context: object) -> pb.InvokeResponse:
         """Refuse: the hub has no actions."""
         raise _missing_capability("actions")

@@ -2,15 +2,18 @@
 
 from typing import cast
 
+import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector_pb
 from isthmus.kit.times import stamp
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain import schemas
 from isthmus.services.records.domain.batches import Batch, Rejection, Screened, WriteMode, screen
+from isthmus.services.records.domain.pairs import is_pair_stream
 from isthmus.services.records.domain.positions import SCHEMA_VERSION, ReadPosition
 from isthmus.services.records.domain.quarantine import Quarantined, Stage, Status
 from isthmus.services.records.domain.records import Applied, Foreseen, StoredRecord, Stream, Writer
+from isthmus.services.records.store.generations import Absence
 from isthmus.type.v1 import batch_pb2
 
 _SHOWN_KEY = 60
@@ -76,6 +79,7 @@ def writer(opened: connector_pb.WriteOpen, tenant_id: str) -> Writer:
         origin=opened.origin,
         primary_key=tuple(opened.primary_key),
         json_schema=opened.json_schema,
+        generation_id=opened.generation_id,
     )
 
 
@@ -92,6 +96,25 @@ def screened(batch: batch_pb2.Batch, target: Writer) -> Screened:
         operations=[operation or 1 for operation in batch.operations],
     )
     return screen(arrived, target.primary_key)
+
+
+def absence(request: connector_pb.FinishGenerationRequest) -> Absence:
+    """Translate what happens to records that a refresh has not shown."""
+    stream = request.open.stream
+    if not request.open.generation_id or is_pair_stream(stream):
+        message = "Name the generation that ends; streams of pairs have none."
+        raise FixRequest("BATCH_INVALID", message, path="open.generation_id")
+    try:
+        mark = (
+            msgspec.json.encode(msgspec.json.decode(request.mark, type=dict[str, object]))
+            if request.mark
+            else b""
+        )
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise FixRequest("BATCH_INVALID", "Send the mark as a JSON object.", path="mark") from error
+    if b"\\u0000" in mark:
+        raise FixRequest("BATCH_INVALID", "Leave NUL out of the mark.", path="mark")
+    return Absence(mark, max(0, request.most_records), min(max(0, request.most_percent), 100))
 
 
 def ack(applied: Applied) -> connector_pb.WriteResponse:
@@ -203,6 +226,7 @@ def statuses(values: list[int]) -> list[Status]:
 
 
 __all__ = [
+    "absence",
     "ack",
     "position",
     "quarantined",

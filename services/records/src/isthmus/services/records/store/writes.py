@@ -11,6 +11,7 @@ from isthmus.services.records.domain.admission import WritePosition, admit
 from isthmus.services.records.domain.batches import Rejection, Screened, WriteMode
 from isthmus.services.records.domain.folding import Effects, fold, patched_keys
 from isthmus.services.records.domain.records import Applied, Writer
+from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
 from isthmus.services.records.store.adding import Adding
 from isthmus.services.records.store.raw import ByteaArray, TextArray, raw_cursor
@@ -169,8 +170,37 @@ class RecordWriter:
         if writer.fencing_token != position.stored.fencing_token:
             position.rejected.clear()
         counts = await self._store_records(cursor, writer, target, screened)
+        if writer.generation_id:
+            await generations.note_shown(cursor, writer, screened)
         self._remember(position, writer, screened)
         return Applied(*name, *counts, rejections=screened.rejections)
+
+    async def finish(self, writer: Writer, limits: generations.Absence) -> tuple[int, int]:
+        """Remove or mark what a generation has not shown, and give how many it has and has not.
+
+        Raises:
+            Precondition: `FENCED`, a newer attempt writes the flow.
+            DataLost: `DELETIONS_SUSPICIOUS`, more would go than may.
+        """
+        async with self._database.tenant(writer.tenant_id) as connection:
+            cursor = await raw_cursor(connection)
+            target = await self._lock_stream(cursor, writer)
+            known = await generations.begin_finish(cursor, writer)
+            if known is not None:
+                return known
+            before = target.last_change
+            shown, absent = await generations.absent_keys(cursor, writer, limits)
+            updated = deleted = 0
+            for screened in generations.batches(absent, limits):
+                counts = await self._store_records(cursor, writer, target, screened)
+                updated, deleted = updated + counts[1], deleted + counts[2]
+            if target.last_change != before:
+                values = {"change": target.last_change, "records": target.records}
+                await cursor.execute(sql.ADVANCE_STREAM, {**_place(writer), **values})
+                gone = Applied("", 0, len(absent), updated=updated, deleted=deleted)
+                await self._announce(connection, writer, gone)
+            await generations.end(cursor, writer, shown, updated + deleted)
+            return shown, updated + deleted
 
     async def _store_records(
         self, cursor: _Cursor, writer: Writer, target: Target, screened: Screened

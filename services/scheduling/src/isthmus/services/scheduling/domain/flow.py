@@ -64,12 +64,14 @@ class ConflictRules:
 
 @dataclass(frozen=True, slots=True)
 class DeletePolicy:
-    """What happens to deletions; 0 means no limit."""
+    """What happens to deletions; 0 means no limit, or the default for a part in per cent."""
 
     kind: DeleteKind = DeleteKind.PROPAGATE
     tombstone_field: str = ""
     tombstone_value: str = ""
     most_deletions: int = 0
+    absent: bool = False
+    most_percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

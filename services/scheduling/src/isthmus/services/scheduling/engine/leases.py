@@ -195,7 +195,9 @@ class Leases:
         self._executions.changes.note(conn, tenant_id, execution.execution_id, execution)
         if execution.attempts == 1 and not execution.asked.dry_run:
             await self._announcer.sync(conn, tenant_id, "started", execution)
-        points = resume_points(leased.points, execution.execution_id, execution.moving.read_mode)
+        moving = execution.moving
+        whole = execution.leg is Leg.WHOLE and moving.delete_policy.absent
+        points = resume_points(leased.points, execution.execution_id, moving.read_mode, whole=whole)
         return Acquired(execution, lease.expires, points)
 
     async def _refusal(self, conn: AsyncConnection, tenant_id: str, seen: Execution) -> Precondition:

@@ -159,10 +159,32 @@ def _check_deletes(check: Check, flow: pb.Flow) -> None:
     check.text(f"{path}.tombstone_field", deletes.tombstone_field, required=needed, longest=_LONGEST_STREAM)
     check.text(f"{path}.tombstone_value", deletes.tombstone_value, required=False, longest=1000)
     check.within(f"{path}.most_deletions", deletes.most_deletions, least=0, most=_LARGEST)
+    check.within(f"{path}.most_percent", deletes.most_percent, least=0, most=100)
+    if deletes.absent and flow.direction != pb.DIRECTION_BOTH:
+        _check_absent(check, flow)
     try:
         json.loads(deletes.tombstone_value or "true")
     except ValueError:
         check.add(f"{path}.tombstone_value", "NOT_JSON", "Write JSON; texts stand in quotation marks.")
+
+
+def _check_absent(check: Check, flow: pb.Flow) -> None:
+    path = "flow.delete_policy"
+    if flow.read_mode != connector.READ_MODE_FULL:
+        text = "Only a full reading shows what is absent; set the read mode to full."
+        check.add("flow.read_mode", "REQUIRED", text)
+    if flow.write_mode in {connector.WRITE_MODE_CREATE, connector.WRITE_MODE_UPDATE}:
+        text = "A flow that may not delete leaves what is absent; write with mode upsert."
+        check.add("flow.write_mode", "NOT_ALLOWED", text)
+    if "." in _mark_of(flow):
+        text = "Records that are absent are marked by a field of their own; name one without a dot."
+        check.add(f"{path}.tombstone_field", "NOT_ALLOWED", text)
+
+
+def _mark_of(flow: pb.Flow) -> str:
+    """The field by which deleted records are marked; empty where they are not."""
+    policy = flow.delete_policy
+    return policy.tombstone_field if policy.kind == pb.DeletePolicy.KIND_TOMBSTONE else ""
 
 
 def _check_endpoint(check: Check, path: str, endpoint: pb.Endpoint) -> None:

@@ -1,0 +1,142 @@
+"""Records that a complete reading no longer shows."""
+
+import pytest
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+
+Finish = scheduling.FinishAttemptRequest
+Policy = scheduling.DeletePolicy
+FULL = {"read_mode": connector.READ_MODE_FULL}
+ABSENT = {**FULL, "delete_policy": Policy(absent=True)}
+
+
+@pytest.fixture
+def mirrored(world):
+    """A hub that holds a hundred numbers, of which the counter has eighty left."""
+    world.registry.configuration = {"count": 80, "page": 10}
+    world.hub.data = {str(number): b"{}" for number in range(100)}
+    return world
+
+
+async def test_what_the_source_no_longer_shows_goes(mirrored):
+    """
+    It is counted as read and deleted, so that the counts add up.
+    """
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert (ended.counts.read, ended.counts.updated, ended.counts.deleted) == (100, 80, 20)
+    assert len(mirrored.hub.data) == 80
+
+
+async def test_what_is_absent_may_be_marked(mirrored):
+    """
+    The destination is told the field and its value.
+    """
+    policy = Policy(
+        absent=True,
+        kind=Policy.KIND_TOMBSTONE,
+        tombstone_field="state",
+        tombstone_value='"gone"',
+        most_deletions=30,
+        most_percent=40,
+    )
+
+    ended = await mirrored.run(mirrored.scheduling.grant(**FULL, delete_policy=policy))
+
+    [asked] = mirrored.hub.finishing
+    assert (asked.mark, asked.most_records, asked.most_percent) == (b'{"state":"gone"}', 30, 40)
+    assert (ended.counts.read, ended.counts.updated, ended.counts.deleted) == (100, 100, 0)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [FULL, {"delete_policy": Policy(absent=True)}, {**FULL, "delete_policy": Policy(absent=True, kind=3)}],
+    ids=["not asked for", "not read in full", "ignored"],
+)
+async def test_absence_means_nothing_unless_it_is_asked_for(mirrored, flow):
+    """
+    Flows stay as they were: only what a source tells of counts as deleted.
+    """
+    ended = await mirrored.run(mirrored.scheduling.grant(**flow))
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert mirrored.hub.finishing == []
+    assert mirrored.hub.openings[0].generation_id == ""
+
+
+async def test_every_attempt_at_an_execution_shows_for_all(mirrored):
+    """
+    The first one fails in the middle; nothing goes before another one has come to the end.
+    """
+    mirrored.registry.configuration = {"count": 80, "page": 10, "fail_at": 40}
+    await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+    held = len(mirrored.hub.data)
+    mirrored.registry.configuration = {"count": 80, "page": 10}
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert (held, len(mirrored.hub.data)) == (100, 80)
+    assert ended.counts.deleted == 20
+    assert {one.generation_id for one in mirrored.hub.openings} == {"exe_1"}
+
+
+async def test_an_end_whose_answer_is_lost_counts_once(mirrored):
+    """
+    The destination is asked again, and gives the answer that it gave.
+    """
+    lost = iter([True, True])
+    mirrored.hub.after_finish = lambda: next(lost, False)
+
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert len(mirrored.hub.finishing) == 3
+    assert (ended.counts.read, ended.counts.deleted) == (100, 20)
+
+
+async def test_a_host_that_dies_behind_the_end_leaves_it_to_the_next(mirrored):
+    """
+    Everything is read and the absent is gone, but nobody has heard of it: the next attempt only asks.
+    """
+    mirrored.hub.after_finish = lambda: mirrored.stop.set() or True
+    stopped = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+    mirrored.stop.clear()
+    mirrored.hub.after_finish = lambda: False
+    mirrored.connector.reads.clear()
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert (stopped.outcome, stopped.counts.deleted) == (Finish.OUTCOME_FAILED, 0)
+    assert (ended.outcome, ended.counts.deleted) == (Finish.OUTCOME_COMPLETED, 20)
+    assert mirrored.connector.reads == []
+    assert mirrored.scheduling.total.read == 100
+
+
+async def test_nothing_goes_while_a_record_waits_in_quarantine(mirrored):
+    """
+    Nobody knows its key, so it would look absent; the log tells why.
+    """
+    mirrored.hub.reject = lambda record: record["id"] == 7
+
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.quarantined == 1
+    assert mirrored.hub.finishing == []
+    assert len(mirrored.hub.data) == 100
+
+
+async def test_records_without_a_key_cannot_be_absent(mirrored):
+    """
+    The flow is refused before anything is sent.
+    """
+
+    async def keyless(*_):
+        return [
+            connector.StreamSpec(stream="numbers", read_modes=[connector.READ_MODE_FULL]),
+        ]
+
+    mirrored.monkeypatch.setattr("isthmus.host.local.LocalConnection.streams", keyless)
+
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert (ended.outcome, ended.error.reason) == (Finish.OUTCOME_FAILED, "KEY_MISSING")
+    assert mirrored.hub.openings == []

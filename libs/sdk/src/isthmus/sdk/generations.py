@@ -1,0 +1,53 @@
+"""Complete refreshes of a destination, at whose end goes what they have not shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.resilience.absence import too_many_absent
+from isthmus.sdk.failures import DataFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A complete refresh whose batches are all written.
+
+    Attributes:
+        generation_id: As in the id of each of its batches.
+        mark: What is set in a record that was not shown; None removes the record.
+        most_records: Most that may go; 0 means no limit.
+        most_percent: Most of what there was, in per cent; 0 means the usual part.
+    """
+
+    flow_id: str
+    generation_id: str
+    fencing_token: int
+    mark: Mapping[str, Any] | None = None
+    most_records: int = 0
+    most_percent: int = 0
+
+    def check(self, shown: int, absent: int) -> None:
+        """Refuses to take for deleted what is rather a mistake; call it before anything is removed.
+
+        Raises:
+            DataFailure: `DELETIONS_SUSPICIOUS`.
+        """
+        why = too_many_absent(shown, absent, most_records=self.most_records, most_percent=self.most_percent)
+        if why:
+            raise DataFailure("DELETIONS_SUSPICIOUS", why)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What the end of a generation did.
+
+    Attributes:
+        shown: Records that it has shown.
+        removed: Records that were removed or marked.
+    """
+
+    shown: int
+    removed: int
+
+
+__all__ = ["Finished", "Generation"]
