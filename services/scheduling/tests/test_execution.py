@@ -219,6 +219,14 @@ def test_where_an_attempt_goes_on(stored, by, mode, expected):
     assert resume_points([(stored, by)], "exe_x", mode) == expected
 
 
+@pytest.mark.parametrize(("by", "expected"), [("exe_x", [HERE]), ("exe_before", [])])
+def test_an_execution_that_has_to_show_everything_goes_on_in_itself_only(by, expected):
+    """
+    What it does not show counts as deleted, so another one's half of the way is worth nothing.
+    """
+    assert resume_points([(HERE, by)], "exe_x", ReadMode.FULL, whole=True) == expected
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12),

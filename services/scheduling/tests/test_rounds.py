@@ -180,6 +180,8 @@ async def test_a_reverse_flow_moves_the_other_way(bench, host):
         ({"delete_policy": pb.DeletePolicy(tombstone_value="{")}, "flow.delete_policy.tombstone_value"),
         ({"source": pb.Endpoint(instance_id="hub", stream="pair:x.y:source")}, "flow.source.stream"),
         ({"reverse_mapping_id": "", "reverse_mapping_version": 2}, "flow.reverse_mapping_id"),
+        ({"direction": 0, "delete_policy": pb.DeletePolicy(absent=True)}, "flow.read_mode"),
+        ({"delete_policy": pb.DeletePolicy(most_percent=101)}, "flow.delete_policy.most_percent"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -211,6 +213,8 @@ async def test_what_the_owner_decided_is_kept(bench):
             tombstone_field="state",
             tombstone_value='"closed"',
             most_deletions=5,
+            absent=True,
+            most_percent=10,
         ),
         reverse_read_mode=connector_pb2.READ_MODE_FULL,
         reverse_mapping_version=3,
