@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
@@ -12,7 +12,7 @@ from isthmus.host.attempt.digests import is_announcing
 from isthmus.host.attempt.lease import Lease, LeaseLost
 from isthmus.host.attempt.legs import begins_empty, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
-from isthmus.host.attempt.preparing import Preparation, Preparing, opening_of, read_mode
+from isthmus.host.attempt.preparing import Preparation, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.ranging import range_mode, range_of
@@ -21,17 +21,14 @@ from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, reconci
 from isthmus.host.attempt.requeue import requeued_pages
 from isthmus.host.attempt.settling import Settling
 from isthmus.host.attempt.tasks import ended, first_cause
+from isthmus.host.attempt.tools import Ending, Tools
 from isthmus.host.attempt.watching import SchemaWatch, Watched
-from isthmus.host.backend import Backend
-from isthmus.host.control import ControlPlane
 from isthmus.host.failures import error_message
-from isthmus.host.reports import Log, Reports
-from isthmus.host.settings import HostSettings
+from isthmus.host.reports import Log
 from isthmus.kit.logs import logger
 from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
 from isthmus.resilience import Broken, Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
-from isthmus.type.v1 import batch_pb2 as batch
 
 T = TypeVar("T")
 _log = logger(__name__)
@@ -46,27 +43,6 @@ _UNWATCHED_LEGS = frozenset(
         scheduling.LEG_DELETE_EXTRA,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every attempt of a host works with."""
-
-    backend: Backend
-    control: ControlPlane
-    preparing: Preparing
-    reports: Reports
-    settings: HostSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an attempt ended, and what it did up to its durable positions."""
-
-    outcome: int
-    counts: batch.Counts
-    error: scheduling.ExecutionError | None = None
-    preview: scheduling.Preview | None = None
 
 
 class Attempt:
