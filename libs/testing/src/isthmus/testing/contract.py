@@ -49,6 +49,7 @@ GOOD_TEXTS = {
     "fencing_token": "1",
     "field_mappings": '[{"target": "id", "source": "id"}]',
     "from_revision": "1",
+    "generation_id": "tried",
     "from_version": "1",
     "interval_minutes": "60",
     "keys": "k",

@@ -184,7 +184,11 @@ class RecordWriter:
         """
         async with self._database.tenant(writer.tenant_id) as connection:
             cursor = await raw_cursor(connection)
-            target = await self._lock_stream(cursor, writer)
+            await cursor.execute(sql.LOCK_STREAM, _place(writer))
+            row = await cursor.fetchone()
+            if row is None:
+                return 0, 0
+            target = Target(row[0], row[1])
             known = await generations.begin_finish(cursor, writer)
             if known is not None:
                 return known
