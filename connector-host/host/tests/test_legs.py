@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import begins_empty, side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
@@ -156,3 +157,16 @@ def test_a_one_way_flow_may_mark_what_was_deleted():
         ("2", gone, batch.OPERATION_PATCH),
     ]
     assert left_out == 0
+
+
+def test_a_flow_that_deletes_deletes_everything_it_reads():
+    """
+    Records are mapped as ever, because their key is that of the destination.
+    """
+    flow = scheduling.Flow(write_mode=connector.WRITE_MODE_DELETE)
+    page = SourcePage([{"id": "1", "title": "one"}, {"id": "2", "title": "two"}], ["1", "2"])
+
+    [piece] = PageMapper(None, ["id"], deletions=Deletions.of(flow, 0)).pieces(page, "", LIMITS)
+
+    assert piece.operations == [batch.OPERATION_DELETE, batch.OPERATION_DELETE]
+    assert (piece.keys, piece.read) == (["1", "2"], 2)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -20,15 +21,19 @@ class Deletions:
         ignores: Deletions are left out.
         field: The field by which a deleted record is marked; empty where it is not marked.
         value: What the field is set to.
+        everything: Every record that is read is deleted at the destination.
     """
 
     ignores: bool = False
     field: str = ""
     value: Any = True
+    everything: bool = False
 
     @classmethod
     def of(cls, flow: scheduling.Flow, leg: int) -> "Deletions":
         """Read a flow's policy; a two-way flow follows it where both sides are compared."""
+        if not leg and flow.write_mode == connector.WRITE_MODE_DELETE:
+            return cls(everything=True)
         policy = flow.delete_policy
         if leg or policy.kind not in {_Policy.KIND_IGNORE, _Policy.KIND_TOMBSTONE}:
             return cls()

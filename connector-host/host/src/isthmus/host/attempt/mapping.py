@@ -1,7 +1,7 @@
 """From a source's page to pieces: mapped, keyed and encoded, a thousand records at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -98,7 +98,7 @@ class PageMapper:
     ) -> None:
         self._plan = plan
         self._deletions = deletions
-        self._maps_deletions = maps_deletions or bool(deletions.field)
+        self._maps_deletions = maps_deletions or bool(deletions.field) or deletions.everything
         self._key = tuple(destination_key)
         self._keying = Keying(destination_key)
 
@@ -122,6 +122,8 @@ class PageMapper:
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
         """Give the pieces of a page, in order; the last one is its boundary."""
         total = len(page.records)
+        if self._deletions.everything:
+            page = replace(page, operations=[batch.OPERATION_DELETE] * total)
         rejects = [_unreadable(one.record, one.reason, one.message, one.path) for one in page.rejected]
         start = 0
         while True:

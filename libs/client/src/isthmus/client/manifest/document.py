@@ -3,11 +3,12 @@
 from typing import Annotated, Any, Literal
 
 from isthmus.client.manifest.both_ways import BothWaysSpec
+from isthmus.client.manifest.ordering import check_order
 from isthmus.client.manifest.priorities import PriorityWord
 from isthmus.client.manifest.schema_changes import SchemaPolicySpec
 from isthmus.client.manifest.strict import Strict
 from isthmus.resilience import LIMITS_SCHEMA
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 API_VERSION: Literal["isthmus.dev/v1"] = "isthmus.dev/v1"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
@@ -135,6 +136,12 @@ class PlanSpec(Strict):
     active: bool = True
     steps: list[PlanStepSpec] = Field(min_length=1)
     schedules: list[ScheduleSpec] = Field(default_factory=list)
+
+    @field_validator("steps")
+    @classmethod
+    def _ordered(cls, steps: list[PlanStepSpec]) -> list[PlanStepSpec]:
+        check_order([(step.name, step.after) for step in steps])
+        return steps
 
 
 class SubscriptionSpec(Strict):
