@@ -82,7 +82,7 @@ def list_plans(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TAB
 def show_plan(ctx: typer.Context, plan: Plan, output: Output = Format.YAML) -> None:
     """Shows a plan.
 
-    Example: `isthmus plans show joiners`
+    Example: `isthmus plans show pln_01j9`
     """
     mesh = mesh_of(ctx)
     show_one(mesh.plans.GetPlan(plans_pb2.GetPlanRequest(plan_id=plan_id(mesh, plan))).plan, output)
@@ -92,7 +92,7 @@ def show_plan(ctx: typer.Context, plan: Plan, output: Output = Format.YAML) -> N
 def delete(ctx: typer.Context, plan: Plan, output: Output = Format.YAML) -> None:
     """Deletes a plan with its schedules; the history of its runs stays.
 
-    Example: `isthmus plans delete joiners`
+    Example: `isthmus plans delete pln_01j9`
     """
     mesh = mesh_of(ctx)
     found = plan_id(mesh, plan)
@@ -110,7 +110,7 @@ def run_plan(
 ) -> None:
     """Runs a plan now; with --watch it ends with 1 unless every step is complete.
 
-    Example: `isthmus plans run joiners --watch`
+    Example: `isthmus plans run pln_01j9 --watch`
     """
     mesh = mesh_of(ctx)
     request = plans_pb2.StartPlanRunRequest(
@@ -132,7 +132,7 @@ def list_runs(
 ) -> None:
     """Lists runs of plans, newest first.
 
-    Example: `isthmus plans runs joiners --status compensated`
+    Example: `isthmus plans runs --status compensated`
     """
     mesh = mesh_of(ctx)
     request = plans_pb2.ListPlanRunsRequest(

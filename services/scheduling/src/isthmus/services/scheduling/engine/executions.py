@@ -207,6 +207,8 @@ class Executions:
 
     async def _running(self, conn: AsyncConnection, tenant_id: str, flow: Flow) -> Precondition:
         live = await executions.live_execution(conn, tenant_id, flow.flow_id)
+        if live is None and (now := await flows.get_flow(conn, tenant_id, flow.flow_id)) and now.is_paused:
+            return paused(now)
         execution_id = live.execution_id if live else ""
         message = (
             f'Flow "{flow.spec.name}" is at work in execution {execution_id}; wait for its end or cancel it.'

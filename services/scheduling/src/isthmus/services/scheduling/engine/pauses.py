@@ -38,13 +38,12 @@ class Pauses:
         Raises:
             Missing: `FLOW_UNKNOWN`.
         """
-        # Whoever starts the flow holds its row, so that nothing starts beside this.
-        flow = await self._flow(conn, tenant_id, flow_id)
-        if not flow.is_paused:
-            now = self._clock.now()
-            flow = await pauses.pause_flow(conn, tenant_id, flow_id, by=by, reason=reason, now=now)
+        now = self._clock.now()
+        flow = await pauses.pause_flow(conn, tenant_id, flow_id, by=by, reason=reason, now=now)
+        if flow is not None:
             self._tell(conn, tenant_id, await pauses.hold_executions(conn, tenant_id, Whose(flow_id), now))
             await self._announcer.flow(conn, tenant_id, "paused", flow, by)
+        flow = flow or await self._flow(conn, tenant_id, flow_id)
         return flow, await executions.live_execution(conn, tenant_id, flow_id)
 
     async def resume_flow(
@@ -55,11 +54,11 @@ class Pauses:
         Raises:
             Missing: `FLOW_UNKNOWN`.
         """
-        flow = await self._flow(conn, tenant_id, flow_id)
-        if flow.is_paused:
-            flow = await pauses.resume_flow(conn, tenant_id, flow_id)
+        flow = await pauses.resume_flow(conn, tenant_id, flow_id)
+        if flow is not None:
             await self._let_go(conn, tenant_id, Whose(flow_id))
             await self._announcer.flow(conn, tenant_id, "resumed", flow, by)
+        flow = flow or await self._flow(conn, tenant_id, flow_id)
         return flow, await executions.live_execution(conn, tenant_id, flow_id)
 
     async def pause_run(self, conn: AsyncConnection, tenant_id: str, run_id: str) -> PlanRun:
@@ -89,7 +88,7 @@ class Pauses:
         return resumed
 
     async def _flow(self, conn: AsyncConnection, tenant_id: str, flow_id: str) -> Flow:
-        flow = await flows.get_flow(conn, tenant_id, flow_id, lock="UPDATE")
+        flow = await flows.get_flow(conn, tenant_id, flow_id)
         if flow is None:
             raise flow_unknown(flow_id)
         return flow

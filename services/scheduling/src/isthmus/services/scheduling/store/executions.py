@@ -22,7 +22,7 @@ _INSERT = text("""
             :priority, :rank_time, CAST(:asked AS jsonb), CAST(:reconcile AS jsonb)
     -- Whoever pauses the flow meanwhile is waited for.
     FROM (SELECT 1 FROM flows WHERE tenant_id = :tenant_id AND flow_id = :flow_id AND pause_time IS NULL
-          FOR KEY SHARE) going
+          FOR SHARE) going
     ON CONFLICT (tenant_id, flow_id) WHERE status IN ('pending', 'running') DO NOTHING
 """)
 _LIST = text("""

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _PAUSE_FLOW = text("""
     UPDATE flows SET pause_time = :now, paused_by = :by, pause_reason = :reason
-    WHERE tenant_id = :tenant_id AND flow_id = :flow_id RETURNING *
+    WHERE tenant_id = :tenant_id AND flow_id = :flow_id AND pause_time IS NULL RETURNING *
 """)
 _RESUME_FLOW = text("""
     UPDATE flows SET pause_time = NULL, paused_by = '', pause_reason = ''
-    WHERE tenant_id = :tenant_id AND flow_id = :flow_id RETURNING *
+    WHERE tenant_id = :tenant_id AND flow_id = :flow_id AND pause_time IS NOT NULL RETURNING *
 """)
 _THOSE = """
     x.tenant_id = :tenant_id AND x.status IN ('pending', 'running')
@@ -49,16 +49,18 @@ class Whose:
 
 async def pause_flow(
     conn: AsyncConnection, tenant_id: str, flow_id: str, *, by: str, reason: str, now: datetime
-) -> Flow:
-    """Note that a locked flow is paused."""
+) -> Flow | None:
+    """Note that a flow is paused; None when it is already, or is not there."""
     fields = {"tenant_id": tenant_id, "flow_id": flow_id, "by": by, "reason": reason, "now": now}
-    return flow_of((await conn.execute(_PAUSE_FLOW, fields)).mappings().one())
+    row = (await conn.execute(_PAUSE_FLOW, fields)).mappings().one_or_none()
+    return None if row is None else flow_of(row)
 
 
-async def resume_flow(conn: AsyncConnection, tenant_id: str, flow_id: str) -> Flow:
-    """Note that a locked flow is not paused any more."""
+async def resume_flow(conn: AsyncConnection, tenant_id: str, flow_id: str) -> Flow | None:
+    """Note that a flow is not paused any more; None when it was not, or is not there."""
     which = {"tenant_id": tenant_id, "flow_id": flow_id}
-    return flow_of((await conn.execute(_RESUME_FLOW, which)).mappings().one())
+    row = (await conn.execute(_RESUME_FLOW, which)).mappings().one_or_none()
+    return None if row is None else flow_of(row)
 
 
 async def hold_executions(
