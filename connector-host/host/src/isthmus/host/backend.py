@@ -145,8 +145,8 @@ class SourceReading(Protocol):
 class Connection(Protocol):
     """A connector with one instance's configuration and credential."""
 
-    async def streams(self) -> list[connector.StreamSpec]:
-        """Return the streams by name."""
+    async def streams(self, *, fresh: bool = False) -> list[connector.StreamSpec]:
+        """Return the streams by name; fresh ones are looked up at the system."""
         ...
 
     async def partitions(self, stream: str, *, mode: int = 0, known: Sequence[str] = ()) -> list[str]:

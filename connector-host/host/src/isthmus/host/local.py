@@ -147,9 +147,9 @@ class LocalConnection:
         self._memory = memory
         self._ledger = ledger
 
-    async def streams(self) -> list[connector.StreamSpec]:
+    async def streams(self, *, fresh: bool = False) -> list[connector.StreamSpec]:
         """Return the streams by name."""
-        return [stream_message(stream) for stream in await self._session.streams()]
+        return [stream_message(stream) for stream in await self._session.streams(fresh=fresh)]
 
     async def partitions(self, stream: str, *, mode: int = 0, known: Sequence[str] = ()) -> list[str]:
         """Return the parts of a stream."""

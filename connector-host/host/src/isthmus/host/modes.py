@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.backend import Connection
 from isthmus.resilience import FixRequest, Missing
 
 _BEST_FIRST = (connector.READ_MODE_DELTA, connector.READ_MODE_INCREMENTAL, connector.READ_MODE_FULL)
@@ -21,6 +22,18 @@ def stream_of(streams: Iterable[connector.StreamSpec], name: str) -> connector.S
     return known[name]
 
 
+async def find_stream(connection: Connection, name: str) -> connector.StreamSpec:
+    """Return a stream by its name, also one that has come since somebody looked.
+
+    Raises:
+        Missing: `STREAM_UNKNOWN`, with the names that there are.
+    """
+    try:
+        return stream_of(await connection.streams(), name)
+    except Missing:
+        return stream_of(await connection.streams(fresh=True), name)
+
+
 def best_read_mode(stream: connector.StreamSpec) -> int:
     """Return the mode that reads least: changes by token, then changes by cursor, then everything.
 
@@ -34,4 +47,4 @@ def best_read_mode(stream: connector.StreamSpec) -> int:
     raise FixRequest("READ_MODE_UNSUPPORTED", message, path="mode")
 
 
-__all__ = ["best_read_mode", "stream_of"]
+__all__ = ["best_read_mode", "find_stream", "stream_of"]

@@ -10,7 +10,7 @@ from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
 from isthmus.host.binding import Resolver
 from isthmus.host.failures import is_authentication, marked
-from isthmus.host.modes import best_read_mode, stream_of
+from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.host.reports import Reports
 from isthmus.host.steps import without_credential
 from isthmus.host.translate import between_of
@@ -60,7 +60,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         """List the streams."""
         page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
         async with self._connected(request.binding) as connection:
-            streams = await connection.streams()
+            streams = await connection.streams(fresh=True)
         shown, token = _page(streams, page, lambda stream: stream.stream)
         return connector.DiscoverResponse(streams=shown, next_page_token=token)
 
@@ -70,7 +70,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         """List the parts of a stream."""
         page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
         async with self._connected(request.binding) as connection:
-            stream = stream_of(await connection.streams(), request.stream)
+            stream = await find_stream(connection, request.stream)
             mode = request.mode or (best_read_mode(stream) if stream.read_modes else 0)
             found = await connection.partitions(
                 request.stream, mode=mode, known=list(request.known_partitions)
@@ -84,7 +84,7 @@ class ConnectorServicer(ConnectorServiceServicer):
     ) -> AsyncIterator[connector.ReadResponse]:
         """Read a partition from a position to its present end."""
         async with self._connected(request.binding) as connection:
-            mode = request.mode or best_read_mode(stream_of(await connection.streams(), request.stream))
+            mode = request.mode or best_read_mode(await find_stream(connection, request.stream))
             size = min(request.max_batch_records or _MOST_RECORDS, _MOST_RECORDS)
             position = request.position if request.HasField("position") else None
             wanted = Wanted(

@@ -84,8 +84,9 @@ class UpstreamConnection:
         self._stub = stub
         self._binding = binding
 
-    async def streams(self) -> list[connector.StreamSpec]:
-        """Return the streams by name."""
+    async def streams(self, *, fresh: bool = False) -> list[connector.StreamSpec]:
+        """Return the streams by name, as the connector knows them now."""
+        del fresh
         found: list[connector.StreamSpec] = []
         token = ""
         while True:

@@ -14,7 +14,7 @@ from isthmus.host.attempt.preparing import Preparing
 from isthmus.host.attempt.together import together
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, SourceReading, Wanted
 from isthmus.host.failures import is_authentication
-from isthmus.host.modes import best_read_mode, stream_of
+from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.resilience import Fault, OutOfTime
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.sdk.runtime import Between
@@ -105,7 +105,7 @@ class SourceReader:
         known = [one.partition for one in checkpoints]
 
         async def ask(connection: Connection, _: Bound) -> Layout:
-            found = stream_of(await connection.streams(), stream)
+            found = await find_stream(connection, stream)
             way = mode or (best_read_mode(found) if found.read_modes else 0)
             return Layout(found, tuple(await connection.partitions(stream, mode=way, known=known)))
 

@@ -154,9 +154,9 @@ class Session:
             async for step in self.connector.health_check():
                 yield step
 
-    async def streams(self) -> list[Stream]:
-        """The streams of this instance, by name."""
-        if self._streams is None:
+    async def streams(self, *, fresh: bool = False) -> list[Stream]:
+        """The streams of this instance, by name; known ones are given again unless fresh ones are wanted."""
+        if self._streams is None or fresh:
             async with failing(self.connector, self.context):
                 found = await self.connector.streams()
             self._streams = {stream.stream: stream for stream in sorted(found, key=lambda s: s.stream)}
@@ -169,6 +169,8 @@ class Session:
             NotFound: `STREAM_UNKNOWN`, with the names that there are.
         """
         known = {stream.stream: stream for stream in await self.streams()}
+        if name not in known:  # it may have come since somebody looked
+            known = {stream.stream: stream for stream in await self.streams(fresh=True)}
         if name not in known:
             listed = ", ".join(list(known)[:10]) or "none"
             message = f"There is no stream {name!r}; this instance has {listed}."

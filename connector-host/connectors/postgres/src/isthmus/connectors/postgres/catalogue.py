@@ -1,7 +1,7 @@
 """What the database says about its tables and about queries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -49,6 +49,7 @@ class Relation:
         key: Columns that identify a row.
         cursor: Column that grows with every change; empty where there is none.
         table: Schema and table where it can be written; None for a query.
+        evolve: What happens to fields for which the table has no column.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Relation:
     description: str = ""
     table: tuple[str, str] | None = None
     create: bool = False
+    evolve: str = "refuse"
 
     def type_of(self, column: str) -> str:
         """Gives the SQL type of a column.
@@ -89,10 +91,18 @@ async def relations(connection: Connection, settings: Settings) -> list[Relation
     result: list[Relation] = []
     for schema, name, description, key in await found.fetchall():
         own = configured.pop((schema, name), None)
-        result.append(await _of_table(connection, (schema, name), own, tuple(key), description or ""))
-    result += [_to_create(place, table) for place, table in configured.items()]
+        found_one = await _of_table(connection, (schema, name), own, tuple(key), description or "")
+        result.append(replace(found_one, evolve=_evolution(own, settings)))
+    result += [
+        replace(_to_create(place, table), evolve=_evolution(table, settings))
+        for place, table in configured.items()
+    ]
     result += [await of_query(connection, query) for query in settings.queries]
     return sorted(result, key=lambda relation: relation.name)
+
+
+def _evolution(own: Table | None, settings: Settings) -> str:
+    return (own.evolve if own else None) or settings.evolve
 
 
 async def of_query(connection: Connection, query: Query) -> Relation:

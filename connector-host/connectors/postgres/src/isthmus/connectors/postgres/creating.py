@@ -23,23 +23,28 @@ async def create_table(connection: Connection, relation: Relation, batch: Batch[
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in kinds.items()
     )
     key = sql.SQL(", ").join(map(sql.Identifier, relation.key))
+    # Of two sessions that create one table at a time, the second would fail.
     await connection.execute(
-        sql.SQL("create table if not exists {} ({}, primary key ({}))").format(table, columns, key)
+        sql.SQL(
+            "select pg_advisory_xact_lock(hashtextextended({}, 0));"
+            " create table if not exists {} ({}, primary key ({}))"
+        ).format(sql.Literal(table.as_string(connection)), table, columns, key)
     )
 
 
 def _column_types(batch: Batch[Any], key: tuple[str, ...]) -> dict[str, str]:
     """Types from the schema that travelled with the batch, else from its values."""
     properties: Mapping[str, Any] = (batch.json_schema or {}).get("properties") or {}
-    kinds = {name: _declared_type(schema) for name, schema in properties.items()}
+    kinds = {name: declared_type(schema) for name, schema in properties.items()}
     for record in batch.records:
         for name, value in record.items():
             if name not in kinds and value is not None:
-                kinds[name] = _value_type(value)
+                kinds[name] = value_type(value)
     return {**dict.fromkeys(key, "text"), **kinds}
 
 
-def _declared_type(schema: Mapping[str, Any]) -> str:
+def declared_type(schema: Mapping[str, Any]) -> str:
+    """The type of a column for what a schema says of a field."""
     kinds = schema.get("type", "")
     kind = next((k for k in kinds if k != "null"), "") if isinstance(kinds, list) else kinds
     if kind == "string" and schema.get("format") == "date-time":
@@ -47,11 +52,12 @@ def _declared_type(schema: Mapping[str, Any]) -> str:
     return _SQL_TYPES.get(kind, "jsonb")
 
 
-def _value_type(value: Any) -> str:
+def value_type(value: Any) -> str:
+    """The type of a column for a value."""
     for kinds, name in ((bool, "boolean"), (int, "bigint"), (float, "double precision"), (str, "text")):
         if isinstance(value, kinds):
             return name
     return "jsonb"
 
 
-__all__ = ["create_table"]
+__all__ = ["create_table", "declared_type", "value_type"]

@@ -172,6 +172,7 @@ async def _table_in(connection: Connection, schema: str) -> sql.Identifier:
     table = sql.Identifier(schema, GENERATIONS)
     known = await _row(connection, sql.SQL("select to_regclass(%s)"), (table.as_string(connection),))
     if known[0] is None:
+        # Of two sessions that create one table at a time, the second would fail.
         await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (GENERATIONS,))
         await connection.execute(sql.SQL(_TABLE).format(generations=table))
         await connection.execute(sql.SQL(_PLAIN).format(generations=table))

@@ -6,7 +6,9 @@ from isthmus.connectors.postgres.catalogue import Connection
 from isthmus.sdk import Batch, Fenced
 from psycopg import sql
 
+# Of two sessions that create one table at a time, the second would fail.
 _POSITIONS = """
+select pg_advisory_xact_lock(hashtextextended('isthmus_positions', 0));
 create table if not exists {positions} (
     flow_id text not null, partition text not null, fencing_token bigint not null, sequence bigint not null,
     applied_at timestamptz not null default now(), primary key (flow_id, partition))

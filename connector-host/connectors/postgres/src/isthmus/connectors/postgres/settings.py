@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Evolve = Literal["refuse", "add", "drop"]
 Identifier = Annotated[str, Field(min_length=1, max_length=63)]
 
 
@@ -34,6 +35,7 @@ class Table(BaseModel):
     )
     cursor: str = Field(default="", description="Column that grows with every change.")
     create: bool = Field(default=False, description="Create the table at the first write; needs `key`.")
+    evolve: Evolve | None = Field(default=None, description="As for the instance, for this table alone.")
 
 
 class Settings(BaseModel):
@@ -57,6 +59,11 @@ class Settings(BaseModel):
     )
     tables: list[Table] = Field(default_factory=list, description="Tables with settings of their own.")
     queries: list[Query] = Field(default_factory=list, description="Queries that become streams.")
+    evolve: Evolve = Field(
+        default="refuse",
+        description="Fields for which a table has no column: refuse such records, add the column (and widen "
+        "those that values do not fit), or drop the field.",
+    )
     page_rows: int = Field(default=1000, ge=1, le=10_000, description="Rows in one page.")
     partition_rows: int = Field(
         default=200_000,

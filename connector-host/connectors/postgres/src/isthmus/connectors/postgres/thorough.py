@@ -1,12 +1,13 @@
 """Batches into a table with a look at each record: whatever cannot be copied as it comes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.creating import create_table
+from isthmus.connectors.postgres.evolving import evolve, remedy, told_once
 from isthmus.connectors.postgres.failing import failure_of
 from isthmus.connectors.postgres.generations import note_shown
 from isthmus.connectors.postgres.positions import advance
@@ -70,22 +71,38 @@ async def _writable_columns(connection: Connection, relation: Relation) -> list[
     return columns
 
 
-def _fitting(batch: Batch[Any], columns: set[str], key: tuple[str, ...]) -> list[int]:
+async def _fitting(
+    connection: Connection, relation: Relation, batch: Batch[Any], columns: set[str]
+) -> list[int]:
     """Gives the places of records whose fields all have a column; rejects the others."""
-    places = []
+    places, told = [], ""
     for place, record in enumerate(batch.records):
         strange = sorted(record.keys() - columns)
-        lacking = [name for name in key if record.get(name) is None]
+        lacking = [name for name in relation.key if record.get(name) is None]
+        if strange and _may_leave_out(relation, record, strange):
+            for name in strange:
+                del record[name]
+            strange = []
         if lacking:
             batch.reject_at(
                 place, f"Key field {lacking[0]} is missing.", reason="KEY_MISSING", path=lacking[0]
             )
         elif strange and not removes(batch, place):
-            text = f"The table has no column {strange[0]}: add it, or leave the field out in the mapping."
+            told = told or await remedy(connection, relation, batch)
+            text = f"The table has no column {', '.join(strange)}: {told}."
             batch.reject_at(place, text, reason="COLUMN_UNKNOWN", path=strange[0])
         else:
             places.append(place)
     return places
+
+
+def _may_leave_out(relation: Relation, record: Mapping[str, Any], strange: Sequence[str]) -> bool:
+    """Whether fields without a column are to be dropped; a null says nothing of the column to add for it."""
+    if relation.evolve == "drop":
+        for name in strange:
+            told_once(relation, name)
+        return True
+    return relation.evolve == "add" and all(record[name] is None for name in strange)
 
 
 def removes(batch: Batch[Any], place: int) -> bool:
@@ -278,8 +295,9 @@ async def apply_batch(
     """
     if relation.create:
         await create_table(connection, relation, batch)
+    await evolve(connection, relation, batch)
     columns = await _writable_columns(connection, relation)
-    fitting = _fitting(batch, set(columns), relation.key)
+    fitting = await _fitting(connection, relation, batch, set(columns))
     await _apply_by_halves(connection, relation, batch, fitting, apply)
 
 
