@@ -59,11 +59,11 @@ def upgrade() -> None:
             shape text NOT NULL,
             marks bytea NOT NULL,
             is_foreign boolean NOT NULL DEFAULT false,
+            verdict smallint NOT NULL DEFAULT 0,
             PRIMARY KEY (tenant_id, report_id, side, place)
-        )
+        ) WITH (fillfactor = 90)
         """
     )
-    op.execute("CREATE INDEX announced_by_key ON announced (tenant_id, report_id, side, key, place)")
     op.execute(
         """
         CREATE TABLE announced_shapes (

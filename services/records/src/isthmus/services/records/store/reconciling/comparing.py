@@ -63,6 +63,8 @@ class Comparisons:
             place = {"tenant": tenant_id, "report": report_id, "writer": report.writer_id}
             await cursor.execute(sql.PATIENT)
             await self._relate(cursor, place, report)
+            for statement in (sql.RESET, sql.JUDGE):
+                await cursor.execute(statement, place)
             await cursor.execute(sql.COUNT, place)
             missing, extra, different, equal, unrelated = await cursor.fetchone() or (0, 0, 0, 0, 0)
             samples = await _samples(cursor, place) if missing or extra or different else []

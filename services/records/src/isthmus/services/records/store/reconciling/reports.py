@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.kit import Database, PageRequest
-from isthmus.services.records.domain.links import State
 from isthmus.services.records.domain.reconciling import Opening, Report, Sample, Status, report_unknown
 from isthmus.services.records.store.raw import raw_cursor
 from isthmus.services.records.store.reconciling import statements as sql
@@ -144,11 +143,9 @@ async def _doubt_links(connection: AsyncConnection, tenant_id: str, report: Repo
         "tenant": tenant_id,
         "report": report.report_id,
         "writer": report.writer_id,
-        "linked": int(State.LINKED),
-        "deleted": int(State.DELETED),
     }
     await cursor.execute(sql.PATIENT)
-    for statement in (sql.DROP_LOST_LINKS, sql.DOUBT_LINKS, sql.DROP_DELETED_LINKS):
+    for statement in (sql.DROP_LINKS, sql.DOUBT_LINKS):
         await cursor.execute(statement, values)
 
 

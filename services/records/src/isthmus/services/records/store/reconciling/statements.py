@@ -1,12 +1,19 @@
 """The statements that compare two sides; whatever the size, each step is one of them."""
 
-from isthmus.services.records.domain.reconciling import Side
+from isthmus.services.records.domain.links import State
+from isthmus.services.records.domain.reconciling import SampleKind, Side
 
 _SOURCE, _DESTINATION = int(Side.SOURCE), int(Side.DESTINATION)
+_MISSING, _EXTRA, _DIFFERENT = map(int, SampleKind)
+_UNRELATED, _DOUBLE = 4, 5
+_LINKED, _DELETED = int(State.LINKED), int(State.DELETED)
 _WHERE = "tenant_id = %(tenant)s AND report_id = %(report)s"
 
-# A comparison of millions takes longer than a statement usually may.
-PATIENT = "SET LOCAL statement_timeout = '600s'"
+# A comparison of millions takes longer than a statement usually may. What was announced a moment ago has no
+# statistics yet, and without them the planner would look at each record of one side for each of the other.
+PATIENT = """
+    SELECT set_config('statement_timeout', '600s', true), set_config('enable_nestloop', 'off', true)
+"""
 
 LOCK = """
     SELECT status, fencing_token FROM reconciliations
@@ -58,38 +65,58 @@ MARK_OTHERS = f"""
             AND s.report_id = %(report)s AND s.side = {_SOURCE} AND s.key = a.key)
 """
 
+# A comparison that is repeated judges anew.
+RESET = f"UPDATE announced SET verdict = 0 WHERE {_WHERE} AND verdict <> 0"
+
 # Two records of the destination that are the same to the flow: the first counts, the others are extra.
-_JOINED = f"""
-    (SELECT key, digest, shape, marks, CAST(1 AS bigint) AS turn
-        FROM announced WHERE {_WHERE} AND side = {_SOURCE}) AS s
-    FULL JOIN
-    (SELECT key, digest, shape, marks, place, is_foreign,
-        row_number() OVER (PARTITION BY key ORDER BY place) AS turn
-        FROM announced WHERE {_WHERE} AND side = {_DESTINATION}) AS d
-    ON s.key = d.key AND s.turn = d.turn
+JUDGE = f"""
+    UPDATE announced AS a SET verdict = judged.verdict
+    FROM (
+        SELECT CASE WHEN s.key IS NULL THEN {_DESTINATION} ELSE {_SOURCE} END AS side,
+            CASE WHEN s.key IS NULL THEN d.place ELSE s.key END AS place,
+            CASE WHEN d.key IS NULL THEN {_MISSING} WHEN s.key IS NOT NULL THEN {_DIFFERENT}
+                WHEN d.is_foreign THEN {_UNRELATED} WHEN d.turn = 1 THEN {_EXTRA} ELSE {_DOUBLE}
+                END AS verdict
+        FROM (SELECT key, digest, CAST(1 AS bigint) AS turn FROM announced
+            WHERE {_WHERE} AND side = {_SOURCE}) AS s
+        FULL JOIN (SELECT key, digest, place, is_foreign,
+            row_number() OVER (PARTITION BY key ORDER BY place) AS turn
+            FROM announced WHERE {_WHERE} AND side = {_DESTINATION}) AS d
+        ON s.key = d.key AND s.turn = d.turn
+        WHERE s.digest IS DISTINCT FROM d.digest
+    ) AS judged
+    WHERE a.tenant_id = %(tenant)s AND a.report_id = %(report)s AND a.side = judged.side
+        AND a.place = judged.place
 """
 
 COUNT = f"""
-    SELECT count(*) FILTER (WHERE d.key IS NULL),
-        count(*) FILTER (WHERE s.key IS NULL AND NOT d.is_foreign),
-        count(*) FILTER (WHERE s.digest <> d.digest),
-        count(*) FILTER (WHERE s.digest = d.digest),
-        count(*) FILTER (WHERE s.key IS NULL AND d.is_foreign)
-    FROM {_JOINED}
+    SELECT count(*) FILTER (WHERE verdict = {_MISSING}),
+        count(*) FILTER (WHERE verdict IN ({_EXTRA}, {_DOUBLE})),
+        count(*) FILTER (WHERE verdict = {_DIFFERENT}),
+        count(*) FILTER (WHERE verdict = 0 AND side = {_SOURCE}),
+        count(*) FILTER (WHERE verdict = {_UNRELATED})
+    FROM announced WHERE {_WHERE}
 """
 
 SAMPLE = f"""
-    SELECT kind, key, place, s_shape, s_marks, d_shape, d_marks FROM (
-        SELECT kind, key, place, s_shape, s_marks, d_shape, d_marks,
-            row_number() OVER (PARTITION BY kind ORDER BY key, place) AS number
-        FROM (
-            SELECT CASE WHEN d.key IS NULL THEN 1 WHEN s.key IS NULL THEN 2 ELSE 3 END AS kind,
-                coalesce(s.key, d.key) AS key, coalesce(d.place, '') AS place,
-                s.shape AS s_shape, s.marks AS s_marks, d.shape AS d_shape, d.marks AS d_marks
-            FROM {_JOINED}
-            WHERE d.key IS NULL OR (s.key IS NULL AND NOT d.is_foreign) OR s.digest <> d.digest
-        ) AS found
-    ) AS numbered WHERE number <= %(most)s ORDER BY kind, number
+    WITH found AS MATERIALIZED (
+        SELECT kind, key, place, shape, marks FROM (
+            SELECT CASE verdict WHEN {_DOUBLE} THEN {_EXTRA} ELSE verdict END AS kind, key, place, shape,
+                marks, row_number() OVER (
+                    PARTITION BY CASE verdict WHEN {_DOUBLE} THEN {_EXTRA} ELSE verdict END
+                    ORDER BY key, place) AS number
+            FROM announced WHERE {_WHERE} AND verdict NOT IN (0, {_UNRELATED})
+        ) AS numbered WHERE number <= %(most)s
+    )
+    SELECT found.kind, found.key,
+        CASE found.kind WHEN {_EXTRA} THEN found.place ELSE coalesce(d.place, '') END,
+        found.shape, found.marks, coalesce(d.shape, ''), coalesce(d.marks, '')
+    FROM found LEFT JOIN (
+        SELECT DISTINCT ON (key) key, place, shape, marks FROM announced
+        WHERE {_WHERE} AND side = {_DESTINATION} AND key IN (SELECT key FROM found)
+        ORDER BY key, place
+    ) AS d ON found.kind = {_DIFFERENT} AND d.key = found.key
+    ORDER BY found.kind, found.key, found.place
 """
 
 NAMES = f"SELECT shape, names FROM announced_shapes WHERE {_WHERE} AND shape = ANY (%(shapes)s)"
@@ -101,58 +128,35 @@ CONCLUDE = f"""
     WHERE {_WHERE} RETURNING *
 """
 
-_COUNTERPART = f"""
-    LEFT JOIN LATERAL (
-        SELECT d.digest FROM announced AS d WHERE d.tenant_id = %(tenant)s AND d.report_id = %(report)s
-            AND d.side = {_DESTINATION} AND d.key = s.key ORDER BY d.place LIMIT 1
-    ) AS held ON true
-"""
-
 SELECT = f"""
     SELECT given.ordinal - 1
     FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS given (key, ordinal)
     JOIN announced AS s ON s.tenant_id = %(tenant)s AND s.report_id = %(report)s AND s.side = {_SOURCE}
         AND s.place = given.key
-    {_COUNTERPART}
-    WHERE held.digest IS DISTINCT FROM s.digest
+    WHERE s.verdict <> 0
     ORDER BY 1
 """
 
-# What the destination has lost has to be created again, what it holds differently has to be sent again.
-DROP_LOST_LINKS = f"""
-    DELETE FROM links AS l USING announced AS s
-    WHERE s.tenant_id = %(tenant)s AND s.report_id = %(report)s AND s.side = {_SOURCE}
-        AND l.tenant_id = %(tenant)s AND l.flow_id = %(writer)s AND l.key = s.place AND l.state = %(linked)s
-        AND NOT EXISTS (SELECT FROM announced AS d WHERE d.tenant_id = %(tenant)s
-            AND d.report_id = %(report)s AND d.side = {_DESTINATION} AND d.key = s.key)
+# What the destination has lost has to be created again, what it holds differently has to be sent again,
+# and what it has though it was deleted has to be deleted again.
+DROP_LINKS = f"""
+    DELETE FROM links AS l USING announced AS a
+    WHERE a.tenant_id = %(tenant)s AND a.report_id = %(report)s
+        AND l.tenant_id = %(tenant)s AND l.flow_id = %(writer)s AND l.key = a.key
+        AND ((a.verdict = {_MISSING} AND l.state = {_LINKED})
+            OR (a.verdict = {_EXTRA} AND l.state = {_DELETED}))
 """
 
 DOUBT_LINKS = f"""
-    UPDATE links AS l SET content_hash = '', update_time = now() FROM announced AS s {_COUNTERPART}
-    WHERE s.tenant_id = %(tenant)s AND s.report_id = %(report)s AND s.side = {_SOURCE}
-        AND l.tenant_id = %(tenant)s AND l.flow_id = %(writer)s AND l.key = s.place AND l.state = %(linked)s
-        AND held.digest <> s.digest
-"""
-
-DROP_DELETED_LINKS = f"""
-    DELETE FROM links AS l USING announced AS d
-    WHERE d.tenant_id = %(tenant)s AND d.report_id = %(report)s AND d.side = {_DESTINATION}
-        AND l.tenant_id = %(tenant)s AND l.flow_id = %(writer)s AND l.key = d.key AND l.state = %(deleted)s
+    UPDATE links AS l SET content_hash = '', update_time = now() FROM announced AS a
+    WHERE a.tenant_id = %(tenant)s AND a.report_id = %(report)s AND a.verdict = {_DIFFERENT}
+        AND l.tenant_id = %(tenant)s AND l.flow_id = %(writer)s AND l.key = a.key AND l.state = {_LINKED}
 """
 
 EXTRAS = f"""
-    SELECT d.place, CASE WHEN d.turn = 1 THEN d.key ELSE d.place END
-    FROM (
-        SELECT place, key, is_foreign, (SELECT count(*) FROM (
-            SELECT FROM announced AS e WHERE e.tenant_id = %(tenant)s AND e.report_id = %(report)s
-                AND e.side = {_DESTINATION} AND e.key = a.key AND e.place < a.place LIMIT 1) AS before) + 1
-            AS turn
-        FROM announced AS a WHERE {_WHERE} AND side = {_DESTINATION} AND place > %(after)s
-    ) AS d
-    WHERE NOT d.is_foreign AND (d.turn > 1 OR NOT EXISTS (SELECT FROM announced AS s
-        WHERE s.tenant_id = %(tenant)s AND s.report_id = %(report)s AND s.side = {_SOURCE}
-            AND s.key = d.key))
-    ORDER BY d.place LIMIT %(limit)s
+    SELECT place, CASE verdict WHEN {_DOUBLE} THEN place ELSE key END FROM announced
+    WHERE {_WHERE} AND side = {_DESTINATION} AND place > %(after)s AND verdict IN ({_EXTRA}, {_DOUBLE})
+    ORDER BY place LIMIT %(limit)s
 """
 
 FORGET = tuple(f"DELETE FROM {table} WHERE {_WHERE}" for table in ("announced", "announced_shapes"))
