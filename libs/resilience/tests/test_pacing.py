@@ -202,3 +202,18 @@ def test_bucket_pauses_when_asked(clock):
     bucket.pause(5)
 
     assert bucket.take() >= 5
+
+
+def test_bucket_goes_on_at_another_rate(clock):
+    """
+    What was saved up is cut to the new burst, and a debt is paid off at the new rate.
+    """
+    saved, owing = TokenBucket(10, 10, clock=clock), TokenBucket(10, 10, clock=clock)
+    for _ in range(20):
+        owing.take()
+
+    saved.change(5, 5)
+    owing.change(5, 5)
+
+    assert [saved.take() for _ in range(6)] == pytest.approx([0, 0, 0, 0, 0, 0.2])
+    assert owing.take() == pytest.approx(1.2)

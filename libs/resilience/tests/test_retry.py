@@ -225,3 +225,46 @@ async def test_bulkhead_forgets_who_stopped_waiting():
     assert waiting == 0
     async with bulkhead:
         pass
+
+
+async def test_bulkhead_with_fewer_places_waits_until_they_are_free():
+    """
+    Who is inside stays, nobody is let in while there are too many, and more places let more in.
+    """
+    bulkhead, leave = Bulkhead(3, queue=10), [asyncio.Event() for _ in range(6)]
+
+    async def visit(number):
+        async with bulkhead:
+            await leave[number].wait()
+
+    tasks = [asyncio.create_task(visit(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    bulkhead.resize(1)
+    leave[0].set()
+    leave[1].set()
+    await asyncio.wait(tasks[:2])
+    shrunk = (bulkhead.inside, bulkhead.waiting)
+    bulkhead.resize(2)
+    grown = (bulkhead.inside, bulkhead.waiting)
+    for event in leave:
+        event.set()
+    await asyncio.wait(tasks)
+
+    assert (shrunk, grown) == ((1, 3), (2, 2))
+    assert (bulkhead.inside, bulkhead.waiting) == (0, 0)
+
+
+async def test_place_given_to_somebody_who_is_cancelled_goes_to_the_next():
+    """
+    A waiter that is let in and cancelled in the same moment takes no place along.
+    """
+    bulkhead = Bulkhead(1, queue=2)
+    await bulkhead.__aenter__()
+    first, second = (asyncio.create_task(bulkhead.__aenter__()) for _ in range(2))
+    await asyncio.sleep(0)
+
+    await bulkhead.__aexit__(None, None, None)
+    first.cancel()
+    await asyncio.wait({first, second})
+
+    assert (first.cancelled(), second.done(), bulkhead.inside) == (True, True, 1)

@@ -3,15 +3,22 @@
 from collections import OrderedDict
 
 from isthmus.host.backend import Bound
+from isthmus.host.budgets import Budgets
 from isthmus.sdk.runtime import Guards, Limits
 
 _MOST_INSTANCES = 1000
+_SHARED = frozenset({"rate", "concurrent"})
 
 
 class InstanceGuards:
-    """Keeps breakers, rates and places for each instance, for as long as its limits stay the same."""
+    """Keeps breakers, rates and places for each instance, for as long as its limits stay the same.
 
-    def __init__(self) -> None:
+    Args:
+        budgets: Shares limits that an instance names itself with other hosts; None shares nothing.
+    """
+
+    def __init__(self, budgets: Budgets | None = None) -> None:
+        self._budgets = budgets
         self._held: OrderedDict[tuple[str, str], Guards] = OrderedDict()
 
     def of(self, bound: Bound) -> Guards:
@@ -25,6 +32,8 @@ class InstanceGuards:
         held = self._held.get(key)
         if held is None or held.limits != limits:
             held = Guards(limits)
+            if self._budgets is not None and bound.instance_id and _SHARED & set(bound.limits):
+                self._budgets.share(*key, held)
         if bound.instance_id:
             self._held[key] = held
             self._held.move_to_end(key)

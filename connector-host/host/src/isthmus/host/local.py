@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.backend import Bound, SourcePage, SourceReject, Wanted
+from isthmus.host.budgets import Budgets
 from isthmus.host.guarding import InstanceGuards
 from isthmus.host.memory import WriteMemory
 from isthmus.host.sessions import Held, Sessions
@@ -67,6 +68,7 @@ class LocalBackend:
         idle_seconds: How long an unused session stays open.
         renew: Gives a connection with a fresh secret when the system has refused the present one.
         ledger: Gives the place where writes of a flow are announced; None announces nothing.
+        budgets: Shares the limits of instances with other hosts; None shares nothing.
     """
 
     def __init__(
@@ -76,13 +78,14 @@ class LocalBackend:
         idle_seconds: float = 60.0,
         renew: Callable[[Bound], Awaitable[Bound]] | None = None,
         ledger: MakeLedger | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self._cls = cls
         self._renew = renew
         self._ledger = ledger
         self._spec = spec_message(spec_of(cls), max_message_bytes=4 * MOST_BYTES)
         self._memory = WriteMemory()
-        self._guards = InstanceGuards()
+        self._guards = InstanceGuards(budgets)
         self.sessions = Sessions(self._session, idle_seconds=idle_seconds)
 
     @property

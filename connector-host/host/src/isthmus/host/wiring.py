@@ -14,6 +14,7 @@ from isthmus.host.attempt.attempt import Tools
 from isthmus.host.attempt.preparing import Preparing
 from isthmus.host.backend import Backend
 from isthmus.host.binding import HUB, Leases, Resolver
+from isthmus.host.budgets import Budgets
 from isthmus.host.control import ControlPlane
 from isthmus.host.jobs import Jobs
 from isthmus.host.plans import Plans
@@ -52,7 +53,8 @@ class Host:
         host_id = new_id("hst")
         control = ControlPlane(chassis)
         resolver = Resolver(control, Leases(control, host_id))
-        backend, sweep, closers = await self._backend(chassis, resolver, control)
+        budgets = Budgets(control, host_id)
+        backend, sweep, closers = await self._backend(chassis, resolver, control, budgets)
         reports = Reports(control)
         preparing = Preparing(control, resolver, Plans(control), patience=settings.patience_seconds)
         jobs = Jobs(Tools(backend, control, preparing, reports, settings), host_id, chassis.draining)
@@ -89,11 +91,11 @@ class Host:
         )
 
     async def _backend(
-        self, chassis: Chassis, resolver: Resolver, control: ControlPlane
+        self, chassis: Chassis, resolver: Resolver, control: ControlPlane, budgets: Budgets
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
         settings: HostSettings = chassis.settings
         if not settings.upstream:
-            return self._local(settings, resolver, control)
+            return self._local(settings, resolver, control, budgets)
         from isthmus.host.upstream import UpstreamBackend
 
         if settings.connector == HUB:
@@ -104,7 +106,7 @@ class Host:
         return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
 
     def _local(
-        self, settings: HostSettings, resolver: Resolver, control: ControlPlane
+        self, settings: HostSettings, resolver: Resolver, control: ControlPlane, budgets: Budgets
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
         from isthmus.host.links import LinksLedger
         from isthmus.host.local import LocalBackend, load_connector
@@ -114,7 +116,11 @@ class Host:
             LinksLedger, control, hold_seconds=settings.intent_seconds, patience=settings.patience_seconds
         )
         backend = LocalBackend(
-            found, idle_seconds=settings.session_idle_seconds, renew=resolver.renewed, ledger=ledger
+            found,
+            idle_seconds=settings.session_idle_seconds,
+            renew=resolver.renewed,
+            ledger=ledger,
+            budgets=budgets,
         )
 
         async def sweep() -> None:
@@ -122,7 +128,7 @@ class Host:
                 await asyncio.sleep(_SWEEP_SECONDS)
                 await backend.sessions.sweep()
 
-        return backend, [sweep], []
+        return backend, [sweep, budgets.keep], [budgets.release]
 
 
 def _fixed_port(listen: str) -> int:

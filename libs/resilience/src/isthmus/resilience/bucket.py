@@ -60,6 +60,19 @@ class TokenBucket:
         self._tokens -= turns
         return max(0.0, -self._tokens / self.rate)
 
+    def change(self, rate: float, burst: float) -> None:
+        """Go on at another rate; what has been saved up is cut to the new burst.
+
+        Turns that are reserved already come when they were said to come.
+        """
+        if rate <= 0:
+            raise ValueError("a rate is greater than zero")
+        self.take(0.0)
+        if self._tokens < 0:
+            self._tokens *= rate / self.rate
+        self.rate, self.burst = rate, max(1.0, burst)
+        self._tokens = min(self._tokens, self.burst)
+
     def pause(self, seconds: float) -> None:
         """Gives nobody a turn for a while, because the other side asked for it."""
         self._tokens = min(self._tokens, -seconds * self.rate)

@@ -117,6 +117,8 @@ class Guard:
         left, waited, attempt = retry.total, 0.0, 0
         while True:
             attempt += 1
+            if self._guards.admitted is not None:
+                await self._guards.admitted()
             # Waiting for a turn is the connection's own restraint, so it takes nothing from the time.
             if self._bucket is not None:
                 await self._guards.sleep(self._bucket.take())

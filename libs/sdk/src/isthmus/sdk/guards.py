@@ -34,6 +34,9 @@ class Guards:
         self.clock = clock
         self.sleep = sleep
         self.bulkhead = Bulkhead(self.limits.concurrent, _MOST_WAITING, name="this connection")
+        self.admitted: Callable[[], Awaitable[None]] | None = None
+        """Waits until this process has a share of the limits; None where it has them for itself."""
+        self._share = 1.0
         self._breakers: dict[str, CircuitBreaker] = {}
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
 
@@ -61,7 +64,25 @@ class Guards:
         if not key[1]:
             return None
         if key not in self._buckets:
-            turns = parse_rate(key[1])
-            burst = min(max(turns, 1.0), _LARGEST_BURST)
+            turns, burst = self._turns(key[1])
             self._buckets[key] = TokenBucket(turns, burst, clock=self.clock)
         return self._buckets[key]
+
+    def take_share(self, share: float, places: int) -> None:
+        """Go on with a part of the limits, because other processes have the rest.
+
+        Args:
+            share: Part of the rate, more than 0 and at most 1.
+            places: Calls at a time.
+        """
+        self.bulkhead.resize(places)
+        if share != self._share:
+            self._share = share
+            for (_, rate), bucket in self._buckets.items():
+                bucket.change(*self._turns(rate))
+
+    def _turns(self, rate: str) -> tuple[float, float]:
+        """Turns per second and burst of this process's part of a rate."""
+        turns = parse_rate(rate)
+        burst = min(max(turns, 1.0), _LARGEST_BURST)
+        return turns * self._share, max(1.0, burst * self._share)

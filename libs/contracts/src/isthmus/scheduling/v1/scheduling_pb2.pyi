@@ -2804,6 +2804,132 @@ class CommitCheckpointResponse(_message.Message):
 Global___CommitCheckpointResponse: _TypeAlias = CommitCheckpointResponse  # noqa: Y015
 
 @_typing.final
+class ShareBudgetRequest(_message.Message):
+    """Asks for shares of the limits of instances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_ID_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    host_id: _builtins.str
+    """The host's own id, as registered."""
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetUse]:
+        """The instances that it calls."""
+
+    def __init__(
+        self,
+        *,
+        host_id: _builtins.str = ...,
+        uses: _abc.Iterable[Global___BudgetUse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_id", b"host_id", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShareBudgetRequest: _TypeAlias = ShareBudgetRequest  # noqa: Y015
+
+@_typing.final
+class BudgetUse(_message.Message):
+    """A host's use of one instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """Which one."""
+    places: _builtins.int
+    """Most calls at a time that the instance's limits allow, over all hosts; 0 means no limit."""
+    ends: _builtins.bool
+    """The host calls it no more, and gives its share back."""
+    busy: _builtins.int
+    """Calls under way; a place that is taken from the host is given to another one when it is free."""
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        places: _builtins.int = ...,
+        ends: _builtins.bool = ...,
+        busy: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "ends", b"ends", "instance_id", b"instance_id", "places", b"places"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetUse: _TypeAlias = BudgetUse  # noqa: Y015
+
+@_typing.final
+class ShareBudgetResponse(_message.Message):
+    """The shares of a host."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARES_FIELD_NUMBER: _builtins.int
+    VALID_FOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetShare]:
+        """One for each use, ordered by instance."""
+
+    @_builtins.property
+    def valid_for(self) -> _duration_pb2.Duration:
+        """How long they last, counted from before the call, unless they are asked for again."""
+
+    def __init__(
+        self,
+        *,
+        shares: _abc.Iterable[Global___BudgetShare] | None = ...,
+        valid_for: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid_for", b"valid_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shares", b"shares", "valid_for", b"valid_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShareBudgetResponse: _TypeAlias = ShareBudgetResponse  # noqa: Y015
+
+@_typing.final
+class BudgetShare(_message.Message):
+    """A host's share of the limits of one instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    RATE_SHARE_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """Which one."""
+    rate_share: _builtins.float
+    """Part of the rate, from 0 to 1. 0 means that no call may be made for now; ask again in a moment."""
+    places: _builtins.int
+    """Calls at a time; means nothing where there is no limit."""
+    hosts: _builtins.int
+    """Hosts that share the instance, this one included."""
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        rate_share: _builtins.float = ...,
+        places: _builtins.int = ...,
+        hosts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hosts", b"hosts", "instance_id", b"instance_id", "places", b"places", "rate_share", b"rate_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetShare: _TypeAlias = BudgetShare  # noqa: Y015
+
+@_typing.final
 class FinishAttemptRequest(_message.Message):
     """Ends an attempt."""
 

@@ -153,6 +153,11 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointResponse.FromString,
                 _registered_method=True)
+        self.ShareBudget = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/ShareBudget',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ShareBudgetRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ShareBudgetResponse.FromString,
+                _registered_method=True)
         self.GetRound = channel.unary_unary(
                 '/isthmus.scheduling.v1.SchedulingService/GetRound',
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetRoundRequest.SerializeToString,
@@ -444,6 +449,20 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShareBudget(self, request, context):
+        """Shares the limits of instances among the hosts that call them at the same time; called by hosts,
+        for instances whose limits name a rate or a number of calls, before the first call and from then on
+        more often than a share lasts.
+
+        The shares of all hosts never add up to more than the whole: who comes later waits with no share
+        until the others have learnt of theirs.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRound(self, request, context):
         """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
 
@@ -579,6 +598,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.CommitCheckpoint,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointResponse.SerializeToString,
+            ),
+            'ShareBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareBudget,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ShareBudgetRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ShareBudgetResponse.SerializeToString,
             ),
             'GetRound': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRound,
@@ -1194,6 +1218,33 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/CommitCheckpoint',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.CommitCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/ShareBudget',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ShareBudgetRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.ShareBudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

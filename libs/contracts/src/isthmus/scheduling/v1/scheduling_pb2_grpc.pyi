@@ -221,6 +221,16 @@ class SchedulingServiceStub:
     Errors:
       FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
     """
+    ShareBudget: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.ShareBudgetRequest, _scheduling_pb2.ShareBudgetResponse]
+    """Shares the limits of instances among the hosts that call them at the same time; called by hosts,
+    for instances whose limits name a rate or a number of calls, before the first call and from then on
+    more often than a share lasts.
+
+    The shares of all hosts never add up to more than the whole: who comes later waits with no share
+    until the others have learnt of theirs.
+
+    Errors: none of its own.
+    """
     GetRound: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetRoundRequest, _scheduling_pb2.GetRoundResponse]
     """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
 
@@ -429,6 +439,16 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
 
     Errors:
       FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
+    """
+    ShareBudget: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.ShareBudgetRequest, _scheduling_pb2.ShareBudgetResponse]  # type: ignore[assignment]
+    """Shares the limits of instances among the hosts that call them at the same time; called by hosts,
+    for instances whose limits name a rate or a number of calls, before the first call and from then on
+    more often than a share lasts.
+
+    The shares of all hosts never add up to more than the whole: who comes later waits with no share
+    until the others have learnt of theirs.
+
+    Errors: none of its own.
     """
     GetRound: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetRoundRequest, _scheduling_pb2.GetRoundResponse]  # type: ignore[assignment]
     """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
@@ -767,6 +787,22 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
+        """
+
+    @_abc_1.abstractmethod
+    def ShareBudget(
+        self,
+        request: _scheduling_pb2.ShareBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.ShareBudgetResponse, _abc.Awaitable[_scheduling_pb2.ShareBudgetResponse]]:
+        """Shares the limits of instances among the hosts that call them at the same time; called by hosts,
+        for instances whose limits name a rate or a number of calls, before the first call and from then on
+        more often than a share lasts.
+
+        The shares of all hosts never add up to more than the whole: who comes later waits with no share
+        until the others have learnt of theirs.
+
+        Errors: none of its own.
         """
 
     @_abc_1.abstractmethod

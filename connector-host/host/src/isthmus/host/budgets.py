@@ -1,0 +1,165 @@
+"""This host's shares of the limits of instances that other hosts call at the same time."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from isthmus.host.control import ControlPlane, call
+from isthmus.kit import acting_for
+from isthmus.kit.logs import logger
+from isthmus.resilience import Fault
+from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.sdk.failures import TransientFailure
+from isthmus.sdk.runtime import Guards
+
+_log = logger(__name__)
+_RENEW = 3.0
+_SOON = 0.2
+_PATIENCE = 120.0
+
+
+class _Budget:
+    """The limits of an instance, as far as this host may use them; after a change of them there are two."""
+
+    def __init__(self, guards: Guards) -> None:
+        self.guards = guards
+        self.until = 0.0
+        self.used_at = 0.0
+        self.waiting = 0
+        self.changed = asyncio.Event()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a call is under way, or waits, or was made a moment ago."""
+        busy = self.waiting or self.guards.bulkhead.inside or self.guards.bulkhead.waiting
+        return bool(busy) or time.monotonic() - self.used_at < 2 * _RENEW
+
+    def take(self, rate_share: float, places: int, until: float) -> None:
+        """Go on with another share; with none calls wait."""
+        if rate_share > 0:
+            self.guards.take_share(rate_share, places)
+            self.until = until
+        else:
+            self.until = 0.0
+            self.guards.bulkhead.resize(0)
+        self.changed.set()
+        self.changed.clear()
+
+
+class Budgets:
+    """Keeps shares for as long as they are used; a host without scheduling stops when they end.
+
+    Args:
+        control: Where scheduling is.
+        host_id: This host.
+        patience: Seconds that a call waits for a share.
+    """
+
+    def __init__(self, control: ControlPlane, host_id: str, *, patience: float = _PATIENCE) -> None:
+        self._control = control
+        self._host_id = host_id
+        self._patience = patience
+        self._held: dict[tuple[str, str], list[_Budget]] = {}
+        self._needed = asyncio.Event()
+
+    def share(self, tenant_id: str, instance_id: str, guards: Guards) -> None:
+        """Let an instance's calls wait for a share of its limits."""
+        budget = _Budget(guards)
+
+        async def admitted() -> None:
+            budget.used_at = time.monotonic()
+            if time.monotonic() >= budget.until:
+                held = self._held.setdefault((tenant_id, instance_id), [])
+                if budget not in held:
+                    held.append(budget)
+                await self._wait(budget)
+
+        guards.admitted = admitted
+
+    async def _wait(self, budget: _Budget) -> None:
+        """Wait until there is a share.
+
+        Raises:
+            TransientFailure: `BUDGET_TAKEN`, other hosts have needed all of it for long.
+        """
+        budget.waiting += 1
+        self._needed.set()
+        try:
+            async with asyncio.timeout(self._patience):
+                while time.monotonic() >= budget.until:
+                    await budget.changed.wait()
+        except TimeoutError:
+            message = "Other hosts take all that the limits of this instance allow; it is tried again later."
+            raise TransientFailure("BUDGET_TAKEN", message) from None
+        finally:
+            budget.waiting -= 1
+
+    async def keep(self) -> None:
+        """Ask for shares and renew them, for ever."""
+        while True:
+            if not self._held:
+                await self._needed.wait()
+            self._needed.clear()
+            for tenant_id in {tenant_id for tenant_id, _ in self._held}:
+                await self._renew(tenant_id)
+            if any(budget.waiting for held in self._held.values() for budget in held):
+                await asyncio.sleep(_SOON)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW):
+                    await self._needed.wait()
+
+    async def release(self) -> None:
+        """Give every share back, because the host stops."""
+        for tenant_id in {tenant_id for tenant_id, _ in self._held}:
+            names = [name for tenant, name in self._held if tenant == tenant_id]
+            uses = [scheduling.BudgetUse(instance_id=name, ends=True) for name in names]
+            await self._ask(tenant_id, uses, seconds=1.0)
+        self._held.clear()
+
+    async def _renew(self, tenant_id: str) -> None:
+        uses = []
+        for key in [key for key in self._held if key[0] == tenant_id]:
+            used = [budget for budget in self._held[key] if budget.is_used]
+            for budget in self._held[key]:
+                if budget not in used:  # before it is told, so that no call slips in between
+                    budget.until = 0.0
+            uses.append(_use_of(key[1], used))
+            if used:
+                self._held[key] = used
+            else:
+                del self._held[key]
+        await self._ask(tenant_id, uses)
+
+    async def _ask(self, tenant_id: str, uses: list[scheduling.BudgetUse], *, seconds: float = 5.0) -> None:
+        asked_at = time.monotonic()
+        request = scheduling.ShareBudgetRequest(host_id=self._host_id, uses=uses)
+        try:
+            with acting_for(tenant_id):
+                answer = await call(self._control.scheduling.ShareBudget, request, seconds=seconds)
+        except Fault as fault:
+            _log.warning("shares of limits are not renewed", reason=fault.reason)
+            return
+        until = asked_at + answer.valid_for.ToTimedelta().total_seconds()
+        for share in answer.shares:
+            self._take(self._held.get((tenant_id, share.instance_id), ()), share, until)
+
+    def _take(self, held: Sequence[_Budget], share: scheduling.BudgetShare, until: float) -> None:
+        for budget in held:
+            before = budget.guards.bulkhead.concurrency
+            budget.take(share.rate_share / len(held), max(1, share.places // len(held)), until)
+            if budget.guards.bulkhead.concurrency < before:
+                self._needed.set()  # who waits for these places learns of it at once
+
+
+def _use_of(instance_id: str, used: Sequence[_Budget]) -> scheduling.BudgetUse:
+    return scheduling.BudgetUse(
+        instance_id=instance_id,
+        places=min((budget.guards.limits.concurrent for budget in used), default=0),
+        ends=not used,
+        busy=sum(budget.guards.bulkhead.inside for budget in used),
+    )
+
+
+__all__ = ["Budgets"]
