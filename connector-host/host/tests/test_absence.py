@@ -2,7 +2,12 @@
 
 import pytest
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.backend import Bound
+from isthmus.host.local import LocalBackend
+from isthmus.resilience import Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
+from isthmus.sdk import Connector, Finished, Generation, Guarantee, Stream, WriteMode
+from pydantic import BaseModel
 
 Finish = scheduling.FinishAttemptRequest
 Policy = scheduling.DeletePolicy
@@ -140,3 +145,52 @@ async def test_records_without_a_key_cannot_be_absent(mirrored):
 
     assert (ended.outcome, ended.error.reason) == (Finish.OUTCOME_FAILED, "KEY_MISSING")
     assert mirrored.hub.openings == []
+
+
+class Nothing(BaseModel):
+    """No settings."""
+
+
+class Keeper(Connector[Nothing]):
+    """A destination that can tell what it was not shown."""
+
+    ended: list[Generation] = []  # noqa: RUF012 - shared by intention
+
+    async def streams(self):
+        stream = Stream(
+            "kept",
+            write_modes=(WriteMode.UPSERT,),
+            guarantee=Guarantee.TRANSACTIONAL,
+            writer=self.write,
+            finisher=self.finish,
+        )
+        return [stream]
+
+    async def write(self, batch):
+        """Takes everything."""
+
+    async def finish(self, generation):
+        Keeper.ended.append(generation)
+        return Finished(3, 2)
+
+
+async def test_a_connector_is_told_what_a_refresh_was():
+    """
+    It gets all limits and the mark as an object; an attempt that was overtaken does not reach it.
+    """
+    Keeper.ended.clear()
+    backend = LocalBackend(Keeper)
+    opening = connector.WriteOpen(stream="kept", flow_id="flw_1", fencing_token=2, generation_id="exe_1")
+    asked = connector.FinishGenerationRequest(
+        open=opening, mark=b'{"gone":true}', most_records=5, most_percent=6
+    )
+
+    async with backend.connect(Bound("tnt_test", "ins_1")) as connection:
+        done = await connection.finish(asked)
+        asked.open.fencing_token = 1
+        with pytest.raises(Precondition, match="newer attempt"):
+            await connection.finish(asked)
+    await backend.close()
+
+    assert (done.shown, done.removed) == (3, 2)
+    assert Keeper.ended == [Generation("flw_1", "exe_1", 2, {"gone": True}, 5, 6)]

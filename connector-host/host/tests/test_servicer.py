@@ -325,3 +325,41 @@ async def test_another_connector_upstream_is_refused(open_mesh, world):
     async with hosting(open_mesh, world) as (_, service):
         with pytest.raises(Exception, match="letters"):
             await UpstreamBackend.open(service.channel(tenant=TENANT), "letters")
+
+
+@pytest.mark.parametrize(
+    ("stream", "generation", "reason"),
+    [
+        ("numbers", "exe_1", "GENERATIONS_UNSUPPORTED"),
+        ("sink", "", "BATCH_INVALID"),
+        ("none", "exe_1", "STREAM_UNKNOWN"),
+    ],
+)
+async def test_refreshes_are_ended_only_where_absence_can_be_told(stub, stream, generation, reason):
+    """
+    A stream that cannot tell says so, before anything is removed.
+    """
+    opening = connector.WriteOpen(
+        binding=BINDING, stream=stream, flow_id="flw_1", fencing_token=1, generation_id=generation
+    )
+
+    fault = await refused(stub.FinishGeneration(connector.FinishGenerationRequest(open=opening)))
+
+    assert fault.reason == reason
+
+
+async def test_a_refresh_is_refused_before_anything_is_sent(stub):
+    """
+    Whoever opens a write for a stream that cannot tell what is absent learns it at once.
+    """
+
+    async def opening():
+        message = connector.WriteOpen(
+            binding=BINDING, stream="sink", flow_id="flw_1", fencing_token=1, generation_id="exe_1"
+        )
+        yield connector.WriteRequest(open=message)
+
+    fault = await refused(stub.Write(opening()))
+
+    assert fault.reason == "GENERATIONS_UNSUPPORTED"
+    assert "absent" in fault.message
