@@ -2,6 +2,7 @@
 
 import pytest
 from isthmus.testing.sandbox import running_sandbox
+from isthmus.testing.tickets import running_desk
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
@@ -135,3 +136,73 @@ def test_a_flow_into_the_hub_is_compared_with_its_own_records(flow):
 
     assert counted(found) == {"equal": 1, "missing": 1, "different": 1, "extra": 1}
     assert counted(flow.reconcile()) == {"equal": 3}
+
+
+TICKETS = """
+kind: Instance
+name: {name}-ops
+spec:
+  connector: http-json
+  configuration:
+    base_url: "{url}"
+    streams:
+      - name: tickets
+        path: /tickets
+        records_path: tickets
+        key: [number]
+        write:
+          path: /tickets
+          id_field: number
+          update: {{method: PATCH, path: "/tickets/{{external_id}}"}}
+          delete_path: "/tickets/{{external_id}}"
+      - {{name: outbox, key: [id], write: {{path: /tickets}}}}
+---
+"""
+
+
+def test_tickets_are_known_by_their_links(flow):
+    """
+    A system that chooses ids itself: what it has lost is created, what somebody changed there is sent again,
+    what the source has no more is removed, and other people's tickets are nobody's.
+    """
+    with running_desk() as desk:
+        tickets = TICKETS.format(name=flow.name, url=desk.url)
+        flow.apply(f"{{instance: {flow.name}-ops, stream: tickets}}", tickets)
+        flow.sync()
+        numbers = {ticket["id"]: number for number, ticket in desk.tickets.items()}
+        desk.change(numbers["1"], {"title": "somebody's"})
+        desk.remove(numbers["2"])
+        desk.create({"title": "none of ours"})
+        flow.desk.remove("3")
+        found = flow.reconcile()
+        repaired = flow.reconcile("--repair", "--delete-extra")
+        last = flow.reconcile()
+
+    assert counted(found) == {"missing": 1, "different": 1, "extra": 1, "unrelated": 1}
+    assert {one["key"]: one["destination_key"] for one in found["samples"]} == {
+        "1": numbers["1"],
+        "2": "",
+        "3": numbers["3"],
+    }
+    assert (repaired["repaired"], repaired["removed"]) == ("2", "1")
+    assert counted(last) == {"equal": 2, "unrelated": 1}
+    assert sorted(ticket.get("title") for ticket in desk.tickets.values()) == [
+        "Subject 1",
+        "Subject 2",
+        "none of ours",
+    ]
+
+
+def test_a_side_that_cannot_be_read_is_told_of(flow):
+    """
+    Before anything is read, with what to do about it.
+    """
+    with running_desk() as desk:
+        flow.apply(
+            f"{{instance: {flow.name}-ops, stream: outbox}}", TICKETS.format(name=flow.name, url=desk.url)
+        )
+        done = flow.mesh.run("reconcile", "run", flow.name, "--watch", "--output", "json")
+
+    assert done.code == 1
+    assert done.json["status"] == "STATUS_FAILED"
+    assert "cannot be read whole" in done.json["error_message"]
