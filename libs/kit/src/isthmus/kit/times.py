@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.resilience.faults import FixRequest
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86_400
+
 
 def stamp(moment: datetime | None) -> Timestamp | None:
     """Write a moment as the contract does; None stays unset."""
     if moment is None:
         return None
-    written = Timestamp()
-    written.FromDatetime(moment)
-    return written
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * 1000)
 
 
 def moment(written: Timestamp, path: str) -> datetime | None:

@@ -39,7 +39,8 @@ from pg_class c where c.oid = {table}::regclass
 _COLUMNS = """
 select a.attname::text, t.typname::text, t.typnamespace = 'pg_catalog'::regnamespace, a.atttypmod,
        t.typtype::text, t.typcategory::text, a.attgenerated::text,
-       coalesce((select l.collisdeterministic from pg_collation l where l.oid = a.attcollation), true)
+       coalesce((select l.collisdeterministic from pg_collation l where l.oid = a.attcollation), true),
+       concat_ws('/', a.atttypid, a.atttypmod, a.attcollation)
 from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = {table}::regclass and a.attnum > 0 and not a.attisdropped order by a.attnum
 """
@@ -80,6 +81,7 @@ class Column:
     Attributes:
         is_plain: Values that differ as they are written differ in the table too.
         is_common: The type and its operators are PostgreSQL's own.
+        form: Equal for columns that hold the same values in the same order.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Column:
     type_name: str
     is_plain: bool
     is_common: bool
+    form: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,12 +147,12 @@ async def shape_of(connection: Connection, relation: Relation) -> Shape | None:
 
 def _column(row: tuple[Any, ...]) -> Column | None:
     """Describes a column; None for one whose values are not what their text says."""
-    name, type_name, is_common, modifier, type_type, category, generated, is_deterministic = row
+    name, type_name, is_common, modifier, type_type, category, generated, is_deterministic, form = row
     if generated or type_type not in "berm" or category == "A":
         return None
     kind = _KINDS.get(type_name, Kind.OTHER) if is_common else Kind.OTHER
     plain = kind is Kind.INTEGER or (kind is Kind.TEXT and modifier == -1 and is_deterministic)
-    return Column(name, kind, type_name if is_common else "", plain, is_common)
+    return Column(name, kind, type_name if is_common else "", plain, is_common, form)
 
 
 def _is_comparable(shape: Shape) -> bool:

@@ -10,8 +10,9 @@ from isthmus.connectors.postgres.rows import DELIMITER
 from isthmus.connectors.postgres.shapes import MARK, Column, Kind, Shape
 from psycopg import sql
 
-# Each commit empties all of them, so there are few.
+# Each commit empties all of them, so there are few; tables with the same columns share one.
 _MOST_STAGES = 8
+_MOST_PREPARED = 100
 # Types that have no equality of their own, and what to compare them as.
 _COMPARED_AS = {"json": "jsonb", "xml": "text", "point": "text", "box": "text", "polygon": "text"}
 _FORMAT = sql.SQL("from stdin (delimiter {}, null 'None', encoding 'UTF8')").format(sql.Literal(DELIMITER))
@@ -67,6 +68,14 @@ class Statements:
     apply: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a stage holds; rows of several tables may have it, one batch after the other."""
+
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+
 class Stages:
     """What a connection has been told about the tables it writes.
 
@@ -78,7 +87,8 @@ class Stages:
     def __init__(self, connection: Connection, numbers: Iterator[int]) -> None:
         self._connection = connection
         self._numbers = numbers
-        self._stages: OrderedDict[tuple[Shape, frozenset[str]], tuple[str, Statements]] = OrderedDict()
+        self._stages: OrderedDict[_Form, str] = OrderedDict()
+        self._prepared: OrderedDict[tuple[Shape, frozenset[str]], _Prepared] = OrderedDict()
         self._advances: dict[str, sql.Identifier] = {}
 
     async def advance(self, schema: str) -> sql.Identifier:
@@ -92,46 +102,84 @@ class Stages:
 
     async def statements(self, shape: Shape, names: frozenset[str]) -> Statements:
         """The statements for rows with these columns; their stage is there."""
-        known = self._stages.get((shape, names))
+        known = self._prepared.get((shape, names))
         if known is None:
-            if len(self._stages) >= _MOST_STAGES:
-                await self._drop(self._stages.popitem(last=False)[1][0])
-            made = await self._create(f"isthmus_{next(self._numbers)}", shape, shape.chosen(names))
-            known = self._stages[shape, names] = made
-        self._stages.move_to_end((shape, names))
-        return known[1]
+            if len(self._prepared) >= _MOST_PREPARED:
+                await self._deallocate(next(iter(self._prepared)))
+            form = _form_of(shape, names)
+            stage = self._stages.get(form) or await self._stage(form, shape)
+            known = self._prepared[shape, names] = await self._prepare(form, stage, shape)
+        self._prepared.move_to_end((shape, names))
+        self._stages.move_to_end(known.form)
+        return known.statements
 
-    async def _create(self, name: str, shape: Shape, columns: tuple[Column, ...]) -> tuple[str, Statements]:
+    async def _stage(self, form: _Form, shape: Shape) -> str:
+        """Create a stage, in the place of the one that was not used for the longest time if need be."""
+        if len(self._stages) >= _MOST_STAGES:
+            await self._drop(*self._stages.popitem(last=False))
+        name = f"isthmus_{next(self._numbers)}"
         stage, table = sql.Identifier(name), sql.Identifier(*shape.table)
         made: list[sql.Composable] = [] if self._stages else [sql.SQL(_BY_INDEX)]
-        made.append(sql.SQL(_STAGE).format(stage=stage, table=table, columns=_listed(map(_staged, columns))))
-        if not all(column.is_plain for column in shape.chosen(frozenset(shape.key))):
+        columns = _listed(map(_staged, form.columns))
+        made.append(sql.SQL(_STAGE).format(stage=stage, table=table, columns=columns))
+        if form.key:
             # Two forms of one value are one key: such a batch has to be looked at row by row.
             made.append(
-                sql.SQL("create unique index on pg_temp.{} ({})").format(stage, _names("{}", shape.key))
+                sql.SQL("create unique index on pg_temp.{} ({})").format(stage, _names("{}", form.key))
             )
-        made.append((_merge if shape.is_merging else _upsert)(stage, shape, columns))
-        mark = sql.Identifier(f"{name}_mark")
-        asked = sql.SQL(MARK).format(table=sql.Literal(table.as_string(self._connection)))
-        made.append(sql.SQL("prepare {} as {}").format(mark, asked))
         await self._connection.execute(sql.SQL("; ").join(made))
-        names = _names("{}", (column.name for column in columns))
+        self._stages[form] = name
+        return name
+
+    async def _prepare(self, form: _Form, stage: str, shape: Shape) -> "_Prepared":
+        name, table = f"isthmus_{next(self._numbers)}", sql.Identifier(*shape.table)
+        apply, mark = sql.Identifier(name), sql.Identifier(f"{name}_mark")
+        asked = sql.SQL(MARK).format(table=sql.Literal(table.as_string(self._connection)))
+        made = [
+            (_merge if shape.is_merging else _upsert)(apply, sql.Identifier(stage), shape, form.columns),
+            sql.SQL("prepare {} as {}").format(mark, asked),
+        ]
+        await self._connection.execute(sql.SQL("; ").join(made))
+        listed = _names("{}", (column.name for column in form.columns))
         immediate = sql.SQL(_IMMEDIATE if shape.is_deferring else "")
         begin = sql.SQL(_BEGIN).format(immediate=immediate, table=table, mark=mark)
-        return name, Statements(
+        copy = sql.SQL("copy pg_temp.{} {}").format(sql.Identifier(stage), _FORMAT)
+        statements = Statements(
             begin=begin.as_bytes(self._connection),
-            copy=sql.SQL("copy pg_temp.{} {}").format(stage, _FORMAT).as_bytes(self._connection),
-            load=sql.SQL("copy {} ({}) {}").format(table, names, _FORMAT).as_bytes(self._connection),
-            apply=sql.SQL("execute {}").format(stage).as_bytes(self._connection),
+            copy=copy.as_bytes(self._connection),
+            load=sql.SQL("copy {} ({}) {}").format(table, listed, _FORMAT).as_bytes(self._connection),
+            apply=sql.SQL("execute {}").format(apply).as_bytes(self._connection),
         )
+        return _Prepared(name, form, statements)
 
-    async def _drop(self, name: str) -> None:
-        statement = sql.SQL("deallocate {0}; deallocate {1}; drop table pg_temp.{0}")
-        mark = sql.Identifier(f"{name}_mark")
-        await self._connection.execute(statement.format(sql.Identifier(name), mark))
+    async def _drop(self, form: _Form, stage: str) -> None:
+        for key in [key for key, known in self._prepared.items() if known.form == form]:
+            await self._deallocate(key)
+        await self._connection.execute(sql.SQL("drop table pg_temp.{}").format(sql.Identifier(stage)))
+
+    async def _deallocate(self, key: tuple[Shape, frozenset[str]]) -> None:
+        name = self._prepared.pop(key).name
+        statement = sql.SQL("deallocate {}; deallocate {}")
+        await self._connection.execute(statement.format(sql.Identifier(name), sql.Identifier(f"{name}_mark")))
 
 
-def _merge(stage: sql.Identifier, shape: Shape, columns: Sequence[Column]) -> sql.Composed:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Statements that a connection knows under a name."""
+
+    name: str
+    form: _Form
+    statements: Statements
+
+
+def _form_of(shape: Shape, names: frozenset[str]) -> _Form:
+    is_plain = all(column.is_plain for column in shape.chosen(frozenset(shape.key)))
+    return _Form(shape.chosen(names), () if is_plain else shape.key)
+
+
+def _merge(
+    name: sql.Identifier, stage: sql.Identifier, shape: Shape, columns: Sequence[Column]
+) -> sql.Composed:
     changing = [column for column in columns if column.name not in shape.key]
     matched = sql.SQL(_WHEN_MATCHED).format(
         before=_listed(_compared("t", column) for column in changing),
@@ -139,7 +187,7 @@ def _merge(stage: sql.Identifier, shape: Shape, columns: Sequence[Column]) -> sq
         changes=_listed(_assigned(column, _value(column)) for column in changing),
     )
     return sql.SQL(_MERGE).format(
-        name=stage,
+        name=name,
         stage=stage,
         table=sql.Identifier(*shape.table),
         same=_same(shape),
@@ -149,7 +197,9 @@ def _merge(stage: sql.Identifier, shape: Shape, columns: Sequence[Column]) -> sq
     )
 
 
-def _upsert(stage: sql.Identifier, shape: Shape, columns: Sequence[Column]) -> sql.Composed:
+def _upsert(
+    name: sql.Identifier, stage: sql.Identifier, shape: Shape, columns: Sequence[Column]
+) -> sql.Composed:
     changing = [column for column in columns if column.name not in shape.key]
     staged, held, given = (
         _listed(_compared(row, column) for column in changing) for row in ("s", "t", "excluded")
@@ -164,7 +214,7 @@ def _upsert(stage: sql.Identifier, shape: Shape, columns: Sequence[Column]) -> s
         differs.format(held, given),
     )
     return sql.SQL(_UPSERT).format(
-        name=stage,
+        name=name,
         stage=stage,
         table=sql.Identifier(*shape.table),
         same=_same(shape),

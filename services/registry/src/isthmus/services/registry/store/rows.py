@@ -1,10 +1,16 @@
 """What all rows of one transaction share."""
 
+from functools import lru_cache
 from typing import Any
 
 from isthmus.kit import PageRequest
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@lru_cache(maxsize=500)
+def _statement(sql: str) -> TextClause:
+    return text(sql)
 
 
 class Rows:
@@ -14,14 +20,14 @@ class Rows:
         self._conn = conn
 
     async def _all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        return [row._asdict() for row in await self._conn.execute(text(sql), values)]
+        return [row._asdict() for row in await self._conn.execute(_statement(sql), values)]
 
     async def _first(self, sql: str, **values: Any) -> dict[str, Any] | None:
         rows = await self._all(sql, **values)
         return rows[0] if rows else None
 
     async def _run(self, sql: str, **values: Any) -> None:
-        await self._conn.execute(text(sql), values)
+        await self._conn.execute(_statement(sql), values)
 
 
 def window(page: PageRequest) -> dict[str, Any]:
