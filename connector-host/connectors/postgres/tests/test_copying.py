@@ -165,6 +165,31 @@ async def test_more_kinds_of_records_than_stages(sql, opened, copied):
     ).fetchone() == (12,)
 
 
+async def test_tables_with_the_same_columns_share_a_stage(sql, opened, copied, server):
+    """
+    Many small tables cost no stage each; one that takes shorter texts has its own and refuses longer ones.
+    """
+    tables = [f"t{number}" for number in range(12)]
+    for table in tables:
+        sql(
+            f"create table {table} (id int primary key, name varchar(9)); insert into {table} values (1, 'a')"
+        )
+    sql("create table short (id int primary key, name varchar(3)); insert into short values (1, 'a')")
+    ids = batch_ids()
+
+    async with opened() as session:
+        for table in [*tables, *tables]:
+            await session.write(table, [{"id": 1, "name": f"of {table}"}], batch_id=next(ids))
+        refused = await session.write("short", [{"id": 1, "name": "too long"}], batch_id=next(ids))
+        stages = sql("select count(*) from pg_class where relpersistence = 't' and relkind = 'r'").fetchone()
+
+    assert [sql(f"select name from {table}").fetchone() for table in tables] == [
+        (f"of {table}",) for table in tables
+    ]
+    assert (len(refused.rejected), sql("select name from short").fetchone()) == (1, ("a",))
+    assert stages[0] <= 2
+
+
 async def test_a_batch_is_made_ready_while_the_one_before_is_written(sql, opened, copied):
     """
     Formatting costs the database no time; nothing is made ready before it has something to do.
