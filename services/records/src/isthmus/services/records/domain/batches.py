@@ -162,10 +162,13 @@ def _indexes_read(batch: Batch) -> Sequence[int]:
 
 
 def _screen_bytes(screened: Screened, joined: bytes) -> None:
-    if joined.isascii() and b"\0" not in joined:
+    holds_nul = b"\0" in joined
+    if joined.isascii() and not holds_nul:
         return
     for index in screened.read:
         record = screened.batch.records[index]
+        if record.isascii() and not holds_nul:
+            continue
         if b"\0" in record:
             screened.reject(index, "JSON_INVALID", "The record contains a NUL byte; remove it.")
             continue
@@ -214,9 +217,11 @@ def _find_suspects(screened: Screened, joined: bytes) -> None:
 
 
 def _odd_escapes(joined: bytes) -> Iterator[int]:
-    if b"\\" in joined:
-        for escape in _ODD_ESCAPES:
-            yield from _places(joined, escape)
+    found = joined.find(b"\\")
+    while found >= 0:
+        if joined.startswith(_ODD_ESCAPES, found):
+            yield found
+        found = joined.find(b"\\", found + 2)
 
 
 def _odd_numbers(joined: bytes) -> Iterator[int]:
