@@ -1,5 +1,8 @@
 """Both sides of a flow are compared, and made equal on request."""
 
+import json
+
+import psycopg
 import pytest
 from isthmus.testing.sandbox import running_sandbox
 from isthmus.testing.tickets import running_desk
@@ -206,3 +209,78 @@ def test_a_side_that_cannot_be_read_is_told_of(flow):
     assert done.code == 1
     assert done.json["status"] == "STATUS_FAILED"
     assert "cannot be read whole" in done.json["error_message"]
+
+
+TYPES = """
+kind: Credential
+name: {name}
+spec: {{type: basic, username: isthmus_admin, secret: {{env: TYPES_PASSWORD}}}}
+---
+kind: Instance
+name: {name}-database
+spec:
+  connector: postgres
+  credential: {name}
+  configuration:
+    {{host: "{host}", port: {port}, database: "{database}", sslmode: disable, schemas: [typed]}}
+---
+kind: Instance
+name: {name}-files
+spec:
+  connector: files
+  configuration:
+    streams:
+      - {{name: given, path: types-given.jsonl, key: [id]}}
+      - {{name: written, path: types-written.csv, key: [id]}}
+---
+kind: Mapping
+name: {name}
+spec:
+  field_mappings:
+    - {{target: id, source: id, required: true}}
+    - {{target: at, source: at}}
+    - {{target: amount, source: amount}}
+    - {{target: ok, source: ok}}
+    - {{target: tags, source: tags}}
+"""
+TYPED = """
+---
+kind: Flow
+name: {name}
+spec:
+  source: {{instance: {name}-files, stream: given}}
+  destination: {{instance: {name}-{instance}, stream: {stream}}}
+  mapping: {name}
+  key: [id]
+"""
+GIVEN = (
+    {"id": 1, "at": "2025-01-01T10:00:00+02:00", "amount": 1.5, "ok": True, "tags": ["x", {"b": 1}]},
+    {"id": 2, "at": None, "amount": 3, "ok": False, "tags": []},
+    {"id": 3, "at": "2025-06-01T10:00:00.123456Z", "amount": None, "ok": None, "tags": None},
+)
+
+
+@pytest.mark.parametrize(
+    ("instance", "stream"), [("database", "typed.things"), ("files", "written")], ids=["postgres", "csv"]
+)
+def test_values_are_compared_by_what_they_say(mesh, instance, stream):
+    """
+    A table has types and columns of its own, a file of comma-separated values knows texts only.
+    """
+    place = json.loads((mesh.home / "mesh.json").read_text())["postgres"]
+    password = (mesh.home / "postgres" / "admin.password").read_text().strip()
+    reach = {"host": place["host"], "port": place["port"], "dbname": place["database"]}
+    with psycopg.connect(**reach, user="isthmus_admin", password=password) as connection:
+        connection.execute("create schema if not exists typed")
+        connection.execute(
+            "create table if not exists typed.things (id bigint primary key, at timestamptz, "
+            "amount numeric(12, 2), ok boolean, tags jsonb, its_own text default 'x')"
+        )
+    name = f"types-{instance}"
+    (mesh.files / "types-given.jsonl").write_text("\n".join(map(json.dumps, GIVEN)) + "\n")
+    text = TYPES.format(name=name, **place)
+    flow = TYPED.format(name=name, instance=instance, stream=stream)
+    mesh.apply(text + flow, env={"TYPES_PASSWORD": password})
+    mesh.answer("sync", "run", name, "--watch")
+
+    assert counted(mesh.answer("reconcile", "run", name, "--watch")) == {"equal": 3}

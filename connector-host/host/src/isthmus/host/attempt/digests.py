@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -17,7 +18,10 @@ _DIGEST_BYTES = 16
 _MOST_SHAPES = 1000
 _SHORTEST_MOMENT = len("2026-01-01T00:00:00")
 _LONGEST_MOMENT = len("2026-01-01T00:00:00.000000000+00:00")
+_FOLDED = frozenset("[{")
+_NO_JSON = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder().decode
 
 
 def is_announcing(leg: int) -> bool:
@@ -107,7 +111,8 @@ def digest_plan(grant: scheduling.AcquireLeaseResponse, plan: Plan | None) -> Re
 
 def _fields(record: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Give the dotted path and the meaning of each field that says something."""
-    for name, value in record.items():
+    for name, given in record.items():
+        value = _unfolded(given)
         if isinstance(value, dict):
             yield from _fields(value, f"{path}{name}.")
         else:
@@ -116,11 +121,19 @@ def _fields(record: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield f"{path}{name}", text
 
 
+def _unfolded(value: Any) -> Any:
+    """What a text stands for where a system keeps lists and objects as their JSON."""
+    if isinstance(value, str) and value[:1] in _FOLDED:
+        with suppress(*_NO_JSON):
+            return _decode(value)
+    return value
+
+
 def meaning(value: Any) -> str:
     """Give a text that is the same for values that say the same, however a system spells them.
 
     Systems differ in whether they say null, nothing or an empty text, in how they write times, and in
-    whether a number comes as a text.
+    whether a number, a list or an object comes as a text.
     """
     if value is None:
         return ""
