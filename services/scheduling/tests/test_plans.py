@@ -1,8 +1,10 @@
 """Plans and their runs: order, failure, compensation, cancelling, schedules, restarts."""
 
 import asyncio
+import json
 import random
 
+import nats
 import pytest
 from isthmus.resilience.faults import AlreadyExists, Conflict, FixRequest, Missing, Precondition
 from isthmus.scheduling.v1 import plans_pb2 as pb
@@ -402,6 +404,25 @@ async def test_a_paused_run_starts_nothing_until_it_is_resumed(bench, three):
     assert [point.position.state for point in again.answer.checkpoints] == [b"two"]
     assert (done.status, done.counts.read) == (scheduling_pb2.Execution.STATUS_COMPLETED, 5)
     await at_work(bench, run, "groups")
+
+
+async def test_others_are_told_of_plans_and_runs(bench, three):
+    """
+    Through the outbox, with the run as it was stored.
+    """
+    client = await nats.connect(bench.nats_url)
+    told = await client.jetstream().subscribe(f"isthmus.v1.{bench.tenant}.scheduling.>")
+    run = await started(bench, await made(bench, step("one", three["users"][0])))
+    await finish(bench, of(run, "one").execution_id, well=False)
+    events = {}
+    while "plan_run.failed" not in events:
+        event = json.loads((await told.next_msg(30)).data)
+        events[event["type"].removeprefix("isthmus.scheduling.").removesuffix(".v1")] = event["data"]
+    await client.close()
+
+    assert {"plan.created", "plan_run.started"} <= events.keys()
+    assert events["plan_run.failed"]["run"]["reason"] == "STEP_FAILED"
+    assert events["plan_run.failed"]["run"]["planRunId"] == run.plan_run_id
 
 
 @pytest.mark.parametrize("seed", range(6))
