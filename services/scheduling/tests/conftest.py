@@ -13,6 +13,7 @@ import pytest
 from isthmus.kit import Clock, fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2, mapping_pb2_grpc
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
+from isthmus.scheduling.v1 import plans_pb2
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.scheduling.v1.plans_pb2_grpc import PlansServiceStub
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
@@ -248,6 +249,74 @@ class Bench:
         return [one for one in found if one[1]["execution_id"] == execution_id]
 
 
+class Planning:
+    """Plans of one tenant, and what tests of them need."""
+
+    def __init__(self, bench):
+        self.bench = bench
+
+    @staticmethod
+    def step(name, flow=None, after=(), undo=None, **more):
+        return plans_pb2.PlanStep(
+            name=name,
+            flow_id=flow.flow_id if flow else "",
+            after=after,
+            compensation_flow_id=undo.flow_id if undo else "",
+            **more,
+        )
+
+    @staticmethod
+    def of(run, name):
+        """Find a step of a run."""
+        return next(one for one in run.steps if one.name == name)
+
+    @staticmethod
+    def named(run):
+        """Give the states of a run's steps by name."""
+        status = plans_pb2.PlanStepRun.Status
+        return {one.name: status.Name(one.status).removeprefix("STATUS_") for one in run.steps}
+
+    async def made(self, *steps, **more):
+        plan = plans_pb2.Plan(steps=steps, **{"name": "joiners", "is_active": True, **more})
+        return (await self.bench.plans.CreatePlan(plans_pb2.CreatePlanRequest(plan=plan))).plan
+
+    async def chain(self, three, **more):
+        """Create users before groups before tickets."""
+        order = {"users": (), "groups": ("users",), "tickets": ("groups",)}
+        steps = [self.step(name, three[name][0], after, three[name][1]) for name, after in order.items()]
+        return await self.made(*steps, **more)
+
+    async def started(self, plan, **more):
+        request = plans_pb2.StartPlanRunRequest(plan_id=plan.plan_id, **more)
+        return (await self.bench.plans.StartPlanRun(request)).run
+
+    async def read(self, run):
+        request = plans_pb2.GetPlanRunRequest(plan_run_id=run.plan_run_id)
+        return (await self.bench.plans.GetPlanRun(request)).run
+
+    async def reached(self, run, condition):
+        """Wait until a run is as wanted and give it."""
+
+        async def look():
+            found = await self.read(run)
+            return found if condition(found) else None
+
+        return await until(look)
+
+    async def ended(self, run):
+        return await self.reached(run, lambda one: one.HasField("end_time"))
+
+    async def at_work(self, run, name, field="execution_id"):
+        """Wait until a step has an execution and give its id."""
+        found = await self.reached(run, lambda one: getattr(self.of(one, name), field))
+        return getattr(self.of(found, name), field)
+
+    async def finish(self, execution_id, *, well=True):
+        """Carry an execution out."""
+        lease = await self.bench.host.acquire(execution_id)
+        await (self.bench.host.finish(lease) if well else self.bench.host.fail(lease, "CONFIGURATION"))
+
+
 class MovableClock(Clock):
     """The wall clock, put forward by tests."""
 
@@ -308,3 +377,15 @@ async def benches(open_bench):
 def bench(benches):
     """Give the view of a tenant that nobody else uses."""
     return benches(f"tnt_{time.monotonic_ns()}")
+
+
+@pytest.fixture
+def planning(bench):
+    """Give that tenant's plans."""
+    return Planning(bench)
+
+
+@pytest.fixture
+async def three(bench):
+    """Give users, groups and tickets, each with the flow that undoes it."""
+    return {name: (await bench.flow(), await bench.flow()) for name in ("users", "groups", "tickets")}

@@ -17,6 +17,7 @@ from isthmus.services.scheduling.domain.reconciling import Reconcile, reconcilin
 DEFAULT_ATTEMPTS = 5
 IDLE_STOPS = 100
 PRIORITY_STEP = timedelta(seconds=3)
+_PAUSED = "It was paused; it goes on from here once its flow, or the run of its plan, is resumed."
 _LONGEST_WAIT = timedelta(days=1)
 
 
@@ -300,7 +301,7 @@ def end_attempt(execution: Execution, report: Report, now: datetime, rules: Retr
     if execution.stop is Stop.CANCEL:
         return Ending(Status.CANCELLED, before)
     if execution.stop is Stop.PAUSE and report.outcome is Outcome.CANCELLED:
-        return Ending(Status.PENDING, before, _paused(), now)
+        return Ending(Status.PENDING, before, Failure(FailureKind.STOPPED, "PAUSED", _PAUSED), now)
     failure = report.failure or _stopped_unasked()
     if failure.kind is FailureKind.STOPPED:
         return _stopped(execution, before, failure, now, rules)
@@ -360,11 +361,6 @@ def lease_expired(host_id: str) -> Failure:
     """Say that a host went silent."""
     message = f"Host {host_id} has not renewed its lease; the execution is handed on."
     return Failure(FailureKind.STOPPED, "LEASE_EXPIRED", message)
-
-
-def _paused() -> Failure:
-    message = "It was paused; it goes on from here once its flow, or the run of its plan, is resumed."
-    return Failure(FailureKind.STOPPED, "PAUSED", message)
 
 
 def _stopped_unasked() -> Failure:
