@@ -153,6 +153,7 @@ class World:
             name = f"test-{secrets.token_hex(8)}"
             private, entry = new_key(name, f"service:{name}", permissions)
             key_file = self.mesh.home / "keys" / f"{name}.jwk"
+            key_file.touch(mode=0o600)
             key_file.write_text(json.dumps(private))
             trust["keys"].append(entry)
             processes.append(Process(key_file))

@@ -19,7 +19,7 @@ from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Sch
 from isthmus.services.scheduling.store import flows
 from isthmus.services.scheduling.store.executions import JobToSend
 from isthmus.services.scheduling.translate import write_execution, write_flow, write_schedule
-from isthmus.services.scheduling.translate_plans import write_plan, write_run
+from isthmus.services.scheduling.translate.plans import write_plan, write_run
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SAME_MESSAGE = 10

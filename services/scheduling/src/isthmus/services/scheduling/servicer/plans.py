@@ -17,7 +17,7 @@ from isthmus.services.scheduling.servicer.checks import check_id, check_known, r
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import flows
 from isthmus.services.scheduling.store import plans as rows
-from isthmus.services.scheduling.translate_plans import read_plan, read_run_statuses, write_plan, write_run
+from isthmus.services.scheduling.translate.plans import read_plan, read_run_statuses, write_plan, write_run
 
 _LONGEST_NAME = 200
 _LONGEST_STEP = 100

@@ -16,6 +16,7 @@ from isthmus.services.scheduling.domain import (
     StepStatus,
     Trigger,
 )
+from isthmus.services.scheduling.translate.tables import back
 
 _MODES = {mode: pb.Plan.Mode.Value(f"MODE_{mode.name}") for mode in Mode}
 _CHOICES = {choice: pb.PlanStep.OnFailure.Value(f"ON_FAILURE_{choice.name}") for choice in OnFailure}
@@ -27,23 +28,19 @@ _TRIGGERS = {
 }
 
 
-def _back(table: dict[Any, Any], value: int, default: Any) -> Any:
-    return next((mine for mine, theirs in table.items() if theirs == value), default)
-
-
 def read_plan(message: pb.Plan) -> PlanSpec:
     """Read what a plan's owner decides."""
     return PlanSpec(
         name=message.name,
         description=message.description,
-        mode=_back(_MODES, message.mode, Mode.STEPS),
+        mode=back(_MODES, message.mode, Mode.STEPS),
         is_active=message.is_active,
         steps=tuple(
             PlanStep(
                 name=step.name,
                 flow_id=step.flow_id,
                 after=tuple(step.after),
-                on_failure=_back(_CHOICES, step.on_failure, OnFailure.UNSPECIFIED),
+                on_failure=back(_CHOICES, step.on_failure, OnFailure.UNSPECIFIED),
                 compensation_flow_id=step.compensation_flow_id,
             )
             for step in message.steps
@@ -122,7 +119,7 @@ def _write_step(step: StepRun) -> pb.PlanStepRun:
 
 def read_run_statuses(values: Any) -> list[RunStatus]:
     """Read the states that a list is narrowed to."""
-    return [_back(_STATUSES, value, None) for value in values if value in _STATUSES.values()]
+    return [back(_STATUSES, value, None) for value in values if value in _STATUSES.values()]
 
 
 __all__ = ["read_plan", "read_run_statuses", "write_plan", "write_run", "write_spec"]

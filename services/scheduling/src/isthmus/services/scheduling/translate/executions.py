@@ -1,9 +1,8 @@
-"""Between the contract's messages and the domain's values."""
+"""Executions and their attempts, between the contract's messages and the domain's values."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.kit.times import stamp
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling import domain
@@ -11,202 +10,28 @@ from isthmus.services.scheduling.domain import (
     Asked,
     Attempt,
     Checkpoint,
-    ConflictPolicy,
-    ConflictRules,
     Counts,
-    DeleteKind,
-    DeletePolicy,
-    Direction,
-    Endpoint,
     Execution,
     Failure,
     FailureKind,
-    FailurePolicy,
-    Flow,
-    FlowSpec,
     Leg,
     LegDone,
-    MissedRuns,
     Outcome,
     ReadMode,
     Reconcile,
     Round,
-    Schedule,
-    ScheduleSpec,
-    ScheduleType,
     Status,
     Trigger,
-    WriteMode,
 )
+from isthmus.services.scheduling.translate.flows import write_spec
+from isthmus.services.scheduling.translate.tables import back
 from isthmus.type.v1 import batch_pb2 as batch
 
-_READ_MODES = {mode: connector.ReadMode.Value(f"READ_MODE_{mode.name}") for mode in ReadMode}
-_WRITE_MODES = {mode: connector.WriteMode.Value(f"WRITE_MODE_{mode.name}") for mode in WriteMode}
-_DIRECTIONS = {one: pb.Direction.Value(f"DIRECTION_{one.name}") for one in Direction}
-_POLICIES = {one: pb.ConflictPolicy.Value(f"CONFLICT_POLICY_{one.name}") for one in ConflictPolicy}
-_DELETE_KINDS = {kind: pb.DeletePolicy.Kind.Value(f"KIND_{kind.name}") for kind in DeleteKind}
 _LEGS = {leg: pb.Leg.Value(f"LEG_{leg.name}" if leg else "LEG_UNSPECIFIED") for leg in Leg}
-_TYPES = {kind: pb.Schedule.Type.Value(f"TYPE_{kind.name}") for kind in ScheduleType}
-_MISSED = {choice: pb.Schedule.MissedRuns.Value(f"MISSED_RUNS_{choice.name}") for choice in MissedRuns}
 _TRIGGERS = {trigger: pb.Execution.Trigger.Value(f"TRIGGER_{trigger.name}") for trigger in Trigger}
 _STATUSES = {status: pb.Execution.Status.Value(f"STATUS_{status.name}") for status in Status}
 _KINDS = {kind: pb.ExecutionError.Kind.Value(f"KIND_{kind.name}") for kind in FailureKind}
 _OUTCOMES = {outcome: pb.FinishAttemptRequest.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
-
-
-def _back(table: dict[Any, Any], value: int, default: Any) -> Any:
-    return next((mine for mine, theirs in table.items() if theirs == value), default)
-
-
-def read_flow(message: pb.Flow) -> FlowSpec:
-    """Read what a flow's owner decides."""
-    return FlowSpec(
-        name=message.name,
-        description=message.description,
-        source=Endpoint(message.source.instance_id, message.source.stream),
-        destination=Endpoint(message.destination.instance_id, message.destination.stream),
-        mapping_id=message.mapping_id,
-        mapping_version=message.mapping_version,
-        read_mode=_back(_READ_MODES, message.read_mode, ReadMode.UNSPECIFIED),
-        write_mode=_back(_WRITE_MODES, message.write_mode, WriteMode.UPSERT),
-        destination_key=tuple(message.destination_key),
-        is_active=message.is_active,
-        failure_policy=FailurePolicy(
-            message.failure_policy.max_attempts, message.failure_policy.max_quarantined
-        ),
-        direction=_back(_DIRECTIONS, message.direction, Direction.FORWARD),
-        reverse_mapping_id=message.reverse_mapping_id,
-        reverse_mapping_version=message.reverse_mapping_version,
-        reverse_key=tuple(message.reverse_key),
-        reverse_read_mode=_back(_READ_MODES, message.reverse_read_mode, ReadMode.UNSPECIFIED),
-        conflict_policy=_back(_POLICIES, message.conflict_policy or 1, ConflictPolicy.SOURCE_WINS),
-        conflict_rules=_read_rules(message.conflict_rules),
-        delete_policy=_read_deletes(message.delete_policy),
-        priority=message.priority,
-    )
-
-
-def _read_rules(message: pb.ConflictRules) -> ConflictRules:
-    return ConflictRules(
-        source_time_field=message.source_time_field,
-        destination_time_field=message.destination_time_field,
-        skew_seconds=message.skew_tolerance.ToTimedelta().total_seconds(),
-        otherwise=_back(_POLICIES, message.otherwise, ConflictPolicy.UNSPECIFIED),
-    )
-
-
-def _read_deletes(message: pb.DeletePolicy) -> DeletePolicy:
-    return DeletePolicy(
-        kind=_back(_DELETE_KINDS, message.kind, DeleteKind.PROPAGATE),
-        tombstone_field=message.tombstone_field,
-        tombstone_value=message.tombstone_value,
-        most_deletions=message.most_deletions,
-        absent=message.absent,
-        most_percent=message.most_percent,
-    )
-
-
-def write_spec(spec: FlowSpec) -> pb.Flow:
-    """Write what a flow's owner decided."""
-    message = pb.Flow(
-        name=spec.name,
-        description=spec.description,
-        source=pb.Endpoint(instance_id=spec.source.instance_id, stream=spec.source.stream),
-        destination=pb.Endpoint(instance_id=spec.destination.instance_id, stream=spec.destination.stream),
-        mapping_id=spec.mapping_id,
-        mapping_version=spec.mapping_version,
-        read_mode=_READ_MODES[spec.read_mode],
-        write_mode=_WRITE_MODES[spec.write_mode],
-        conflict_policy=_POLICIES[spec.conflict_policy],
-        destination_key=spec.destination_key,
-        is_active=spec.is_active,
-        failure_policy=pb.FailurePolicy(
-            max_attempts=spec.failure_policy.max_attempts, max_quarantined=spec.failure_policy.max_quarantined
-        ),
-        direction=_DIRECTIONS[spec.direction],
-        reverse_mapping_id=spec.reverse_mapping_id,
-        reverse_mapping_version=spec.reverse_mapping_version,
-        reverse_key=spec.reverse_key,
-        reverse_read_mode=_READ_MODES[spec.reverse_read_mode],
-        priority=spec.priority,
-        delete_policy=pb.DeletePolicy(
-            kind=_DELETE_KINDS[spec.delete_policy.kind],
-            tombstone_field=spec.delete_policy.tombstone_field,
-            tombstone_value=spec.delete_policy.tombstone_value,
-            most_deletions=spec.delete_policy.most_deletions,
-            absent=spec.delete_policy.absent,
-            most_percent=spec.delete_policy.most_percent,
-        ),
-    )
-    _write_rules(spec.conflict_rules, message.conflict_rules)
-    return message
-
-
-def _write_rules(rules: ConflictRules, message: pb.ConflictRules) -> None:
-    message.source_time_field = rules.source_time_field
-    message.destination_time_field = rules.destination_time_field
-    message.skew_tolerance.FromTimedelta(timedelta(seconds=rules.skew_seconds))
-    message.otherwise = _POLICIES[rules.otherwise]
-
-
-def write_flow(flow: Flow) -> pb.Flow:
-    """Write a flow as stored."""
-    message = write_spec(flow.spec)
-    message.flow_id = flow.flow_id
-    message.created_by = flow.created_by
-    message.create_time.FromDatetime(flow.create_time)
-    message.update_time.FromDatetime(flow.update_time)
-    message.etag = str(flow.revision)
-    message.is_paused = flow.is_paused
-    message.paused_by = flow.paused_by
-    message.pause_reason = flow.pause_reason
-    if flow.pause_time is not None:
-        message.pause_time.FromDatetime(flow.pause_time)
-    return message
-
-
-def read_schedule(message: pb.Schedule) -> ScheduleSpec:
-    """Read what a schedule's owner decides."""
-    return ScheduleSpec(
-        flow_id=message.flow_id,
-        plan_id=message.plan_id,
-        type=_back(_TYPES, message.type, ScheduleType.INTERVAL),
-        interval_minutes=message.interval_minutes,
-        cron_expression=message.cron_expression,
-        event_trigger=message.event_trigger,
-        time_zone=message.time_zone,
-        is_active=message.is_active,
-        missed_runs=_back(_MISSED, message.missed_runs, MissedRuns.RUN_ONCE),
-        jitter=message.jitter.ToTimedelta(),
-    )
-
-
-def write_schedule(schedule: Schedule) -> pb.Schedule:
-    """Write a schedule as stored."""
-    spec = schedule.spec
-    message = pb.Schedule(
-        schedule_id=schedule.schedule_id,
-        flow_id=spec.flow_id,
-        plan_id=spec.plan_id,
-        type=_TYPES[spec.type],
-        interval_minutes=spec.interval_minutes,
-        cron_expression=spec.cron_expression,
-        event_trigger=spec.event_trigger,
-        time_zone=spec.time_zone,
-        is_active=spec.is_active,
-        missed_runs=_MISSED[spec.missed_runs],
-        last_execution_time=stamp(schedule.last_execution_time),
-        next_execution_time=stamp(schedule.next_execution_time),
-        created_by=schedule.created_by,
-        create_time=stamp(schedule.create_time),
-        update_time=stamp(schedule.update_time),
-        etag=str(schedule.revision),
-        last_skip_time=stamp(schedule.last_skip_time),
-        last_skip_reason=schedule.last_skip_reason,
-        hold_reason=schedule.hold_reason,
-    )
-    message.jitter.FromTimedelta(spec.jitter)
-    return message
 
 
 def read_counts(message: batch.Counts) -> Counts:
@@ -223,7 +48,7 @@ def read_failure(message: pb.ExecutionError) -> Failure:
     """Read why an attempt did not succeed; a kind this build does not know counts as transient."""
     wait = message.retry_after.ToTimedelta() if message.HasField("retry_after") else None
     return Failure(
-        kind=_back(_KINDS, message.kind, FailureKind.TRANSIENT),
+        kind=back(_KINDS, message.kind, FailureKind.TRANSIENT),
         reason=message.reason,
         message=message.message,
         retry_after=max(wait, timedelta()) if wait is not None else None,
@@ -385,12 +210,12 @@ def write_checkpoint(checkpoint: Checkpoint) -> pb.Checkpoint:
 
 def read_statuses(values: Any) -> list[Status]:
     """Read the states that a list is narrowed to."""
-    return [_back(_STATUSES, value, None) for value in values if value in _STATUSES.values()]
+    return [back(_STATUSES, value, None) for value in values if value in _STATUSES.values()]
 
 
 def read_outcome(value: int) -> Outcome:
     """Read how an attempt ended."""
-    outcome: domain.Outcome = _back(_OUTCOMES, value, Outcome.FAILED)
+    outcome: domain.Outcome = back(_OUTCOMES, value, Outcome.FAILED)
     return outcome
 
 
@@ -400,19 +225,14 @@ __all__ = [
     "read_checkpoint",
     "read_counts",
     "read_failure",
-    "read_flow",
     "read_outcome",
     "read_reconcile",
-    "read_schedule",
     "read_statuses",
     "write_attempt",
     "write_checkpoint",
     "write_counts",
     "write_execution",
     "write_failure",
-    "write_flow",
     "write_leg",
     "write_round",
-    "write_schedule",
-    "write_spec",
 ]
