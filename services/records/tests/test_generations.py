@@ -122,7 +122,7 @@ async def test_more_than_may_go_is_not_deleted(hub, held, shown, limits, passes)
     else:
         with pytest.raises(grpc.aio.AioRpcError, match="Nothing was deleted") as refused:
             await finish(hub, "exe_2", token=2, **{"most_percent": 0, **limits})
-        assert refused.value.code() == grpc.StatusCode.DATA_LOSS
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
     assert len(await hub.content("rows")) == (shown if passes else held)
 

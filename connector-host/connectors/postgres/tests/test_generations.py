@@ -1,7 +1,7 @@
 """The end of complete refreshes of a table."""
 
 import pytest
-from isthmus.sdk import BatchId, DataFailure, Fenced, Generation, Operation
+from isthmus.sdk import BatchId, DeletionsSuspicious, Fenced, Generation, Operation
 
 CREATED = {"tables": [{"name": "made", "key": ["id"], "create": True}]}
 
@@ -128,7 +128,7 @@ async def test_more_than_may_go_is_not_deleted(sql, opened):
         await refresh(session, "exe_1", rows(*range(100)), token=1)
         await finish(session, "exe_1", token=1)
         await refresh(session, "exe_2", rows(*range(50)), token=2)
-        with pytest.raises(DataFailure, match="50 of 100 would be deleted, more than 25 %"):
+        with pytest.raises(DeletionsSuspicious, match="50 of 100 would be deleted, more than 25 %"):
             await finish(session, "exe_2", token=2, most_percent=0)
         before = sql("select count(*) from t").fetchone()
         await finish(session, "exe_2", token=2, most_percent=50)

@@ -8,6 +8,7 @@ Failure (a Fault of isthmus.resilience)
 ├── RateLimited            the host waits as long as the system asked, and repeats
 ├── NotFound               the thing asked for does not exist at the system
 ├── DataFailure            the answer or a record is not what the system promises
+├── DeletionsSuspicious    a person looks why so much would be removed
 ├── Fenced                 a newer attempt owns the flow: stop
 ├── SignatureInvalid       a webhook was not sent by whom it claims
 └── Fatal                  a defect of the connector
@@ -77,6 +78,13 @@ class DataFailure(Failure, DataLost):
     """An answer or a record is not what the system promises; the message says where."""
 
 
+class DeletionsSuspicious(Failure, Precondition):
+    """More would be removed than is believable, so nothing was; look at the source, then raise the limit."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("DELETIONS_SUSPICIOUS", why)
+
+
 class Fenced(Failure, Precondition):
     """A newer attempt writes this flow; the older one has to stop."""
 
@@ -105,6 +113,7 @@ __all__ = [
     "AuthenticationFailure",
     "ConfigurationFailure",
     "DataFailure",
+    "DeletionsSuspicious",
     "Failure",
     "Fatal",
     "Fenced",

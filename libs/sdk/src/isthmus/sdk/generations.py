@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.resilience.absence import too_many_absent
-from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.failures import DeletionsSuspicious
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Generation:
         """Refuses to take for deleted what is rather a mistake; call it before anything is removed.
 
         Raises:
-            DataFailure: `DELETIONS_SUSPICIOUS`.
+            DeletionsSuspicious: more would go than may.
         """
         why = too_many_absent(shown, absent, most_records=self.most_records, most_percent=self.most_percent)
         if why:
-            raise DataFailure("DELETIONS_SUSPICIOUS", why)
+            raise DeletionsSuspicious(why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class ConnectorServiceServicer:
         NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
         FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
         UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
-        DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
+        FAILED_PRECONDITION DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
         UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

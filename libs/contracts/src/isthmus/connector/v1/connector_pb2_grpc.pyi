@@ -118,7 +118,7 @@ class ConnectorServiceStub:
       NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
       FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
       UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
-      DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
+      FAILED_PRECONDITION DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
       UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
     """
     Invoke: _grpc.UnaryUnaryMultiCallable[_connector_pb2.InvokeRequest, _connector_pb2.InvokeResponse]
@@ -242,7 +242,7 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
       NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
       FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
       UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
-      DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
+      FAILED_PRECONDITION DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
       UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
     """
     Invoke: _aio.UnaryUnaryMultiCallable[_connector_pb2.InvokeRequest, _connector_pb2.InvokeResponse]  # type: ignore[assignment]
@@ -405,7 +405,7 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND STREAM_UNKNOWN: the instance has no such stream; call Discover.
           FAILED_PRECONDITION FENCED: a newer attempt writes this flow; stop, do not retry.
           UNIMPLEMENTED GENERATIONS_UNSUPPORTED: the destination cannot tell which records were not shown; let the flow ignore absence.
-          DATA_LOSS DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
+          FAILED_PRECONDITION DELETIONS_SUSPICIOUS: more would go than the limits allow, and nothing was done; look at the source, then raise the limit.
           UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
         """
 

@@ -314,7 +314,7 @@ class Session:
 
         Raises:
             NotFound: `STREAM_UNKNOWN`.
-            DataFailure: `DELETIONS_SUSPICIOUS`, more would go than may.
+            DeletionsSuspicious: more would go than may.
             ConfigurationFailure: `GENERATIONS_UNSUPPORTED`.
         """
         found = await self.stream(stream)

@@ -99,7 +99,7 @@ async def finish(connection: Connection, relation: Relation, generation: Generat
 
     Raises:
         Fenced: a newer attempt has written this flow.
-        DataFailure: `DELETIONS_SUSPICIOUS`, more would go than may.
+        DeletionsSuspicious: more would go than may.
     """
     assert relation.table is not None
     table = sql.Identifier(*relation.table)

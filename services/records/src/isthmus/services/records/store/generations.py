@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from isthmus.resilience.absence import too_many_absent
-from isthmus.resilience.faults import DataLost, Precondition
+from isthmus.resilience.faults import Precondition
 from isthmus.services.records.domain.batches import MAX_BATCH_RECORDS, Batch, Operation, Screened
 from isthmus.services.records.domain.records import Writer
 from isthmus.services.records.store.raw import TextArray
@@ -107,7 +107,7 @@ async def absent_keys(cursor: _Cursor, writer: Writer, limits: Absence) -> tuple
     """Give how many keys were shown, and those of the flow's records that were not.
 
     Raises:
-        DataLost: `DELETIONS_SUSPICIOUS`.
+        Precondition: `DELETIONS_SUSPICIOUS`.
     """
     await cursor.execute(_SHOWN, _named(writer))
     [shown] = await cursor.fetchone() or (0,)
@@ -117,7 +117,7 @@ async def absent_keys(cursor: _Cursor, writer: Writer, limits: Absence) -> tuple
         shown, len(absent), most_records=limits.most_records, most_percent=limits.most_percent
     )
     if why:
-        raise DataLost("DELETIONS_SUSPICIOUS", why)
+        raise Precondition("DELETIONS_SUSPICIOUS", why)
     return int(shown), absent
 
 

@@ -180,7 +180,7 @@ class RecordWriter:
 
         Raises:
             Precondition: `FENCED`, a newer attempt writes the flow.
-            DataLost: `DELETIONS_SUSPICIOUS`, more would go than may.
+            Precondition: `DELETIONS_SUSPICIOUS`, more would go than may.
         """
         async with self._database.tenant(writer.tenant_id) as connection:
             cursor = await raw_cursor(connection)
