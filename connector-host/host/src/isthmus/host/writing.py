@@ -77,7 +77,7 @@ class SessionWriter:
             message = f"Stream {stream.stream} cannot be written in mode {self._mode}; it offers {modes}."
             raise FixRequest("WRITE_MODE_UNSUPPORTED", message, path="mode")
         if self._opening.generation_id and stream.finisher is None:
-            raise Unsupported("GENERATIONS_UNSUPPORTED", generations_unsupported(stream).message)
+            raise Unsupported("GENERATIONS_UNSUPPORTED", generations_unsupported(stream.stream).message)
         self._most_records = stream.batch_records
         guarantee = stream.guarantee or Guarantee.AT_LEAST_ONCE
         return connector.WriteReady(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.resilience.absence import too_many_absent
-from isthmus.sdk.failures import DeletionsSuspicious
+from isthmus.sdk.failures import ConfigurationFailure, DeletionsSuspicious
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +50,10 @@ class Finished:
     removed: int
 
 
-__all__ = ["Finished", "Generation"]
+def generations_unsupported(stream: str) -> ConfigurationFailure:
+    """Says that a stream cannot tell what a refresh has not shown."""
+    message = f"Stream {stream} cannot tell which of its records are absent: take `absent` out of `deletes`."
+    return ConfigurationFailure("GENERATIONS_UNSUPPORTED", message, path="deletes.absent")
+
+
+__all__ = ["Finished", "Generation", "generations_unsupported"]

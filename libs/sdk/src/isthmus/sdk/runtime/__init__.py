@@ -14,7 +14,7 @@ from isthmus.sdk.context import Stats
 from isthmus.sdk.declared import spec_of
 from isthmus.sdk.documents import Documents
 from isthmus.sdk.egress import AllowedHosts, Egress, OpenEgress
-from isthmus.sdk.generations import Finished, Generation
+from isthmus.sdk.generations import Finished, Generation, generations_unsupported
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import BreakerLimits, Limits, RetryLimits
 from isthmus.sdk.model import (
@@ -40,7 +40,7 @@ from isthmus.sdk.model import (
 from isthmus.sdk.page import Foreseen, ReadReject, Rejected
 from isthmus.sdk.runtime.ledger import Announced, Claim, Known, Ledger, Settled, Standing, correlation_id
 from isthmus.sdk.runtime.reading import PageRead, Reading
-from isthmus.sdk.runtime.session import Received, Session, generations_unsupported
+from isthmus.sdk.runtime.session import Received, Session
 from isthmus.sdk.runtime.writing import Prepared, WriteResult
 from isthmus.sdk.shaped import Shape, ShapedRecords, Shaper
 from isthmus.sdk.tracking import Outcome

@@ -10,7 +10,7 @@ from isthmus.sdk.context import Context
 from isthmus.sdk.declared import actions_of, allowed_hosts, input_model, settings_model, webhooks_of
 from isthmus.sdk.egress import AllowedHosts, Egress, hosts_of
 from isthmus.sdk.failures import ConfigurationFailure, NotFound, Violation
-from isthmus.sdk.generations import Finished, Generation
+from isthmus.sdk.generations import Finished, Generation, generations_unsupported
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import Limits
 from isthmus.sdk.model import (
@@ -319,7 +319,7 @@ class Session:
         """
         found = await self.stream(stream)
         if found.finisher is None:
-            raise generations_unsupported(found)
+            raise generations_unsupported(found.stream)
         async with failing(self.connector, self.context):
             finished: Finished = await found.finisher(generation)
         return finished
@@ -377,14 +377,6 @@ class Session:
         """Tells the connector that its instance was activated, updated, deactivated or deleted."""
         async with failing(self.connector, self.context):
             await self.connector.instance_changed(change)
-
-
-def generations_unsupported(stream: Stream) -> ConfigurationFailure:
-    """Says that a stream cannot tell what a refresh has not shown."""
-    message = (
-        f"Stream {stream.stream} cannot tell which of its records are absent: take `absent` out of `deletes`."
-    )
-    return ConfigurationFailure("GENERATIONS_UNSUPPORTED", message, path="deletes.absent")
 
 
 def _input(method: Any, given: Mapping[str, Any]) -> Any:
