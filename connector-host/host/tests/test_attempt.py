@@ -282,6 +282,17 @@ async def test_committed_counts_belong_to_the_committed_position(world):
             assert f'"at":{commit.counts.read}' in checkpoint.position.state.decode()
 
 
+async def test_much_that_is_durable_is_committed_soon(world):
+    """
+    A long pause between commits is cut short once thousands of records would be read again without one.
+    """
+    world.registry.configuration = {"count": 30_000, "page": 1_000}
+
+    await world.run(commit_seconds=3600.0)
+
+    assert any(0 < commit.counts.read < 30_000 for commit in world.scheduling.commits)
+
+
 async def test_a_secret_renewed_during_a_sync_is_taken_up(world):
     """
     The system refuses the old token in the middle; reading goes on with the new one.

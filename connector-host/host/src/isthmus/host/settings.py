@@ -29,7 +29,9 @@ class HostSettings(ServiceSettings):
     renew_seconds: float = Field(
         5.0, gt=0, description="Longest silence towards scheduling during an execution."
     )
-    commit_seconds: float = Field(0.25, ge=0, description="Least pause between two commits of positions.")
+    commit_seconds: float = Field(
+        0.25, ge=0, description="Longest that durable positions wait to be stored together."
+    )
     patience_seconds: float = Field(
         60.0, ge=0, description="How long an execution waits for a destination or service that is away."
     )

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from isthmus.host.control import ControlPlane, call, passes, persist
@@ -15,6 +16,7 @@ _log = logger(__name__)
 _OVER = frozenset({"FENCED", "EXECUTION_ENDED", "EXECUTION_UNKNOWN"})
 _SHORTEST_LEASE = 2.0
 _LONGEST_LEASE = 600.0
+_MOST_UNTOLD = 6_000
 
 
 class LeaseLost(Exception):
@@ -27,7 +29,8 @@ class Lease:
     Args:
         control: Where scheduling is.
         grant: What AcquireLease answered.
-        commit_seconds: Least pause between two commits.
+        commit_seconds: Longest that durable positions wait for others to go along; less where many records
+            lie behind them, for these would be read again if this host died.
         renew_seconds: Longest silence; less where a third of the lease is less.
     """
 
@@ -48,6 +51,8 @@ class Lease:
         self._pending: dict[str, scheduling.Checkpoint] = {}
         self._counts = batch.Counts()
         self._dirty = asyncio.Event()
+        self._much = asyncio.Event()
+        self._told = 0
         self.cancel_requested = asyncio.Event()
         self.expected_records = 0
 
@@ -62,6 +67,8 @@ class Lease:
             self._pending[checkpoint.partition] = checkpoint
         self._counts.CopyFrom(counts)
         self._dirty.set()
+        if counts.read - self._told >= _MOST_UNTOLD:
+            self._much.set()
 
     async def keep(self) -> None:
         """Commit what is noted and renew the lease, for ever.
@@ -77,9 +84,17 @@ class Lease:
             except TimeoutError:
                 await self._insist(self._renew)
             else:
-                await asyncio.sleep(self._commit_seconds)  # positions that follow closely go along
+                await self._gather()
                 self._dirty.clear()
+                self._much.clear()
+                self._told = self._counts.read
                 await self._insist(self._commit)
+
+    async def _gather(self) -> None:
+        """Let positions that follow closely go along."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._commit_seconds):
+                await self._much.wait()
 
     def _silence(self) -> float:
         """How long scheduling may hear nothing; short leases leave time to try again, too."""
