@@ -103,6 +103,17 @@ async def test_transient_failures_are_tried_again(tape, clock):
     assert (drive.context.stats.api_calls, drive.context.stats.retries) == (3, 2)
 
 
+async def test_the_first_wait_may_take_all_of_its_second(tape, clock):
+    """
+    By default waits lie anywhere between nothing and one second, the first one included.
+    """
+    drive = await tape(outcomes=[OSError(), 7] * 100)
+
+    assert [await drive.run() for _ in range(100)] == [7] * 100
+    assert len(clock.waits) == 100
+    assert 0.5 < max(clock.waits) <= 1
+
+
 async def test_what_cannot_pass_is_not_tried_again(tape, clock):
     """
     A bad value stays bad; it comes out as the failure that the connector makes of it.

@@ -46,8 +46,7 @@ LIMITS_SCHEMA: dict[str, Any] = {
             strategy={
                 "enum": ["exponential", "fixed", "linear"],
                 "default": "exponential",
-                "description": "Waits that double (the first is cut to a tenth), stay the same, "
-                "or grow by the first.",
+                "description": "Waits that double with full jitter, stay the same, or grow by the first one.",
             },
             attempts=_whole(1, 20, 5, "Tries in all, the first included."),
             first_wait_seconds=_seconds(0, 3600, 1.0, "The wait after the first failure."),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 Judge = Callable[[Any], "Verdict | None"]
-_SOON = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,6 @@ class Guard:
         self._counts = counts
         retry = context.limits.retry
         self._policy = retry.policy()
-        self._doubles = retry.strategy == "exponential"
         self._asked = Backoff(retry.first_wait, retry.longest_wait)
 
     async def run(
@@ -170,11 +168,7 @@ class Guard:
         batch.settle(done)
 
     def _wait(self, attempt: int, asked: float | None) -> float:
-        if asked:
-            return self._asked.wait(attempt, asked)
-        wait = self._policy.wait(attempt)
-        # Most of what fails once goes well at once; only what fails twice needs time.
-        return wait * _SOON if attempt == 1 and self._doubles else wait
+        return self._asked.wait(attempt, asked) if asked else self._policy.wait(attempt)
 
     async def _tried(
         self, work: Callable[[], Awaitable[T]], what: str, left: float, judge: Judge | None
