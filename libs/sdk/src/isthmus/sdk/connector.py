@@ -116,29 +116,36 @@ def source(
     """
 
     def mark(method: F) -> F:
-        modes = [ReadMode.FULL]
-        if cursor or "state" in method.__code__.co_varnames[: method.__code__.co_argcount]:
-            modes.append(ReadMode.INCREMENTAL)
-        if delta:
-            modes.append(ReadMode.DELTA)
-        stream = name or method.__name__
         told = SourceMark(
-            stream,
+            name or method.__name__,
             _keys(key),
             cursor,
             ordered,
-            tuple(modes),
+            _modes(method, cursor, delta=delta),
             delta,
             partitions,
             longest_silence,
             most_side_by_side,
             range_field,
-            "between" in method.__code__.co_varnames[: method.__code__.co_argcount],
+            _takes(method, "between"),
         )
         setattr(method, MARK, told)
         return method
 
     return mark
+
+
+def _takes(method: Any, parameter: str) -> bool:
+    return parameter in method.__code__.co_varnames[: method.__code__.co_argcount]
+
+
+def _modes(method: Any, cursor: str, *, delta: bool) -> tuple[ReadMode, ...]:
+    modes = [ReadMode.FULL]
+    if cursor or _takes(method, "state"):
+        modes.append(ReadMode.INCREMENTAL)
+    if delta:
+        modes.append(ReadMode.DELTA)
+    return tuple(modes)
 
 
 def destination(

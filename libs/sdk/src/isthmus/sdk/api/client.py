@@ -340,7 +340,8 @@ def _encoded(body: Any) -> bytes:
 def _model(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
-    raise NotImplementedError(f"a body cannot hold {type(value).__name__}")
+    kind = type(value).__name__
+    raise TypeError(f"A body cannot hold a {kind}; give text, numbers, lists, dictionaries, times or models.")
 
 
 def _judged(outcome: Any) -> Verdict | None:
