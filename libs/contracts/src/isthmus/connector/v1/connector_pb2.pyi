@@ -1246,6 +1246,7 @@ class WriteReady(_message.Message):
     MAX_BATCH_RECORDS_FIELD_NUMBER: _builtins.int
     GUARANTEE_FIELD_NUMBER: _builtins.int
     IS_PREVIEW_FIELD_NUMBER: _builtins.int
+    ENCODINGS_FIELD_NUMBER: _builtins.int
     credit: _builtins.int
     """Batches that may be unacknowledged at a time; at least 1."""
     max_batch_bytes: _builtins.int
@@ -1258,6 +1259,10 @@ class WriteReady(_message.Message):
     """Batches are answered with what they would do and have no effect, as `WriteOpen.is_preview` wishes;
     false where the destination cannot tell.
     """
+    @_builtins.property
+    def encodings(self) -> _containers.RepeatedScalarFieldContainer[_batch_pb2.Encoding.ValueType]:
+        """How records may be written besides as JSON, which everybody takes."""
+
     def __init__(
         self,
         *,
@@ -1266,10 +1271,11 @@ class WriteReady(_message.Message):
         max_batch_records: _builtins.int = ...,
         guarantee: Global___Guarantee.ValueType = ...,
         is_preview: _builtins.bool = ...,
+        encodings: _abc.Iterable[_batch_pb2.Encoding.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "guarantee", b"guarantee", "is_preview", b"is_preview", "max_batch_bytes", b"max_batch_bytes", "max_batch_records", b"max_batch_records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "encodings", b"encodings", "guarantee", b"guarantee", "is_preview", b"is_preview", "max_batch_bytes", b"max_batch_bytes", "max_batch_records", b"max_batch_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bisthmus/type/v1/batch.proto\x12\x0fisthmus.type.v1\"B\n\x08Position\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x0f\n\x07summary\x18\x03 \x01(\t\"\xeb\x01\n\x05\x42\x61tch\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12+\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x19.isthmus.type.v1.Encoding\x12\x14\n\x07records\x18\x04 \x03(\x0c\x42\x03\x80\x01\x01\x12\x0c\n\x04keys\x18\x05 \x03(\t\x12.\n\noperations\x18\x06 \x03(\x0e\x32\x1a.isthmus.type.v1.Operation\x12+\n\x08position\x18\x07 \x01(\x0b\x32\x19.isthmus.type.v1.Position\x12\x0f\n\x07\x62\x61rrier\x18\x08 \x01(\x08\"\xcc\x02\n\rRecordOutcome\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x35\n\x06result\x18\x02 \x01(\x0e\x32%.isthmus.type.v1.RecordOutcome.Result\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x06 \x01(\t\x12\x13\n\x06\x62\x65\x66ore\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05\x61\x66ter\x18\x08 \x01(\tB\x03\x80\x01\x01\"\x87\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_CREATED\x10\x01\x12\x12\n\x0eRESULT_UPDATED\x10\x02\x12\x14\n\x10RESULT_UNCHANGED\x10\x03\x12\x12\n\x0eRESULT_DELETED\x10\x04\x12\x13\n\x0fRESULT_REJECTED\x10\x05\"\xce\x01\n\x06\x43ounts\x12\x0c\n\x04read\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x11\n\tunchanged\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x12\x10\n\x08\x66iltered\x18\x06 \x01(\x03\x12\x13\n\x0bquarantined\x18\x07 \x01(\x03\x12\x12\n\nbytes_sent\x18\x08 \x01(\x03\x12\x11\n\tapi_calls\x18\t \x01(\x03\x12\x0f\n\x07retries\x18\n \x01(\x03\x12\x11\n\tthrottled\x18\x0b \x01(\x03*g\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_UPSERT\x10\x01\x12\x13\n\x0fOPERATION_PATCH\x10\x02\x12\x14\n\x10OPERATION_DELETE\x10\x03*O\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_JSON\x10\x01\x12\x16\n\x12\x45NCODING_ARROW_IPC\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bisthmus/type/v1/batch.proto\x12\x0fisthmus.type.v1\"\x95\x01\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04type\x18\x02 \x01(\x0e\x32\x1c.isthmus.type.v1.Column.Type\"Q\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTYPE_STRING\x10\x01\x12\x10\n\x0cTYPE_INTEGER\x10\x02\x12\x10\n\x0cTYPE_BOOLEAN\x10\x03\"B\n\x08Position\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x0f\n\x07summary\x18\x03 \x01(\t\"\xa9\x02\n\x05\x42\x61tch\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12+\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x19.isthmus.type.v1.Encoding\x12\x14\n\x07records\x18\x04 \x03(\x0c\x42\x03\x80\x01\x01\x12\x0c\n\x04keys\x18\x05 \x03(\t\x12.\n\noperations\x18\x06 \x03(\x0e\x32\x1a.isthmus.type.v1.Operation\x12+\n\x08position\x18\x07 \x01(\x0b\x32\x19.isthmus.type.v1.Position\x12\x0f\n\x07\x62\x61rrier\x18\x08 \x01(\x08\x12(\n\x07\x63olumns\x18\t \x03(\x0b\x32\x17.isthmus.type.v1.Column\x12\x12\n\nline_count\x18\n \x01(\x05\"\xcc\x02\n\rRecordOutcome\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x35\n\x06result\x18\x02 \x01(\x0e\x32%.isthmus.type.v1.RecordOutcome.Result\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x06 \x01(\t\x12\x13\n\x06\x62\x65\x66ore\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05\x61\x66ter\x18\x08 \x01(\tB\x03\x80\x01\x01\"\x87\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_CREATED\x10\x01\x12\x12\n\x0eRESULT_UPDATED\x10\x02\x12\x14\n\x10RESULT_UNCHANGED\x10\x03\x12\x12\n\x0eRESULT_DELETED\x10\x04\x12\x13\n\x0fRESULT_REJECTED\x10\x05\"\xce\x01\n\x06\x43ounts\x12\x0c\n\x04read\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x11\n\tunchanged\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x12\x10\n\x08\x66iltered\x18\x06 \x01(\x03\x12\x13\n\x0bquarantined\x18\x07 \x01(\x03\x12\x12\n\nbytes_sent\x18\x08 \x01(\x03\x12\x11\n\tapi_calls\x18\t \x01(\x03\x12\x0f\n\x07retries\x18\n \x01(\x03\x12\x11\n\tthrottled\x18\x0b \x01(\x03*g\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_UPSERT\x10\x01\x12\x13\n\x0fOPERATION_PATCH\x10\x02\x12\x14\n\x10OPERATION_DELETE\x10\x03*h\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_JSON\x10\x01\x12\x16\n\x12\x45NCODING_ARROW_IPC\x10\x02\x12\x17\n\x13\x45NCODING_TEXT_LINES\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDOUTCOME'].fields_by_name['before']._serialized_options = b'\200\001\001'
   _globals['_RECORDOUTCOME'].fields_by_name['after']._loaded_options = None
   _globals['_RECORDOUTCOME'].fields_by_name['after']._serialized_options = b'\200\001\001'
-  _globals['_OPERATION']._serialized_start=898
-  _globals['_OPERATION']._serialized_end=1001
-  _globals['_ENCODING']._serialized_start=1003
-  _globals['_ENCODING']._serialized_end=1082
-  _globals['_POSITION']._serialized_start=48
-  _globals['_POSITION']._serialized_end=114
-  _globals['_BATCH']._serialized_start=117
-  _globals['_BATCH']._serialized_end=352
-  _globals['_RECORDOUTCOME']._serialized_start=355
-  _globals['_RECORDOUTCOME']._serialized_end=687
-  _globals['_RECORDOUTCOME_RESULT']._serialized_start=552
-  _globals['_RECORDOUTCOME_RESULT']._serialized_end=687
-  _globals['_COUNTS']._serialized_start=690
-  _globals['_COUNTS']._serialized_end=896
+  _globals['_OPERATION']._serialized_start=1112
+  _globals['_OPERATION']._serialized_end=1215
+  _globals['_ENCODING']._serialized_start=1217
+  _globals['_ENCODING']._serialized_end=1321
+  _globals['_COLUMN']._serialized_start=49
+  _globals['_COLUMN']._serialized_end=198
+  _globals['_COLUMN_TYPE']._serialized_start=117
+  _globals['_COLUMN_TYPE']._serialized_end=198
+  _globals['_POSITION']._serialized_start=200
+  _globals['_POSITION']._serialized_end=266
+  _globals['_BATCH']._serialized_start=269
+  _globals['_BATCH']._serialized_end=566
+  _globals['_RECORDOUTCOME']._serialized_start=569
+  _globals['_RECORDOUTCOME']._serialized_end=901
+  _globals['_RECORDOUTCOME_RESULT']._serialized_start=766
+  _globals['_RECORDOUTCOME_RESULT']._serialized_end=901
+  _globals['_COUNTS']._serialized_start=904
+  _globals['_COUNTS']._serialized_end=1110
 # @@protoc_insertion_point(module_scope)

@@ -59,6 +59,14 @@ class _EncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Encoding.Val
     """One UTF-8 JSON object a record, without line breaks."""
     ENCODING_ARROW_IPC: _Encoding.ValueType  # 2
     """One Arrow IPC stream for the whole batch, in the only element of `records`."""
+    ENCODING_TEXT_LINES: _Encoding.ValueType  # 3
+    """Lines of UTF-8 text for the whole batch, in the only element of `records`; sent only to who
+    offers to take it. A line holds the values of one record in the order of `columns`, separated
+    by U+001F and ended by U+000A: what PostgreSQL's COPY takes as `delimiter U+001F, null 'None'`.
+    An absent value is the bare word `None`, and a text that is this word has a backslash before it.
+    In a text a backslash and U+001F have a backslash before them, and U+000A and U+000D are
+    written as a backslash with `n` or `r`.
+    """
 
 class Encoding(_Encoding, metaclass=_EncodingEnumTypeWrapper):
     """How the bytes of a record are written."""
@@ -69,7 +77,68 @@ ENCODING_JSON: Encoding.ValueType  # 1
 """One UTF-8 JSON object a record, without line breaks."""
 ENCODING_ARROW_IPC: Encoding.ValueType  # 2
 """One Arrow IPC stream for the whole batch, in the only element of `records`."""
+ENCODING_TEXT_LINES: Encoding.ValueType  # 3
+"""Lines of UTF-8 text for the whole batch, in the only element of `records`; sent only to who
+offers to take it. A line holds the values of one record in the order of `columns`, separated
+by U+001F and ended by U+000A: what PostgreSQL's COPY takes as `delimiter U+001F, null 'None'`.
+An absent value is the bare word `None`, and a text that is this word has a backslash before it.
+In a text a backslash and U+001F have a backslash before them, and U+000A and U+000D are
+written as a backslash with `n` or `r`.
+"""
 Global___Encoding: _TypeAlias = Encoding  # noqa: Y015
+
+@_typing.final
+class Column(_message.Message):
+    """A member of the records of a batch that is written as lines of text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Column._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_UNSPECIFIED: Column._Type.ValueType  # 0
+        """Read as `TYPE_STRING`."""
+        TYPE_STRING: Column._Type.ValueType  # 1
+        """Any text."""
+        TYPE_INTEGER: Column._Type.ValueType  # 2
+        """Whole numbers as JSON writes them."""
+        TYPE_BOOLEAN: Column._Type.ValueType  # 3
+        """`True` or `False`."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """What its values are."""
+
+    TYPE_UNSPECIFIED: Column.Type.ValueType  # 0
+    """Read as `TYPE_STRING`."""
+    TYPE_STRING: Column.Type.ValueType  # 1
+    """Any text."""
+    TYPE_INTEGER: Column.Type.ValueType  # 2
+    """Whole numbers as JSON writes them."""
+    TYPE_BOOLEAN: Column.Type.ValueType  # 3
+    """`True` or `False`."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The member's name in the JSON object that the record stands for."""
+    type: Global___Column.Type.ValueType
+    """What its values are."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: Global___Column.Type.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Column: _TypeAlias = Column  # noqa: Y015
 
 @_typing.final
 class Position(_message.Message):
@@ -121,6 +190,8 @@ class Batch(_message.Message):
     OPERATIONS_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     BARRIER_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    LINE_COUNT_FIELD_NUMBER: _builtins.int
     partition: _builtins.str
     """Which part of the stream this is; empty where a stream has one part only."""
     sequence: _builtins.int
@@ -129,6 +200,8 @@ class Batch(_message.Message):
     """How `records` are written."""
     barrier: _builtins.bool
     """The destination must flush and acknowledge this batch at once."""
+    line_count: _builtins.int
+    """With `ENCODING_TEXT_LINES`, how many lines there are."""
     @_builtins.property
     def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The records, in the order in which they must take effect."""
@@ -147,6 +220,10 @@ class Batch(_message.Message):
     def position(self) -> Global___Position:
         """Where reading goes on once this batch is durable at the destination."""
 
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]:
+        """With `ENCODING_TEXT_LINES`, what the values of a line are; no member comes twice."""
+
     def __init__(
         self,
         *,
@@ -158,10 +235,12 @@ class Batch(_message.Message):
         operations: _abc.Iterable[Global___Operation.ValueType] | None = ...,
         position: Global___Position | None = ...,
         barrier: _builtins.bool = ...,
+        columns: _abc.Iterable[Global___Column] | None = ...,
+        line_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "encoding", b"encoding", "keys", b"keys", "operations", b"operations", "partition", b"partition", "position", b"position", "records", b"records", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "columns", b"columns", "encoding", b"encoding", "keys", b"keys", "line_count", b"line_count", "operations", b"operations", "partition", b"partition", "position", b"position", "records", b"records", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
