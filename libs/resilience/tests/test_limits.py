@@ -13,7 +13,7 @@ def rows(schema, path=""):
         if "properties" in rule:
             yield from rows(rule, f"{path}{name}.")
             continue
-        default = rule.get("default", "the connector's")
+        default = rule.get("default", "the connector's" if name == "rate" else "any number")
         allowed = rule.get("enum") or rule.get("examples")
         shown = ", ".join(allowed) if allowed else f"{rule['minimum']:g} to {rule['maximum']}"
         number = f"{default:.10g}" if isinstance(default, float) else default

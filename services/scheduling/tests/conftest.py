@@ -44,6 +44,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.gone = set()
         self.resolved = []
         self.etag = "1"
+        self.limits = {}
 
     async def GetInstance(self, request, context):
         if request.instance_id in self.gone:
@@ -55,6 +56,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
             connector_id={"hub": "hub", "ins_other": "other"}.get(request.instance_id, "files"),
             status=state.STATUS_INACTIVE if inactive else state.STATUS_ACTIVE,
             etag=self.etag,
+            limits=self.limits.get(request.instance_id, ""),
         )
         instance.update_time.GetCurrentTime()
         return registry_pb2.GetInstanceResponse(instance=instance)

@@ -68,6 +68,12 @@ LIMITS_SCHEMA: dict[str, Any] = {
             "description": "Most calls in a time; takes the place of the connector's own rate.",
         },
         concurrent=_whole(1, 100, 16, "Most calls at a time."),
+        executions={
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1000,
+            "description": "Most executions at work with it at a time, either way; others wait.",
+        },
         timeouts=_members(
             "How long one try may take.",
             connect_seconds=_seconds(0.1, 300, 10.0, "Until a connection has come about."),

@@ -83,6 +83,7 @@ class Limits:
             ConfigurationFailure: `LIMITS_INVALID`, when the schema does not allow them.
         """
         told = dict(document)
+        _fields({"executions": told.pop("executions", 1)})  # Kept to before a session begins.
         retry = _fields(told.pop("retry", {}), "retry")
         breaker = _fields(told.pop("breaker", {}), "breaker")
         timeouts = _fields(told.pop("timeouts", {}), "timeouts")

@@ -78,6 +78,7 @@ def line(answer: scheduling_pb2.WatchExecutionResponse) -> str:
         execution.flow_name,
         scheduling_pb2.Execution.Status.Name(execution.status).removeprefix("STATUS_").lower(),
         *([leg_word(execution.leg)] if execution.leg else []),
+        *(["waits for its turn at the instance"] if execution.waiting_for_instance_id else []),
         f"{counts.read:,} read",
         f"{counts.created + counts.updated:,} written",
         f"{counts.unchanged:,} unchanged",

@@ -19,6 +19,8 @@ from isthmus.scheduling.v1 import scheduling_pb2
 def status_of(item: scheduling_pb2.Execution) -> str:
     """Gives an execution's state as a word, and the leg that a two-way flow is at."""
     state = word(scheduling_pb2.Execution.Status.Name(item.status), "STATUS_")
+    if item.waiting_for_instance_id:
+        return f"{state} (no room)"
     if item.is_dry_run:
         return f"{state} (dry run)"
     if item.HasField("range"):

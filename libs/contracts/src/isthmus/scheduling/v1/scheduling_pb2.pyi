@@ -750,6 +750,7 @@ class Execution(_message.Message):
     PLAN_RUN_ID_FIELD_NUMBER: _builtins.int
     PLAN_STEP_FIELD_NUMBER: _builtins.int
     IS_COMPENSATION_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_INSTANCE_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -792,6 +793,10 @@ class Execution(_message.Message):
     """The step of that run."""
     is_compensation: _builtins.bool
     """It undoes the step."""
+    waiting_for_instance_id: _builtins.str
+    """The instance that has as many executions at work as its `limits.executions` allow; this one starts as soon
+    as it goes first among those that wait and one of those has ended. Empty where there is room.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the first attempt began."""
@@ -866,10 +871,11 @@ class Execution(_message.Message):
         plan_run_id: _builtins.str = ...,
         plan_step: _builtins.str = ...,
         is_compensation: _builtins.bool = ...,
+        waiting_for_instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "range", b"range", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger", "waiting_for_instance_id", b"waiting_for_instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

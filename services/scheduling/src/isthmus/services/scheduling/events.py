@@ -18,7 +18,12 @@ from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanRun, S
 from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Schedules
 from isthmus.services.scheduling.store import flows
 from isthmus.services.scheduling.store.executions import JobToSend
-from isthmus.services.scheduling.translate import write_execution, write_flow, write_schedule
+from isthmus.services.scheduling.translate import (
+    most_executions,
+    write_execution,
+    write_flow,
+    write_schedule,
+)
 from isthmus.services.scheduling.translate.plans import write_plan, write_run
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -147,7 +152,7 @@ class Reactions:
             await self._executions.start_or_wait(conn, event.tenant_id, flow, cause)
 
     async def instance(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
-        """Remember whether an instance's flows may start."""
+        """Remember whether an instance's flows may start, and how many at a time."""
         instance = ParseDict(event.data, InstanceChanged(), ignore_unknown_fields=True).instance
         is_active = instance.status == instance.STATUS_ACTIVE and not event.type.endswith(".deleted.v1")
         changed = instance.update_time.ToDatetime(UTC) if instance.HasField("update_time") else event.time
@@ -156,6 +161,7 @@ class Reactions:
             event.tenant_id,
             instance.instance_id or event.subject,
             is_active=is_active,
+            executions=most_executions(instance.limits),
             update_time=changed,
         )
 

@@ -20,6 +20,7 @@ from isthmus.services.scheduling.engine import (
     PlanRuns,
     Plans,
     Pruner,
+    Room,
     Schedules,
     Sweeper,
     Ticker,
@@ -45,7 +46,8 @@ async def wire(chassis: Chassis) -> Wiring:
     registry, mappings = RegistryPeer(chassis.peer("registry")), RemoteMappings(chassis.peer("mapping"))
     pending, moved = asyncio.Event(), asyncio.Event()
     changes = Changes()
-    executions = Executions(announcer, clock, pending.set, changes, moved.set)
+    room = Room(db, clock, changes)
+    executions = Executions(announcer, clock, pending.set, changes, moved.set, room=room)
     plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
     leases = Leases(
@@ -55,6 +57,7 @@ async def wire(chassis: Chassis) -> Wiring:
         announcer=announcer,
         clock=clock,
         rules=lease_rules(settings),
+        room=room,
     )
     desk = Desk(
         db=db,
@@ -77,7 +80,7 @@ async def wire(chassis: Chassis) -> Wiring:
     sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=batch)
     pruner = Pruner(db, clock, keep=timedelta(days=settings.executions_kept_days), batch=batch)
     queue = JobQueue(chassis.bus)
-    dispatcher = Dispatcher(db, queue, registry, clock, resend=settings.resend_seconds, batch=batch)
+    dispatcher = Dispatcher(db, queue, registry, clock, room, resend=settings.resend_seconds, batch=batch)
     return Wiring(
         servicers=[
             (add_SchedulingServiceServicer_to_server, SchedulingServicer(desk)),

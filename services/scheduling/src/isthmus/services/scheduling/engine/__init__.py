@@ -17,6 +17,7 @@ from isthmus.services.scheduling.engine.ports import (
     Jobs,
     Mappings,
 )
+from isthmus.services.scheduling.engine.room import Room
 from isthmus.services.scheduling.engine.schedules import EventFact, Schedules
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "PlanRuns",
     "Plans",
     "Pruner",
+    "Room",
     "Schedules",
     "Sweeper",
     "Ticker",

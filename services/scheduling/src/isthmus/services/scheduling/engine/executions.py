@@ -37,6 +37,7 @@ from isthmus.services.scheduling.engine.refusals import (
     paused,
     refuse_inactive,
 )
+from isthmus.services.scheduling.engine.room import Room
 from isthmus.services.scheduling.store import endings, executions, flows, schedules
 from isthmus.services.scheduling.store.endings import AttemptEnd, NextLeg
 from isthmus.services.scheduling.store.schedules import Waiting
@@ -70,6 +71,7 @@ class Executions:
         wake: Called once something is pending, so that its job is sent at once.
         changes: Told about each change of an execution.
         wake_plans: Called once an execution that a plan has started has ended.
+        room: Knows whether anything waits for a place at an instance.
     """
 
     def __init__(
@@ -79,11 +81,14 @@ class Executions:
         wake: Callable[[], None],
         changes: Changes,
         wake_plans: Callable[[], None],
+        *,
+        room: Room,
     ) -> None:
         self._announcer = announcer
         self._clock = clock
         self._wake = wake
         self._wake_plans = wake_plans
+        self._room = room
         self.changes = changes
         self.needs: dict[tuple[str, str], tuple[str, ...]] = {}
         self._begun: dict[tuple[str, str], Begun] = {}
@@ -298,7 +303,7 @@ class Executions:
                 after_commit(conn, self._wake_plans)
             if ended.is_awaited:
                 await self.start_waiting(conn, tenant_id, execution.flow_id)
-        else:
+        if execution.status.is_live or self._room.is_crowded:
             after_commit(conn, self._wake)
         return execution
 
@@ -370,7 +375,12 @@ class Executions:
 async def remember(conn: AsyncConnection, tenant_id: str, facts: InstanceFacts) -> None:
     """Keep what was learned of an instance, so that schedules can do without asking."""
     await flows.know_instance(
-        conn, tenant_id, facts.instance_id, is_active=facts.is_active, update_time=facts.update_time
+        conn,
+        tenant_id,
+        facts.instance_id,
+        is_active=facts.is_active,
+        executions=facts.executions,
+        update_time=facts.update_time,
     )
 
 

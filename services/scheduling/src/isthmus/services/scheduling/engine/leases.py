@@ -31,6 +31,7 @@ from isthmus.services.scheduling.domain.flow import FailurePolicy
 from isthmus.services.scheduling.engine.executions import Executions
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
 from isthmus.services.scheduling.engine.refusals import execution_unknown, flow_unknown
+from isthmus.services.scheduling.engine.room import NoRoom, Room
 from isthmus.services.scheduling.store import executions, flows, leases
 from isthmus.services.scheduling.store.endings import AttemptEnd
 from isthmus.services.scheduling.store.leases import Lease, Progress
@@ -82,6 +83,7 @@ class Leases:
         announcer: Says what happened.
         clock: The time.
         rules: How long things last.
+        room: Gives places at instances.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Leases:
         announcer: Announcer,
         clock: Clock,
         rules: LeaseRules,
+        room: Room,
     ) -> None:
         self._db = db
         self._executions = work
@@ -100,6 +103,7 @@ class Leases:
         self._announcer = announcer
         self._clock = clock
         self._rules = rules
+        self._room = room
 
     async def acquire(
         self, tenant_id: str, execution_id: str, host_id: str, connector_id: str = ""
@@ -138,6 +142,14 @@ class Leases:
             return None
 
     async def _take(
+        self, tenant_id: str, execution_id: str, host_id: str, connector_id: str, *, stands_back: bool
+    ) -> Acquired:
+        try:
+            return await self._try(tenant_id, execution_id, host_id, connector_id, stands_back=stands_back)
+        except NoRoom as full:
+            raise await self._room.put_off(tenant_id, full) from full
+
+    async def _try(
         self, tenant_id: str, execution_id: str, host_id: str, connector_id: str, *, stands_back: bool
     ) -> Acquired:
         begun = self._executions.begun(tenant_id, execution_id)
@@ -187,6 +199,8 @@ class Leases:
         now = self._clock.now()
         lease = Lease(seen, host_id, version, now + self._rules.lease, stands_back=stands_back)
         leased = await leases.lease_execution(conn, tenant_id, lease, now)
+        if leased is None:
+            leased = await self._room.lease(conn, tenant_id, lease, now)
         if leased is None:
             if stands_back and (first := await executions.goes_first(conn, tenant_id, seen, now)):
                 raise _GoesFirst(first)

@@ -14,6 +14,7 @@ from isthmus.services.scheduling.domain import MissedRuns, Spread, Trigger, tick
 from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.leases import Leases
 from isthmus.services.scheduling.engine.ports import HostFinder, Jobs
+from isthmus.services.scheduling.engine.room import Room
 from isthmus.services.scheduling.engine.schedules import spread
 from isthmus.services.scheduling.store import executions, plans, schedules
 from isthmus.services.scheduling.store.executions import JobToSend
@@ -192,16 +193,26 @@ class Dispatcher:
         jobs: Puts jobs into queues.
         hosts: Has hosts started.
         clock: The time.
+        room: Calls who waits for a place at an instance.
         resend: Seconds after which a job that nobody took is sent again.
         batch: Jobs sent at once.
     """
 
     def __init__(
-        self, db: Database, jobs: Jobs, hosts: HostFinder, clock: Clock, *, resend: float, batch: int = 200
+        self,
+        db: Database,
+        jobs: Jobs,
+        hosts: HostFinder,
+        clock: Clock,
+        room: Room,
+        *,
+        resend: float,
+        batch: int = 200,
     ) -> None:
         self._db = db
         self._jobs = jobs
         self._hosts = hosts
+        self._room = room
         self._clock = clock
         self._resend = resend
         self._batch = batch
@@ -212,6 +223,7 @@ class Dispatcher:
     async def dispatch(self) -> bool:
         """Send the jobs that are due; True when there may be more of them."""
         async with self._db.system() as conn:
+            await self._room.call(conn)
             due = await executions.take_jobs(conn, self._clock.now(), resend=self._resend, limit=self._batch)
         await asyncio.gather(*(self._send(job) for job in due))
         return len(due) == self._batch

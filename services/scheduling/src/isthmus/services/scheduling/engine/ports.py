@@ -11,13 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """What scheduling has to know of an instance."""
+    """What scheduling has to know of an instance.
+
+    Attributes:
+        executions: Most at work with it at a time; 0 means any number.
+    """
 
     instance_id: str
     connector_id: str
     is_active: bool
     update_time: datetime
     etag: str = ""
+    executions: int = 0
 
 
 class Instances(Protocol):

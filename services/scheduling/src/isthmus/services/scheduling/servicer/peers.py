@@ -14,6 +14,7 @@ from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.resilience.faults import Missing
 from isthmus.services.scheduling.domain import HUB
 from isthmus.services.scheduling.engine import InstanceFacts
+from isthmus.services.scheduling.translate import most_executions
 
 _log = logger(__name__)
 _HOST_SECONDS = 12.0
@@ -59,6 +60,7 @@ class RegistryPeer:
             is_active=instance.status == instance.STATUS_ACTIVE,
             update_time=instance.update_time.ToDatetime(UTC),
             etag=instance.etag,
+            executions=most_executions(instance.limits),
         )
 
     async def ensure(self, tenant_id: str, connector_id: str) -> None:

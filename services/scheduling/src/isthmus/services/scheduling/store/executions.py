@@ -53,6 +53,7 @@ _GOES_FIRST = text("""
     SELECT execution_id FROM executions
     WHERE tenant_id = :tenant_id AND connector_id = :connector_id AND status = 'pending' AND stop = ''
       AND rank_time < :rank_time AND priority <> :priority
+      AND (waits_for = '' OR dispatch_time IS NOT NULL)
       AND (next_attempt_time IS NULL OR next_attempt_time <= :now)
     ORDER BY rank_time LIMIT 1
 """)

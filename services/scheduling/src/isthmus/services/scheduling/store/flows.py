@@ -33,12 +33,14 @@ _LIST = text("""
     ORDER BY flow_id LIMIT :limit
 """)
 _KNOW_INSTANCE = text("""
-    INSERT INTO instances (tenant_id, instance_id, is_active, update_time)
-    VALUES (:tenant_id, :instance_id, :is_active, :update_time)
+    INSERT INTO instances (tenant_id, instance_id, is_active, executions, update_time)
+    VALUES (:tenant_id, :instance_id, :is_active, :executions, :update_time)
     ON CONFLICT (tenant_id, instance_id) DO UPDATE
-        SET is_active = excluded.is_active, update_time = excluded.update_time
+        SET is_active = excluded.is_active, executions = excluded.executions,
+            update_time = excluded.update_time
         WHERE instances.update_time <= excluded.update_time
-          AND instances.is_active IS DISTINCT FROM excluded.is_active
+          AND (instances.is_active, instances.executions)
+              IS DISTINCT FROM (excluded.is_active, excluded.executions)
 """)
 _SWEEP_LINEAGES = text("""
     DELETE FROM checkpoints c USING flows f
@@ -154,15 +156,22 @@ async def _delete(conn: AsyncConnection, tenant_id: str, flow_id: str, *tables: 
 
 
 async def know_instance(
-    conn: AsyncConnection, tenant_id: str, instance_id: str, *, is_active: bool, update_time: datetime
+    conn: AsyncConnection,
+    tenant_id: str,
+    instance_id: str,
+    *,
+    is_active: bool,
+    executions: int,
+    update_time: datetime,
 ) -> None:
-    """Remember whether an instance's flows may start; older news than what is known is ignored."""
+    """Remember whether and how many of an instance's flows may start; older news is ignored."""
     if instance_id == HUB:
         return
     fact = {
         "tenant_id": tenant_id,
         "instance_id": instance_id,
         "is_active": is_active,
+        "executions": executions,
         "update_time": update_time,
     }
     await conn.execute(_KNOW_INSTANCE, fact)

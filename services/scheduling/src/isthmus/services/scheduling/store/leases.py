@@ -12,6 +12,7 @@ from isthmus.services.scheduling.domain import (
     Execution,
     Stop,
 )
+from isthmus.services.scheduling.store.room import UNLIMITED
 from isthmus.services.scheduling.store.rows import (
     attempt_of,
     checkpoint_of,
@@ -23,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 # The token is drawn first, so that whoever else wants the flow waits for its row. An execution that is
 # not there to be taken any more leaves nothing of this: the caller's transaction ends with a refusal.
-_LEASE = text("""
+_LEASE = text(f"""
     WITH token AS (
         UPDATE flows SET fencing_token = fencing_token + 1
         WHERE tenant_id = :tenant_id AND flow_id = :flow_id RETURNING fencing_token AS drawn
@@ -31,17 +32,19 @@ _LEASE = text("""
         UPDATE executions SET status = 'running', attempts = attempts + 1, fencing_token = token.drawn,
             host_id = :host_id, start_time = COALESCE(start_time, :now), lease_expire_time = :expires,
             next_attempt_time = NULL, dispatch_time = NULL, dispatches = 0,
-            mapping_version = :mapping_version, counts_live = '{}', counts_durable = '{}',
+            mapping_version = :mapping_version, counts_live = '{{}}', counts_durable = '{{}}', waits_for = '',
             revision = revision + 1
         FROM token
         WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND status = 'pending'
           AND leg = :leg AND connector_id = :connector_id
           AND stop = '' AND (next_attempt_time IS NULL OR next_attempt_time <= :now)
+          AND {UNLIMITED}
           AND NOT (:stands_back AND EXISTS (
               SELECT FROM executions o
               WHERE o.tenant_id = executions.tenant_id AND o.connector_id = executions.connector_id
                 AND o.status = 'pending' AND o.stop = '' AND o.rank_time < executions.rank_time
                 AND o.priority <> executions.priority
+                AND (o.waits_for = '' OR o.dispatch_time IS NOT NULL)
                 AND (o.next_attempt_time IS NULL OR o.next_attempt_time <= :now)))
         RETURNING executions.*
     ), opened AS (
@@ -137,6 +140,8 @@ class Lease:
     Attributes:
         execution: As it was seen; it has to be pending still, in the same leg.
         stands_back: Whether another one that goes first by its priority keeps it from being had.
+        has_room: Whether its instances are known to have a place for it; where not, those that have a limit
+            keep it from being had.
     """
 
     execution: Execution
@@ -144,6 +149,7 @@ class Lease:
     mapping_version: int
     expires: datetime
     stands_back: bool = False
+    has_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,7 @@ async def lease_execution(
 
     Returns:
         None when it cannot be had: it is not pending, not due, paused, in another leg, another one
-            goes first, or its flow is gone.
+            goes first, an instance has a limit, or its flow is gone.
     """
     seen = lease.execution
     fields: dict[str, Any] = {
@@ -194,6 +200,9 @@ async def lease_execution(
         "leg": seen.leg.value,
         "connector_id": seen.connector_id,
         "stands_back": lease.stands_back,
+        "has_room": lease.has_room,
+        "source": seen.flow.source.instance_id,
+        "destination": seen.flow.destination.instance_id,
         "host_id": lease.host_id,
         "mapping_version": lease.mapping_version,
         "expires": lease.expires,

@@ -22,6 +22,7 @@ from isthmus.services.scheduling.translate.flows import (
     write_flow,
     write_spec,
 )
+from isthmus.services.scheduling.translate.instances import most_executions
 from isthmus.services.scheduling.translate.schedules import (
     read_schedule,
     write_schedule,
@@ -29,6 +30,7 @@ from isthmus.services.scheduling.translate.schedules import (
 
 __all__ = [
     "has_range",
+    "most_executions",
     "read_asked",
     "read_checkpoint",
     "read_counts",
