@@ -11,6 +11,7 @@ from isthmus.kit import acting_for
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import correlated
+from isthmus.kit.pull import Pull
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import consuming, continue_trace
 from isthmus.resilience import Backoff, Fault
@@ -55,9 +56,9 @@ class Jobs:
         while not self._stopping.is_set():
             try:
                 await bus.ready(_FETCH_SECONDS)
-                subscription = await self._subscribed(bus.jetstream)
+                pull = await self._bound(bus)
                 tries = 0
-                await self._drink(subscription)
+                await self._drink(pull, bus.jetstream)
             except (errors.Error, Fault, TimeoutError, OSError) as error:
                 tries += 1
                 _log.info("jobs cannot be pulled", why=str(error) or type(error).__name__, tries=tries)
@@ -125,28 +126,28 @@ class Jobs:
         finally:
             self._slots.release()
 
-    async def _subscribed(self, jetstream: Any) -> Any:
+    async def _bound(self, bus: Any) -> Pull:
         connector_id = self._tools.backend.spec.connector_id
         config = api.ConsumerConfig(
+            durable_name=f"host-{connector_id}",
+            filter_subject=f"isthmus.jobs.{connector_id}",
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=_ACK_WAIT,
             max_ack_pending=256,
             max_waiting=64,
         )
-        return await jetstream.pull_subscribe(
-            f"isthmus.jobs.{connector_id}", durable=f"host-{connector_id}", stream=STREAM, config=config
-        )
+        await bus.jetstream.add_consumer(STREAM, config)
+        return Pull(bus.client, STREAM, f"host-{connector_id}")
 
-    async def _drink(self, subscription: Any) -> None:
+    async def _drink(self, pull: Pull, jetstream: Any) -> None:
         try:
             while not self._stopping.is_set():
                 if not await self._has_room():
                     return
                 room = self._tools.settings.executions - self.running
-                await asyncio.gather(*map(self._take, await self._fetched(subscription, room)))
+                await asyncio.gather(*map(self._take, await self._fetched(pull, jetstream, max(room, 1))))
         finally:
-            with suppress(errors.Error):
-                await subscription.unsubscribe()
+            await pull.close()
 
     async def _has_room(self) -> bool:
         """Wait until another execution may be taken; False when the host stops first."""
@@ -158,17 +159,15 @@ class Jobs:
                 stopping.cancel()
         return not self._stopping.is_set()
 
-    async def _fetched(self, subscription: Any, room: int) -> list[Any]:
+    async def _fetched(self, pull: Pull, jetstream: Any, room: int) -> list[Any]:
         """Jobs as far as there is room, or none after a while; a consumer that is gone is noticed then."""
-        fetching = asyncio.create_task(subscription.fetch(max(room, 1), timeout=_FETCH_SECONDS))
+        fetching = asyncio.create_task(pull.some(room, _FETCH_SECONDS))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not fetching.done():
-                return []
-            return list(fetching.result())
-        except (TimeoutError, errors.TimeoutError):
-            await subscription.consumer_info()
+            return fetching.result() if fetching.done() else []
+        except TimeoutError:
+            await jetstream.consumer_info(STREAM, f"host-{self._tools.backend.spec.connector_id}")
             return []
         finally:
             for task in (fetching, stopping):

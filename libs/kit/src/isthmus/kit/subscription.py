@@ -17,6 +17,7 @@ from isthmus.kit.event import ReceivedEvent
 from isthmus.kit.logs import logger, safe_text
 from isthmus.kit.metrics import counter
 from isthmus.kit.principal import acting_for, correlated
+from isthmus.kit.pull import Pull
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import consuming
 from isthmus.resilience.faults import RetryLater
@@ -85,9 +86,9 @@ class Subscription:
                 _log.info("consumer binds again", durable=self._consumer.durable, kind=type(error).__name__)
                 await asyncio.sleep(0.5)
             finally:
-                await self._release(pull)
+                await pull.close()
 
-    async def _bind(self) -> Any:
+    async def _bind(self) -> Pull:
         wanted = self._consumer
         config = api.ConsumerConfig(
             durable_name=wanted.durable,
@@ -98,21 +99,14 @@ class Subscription:
             max_deliver=-1,  # the bound is kept here, where a failure is told from an outage
         )
         await self._bus.jetstream.add_consumer(EVENTS_STREAM, config)
-        return await self._bus.jetstream.pull_subscribe_bind(wanted.durable, EVENTS_STREAM)
+        return Pull(self._bus.client, EVENTS_STREAM, wanted.durable)
 
-    async def _fetch(self, pull: Any) -> list[Any]:
+    async def _fetch(self, pull: Pull) -> list[Any]:
         try:
-            messages: list[Any] = await pull.fetch(_BATCH, timeout=_PULL_SECONDS)
+            return await pull.some(_BATCH, _PULL_SECONDS)
         except TimeoutError:
             await self._bus.jetstream.consumer_info(EVENTS_STREAM, self._consumer.durable)
             return []
-        return messages
-
-    async def _release(self, pull: Any) -> None:
-        try:
-            await pull.unsubscribe()
-        except (errors.Error, OSError):
-            _log.debug("unsubscribe failed", durable=self._consumer.durable)
 
     async def _finish(self, messages: list[Any]) -> None:
         """Handle messages to their end, also when the service is told to stop meanwhile."""
