@@ -25,6 +25,8 @@ kind: Instance
 name: bench-source
 spec:
   connector: http-json
+  # Waits as the reference does: 50 ms after the first failure, without jitter.
+  limits: {{retry: {{strategy: linear, attempts: 6, first_wait_seconds: 0.05}}}}
   configuration:
     base_url: "{url}"
     streams:

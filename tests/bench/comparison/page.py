@@ -21,6 +21,10 @@ their SHA-256.
 Everybody takes turns in one series; figures are medians, ratios are medians of the rounds. Processor time is
 that of a runner's own processes: for Isthmus the host of the source and the process that writes; PostgreSQL's
 stands beside it, the source's is left out. Machines vary: only ratios inside one table count.
+
+Where answers fail by a schedule, everybody waits alike before asking again: 50 ms after an error, and the
+second that a 429 asks for. For Isthmus the instance says so (`limits.retry`); its default is anything up to a
+second after the first error, which a source in trouble deserves.
 """
 
 
