@@ -126,7 +126,7 @@ class Database:
     def hash_of_stream(self, stream: str) -> str:
         """Tells the same of what the hub holds in a stream, read out of its JSON."""
         columns = sql.SQL(", ").join(
-            sql.SQL("(data->>{})::{}").format(sql.Literal(name), sql.SQL(kind))
+            sql.SQL("(data::json->>{})::{}").format(sql.Literal(name), sql.SQL(kind))
             for name, kind in COLUMNS.items()
         )
         query = sql.SQL("SELECT {} FROM records.records WHERE stream = {} AND NOT is_deleted ORDER BY key")

@@ -25,9 +25,9 @@ __all__ = ["account_for_mesh", "account_for_sides", "account_for_tickets", "acco
 
 _OWN = ("number", "correlation")
 _VERSIONS = """
-select key, version, is_deleted, data from records.records where stream = %(stream)s
+select key, version, is_deleted, data::json from records.records where stream = %(stream)s
 union all
-select key, version, is_deleted, data from records.record_history where stream = %(stream)s
+select key, version, is_deleted, data::json from records.record_history where stream = %(stream)s
 order by key, version
 """
 _EXECUTIONS = "select execution_id, status, counts_before, counts_durable from scheduling.executions"

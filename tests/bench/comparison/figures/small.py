@@ -35,7 +35,7 @@ def latency(bench: Bench, rounds: int) -> list[Measured]:
     bench.vendor.behave(fresh=True)
     # The first ones find nothing warm.
     into_table = sql.SQL("SELECT title FROM {} WHERE id = %s").format(sql.Identifier(table))
-    into_hub = "SELECT data->>'title' FROM records.records WHERE stream = %s AND key = %s"
+    into_hub = "SELECT data::json->>'title' FROM records.records WHERE stream = %s AND key = %s"
     with psycopg.connect(bench.database.url, autocommit=True) as tables, bench.database.as_admin() as hub:
         found = [
             _median_latency(bench, name, lambda: tables.execute(into_table, (_FIRST,)).fetchone(), rounds),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import accumulate
 
+import msgspec
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain import keys as record_keys
 
@@ -26,10 +27,18 @@ _LONGEST_NUMBER = 4096
 _SHAPE = bytes.maketrans(b"123456789E+-", b"000000000e00")
 _HUGE_EXPONENT = b"0e00000"
 _HUGE_NUMBER = b"0" * _LONGEST_NUMBER
-_ODD_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
+_NUL_ESCAPE = re.compile(rb"\\u0000")
 _MANTISSA = b"0123456789."
 _BEFORE_NUMBERS = b":[, \t\r\n"
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_OBJECT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Anything(msgspec.Struct):
+    """Any JSON object: the decoder reads all of it, strictly, and keeps nothing."""
+
+
+_is_object = msgspec.json.Decoder(_Anything).decode
 
 
 class Operation(IntEnum):
@@ -126,10 +135,11 @@ def screen(batch: Batch, primary_key: Sequence[str]) -> Screened:
     joined = b"\n".join(batch.records)
     _check_limits(batch, len(joined))
     screened = Screened(batch, _indexes_read(batch))
-    _screen_bytes(screened, joined)
-    _screen_shape(screened)
+    refused = _refused(screened)
+    _screen_bytes(screened, joined, refused)
+    _screen_shape(screened, refused)
     record_keys.find(screened, primary_key)
-    _find_suspects(screened, joined)
+    _find_suspects(screened, joined, refused)
     return screened
 
 
@@ -161,16 +171,35 @@ def _indexes_read(batch: Batch) -> Sequence[int]:
     return [index for index in everything if batch.operations[index] != Operation.DELETE]
 
 
-def _screen_bytes(screened: Screened, joined: bytes) -> None:
-    holds_nul = b"\0" in joined
-    if joined.isascii() and not holds_nul:
+def _refused(screened: Screened) -> list[int]:
+    """Name the records that are no JSON objects, or may be none: what passes here is one."""
+    records = screened.batch.records
+    try:
+        for index in screened.read:
+            _is_object(records[index])
+    except _NO_OBJECT:
+        return [index for index in screened.read if not _passes(records[index])]
+    return []
+
+
+def _passes(record: bytes) -> bool:
+    try:
+        _is_object(record)
+    except _NO_OBJECT:
+        return False
+    return True
+
+
+def _screen_bytes(screened: Screened, joined: bytes, refused: Sequence[int]) -> None:
+    records = screened.batch.records
+    for index in refused:
+        if b"\0" in records[index]:
+            screened.reject(index, "JSON_INVALID", "The record contains a NUL byte; remove it.")
+    if joined.isascii():
         return
     for index in screened.read:
-        record = screened.batch.records[index]
-        if record.isascii() and not holds_nul:
-            continue
-        if b"\0" in record:
-            screened.reject(index, "JSON_INVALID", "The record contains a NUL byte; remove it.")
+        record = records[index]
+        if record.isascii() or index in screened.rejected:
             continue
         try:
             record.decode()
@@ -179,13 +208,16 @@ def _screen_bytes(screened: Screened, joined: bytes) -> None:
             screened.reject(index, "ENCODING_INVALID", message)
 
 
-def _screen_shape(screened: Screened) -> None:
+def _screen_shape(screened: Screened, refused: Sequence[int]) -> None:
     records = screened.batch.records
-    for index in screened.read:
+    for index in refused:
         record = records[index]
         if record[:1] != b"{" and record.lstrip(_JSON_SPACE)[:1] != b"{":
             screened.reject(index, "JSON_NOT_AN_OBJECT", "The record is not a JSON object; send an object.")
-        elif len(record) > 2 * MAX_DEPTH and _too_deep(record):
+    if max(map(len, records), default=0) <= 2 * MAX_DEPTH:
+        return
+    for index in screened.read:
+        if len(records[index]) > 2 * MAX_DEPTH and _too_deep(records[index]):
             message = f"The record is nested deeper than {MAX_DEPTH} levels; flatten it."
             screened.reject(index, "JSON_TOO_DEEP", message)
 
@@ -204,24 +236,18 @@ def _too_deep(record: bytes) -> bool:
     return False
 
 
-def _find_suspects(screened: Screened, joined: bytes) -> None:
-    """Name records with escapes or numbers that JSON allows and PostgreSQL's jsonb may not."""
-    places = sorted({*_odd_escapes(joined), *_odd_numbers(joined)})
-    if not places:
-        return
-    ends = list(accumulate(len(record) + 1 for record in screened.batch.records))
-    found = {bisect_right(ends, place) for place in places}
-    screened.suspects = [
-        index for index in screened.read if index in found and index not in screened.rejected
-    ]
-
-
-def _odd_escapes(joined: bytes) -> Iterator[int]:
-    found = joined.find(b"\\")
-    while found >= 0:
-        if joined.startswith(_ODD_ESCAPES, found):
-            yield found
-        found = joined.find(b"\\", found + 2)
+def _find_suspects(screened: Screened, joined: bytes, refused: Sequence[int]) -> None:
+    """Name records that only PostgreSQL's jsonb can judge, by odd numbers, NUL or broken syntax."""
+    records, places = screened.batch.records, list(_odd_numbers(joined))
+    places += [match.start() for match in _NUL_ESCAPE.finditer(joined)]
+    found = set(refused)
+    if places:
+        ends = list(accumulate(len(record) + 1 for record in records))
+        found.update(bisect_right(ends, place) for place in places)
+    if found:
+        screened.suspects = [
+            index for index in screened.read if index in found and index not in screened.rejected
+        ]
 
 
 def _odd_numbers(joined: bytes) -> Iterator[int]:

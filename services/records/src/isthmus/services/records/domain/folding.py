@@ -4,9 +4,8 @@ Records take effect in the order of the batch. What a later record of the same k
 written, so a key has one new version a batch at most; the replaced records count as unchanged.
 """
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from isthmus.services.records.domain.batches import MAX_BATCH_BYTES, Operation, Screened, WriteMode
@@ -16,23 +15,21 @@ _members = msgspec.json.Decoder(_Members).decode
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Effects:
     """What a batch does to the stream, one entry a key.
 
     Attributes:
         keys: Keys to create or replace.
         lines: Their new content.
-        hashes: SHA-256 of the content.
         indexes: The record of the batch that each comes from.
         deleted: Keys to remove.
     """
 
-    keys: list[bytes] = field(default_factory=list)
-    lines: list[bytes] = field(default_factory=list)
-    hashes: list[bytes] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
-    deleted: list[bytes] = field(default_factory=list)
+    keys: Sequence[bytes] = ()
+    lines: Sequence[bytes] = ()
+    indexes: Sequence[int] = ()
+    deleted: Sequence[bytes] = ()
 
 
 def patched_keys(screened: Screened) -> list[bytes]:
@@ -52,29 +49,20 @@ def fold(screened: Screened, mode: WriteMode, present: Mapping[bytes, bytes]) ->
         mode: What the writer may do.
         present: Present content of the keys that `patched_keys` named, where there is any.
     """
+    batch = screened.batch
+    if not (batch.operations or screened.rejected) and len(set(screened.keys)) == len(screened.keys):
+        return Effects(screened.keys, batch.records, range(len(screened.keys)))
     final = _last_of_each_key(screened, mode, present)
-    effects = Effects()
-    if len(final) == len(screened.keys) and not screened.batch.operations:
-        effects.keys, effects.lines = screened.keys, list(screened.batch.records)
-        effects.indexes = list(range(len(final)))
-        final = {}
-    for key, (index, line) in final.items():
-        if line is None:
-            effects.deleted.append(key)
-        else:
-            effects.keys.append(key)
-            effects.lines.append(line)
-            effects.indexes.append(index)
-    effects.hashes = [hashlib.sha256(line).digest() for line in effects.lines]
-    return effects
+    kept = [(key, line, index) for key, (index, line) in final.items() if line is not None]
+    deleted = [key for key, (_, line) in final.items() if line is None]
+    keys, lines, indexes = zip(*kept, strict=True) if kept else ((), (), ())
+    return Effects(keys, lines, indexes, deleted)
 
 
 def _last_of_each_key(
     screened: Screened, mode: WriteMode, present: Mapping[bytes, bytes]
 ) -> dict[bytes, tuple[int, bytes | None]]:
     batch, rejected = screened.batch, screened.rejected
-    if not batch.operations and not rejected:
-        return dict(zip(screened.keys, enumerate(batch.records), strict=True))
     final: dict[bytes, tuple[int, bytes | None]] = {}
     for index, key in enumerate(screened.keys):
         if index in rejected:

@@ -43,7 +43,9 @@ _ABSENT = f"""
     SELECT convert_to(held.key, 'UTF8') FROM absent, LATERAL (
         SELECT r.key FROM records AS r
         WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = absent.key
-          AND NOT r.is_deleted AND r.flow_id = %(flow)s
+          AND NOT r.is_deleted AND EXISTS (
+              SELECT FROM writers AS w
+              WHERE w.tenant_id = %(tenant)s AND w.writer_number = r.writer_number AND w.flow_id = %(flow)s)
           AND (%(mark)s::text = '' OR NOT r.data::jsonb @> nullif(%(mark)s::text, '')::jsonb)
         LIMIT 1) AS held
     ORDER BY 1

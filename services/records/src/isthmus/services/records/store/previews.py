@@ -1,4 +1,4 @@
-"""What batches would do: keys and content hashes are compared, nothing is written."""
+"""What batches would do: keys and content are compared, nothing is written."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from isthmus.services.records.domain.batches import Screened, WriteMode
 from isthmus.services.records.domain.folding import Effects, fold, patched_keys
 from isthmus.services.records.domain.records import Applied, Foreseen, Writer
 from isthmus.services.records.store import statements as sql
-from isthmus.services.records.store.raw import ByteaArray, TextArray, raw_cursor
+from isthmus.services.records.store.raw import TextArray, raw_cursor
 from isthmus.services.records.store.writes import RecordWriter, reject_by_mode
 
 _SAMPLES = 5
@@ -60,10 +60,9 @@ class RecordPreviewer(RecordWriter):
             "stream": writer.stream,
             "keys": TextArray(effects.keys),
             "lines": TextArray(effects.lines),
-            "hashes": ByteaArray(effects.hashes),
         }
         await cursor.execute(sql.COMPARE, values)
-        for ordinal, before, is_new, _ in await cursor.fetchall():
+        for ordinal, before, is_new in await cursor.fetchall():
             index = effects.indexes[ordinal - 1]
             if writer.mode == (WriteMode.UPDATE if is_new else WriteMode.CREATE):
                 reject_by_mode(screened, index, writer.mode)

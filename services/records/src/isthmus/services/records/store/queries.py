@@ -13,10 +13,14 @@ from sqlalchemy import Row, text
 
 PAGE_BYTES = 2 << 20
 
-_FORM = """key, version, is_deleted, size, create_time, update_time,
-    encode(content_hash, 'hex') AS content_hash, flow_id, execution_id, origin, data"""
-_SHOWN = """key, version, is_deleted, create_time, update_time, content_hash, flow_id, execution_id, origin,
-    data::text AS data"""
+_FORM = """tenant_id, key, version, is_deleted, octet_length(data) AS size, create_time, update_time,
+    writer_number, data"""
+_SHOWN = """forms.key, forms.version, forms.is_deleted, forms.create_time, forms.update_time,
+    encode(sha256(convert_to(forms.data, 'UTF8')), 'hex') AS content_hash, w.flow_id, w.execution_id,
+    w.origin, forms.data"""
+_BY_WRITERS = (
+    "LEFT JOIN writers AS w ON w.tenant_id = forms.tenant_id AND w.writer_number = forms.writer_number"
+)
 
 # A page ends early when its records together are large: the answer has to fit into one message.
 _CUT = f"""
@@ -24,7 +28,7 @@ _CUT = f"""
         SELECT *, sum(size) OVER (ORDER BY {{order}} ROWS UNBOUNDED PRECEDING) - size AS before,
             count(*) OVER () AS found
         FROM ({{page}}) AS page
-    ) AS sized
+    ) AS forms {_BY_WRITERS}
     WHERE before < {PAGE_BYTES} ORDER BY {{order}}
 """
 
@@ -37,7 +41,7 @@ _ONE = text(f"""
         UNION ALL
         SELECT {_FORM} FROM record_history
         WHERE tenant_id = :tenant AND stream = :stream AND key = :key AND version = :version
-    ) AS forms
+    ) AS forms {_BY_WRITERS}
 """)
 
 _FORMS = f"""
@@ -55,7 +59,7 @@ _STREAMS = text("""
 """)
 
 _SAMPLE = text("""
-    SELECT convert_to(data::text, 'UTF8') FROM records
+    SELECT convert_to(data, 'UTF8') FROM records
     WHERE tenant_id = :tenant AND stream = :stream AND NOT is_deleted LIMIT :limit
 """)
 

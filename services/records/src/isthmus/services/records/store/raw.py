@@ -42,9 +42,9 @@ def _pack(items: Sequence[bytes], element: int) -> bytes:
         prefix = sizes[0].to_bytes(4, "big")
         return header + prefix + prefix.join(items)
     prefixes = {size: size.to_bytes(4, "big") for size in set(sizes)}
-    parts = [header]
-    for size, item in zip(sizes, items, strict=True):
-        parts += (prefixes[size], item)
+    parts = [header] * (2 * len(items) + 1)
+    parts[1::2] = map(prefixes.__getitem__, sizes)
+    parts[2::2] = items
     return b"".join(parts)
 
 

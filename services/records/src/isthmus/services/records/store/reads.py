@@ -14,11 +14,11 @@ from isthmus.services.records.domain.positions import ReadPosition
 from isthmus.services.records.store.raw import raw_cursor
 
 _PAGE = f"""
-    SELECT key, change, is_deleted, convert_to(data::text, 'UTF8'), found FROM (
+    SELECT key, change, is_deleted, convert_to(data, 'UTF8'), found FROM (
         SELECT *, sum(size + octet_length(key)) OVER (ORDER BY {{order}} ROWS UNBOUNDED PRECEDING) AS total,
             row_number() OVER (ORDER BY {{order}}) AS place, count(*) OVER () AS found
         FROM (
-            SELECT key, change, is_deleted, size, data FROM records
+            SELECT key, change, is_deleted, octet_length(data) AS size, data FROM records
             WHERE {{which}} ORDER BY {{order}} LIMIT %(limit)s::bigint
         ) AS page
     ) AS sized

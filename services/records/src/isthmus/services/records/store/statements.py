@@ -47,6 +47,14 @@ ADVANCE_STREAM = """
     WHERE tenant_id = %(tenant)s AND stream = %(stream)s
 """
 
+NEXT_WRITER = "SELECT nextval('writer_numbers')"
+
+# Another transaction of the same writer may have said so already.
+STORE_WRITER = """
+    INSERT INTO writers (tenant_id, writer_number, flow_id, execution_id, origin)
+    VALUES (%(tenant)s, %(writer)s::bigint, %(flow)s, %(execution)s, %(origin)s) ON CONFLICT DO NOTHING
+"""
+
 FIND_INVALID = """
     SELECT found.ordinal, error.sql_error_code, error.message
     FROM unnest(%(lines)b::text[]) WITH ORDINALITY AS found (line, ordinal),
@@ -55,50 +63,48 @@ FIND_INVALID = """
 """
 
 PRESENT = """
-    SELECT convert_to(key, 'UTF8'), convert_to(data::text, 'UTF8') FROM records
+    SELECT convert_to(key, 'UTF8'), convert_to(data, 'UTF8') FROM records
     WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND NOT is_deleted AND key = ANY (%(keys)b::text[])
 """
 
-# One lookup a record decides: equal hash means equal content, and where the bytes differ the values
+# One lookup a record decides: equal bytes are equal content, and where they differ the values
 # are compared, so that another order of members or another spelling of a number makes no version.
 # LIMIT keeps the planner from joining by a scan of the whole stream; ctid finds the row again. An UPDATE
 # would be such a join as well, and while statistics know of no rows the planner takes it, so what is
 # replaced goes through the key's conflict.
 UPSERT = """
     WITH delta AS MATERIALIZED (
-        SELECT given.ordinal, given.key, given.hash, given.line::json AS data,
+        SELECT given.ordinal, given.key, given.line AS data,
             known.version, known.is_deleted, known.place,
             CASE WHEN known.version IS NULL OR known.is_deleted
                 THEN %(refuse_new)s::boolean ELSE %(refuse_known)s::boolean END AS is_refused
-        FROM unnest(%(keys)b::text[], %(hashes)b::bytea[], %(lines)b::text[])
-            WITH ORDINALITY AS given (key, hash, line, ordinal)
+        FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
         LEFT JOIN LATERAL (
-            SELECT r.version, r.is_deleted, r.content_hash, r.data, r.ctid AS place FROM records AS r
+            SELECT r.version, r.is_deleted, r.data, r.ctid AS place FROM records AS r
             WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
             LIMIT 1
         ) AS known ON true
         WHERE known.version IS NULL OR known.is_deleted
-            OR (known.content_hash <> given.hash AND known.data::jsonb <> given.line::jsonb)
+            OR (known.data <> given.line AND known.data::jsonb <> given.line::jsonb)
     ), added AS (
-        INSERT INTO records (tenant_id, stream, stream_number, key, change, version, is_deleted, data, size,
-            content_hash, flow_id, execution_id, origin)
-        SELECT %(tenant)s, %(stream)s, %(number)s::bigint, key, %(change)s::bigint + ordinal, 1, false, data,
-            octet_length(data::text), hash, %(flow)s, %(execution)s, %(origin)s
+        INSERT INTO records
+            (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data)
+        SELECT %(tenant)s, %(stream)s, key, %(number)s::bigint, %(change)s::bigint + ordinal,
+            %(writer)s::bigint, 1, false, data
         FROM delta WHERE version IS NULL AND NOT is_refused
     ), kept AS (
         INSERT INTO record_history
         SELECT r.* FROM delta, LATERAL (SELECT * FROM records WHERE ctid = delta.place LIMIT 1) AS r
         WHERE delta.version IS NOT NULL AND NOT delta.is_refused
     ), replaced AS (
-        INSERT INTO records AS r (tenant_id, stream, stream_number, key, change, version, is_deleted, data,
-            size, content_hash, flow_id, execution_id, origin)
-        SELECT %(tenant)s, %(stream)s, %(number)s::bigint, key, %(change)s::bigint + ordinal, version + 1,
-            false, data, octet_length(data::text), hash, %(flow)s, %(execution)s, %(origin)s
+        INSERT INTO records
+            (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data)
+        SELECT %(tenant)s, %(stream)s, key, %(number)s::bigint, %(change)s::bigint + ordinal,
+            %(writer)s::bigint, version + 1, false, data
         FROM delta WHERE version IS NOT NULL AND NOT is_refused
         ON CONFLICT (tenant_id, stream, key) DO UPDATE
-        SET change = excluded.change, version = excluded.version, is_deleted = false, data = excluded.data,
-            size = excluded.size, content_hash = excluded.content_hash, flow_id = excluded.flow_id,
-            execution_id = excluded.execution_id, origin = excluded.origin, update_time = now()
+        SET change = excluded.change, writer_number = excluded.writer_number, version = excluded.version,
+            is_deleted = false, data = excluded.data, update_time = now()
     )
     SELECT count(*) FILTER (WHERE NOT is_refused AND (version IS NULL OR is_deleted)),
         count(*) FILTER (WHERE NOT is_refused AND NOT is_deleted),
@@ -108,29 +114,26 @@ UPSERT = """
 
 # What UPSERT would do, by the same comparison.
 COMPARE = """
-    SELECT given.ordinal, known.data::text, coalesce(known.is_deleted, true),
-        octet_length(given.line::json::text)
-    FROM unnest(%(keys)b::text[], %(hashes)b::bytea[], %(lines)b::text[])
-        WITH ORDINALITY AS given (key, hash, line, ordinal)
+    SELECT given.ordinal, known.data, coalesce(known.is_deleted, true)
+    FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
     LEFT JOIN LATERAL (
-        SELECT r.version, r.is_deleted, r.content_hash, r.data FROM records AS r
+        SELECT r.version, r.is_deleted, r.data FROM records AS r
         WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
         LIMIT 1
     ) AS known ON true
     WHERE known.version IS NULL OR known.is_deleted
-        OR (known.content_hash <> given.hash AND known.data::jsonb <> given.line::jsonb)
+        OR (known.data <> given.line AND known.data::jsonb <> given.line::jsonb)
     ORDER BY given.ordinal
 """
 
 # For records of which none is expected to be there: there is nothing to look up and nothing to compare.
 # One that is there all the same makes it fail as a whole.
 INSERT = """
-    INSERT INTO records (tenant_id, stream, stream_number, key, change, version, is_deleted, data, size,
-        content_hash, flow_id, execution_id, origin)
-    SELECT %(tenant)s, %(stream)s, %(number)s::bigint, given.key, %(change)s::bigint + given.ordinal, 1,
-        false, given.line::json, octet_length(given.line), given.hash, %(flow)s, %(execution)s, %(origin)s
-    FROM unnest(%(keys)b::text[], %(hashes)b::bytea[], %(lines)b::text[])
-        WITH ORDINALITY AS given (key, hash, line, ordinal)
+    INSERT INTO records
+        (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data)
+    SELECT %(tenant)s, %(stream)s, given.key, %(number)s::bigint, %(change)s::bigint + given.ordinal,
+        %(writer)s::bigint, 1, false, given.line
+    FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
 """
 
 DELETE = """
@@ -150,15 +153,14 @@ DELETE = """
             WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND key = gone.key LIMIT 1
         ) AS r
     ), marked AS (
-        INSERT INTO records AS r (tenant_id, stream, stream_number, key, change, version, is_deleted, data,
-            size, content_hash, flow_id, execution_id, origin)
-        SELECT tenant_id, stream, stream_number, key, %(change)s::bigint + ordinal, version + 1, true, data,
-            size, content_hash, %(flow)s, %(execution)s, %(origin)s
+        INSERT INTO records
+            (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data)
+        SELECT tenant_id, stream, key, stream_number, %(change)s::bigint + ordinal, %(writer)s::bigint,
+            version + 1, true, data
         FROM gone
         ON CONFLICT (tenant_id, stream, key) DO UPDATE
-        SET change = excluded.change, version = excluded.version, is_deleted = true,
-            flow_id = excluded.flow_id, execution_id = excluded.execution_id, origin = excluded.origin,
-            update_time = now()
+        SET change = excluded.change, writer_number = excluded.writer_number, version = excluded.version,
+            is_deleted = true, update_time = now()
     )
     SELECT count(*) FROM gone
 """
@@ -175,7 +177,9 @@ __all__ = [
     "INSERT",
     "LOCK_POSITION",
     "LOCK_STREAM",
+    "NEXT_WRITER",
     "PRESENT",
     "STORE_POSITION",
+    "STORE_WRITER",
     "UPSERT",
 ]

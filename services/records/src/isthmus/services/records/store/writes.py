@@ -1,7 +1,8 @@
 """Applies batches: records, their history, the writer's position and the event, in one transaction."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from isthmus.services.records.domain.records import Applied, Writer
 from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
 from isthmus.services.records.store.adding import Adding
-from isthmus.services.records.store.raw import ByteaArray, TextArray, raw_cursor
+from isthmus.services.records.store.raw import TextArray, raw_cursor
+from isthmus.services.records.store.writers import WriterNumbers
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Announce = Callable[[AsyncConnection, Writer, Applied], Awaitable[None]]
@@ -36,11 +38,13 @@ class Target:
     """The stream as it is while a transaction holds it.
 
     Attributes:
+        writer_number: Stands for who writes.
         is_adding: Records are added without a look at what is there.
     """
 
     number: int
     last_change: int
+    writer_number: int = 0
     records: int = 0
     is_adding: bool = False
 
@@ -59,6 +63,7 @@ class RecordWriter:
         self._announce = announce
         self._remembered = remembered
         self._adding = Adding()
+        self._numbers = WriterNumbers()
 
     async def apply(self, writer: Writer, batches: Sequence[Screened]) -> list[Applied]:
         """Make batches take effect together, or none of them.
@@ -116,7 +121,7 @@ class RecordWriter:
     async def _apply(
         self, writer: Writer, batches: Sequence[Screened], *, are_new: bool = False
     ) -> list[Applied]:
-        async with self._database.tenant(writer.tenant_id) as connection:
+        async with self._transaction(writer) as connection:
             cursor = await raw_cursor(connection)
             await cursor.execute(sql.BY_INDEX)
             positions = await self._lock_positions(cursor, writer, batches)
@@ -125,13 +130,23 @@ class RecordWriter:
             before = replace(target)
             done = [await self._apply_one(cursor, writer, target, positions, batch) for batch in batches]
             if target != before:
-                values = {"change": target.last_change, "records": target.records}
-                await cursor.execute(sql.ADVANCE_STREAM, {**_place(writer), **values})
+                await self._advance(cursor, writer, target)
             await self._store_positions(cursor, writer, positions)
             for applied in done:
                 if applied.changed:
                     await self._announce(connection, writer, applied)
-            return done
+        if target != before:
+            self._numbers.stored(writer, target.writer_number)
+        return done
+
+    @asynccontextmanager
+    async def _transaction(self, writer: Writer) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._database.tenant(writer.tenant_id) as connection:
+                yield connection
+        except BaseException:
+            self._numbers.forget(writer)
+            raise
 
     async def _lock_positions(
         self, cursor: _Cursor, writer: Writer, batches: Sequence[Screened]
@@ -151,7 +166,12 @@ class RecordWriter:
         said = {"keys": list(writer.primary_key) or keys, "schema": writer.json_schema or schema}
         if said != {"keys": keys, "schema": schema}:
             await cursor.execute(sql.DESCRIBE_STREAM, {**_place(writer), **said})
-        return Target(number, last_change)
+        return Target(number, last_change, await self._numbers.of(cursor, writer))
+
+    async def _advance(self, cursor: _Cursor, writer: Writer, target: Target) -> None:
+        values = {"change": target.last_change, "records": target.records}
+        await cursor.execute(sql.ADVANCE_STREAM, {**_place(writer), **values})
+        await self._numbers.store(cursor, writer, target.writer_number)
 
     async def _apply_one(
         self,
@@ -182,13 +202,13 @@ class RecordWriter:
             Precondition: `FENCED`, a newer attempt writes the flow.
             Precondition: `DELETIONS_SUSPICIOUS`, more would go than may.
         """
-        async with self._database.tenant(writer.tenant_id) as connection:
+        async with self._transaction(writer) as connection:
             cursor = await raw_cursor(connection)
             await cursor.execute(sql.LOCK_STREAM, _place(writer))
             row = await cursor.fetchone()
             if row is None:
                 return 0, 0
-            target = Target(row[0], row[1])
+            target = Target(row[0], row[1], await self._numbers.of(cursor, writer))
             known = await generations.begin_finish(cursor, writer)
             if known is not None:
                 return known
@@ -199,8 +219,7 @@ class RecordWriter:
                 counts = await self._store_records(cursor, writer, target, screened)
                 updated, deleted = updated + counts[1], deleted + counts[2]
             if target.last_change != before:
-                values = {"change": target.last_change, "records": target.records}
-                await cursor.execute(sql.ADVANCE_STREAM, {**_place(writer), **values})
+                await self._advance(cursor, writer, target)
                 gone = Applied("", 0, len(absent), updated=updated, deleted=deleted)
                 await self._announce(connection, writer, gone)
             await generations.end(cursor, writer, shown, updated + deleted)
@@ -216,7 +235,7 @@ class RecordWriter:
         target.records += created - deleted
         return created, updated, deleted
 
-    async def _present(self, cursor: _Cursor, writer: Writer, keys: list[bytes]) -> dict[bytes, bytes]:
+    async def _present(self, cursor: _Cursor, writer: Writer, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         if not keys:
             return {}
         await cursor.execute(sql.PRESENT, {**_place(writer), "keys": TextArray(keys)})
@@ -231,7 +250,6 @@ class RecordWriter:
             **_provenance(writer, target),
             "keys": TextArray(effects.keys),
             "lines": TextArray(effects.lines),
-            "hashes": ByteaArray(effects.hashes),
             "refuse_known": writer.mode == WriteMode.CREATE,
             "refuse_new": writer.mode == WriteMode.UPDATE,
         }
@@ -247,7 +265,7 @@ class RecordWriter:
             reject_by_mode(screened, effects.indexes[ordinal - 1], writer.mode)
         return created, updated
 
-    async def _delete(self, cursor: _Cursor, writer: Writer, target: Target, keys: list[bytes]) -> int:
+    async def _delete(self, cursor: _Cursor, writer: Writer, target: Target, keys: Sequence[bytes]) -> int:
         if not keys:
             return 0
         values = {**_provenance(writer, target), "keys": TextArray(keys)}
@@ -292,9 +310,7 @@ def _provenance(writer: Writer, target: Target) -> dict[str, Any]:
         **_place(writer),
         "number": target.number,
         "change": target.last_change,
-        "flow": writer.flow_id,
-        "execution": writer.execution_id,
-        "origin": writer.origin,
+        "writer": target.writer_number,
     }
 
 

@@ -57,10 +57,11 @@ MARK_UNLINKED = f"""
 """
 
 MARK_OTHERS = f"""
-    UPDATE announced AS a SET is_foreign = true FROM records AS r
+    UPDATE announced AS a SET is_foreign = true
+    FROM records AS r JOIN writers AS w ON w.tenant_id = r.tenant_id AND w.writer_number = r.writer_number
     WHERE a.tenant_id = %(tenant)s AND a.report_id = %(report)s AND a.side = {_DESTINATION}
         AND NOT a.is_foreign AND r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = a.place
-        AND r.flow_id <> %(writer)s
+        AND w.flow_id <> %(writer)s
         AND NOT EXISTS (SELECT FROM announced AS s WHERE s.tenant_id = %(tenant)s
             AND s.report_id = %(report)s AND s.side = {_SOURCE} AND s.key = a.key)
 """
