@@ -74,6 +74,7 @@ async def hub(home: Path, admin_url: str) -> AsyncIterator[tuple[Callable[[], An
         "ISTHMUS_TRUST_FILE": str(keys.trust_file),
         "ISTHMUS_SERVICE_KEY_FILE": str(keys.key_file("service:records")),
         "ISTHMUS_IDENTITY_ADDRESS": "127.0.0.1:1",
+        "ISTHMUS_SCHEDULING_ADDRESS": "127.0.0.1:1",
         "ISTHMUS_LOG_LEVEL": "ERROR",
     }
     command = (sys.executable, "-m", "isthmus.services.records")
