@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import grpc
 import nats
 import pytest
+from isthmus.connector.v1 import connector_pb2, connector_pb2_grpc
 from isthmus.kit import Clock, fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2, mapping_pb2_grpc
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
@@ -45,6 +46,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.resolved = []
         self.etag = "1"
         self.limits = {}
+        self.address = ""
 
     async def GetInstance(self, request, context):
         if request.instance_id in self.gone:
@@ -63,7 +65,30 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
 
     async def ResolveHost(self, request, context):
         self.resolved.append(request.connector_id)
-        return registry_pb2.ResolveHostResponse()
+        return registry_pb2.ResolveHostResponse(host=registry_pb2.Host(address=self.address))
+
+    async def GetConnector(self, request, context):
+        actions = [
+            connector_pb2.ActionSpec(action="ring"),
+            connector_pb2.ActionSpec(action="put", is_idempotent=True),
+        ]
+        spec = connector_pb2.ConnectorSpec(connector_id=request.connector_id, actions=actions)
+        return registry_pb2.GetConnectorResponse(connector=registry_pb2.IntegrationConnector(spec=spec))
+
+
+class FakeConnector(connector_pb2_grpc.ConnectorServiceServicer):
+    """Carries actions out; what comes of the next calls can be set."""
+
+    def __init__(self):
+        self.calls = []
+        self.next = []
+
+    async def Invoke(self, request, context):
+        self.calls.append(request)
+        what = self.next.pop(0) if self.next else None
+        if what is not None:
+            await (context.abort(what, "not now") if isinstance(what, grpc.StatusCode) else what.wait())
+        return connector_pb2.InvokeResponse(output=json.dumps({"did": json.loads(request.input)}))
 
 
 class FakeMapping(mapping_pb2_grpc.MappingServiceServicer):
@@ -342,6 +367,7 @@ def open_bench(open_mesh, nats_url):
         peers = {
             "registry": (registry_pb2_grpc.add_RegistryServiceServicer_to_server, registry),
             "mapping": (mapping_pb2_grpc.add_MappingServiceServicer_to_server, mapping),
+            "credentials": (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, FakeConnector()),
         }
 
         async def wire_with_clock(chassis):
@@ -349,6 +375,7 @@ def open_bench(open_mesh, nats_url):
             return await wire(chassis)
 
         async with open_mesh(peers=peers) as mesh:
+            registry.address = mesh.address("credentials")
             for number in range(replicas):
                 service = await mesh.start(
                     "scheduling",
@@ -361,6 +388,7 @@ def open_bench(open_mesh, nats_url):
             def bench(tenant):
                 made = Bench(service, registry, mapping, nats_url, tenant)
                 made.clock, made.mesh = clock, mesh
+                made.connector = peers["credentials"][1]
                 return made
 
             yield bench

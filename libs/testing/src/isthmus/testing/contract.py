@@ -194,6 +194,10 @@ async def _send(call: Conversation, request: Message) -> None:
         await call.write(request)
 
 
+# A step runs a flow or calls an action; one that does both is refused.
+_ALTERNATIVES = frozenset({"PlanStep.action", "PlanStep.compensation_action"})
+
+
 class Filler:
     """Makes requests whose fields carry values by their names.
 
@@ -233,6 +237,8 @@ class Filler:
         names = (f"{part}.{inner.name}", f"{within}.{inner.name}", inner.name)
         text = next((self._values[name] for name in names if name in self._values), "")
         if inner.message_type is not None:
+            if f"{within}.{inner.name}" in _ALTERNATIVES:
+                return None
             is_ours = inner.message_type.full_name.startswith("isthmus.")
             return self._message(inner.message_type, part=inner.name) if is_ours else None
         if inner.type == FieldDescriptor.TYPE_STRING:

@@ -21,6 +21,16 @@ class Reply:
     declared: int | None = None
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A request with a body."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
 Route = Callable[[dict[str, str]], Reply]
 
 
@@ -30,6 +40,7 @@ class Vendor:
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
         self.requests: list[str] = []
+        self.sent: list[Sent] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -74,6 +85,18 @@ class Vendor:
                 route = vendor.routes.get(parts.path)
                 query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
                 self._send(route(query) if route else Reply(b'{"error": "unknown"}', 404))
+
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                vendor.sent.append(Sent(self.command, self.path, headers, self.rfile.read(length)))
+                self.do_GET()
+
+            def do_PUT(self) -> None:
+                self.do_POST()
+
+            def do_PATCH(self) -> None:
+                self.do_POST()
 
             def _send(self, reply: Reply) -> None:
                 unchanged = (

@@ -246,7 +246,11 @@ class _Worker:
             self._mesh.schemas.SetSchemaPolicy(schemas_pb2.SetSchemaPolicyRequest(policy=wanted))
 
     def _plan(self, document: PlanDocument, held: Held | None) -> str:
-        plan = plan_message(document, lambda name: self._reference("Flow", name, document))
+        plan = plan_message(
+            document,
+            lambda name: self._reference("Flow", name, document),
+            lambda name: self._reference("Instance", name, document),
+        )
         if held is None:
             created = plans_pb2.CreatePlanRequest(plan=plan, request_id=_request_id())
             plan_id = self._mesh.plans.CreatePlan(created).plan.plan_id

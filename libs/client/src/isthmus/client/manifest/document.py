@@ -113,16 +113,40 @@ class FlowSpec(BothWaysSpec, SchemaPolicySpec):
     schedules: list[ScheduleSpec] = Field(default_factory=list)
 
 
+class ActionSpec(Strict):
+    """One call of a connector's action."""
+
+    instance: str = Field(min_length=1, description="Name of the instance.")
+    action: str = Field(min_length=1, description="One of its connector's actions.")
+    input: dict[str, Any] = Field(default_factory=dict, description="What the action is given; no secrets.")
+    retries: int = Field(default=3, ge=0, le=100, description="How often it is tried again.")
+
+
+class ReconcileSpec(Strict):
+    """What a comparison does about what it finds."""
+
+    repair: bool = Field(default=False, description="Write missing and different records again.")
+    delete_extra: bool = Field(default=False, description="Remove extra records; needs `repair`.")
+
+
 class PlanStepSpec(Strict):
     """One step of a plan."""
 
     name: str = Field(min_length=1, max_length=100, description="Unique inside the plan.")
-    flow: str = Field(default="", description="Name of the flow it runs; empty makes it a barrier.")
+    flow: str = Field(
+        default="", description="Name of the flow it runs; a step that does nothing is a barrier."
+    )
+    reconcile: ReconcileSpec | None = Field(
+        default=None, description="Compare both sides of the flow instead of moving what is new."
+    )
+    action: ActionSpec | None = Field(default=None, description="What it calls instead of running a flow.")
     after: list[str] = Field(default_factory=list, description="Steps that have to be complete before.")
     on_failure: Literal["", "stop", "continue", "compensate"] = Field(
         default="", description="What follows when it fails; `stop` unless the mode says otherwise."
     )
-    compensate: str = Field(default="", description="Name of the flow that undoes it.")
+    compensate: str | ActionSpec = Field(
+        default="", description="Name of the flow, or the action, that undoes it."
+    )
 
 
 class PlanSpec(Strict):

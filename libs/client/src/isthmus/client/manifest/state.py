@@ -121,7 +121,10 @@ class State:
         names = {held.id: held.name for held in self.flows.values()}
         return {
             item.name: Held(
-                item.plan_id, item.name, item.etag, plan_spec(item, names, self._schedules_of(item.plan_id))
+                item.plan_id,
+                item.name,
+                item.etag,
+                plan_spec(item, names, self._schedules_of(item.plan_id), self.instance_name),
             )
             for item in found
         }

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from isthmus.scheduling.v1 import scheduling_pb2 as _scheduling_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -145,19 +146,34 @@ class PlanStep(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
     COMPENSATION_FLOW_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RECONCILE_FIELD_NUMBER: _builtins.int
+    COMPENSATION_ACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique inside the plan."""
     flow_id: _builtins.str
-    """What it does: one execution of this flow. Empty makes the step a barrier, which is complete as soon as all
-    before it are.
+    """What it does: one execution of this flow. Without a flow and an action the step is a barrier, which is
+    complete as soon as all before it are.
     """
     on_failure: Global___PlanStep.OnFailure.ValueType
     """What follows when it fails."""
     compensation_flow_id: _builtins.str
-    """What undoes it: one execution of this flow. Empty means that there is nothing to undo."""
+    """What undoes it: one execution of this flow. Without a flow and an action there is nothing to undo."""
     @_builtins.property
     def after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the steps that have to be complete before this one starts."""
+
+    @_builtins.property
+    def action(self) -> Global___PlanAction:
+        """What it does instead of an execution: one call of an action."""
+
+    @_builtins.property
+    def reconcile(self) -> _scheduling_pb2.ReconcileOptions:
+        """Set to compare both sides of the flow, and repair them where it says so, instead of moving what is new."""
+
+    @_builtins.property
+    def compensation_action(self) -> Global___PlanAction:
+        """What undoes it instead of an execution: one call of an action."""
 
     def __init__(
         self,
@@ -167,14 +183,57 @@ class PlanStep(_message.Message):
         after: _abc.Iterable[_builtins.str] | None = ...,
         on_failure: Global___PlanStep.OnFailure.ValueType = ...,
         compensation_flow_id: _builtins.str = ...,
+        action: Global___PlanAction | None = ...,
+        reconcile: _scheduling_pb2.ReconcileOptions | None = ...,
+        compensation_action: Global___PlanAction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "compensation_action", b"compensation_action", "reconcile", b"reconcile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "compensation_flow_id", b"compensation_flow_id", "flow_id", b"flow_id", "name", b"name", "on_failure", b"on_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "compensation_action", b"compensation_action", "compensation_flow_id", b"compensation_flow_id", "flow_id", b"flow_id", "name", b"name", "on_failure", b"on_failure", "reconcile", b"reconcile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanStep: _TypeAlias = PlanStep  # noqa: Y015
+
+@_typing.final
+class PlanAction(_message.Message):
+    """One call of a connector's action."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """Whose action; not the hub, which has none."""
+    action: _builtins.str
+    """One of its connector's actions, for example `send_once`."""
+    input: _builtins.str
+    """JSON object that fits the action's input schema; empty means an empty one. At most 64 KiB, and no place for
+    secrets: the connector takes those from the instance's credential.
+    """
+    retries: _builtins.int
+    """How often it is tried again, 0 to 100, after a failure that may pass. An action that is not idempotent is tried
+    again only where it is certain that nothing happened. Unset means 3.
+    """
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        input: _builtins.str = ...,
+        retries: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retries", b"_retries", "retries", b"retries"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retries", b"_retries", "action", b"action", "input", b"input", "instance_id", b"instance_id", "retries", b"retries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__retries: _TypeAlias = _typing.Literal["retries"]  # noqa: Y015
+    _WhichOneofArgType__retries: _TypeAlias = _typing.Literal["_retries", b"_retries"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retries) -> _WhichOneofReturnType__retries | None: ...
+
+Global___PlanAction: _TypeAlias = PlanAction  # noqa: Y015
 
 @_typing.final
 class PlanRun(_message.Message):
@@ -402,23 +461,29 @@ class PlanStepRun(_message.Message):
     COMPLETION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The step's name."""
     status: Global___PlanStepRun.Status.ValueType
     """Where it is in its life."""
     execution_id: _builtins.str
-    """Its execution; empty before it starts, and for barriers."""
+    """Its execution, or the call of its action, which the connector is given as `request_id`; empty before it starts,
+    and for barriers.
+    """
     compensation_id: _builtins.str
-    """The execution that undoes it; empty where none was started."""
+    """The execution or call that undoes it; empty where none was started."""
     completion: _builtins.int
     """Counts the steps of the run as they became complete, from 1; 0 before. They are undone in the opposite order."""
     reason: _builtins.str
     """Why it waits, failed or was skipped. Waiting: `EXECUTION_RUNNING`, `FLOW_PAUSED`. Failed: that of the
-    execution's error, or `EXECUTION_CANCELLED`, `FLOW_UNKNOWN`, `FLOW_INACTIVE`, `INSTANCE_INACTIVE`.
+    execution's or action's error, or `EXECUTION_CANCELLED`, `FLOW_UNKNOWN`, `FLOW_INACTIVE`, `INSTANCE_INACTIVE`.
+    `OUTCOME_UNKNOWN`: nobody can tell whether the action happened, and it must not happen twice; look, then go on.
     Skipped: `STEP_FAILED`, `CANCELLED`.
     """
     message: _builtins.str
     """The same in one sentence, with what to do."""
+    output: _builtins.str
+    """What the action gave, as a JSON object; empty for executions, and where it is larger than 64 KiB."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it started."""
@@ -439,10 +504,11 @@ class PlanStepRun(_message.Message):
         completion: _builtins.int = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
+        output: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compensation_id", b"compensation_id", "completion", b"completion", "end_time", b"end_time", "execution_id", b"execution_id", "message", b"message", "name", b"name", "reason", b"reason", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compensation_id", b"compensation_id", "completion", b"completion", "end_time", b"end_time", "execution_id", b"execution_id", "message", b"message", "name", b"name", "output", b"output", "reason", b"reason", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -130,6 +130,8 @@ class PlansServiceServicer:
         Errors:
         ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
         NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+        NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+        NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +162,8 @@ class PlansServiceServicer:
         Errors:
         NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
         NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+        NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+        NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
         ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """

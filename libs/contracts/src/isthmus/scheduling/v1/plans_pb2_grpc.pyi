@@ -53,6 +53,8 @@ class PlansServiceStub:
     Errors:
       ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
       NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+      NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+      NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
     """
     GetPlan: _grpc.UnaryUnaryMultiCallable[_plans_pb2.GetPlanRequest, _plans_pb2.GetPlanResponse]
     """Reads a plan.
@@ -71,6 +73,8 @@ class PlansServiceStub:
     Errors:
       NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
       NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+      NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+      NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
       ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
@@ -159,6 +163,8 @@ class PlansServiceAsyncStub(PlansServiceStub):
     Errors:
       ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
       NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+      NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+      NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
     """
     GetPlan: _aio.UnaryUnaryMultiCallable[_plans_pb2.GetPlanRequest, _plans_pb2.GetPlanResponse]  # type: ignore[assignment]
     """Reads a plan.
@@ -177,6 +183,8 @@ class PlansServiceAsyncStub(PlansServiceStub):
     Errors:
       NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
       NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+      NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+      NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
       ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
@@ -268,6 +276,8 @@ class PlansServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
           NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+          NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+          NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
         """
 
     @_abc_1.abstractmethod
@@ -304,6 +314,8 @@ class PlansServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND PLAN_UNKNOWN: no such plan in this tenant; do not retry.
           NOT_FOUND FLOW_UNKNOWN: a step names a flow that is not there; `path` says which step.
+          NOT_FOUND INSTANCE_UNKNOWN: a step names an instance that is not there; `path` says which step.
+          NOT_FOUND ACTION_UNKNOWN: the connector of a step's instance has no such action; `path` says which step.
           ALREADY_EXISTS PLAN_NAME_TAKEN: choose another name.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """

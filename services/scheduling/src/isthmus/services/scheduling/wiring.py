@@ -9,6 +9,7 @@ from isthmus.scheduling.v1.plans_pb2_grpc import add_PlansServiceServicer_to_ser
 from isthmus.scheduling.v1.scheduling_pb2_grpc import add_SchedulingServiceServicer_to_server
 from isthmus.services.scheduling.domain import RetryRules
 from isthmus.services.scheduling.engine import (
+    Calls,
     Changes,
     Coordinator,
     Dispatcher,
@@ -31,6 +32,7 @@ from isthmus.services.scheduling.servicer import (
     Desk,
     PlansServicer,
     RegistryPeer,
+    RemoteActions,
     RemoteMappings,
     SchedulingServicer,
 )
@@ -48,6 +50,8 @@ async def wire(chassis: Chassis) -> Wiring:
     changes = Changes()
     room = Room(db, clock, changes)
     executions = Executions(announcer, clock, pending.set, changes, moved.set, room=room)
+    actions = RemoteActions(chassis.peer("registry"), chassis.channel)
+    calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
     leases = Leases(
@@ -71,12 +75,13 @@ async def wire(chassis: Chassis) -> Wiring:
         pauses=Pauses(executions, plan_runs, announcer, clock),
         instances=registry,
         mappings=mappings,
+        actions=actions,
         changes=changes,
         watch_seconds=settings.watch_seconds,
     )
     batch = settings.batch
     ticker = Ticker(db, executions, clock, batch=batch)
-    coordinator = Coordinator(db, plan_runs, clock, batch=batch)
+    coordinator = Coordinator(db, plan_runs, calls, clock, batch=batch)
     sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=batch)
     pruner = Pruner(db, clock, keep=timedelta(days=settings.executions_kept_days), batch=batch)
     queue = JobQueue(chassis.bus)
@@ -94,7 +99,7 @@ async def wire(chassis: Chassis) -> Wiring:
             every(settings.prune_seconds, pruner.prune),
         ],
         consumers=Reactions(executions, schedules).consumers(),
-        closers=[dispatcher.close],
+        closers=[calls.close, dispatcher.close],
     )
 
 

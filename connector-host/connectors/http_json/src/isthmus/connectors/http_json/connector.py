@@ -1,10 +1,12 @@
 """Reads and writes what the settings describe."""
 
+import uuid
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from isthmus.connectors.http_json import actions
 from isthmus.connectors.http_json.records import SPECIAL, records_in
 from isthmus.connectors.http_json.settings import Settings, StreamSettings
 from isthmus.connectors.http_json.writing import Writer
@@ -19,6 +21,7 @@ from isthmus.sdk import (
     ReadMode,
     Stream,
     WriteMode,
+    action,
 )
 
 # Answers to HEAD at the base address from hosts that run and have nothing there.
@@ -56,6 +59,21 @@ class HttpJson(Connector[Settings]):
     async def streams(self) -> list[Stream]:
         """One stream for each that the settings describe."""
         return [self._stream(told) for told in self.settings.streams]
+
+    @action()
+    async def send(self, given: actions.Send) -> dict[str, Any]:
+        """Sends one POST or PATCH; it is not repeated when nobody knows whether it arrived."""
+        return await actions.send(self.api, given)
+
+    @action(idempotent=True)
+    async def send_once(self, given: actions.SendOnce, request_id: str) -> dict[str, Any]:
+        """Sends one POST or PATCH with a key by which the system knows a repetition, and repeats it."""
+        return await actions.send_once(self.api, given, request_id or uuid.uuid4().hex)
+
+    @action(idempotent=True)
+    async def put(self, given: actions.Put) -> dict[str, Any]:
+        """Sends one PUT or DELETE, and repeats it where the answer is lost."""
+        return await actions.put(self.api, given)
 
     def _stream(self, told: StreamSettings) -> Stream:
         writer = Writer(self.api, told) if told.write is not None else None

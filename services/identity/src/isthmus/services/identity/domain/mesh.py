@@ -51,7 +51,13 @@ _SERVICES = {
     "credentials": ("registry.instances.read",),
     "records": ("scheduling.rounds.follow",),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
-    "scheduling": ("mapping.mappings.read", "registry.hosts.resolve", "registry.instances.read"),
+    "scheduling": (
+        "connector.actions.invoke",
+        "mapping.mappings.read",
+        "registry.connectors.read",
+        "registry.hosts.resolve",
+        "registry.instances.read",
+    ),
     # Whoever founds a tenant, and makes its administrator a new key, has to have all that it gives.
     "launcher": ("*",),
 }

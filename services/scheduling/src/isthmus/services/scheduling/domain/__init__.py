@@ -1,5 +1,13 @@
 """Rules of flows, schedules and executions, in plain Python."""
 
+from isthmus.services.scheduling.domain.action import (
+    RETRIES,
+    ActionCall,
+    CallEnd,
+    PlanAction,
+    call_failed,
+    outcome_unknown,
+)
 from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked, as_asked, refuse_two_way
 from isthmus.services.scheduling.domain.checkpoint import Checkpoint, resume_points
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
@@ -60,6 +68,7 @@ from isthmus.services.scheduling.domain.plan_run import (
     due_compensation,
     due_steps,
     fresh_steps,
+    note_call_end,
     note_end,
     settled,
     step_failed,
@@ -95,8 +104,11 @@ __all__ = [
     "NO_PLACE",
     "PAIR_STREAM",
     "PUNCTUAL",
+    "RETRIES",
+    "ActionCall",
     "Asked",
     "Attempt",
+    "CallEnd",
     "Checkpoint",
     "ConflictPolicy",
     "ConflictRules",
@@ -122,6 +134,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Plan",
+    "PlanAction",
     "PlanRun",
     "PlanSpec",
     "PlanStep",
@@ -144,6 +157,7 @@ __all__ = [
     "Why",
     "WriteMode",
     "as_asked",
+    "call_failed",
     "cancelled",
     "check_timing",
     "compensation_ended",
@@ -163,7 +177,9 @@ __all__ = [
     "movement",
     "next_leg",
     "next_time",
+    "note_call_end",
     "note_end",
+    "outcome_unknown",
     "refuse_repair",
     "refuse_two_way",
     "resume_points",

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from isthmus.services.scheduling.domain.action import PlanAction
+from isthmus.services.scheduling.domain.reconciling import Reconcile
+
 
 class Mode(StrEnum):
     """What decides when a step has failed."""
@@ -28,10 +31,13 @@ class PlanStep:
 
     Attributes:
         name: Unique inside the plan.
-        flow_id: What it runs; empty makes it a barrier.
+        flow_id: What it runs; without an action and a flow it is a barrier.
         after: The steps that have to be complete before it starts.
         on_failure: What follows when it fails.
-        compensation_flow_id: What undoes it; empty where there is nothing to undo.
+        compensation_flow_id: What undoes it.
+        action: What it calls instead of running a flow.
+        reconcile: Set where both sides of the flow are compared instead of moving what is new.
+        compensation_action: What undoes it instead of a flow.
     """
 
     name: str
@@ -39,11 +45,25 @@ class PlanStep:
     after: tuple[str, ...] = ()
     on_failure: OnFailure = OnFailure.UNSPECIFIED
     compensation_flow_id: str = ""
+    action: PlanAction | None = None
+    reconcile: Reconcile | None = None
+    compensation_action: PlanAction | None = None
 
     @property
     def is_barrier(self) -> bool:
         """Whether it only waits for others."""
-        return not self.flow_id
+        return not self.flow_id and self.action is None
+
+    @property
+    def is_undoable(self) -> bool:
+        """Whether there is something that undoes it."""
+        return bool(self.compensation_flow_id) or self.compensation_action is not None
+
+    @property
+    def actions(self) -> tuple[tuple[str, PlanAction], ...]:
+        """The actions it may call, each with the name of its field."""
+        named = (("action", self.action), ("compensation_action", self.compensation_action))
+        return tuple((name, action) for name, action in named if action is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,12 @@ class PlanSpec:
         """Every flow that a run may start, once each."""
         named = (flow for step in self.steps for flow in (step.flow_id, step.compensation_flow_id))
         return tuple(dict.fromkeys(flow for flow in named if flow))
+
+    @property
+    def instance_ids(self) -> tuple[str, ...]:
+        """Every instance whose actions a run may call, once each."""
+        named = (action.instance_id for step in self.steps for _, action in step.actions)
+        return tuple(dict.fromkeys(named))
 
     def on_failure(self, step: PlanStep) -> OnFailure:
         """What follows when a step has failed, with the defaults filled in."""

@@ -70,12 +70,13 @@ class StepRun:
     Attributes:
         name: The step's.
         status: Where it is in its life.
-        execution_id: Empty before it starts, and for barriers.
+        execution_id: Of its execution or the call of its action; empty before it starts, and for barriers.
         compensation_id: Empty where none was started.
         start_time: When it started.
         end_time: When it ended, before it was undone.
         completion: Counts the steps as they became complete.
         why: Why it waits, failed or was skipped.
+        output: What its action gave.
     """
 
     name: str
@@ -86,6 +87,7 @@ class StepRun:
     end_time: datetime | None = None
     completion: int = 0
     why: Why = NO_REASON
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def due_compensation(run: PlanRun) -> PlanStep | None:
 def left_to_undo(run: PlanRun) -> list[StepRun]:
     """Give the steps that are complete and have something that undoes them, the last one first."""
     undoable = (StepStatus.COMPLETED, StepStatus.COMPENSATING, StepStatus.COMPENSATION_FAILED)
-    left = [step for step in run.some(*undoable) if run.spec(step.name).compensation_flow_id]
+    left = [step for step in run.some(*undoable) if run.spec(step.name).is_undoable]
     return sorted(left, key=lambda step: -step.completion)
 
 
@@ -228,12 +230,23 @@ def cancelled(run: PlanRun, *, compensate: bool) -> PlanRun:
 
 def note_end(run: PlanRun, execution: Execution, now: datetime) -> PlanRun:
     """Take notice of the end of an execution that the run has started."""
-    failure = _failure(execution)
+    return _note(run, execution.execution_id, _failure(execution), now)
+
+
+def note_call_end(run: PlanRun, call_id: str, failure: Why | None, output: str, now: datetime) -> PlanRun:
+    """Take notice of the end of an action's call that the run has asked for."""
+    for step in run.some(StepStatus.RUNNING):
+        if step.execution_id == call_id:
+            run = _with(run, step.name, output=output)
+    return _note(run, call_id, failure, now)
+
+
+def _note(run: PlanRun, ended_id: str, failure: Why | None, now: datetime) -> PlanRun:
     for step in run.steps:
-        if step.status is StepStatus.RUNNING and step.execution_id == execution.execution_id:
+        if step.status is StepStatus.RUNNING and step.execution_id == ended_id:
             done = step_completed(run, step.name, now)
             return done if failure is None else step_failed(run, step.name, failure, now)
-        if step.status is StepStatus.COMPENSATING and step.compensation_id == execution.execution_id:
+        if step.status is StepStatus.COMPENSATING and step.compensation_id == ended_id:
             return compensation_ended(run, step.name, failure)
     return run
 
@@ -328,6 +341,7 @@ __all__ = [
     "due_steps",
     "fresh_steps",
     "left_to_undo",
+    "note_call_end",
     "note_end",
     "settled",
     "step_completed",

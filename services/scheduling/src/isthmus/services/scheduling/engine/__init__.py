@@ -1,5 +1,6 @@
 """What scheduling does, one transaction at a time, and the loops that do it unasked."""
 
+from isthmus.services.scheduling.engine.calls import Calls
 from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.coordinator import Coordinator
 from isthmus.services.scheduling.engine.executions import Cause, Executions
@@ -10,7 +11,9 @@ from isthmus.services.scheduling.engine.pauses import Pauses
 from isthmus.services.scheduling.engine.plan_runs import PlanRuns
 from isthmus.services.scheduling.engine.plans import Plans
 from isthmus.services.scheduling.engine.ports import (
+    Actions,
     Announcer,
+    HostAway,
     HostFinder,
     InstanceFacts,
     Instances,
@@ -21,7 +24,9 @@ from isthmus.services.scheduling.engine.room import Room
 from isthmus.services.scheduling.engine.schedules import EventFact, Schedules
 
 __all__ = [
+    "Actions",
     "Announcer",
+    "Calls",
     "Cause",
     "Changes",
     "Coordinator",
@@ -29,6 +34,7 @@ __all__ = [
     "EventFact",
     "Executions",
     "Flows",
+    "HostAway",
     "HostFinder",
     "InstanceFacts",
     "Instances",

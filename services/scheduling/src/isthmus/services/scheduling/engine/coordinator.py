@@ -1,10 +1,14 @@
 """Leads runs of plans on, and starts plans that are due, though nobody asks for it."""
 
+from functools import partial
+
 from isthmus.kit import Clock, Database
+from isthmus.kit.db.database import after_commit
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import correlated
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.scheduling.domain import MissedRuns, ScheduleType, Spread, Tick, Trigger, tick
+from isthmus.services.scheduling.engine.calls import Calls
 from isthmus.services.scheduling.engine.executions import Cause
 from isthmus.services.scheduling.engine.plan_runs import PlanRuns
 from isthmus.services.scheduling.engine.schedules import spread
@@ -21,16 +25,25 @@ class Coordinator:
     Args:
         db: For the transactions.
         runs: Leads runs from step to step.
+        calls: Makes the calls that they ask for.
         clock: The time.
         batch: Runs, and schedules, taken at once.
         jitter: Draws jitter.
     """
 
     def __init__(
-        self, db: Database, runs: PlanRuns, clock: Clock, *, batch: int = 200, jitter: Spread = spread
+        self,
+        db: Database,
+        runs: PlanRuns,
+        calls: Calls,
+        clock: Clock,
+        *,
+        batch: int = 200,
+        jitter: Spread = spread,
     ) -> None:
         self._db = db
         self._runs = runs
+        self._calls = calls
         self._clock = clock
         self._batch = batch
         self._jitter = jitter
@@ -45,6 +58,8 @@ class Coordinator:
             for tenant_id, run, correlation_id in due:
                 with correlated(correlation_id):
                     await self._runs.advance(conn, tenant_id, run)
+            for call in await self._calls.take(conn):
+                after_commit(conn, partial(self._calls.begin, call))
         return self._batch in (len(due), len(scheduled))
 
     async def _start(self, conn: AsyncConnection, due: DuePlan) -> None:

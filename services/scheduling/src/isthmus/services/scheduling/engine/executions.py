@@ -338,6 +338,10 @@ class Executions:
         self.changes.note(conn, tenant_id, execution.execution_id, execution)
         return execution
 
+    def wake_plans_soon(self, conn: AsyncConnection) -> None:
+        """Have runs of plans looked at, after the transaction."""
+        after_commit(conn, self._wake_plans)
+
     def send_soon(self, conn: AsyncConnection) -> None:
         """Have jobs sent at once, after the transaction."""
         after_commit(conn, self._wake)

@@ -8,6 +8,7 @@ from isthmus.services.scheduling.domain import (
     Flow,
     Place,
     Plan,
+    PlanAction,
     PlanRun,
     PlanStep,
     StepStatus,
@@ -19,7 +20,9 @@ from isthmus.services.scheduling.domain import (
     due_compensation,
     due_steps,
     fresh_steps,
+    note_call_end,
     note_end,
+    refuse_repair,
     settled,
     step_failed,
     step_started,
@@ -29,7 +32,7 @@ from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.plans import plan_running, plan_unknown
 from isthmus.services.scheduling.engine.ports import Announcer
 from isthmus.services.scheduling.engine.refusals import flow_unknown
-from isthmus.services.scheduling.store import flows, plans, schedules
+from isthmus.services.scheduling.store import calls, flows, plans, schedules
 from isthmus.services.scheduling.store.schedules import InTheWay
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -120,6 +123,7 @@ class PlanRuns:
             return run
         for execution_id in await plans.live_executions(conn, tenant_id, run_id):
             await self._executions.cancel(conn, tenant_id, execution_id)
+        await calls.cancel_calls(conn, tenant_id, run_id, self._clock.now())
         return await self.advance(conn, tenant_id, cancelled(run, compensate=compensate), told=run)
 
     async def advance(
@@ -136,6 +140,8 @@ class PlanRuns:
         now, before = self._clock.now(), told or run
         for execution in await plans.take_ended(conn, tenant_id, run.run_id):
             run = note_end(run, execution, now)
+        for call in await calls.take_ended_calls(conn, tenant_id, run.run_id):
+            run = note_call_end(run, call.call_id, call.failure, call.output, now)
         run = await self._start_steps(conn, tenant_id, settled(run, now), now)
         run = await self._start_compensation(conn, tenant_id, run, now)
         look_time = now + _LOOK_AGAIN if run.status.is_live and _waits_for_others(run) else None
@@ -180,7 +186,11 @@ class PlanRuns:
     async def _start(
         self, conn: AsyncConnection, tenant_id: str, run: PlanRun, step: PlanStep, *, undo: bool
     ) -> str | Why:
-        """Start a step's execution and name it, or say why that cannot be."""
+        """Start a step's execution or ask for its call and name it, or say why that cannot be."""
+        action = step.compensation_action if undo else step.action
+        place = Place(run.run_id, step.name, undo)
+        if action is not None:
+            return await self._call(conn, tenant_id, action, place)
         flow_id = step.compensation_flow_id if undo else step.flow_id
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
         if flow is None:
@@ -188,11 +198,26 @@ class PlanRuns:
         obstacle = _obstacle(flow, await schedules.in_the_way(conn, tenant_id, flow_id))
         if obstacle is not None:
             return obstacle
-        cause = Cause(
-            Trigger.PLAN, run.run_id, place=Place(run.run_id, step.name, undo), priority=run.priority
-        )
+        reconcile = None if undo else step.reconcile
+        try:
+            refuse_repair(flow_id, flow.spec, reconcile)
+        except Precondition as refusal:
+            return Why(refusal.reason, refusal.message)
+        cause = Cause(Trigger.PLAN, run.run_id, place=place, priority=run.priority, reconcile=reconcile)
         execution = await self._executions.start(conn, tenant_id, flow, cause)
         return execution.execution_id if execution else _busy(flow, "another execution")
+
+    async def _call(
+        self, conn: AsyncConnection, tenant_id: str, action: PlanAction, place: Place
+    ) -> str | Why:
+        """Ask for an action's call, which is made once the transaction is durable."""
+        if not await flows.is_active_instance(conn, tenant_id, action.instance_id):
+            message = f"Instance {action.instance_id} is not active; activate it, then run the plan again."
+            return Why("INSTANCE_INACTIVE", message)
+        call_id = new_id("cal")
+        await calls.insert_call(conn, tenant_id, call_id, action, place=place, now=self._clock.now())
+        self._executions.wake_plans_soon(conn)
+        return call_id
 
 
 def _waits_for_others(run: PlanRun) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanRun, Schedule
+from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanAction, PlanRun, Schedule
 from isthmus.services.scheduling.store.executions import JobToSend
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,6 +79,40 @@ class Jobs(Protocol):
         """
 
 
+class HostAway(Exception):
+    """Nobody could be asked, so nothing has happened; it passes by itself.
+
+    Args:
+        reason: For programs.
+        message: The same in a sentence.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Actions(Protocol):
+    """Calls actions of connectors for the acting tenant."""
+
+    async def is_repeatable(self, action: PlanAction) -> bool:
+        """Tell whether repeating a call under its id has no further effect.
+
+        Raises:
+            Missing: `INSTANCE_UNKNOWN`, `CONNECTOR_UNKNOWN` or `ACTION_UNKNOWN`.
+            HostAway: Nobody can tell now.
+        """
+
+    async def invoke(self, action: PlanAction, call_id: str) -> str:
+        """Call an action once, and give its output as a JSON object.
+
+        Raises:
+            Fault: What the connector answered.
+            HostAway: No host serves the instance now.
+        """
+
+
 class HostFinder(Protocol):
     """Sees to it that somebody serves the queue."""
 
@@ -86,4 +120,4 @@ class HostFinder(Protocol):
         """Have a host of the connector started where none runs; failing is no error."""
 
 
-__all__ = ["Announcer", "HostFinder", "InstanceFacts", "Instances", "Jobs", "Mappings"]
+__all__ = ["Actions", "Announcer", "HostAway", "HostFinder", "InstanceFacts", "Instances", "Jobs", "Mappings"]

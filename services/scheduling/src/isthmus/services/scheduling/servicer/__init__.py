@@ -1,8 +1,9 @@
 """Speaks the contract; decides nothing."""
 
+from isthmus.services.scheduling.servicer.actions import RemoteActions
 from isthmus.services.scheduling.servicer.desk import Desk
 from isthmus.services.scheduling.servicer.peers import RegistryPeer, RemoteMappings
 from isthmus.services.scheduling.servicer.plans import PlansServicer
 from isthmus.services.scheduling.servicer.servicer import SchedulingServicer
 
-__all__ = ["Desk", "PlansServicer", "RegistryPeer", "RemoteMappings", "SchedulingServicer"]
+__all__ = ["Desk", "PlansServicer", "RegistryPeer", "RemoteActions", "RemoteMappings", "SchedulingServicer"]

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import grpc
 from isthmus.kit import Clock, Database
 from isthmus.services.scheduling.engine import (
+    Actions,
     Changes,
     Executions,
     Flows,
@@ -37,6 +38,7 @@ class Desk:
         pauses: Decides about pauses.
         instances: Knows the tenant's instances.
         mappings: Knows the tenant's mappings.
+        actions: Knows the actions of connectors.
         changes: Tells watchers at once.
         watch_seconds: Pause between two looks at a watched execution of which nothing is heard.
     """
@@ -52,6 +54,7 @@ class Desk:
     pauses: Pauses
     instances: Instances
     mappings: Mappings
+    actions: Actions
     changes: Changes
     watch_seconds: float = 1.0
 

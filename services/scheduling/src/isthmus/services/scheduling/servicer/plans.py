@@ -1,18 +1,19 @@
 """RPCs of plans and their runs."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
 from isthmus.kit.validation import Check, validating
-from isthmus.resilience.faults import Missing
+from isthmus.resilience.faults import Missing, RetryLater
 from isthmus.scheduling.v1 import plans_pb2 as pb
 from isthmus.scheduling.v1.plans_pb2_grpc import PlansServiceServicer
-from isthmus.services.scheduling.domain import PlanRun, Trigger, flaws
+from isthmus.services.scheduling.domain import HUB, PlanRun, PlanSpec, Trigger, flaws
 from isthmus.services.scheduling.engine import Cause
 from isthmus.services.scheduling.engine.executions import remember
-from isthmus.services.scheduling.engine.ports import InstanceFacts
+from isthmus.services.scheduling.engine.ports import HostAway, InstanceFacts
 from isthmus.services.scheduling.servicer.checks import check_id, check_known, read_priority
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.store import flows
@@ -23,6 +24,8 @@ _LONGEST_NAME = 200
 _LONGEST_STEP = 100
 _LONGEST_ID = 64
 _MOST_STEPS = 100
+_MOST_RETRIES = 100
+_LONGEST_INPUT = 65_536
 
 
 class PlansServicer(Rpcs, PlansServiceServicer):
@@ -32,6 +35,7 @@ class PlansServicer(Rpcs, PlansServiceServicer):
         """Create a plan whose flows exist."""
         check_plan(request.plan)
         caller, spec = current_principal(), read_plan(request.plan)
+        await self._know_actions(spec)
         async with self._desk.db.tenant(caller.tenant_id) as conn:
 
             async def create() -> pb.CreatePlanResponse:
@@ -66,6 +70,7 @@ class PlansServicer(Rpcs, PlansServiceServicer):
         check_id("plan.plan_id", request.plan.plan_id)
         check_plan(request.plan)
         caller, spec, plan_id = current_principal(), read_plan(request.plan), request.plan.plan_id
+        await self._know_actions(spec)
         async with self._desk.db.tenant(caller.tenant_id) as conn:
             plan = await self._desk.plans.update(
                 conn, caller.tenant_id, plan_id, spec, etag=request.etag, by=caller.subject
@@ -101,11 +106,24 @@ class PlansServicer(Rpcs, PlansServiceServicer):
 
             return await once(conn, "StartPlanRun", request, start, pb.StartPlanRunResponse)
 
+    async def _know_actions(self, spec: PlanSpec) -> None:
+        """Refuse actions that their connectors do not have."""
+        for index, step in enumerate(spec.steps):
+            for name, action in step.actions:
+                try:
+                    await self._desk.actions.is_repeatable(action)
+                except Missing as fault:
+                    path = f"plan.steps[{index}].{name}"
+                    raise Missing(fault.reason, fault.message, path=path) from fault
+                except HostAway as away:
+                    raise RetryLater(away.reason, away.message) from away
+
     async def _facts(self, tenant_id: str, plan_id: str) -> list[InstanceFacts]:
         """Ask the registry before the transaction, so that an instance activated this moment counts."""
         async with self._desk.db.tenant(tenant_id) as conn:
             plan = await self._desk.plans.get(conn, tenant_id, plan_id)
-            wanted = await flows.instances_of(conn, tenant_id, plan.spec.flow_ids)
+            needed = await flows.instances_of(conn, tenant_id, plan.spec.flow_ids)
+            wanted = dict.fromkeys((*needed, *plan.spec.instance_ids))
         found = await asyncio.gather(*map(self._fact, wanted))
         return [facts for facts in found if facts is not None]
 
@@ -211,13 +229,53 @@ def _check_step(check: Check, path: str, plan: pb.Plan, step: pb.PlanStep) -> No
     check.text(f"{path}.compensation_flow_id", step.compensation_flow_id, required=False, longest=_LONGEST_ID)
     check.count(f"{path}.after", step.after, most=_MOST_STEPS)
     check_known(check, f"{path}.on_failure", step.on_failure, pb.PlanStep.OnFailure)
-    if step.compensation_flow_id and not step.flow_id:
-        text = "A step without a flow does nothing that could be undone; name its flow or leave this out."
-        check.add(f"{path}.compensation_flow_id", "NOT_ALLOWED", text)
+    _check_work(check, path, step)
     whole = plan.mode == pb.Plan.MODE_ALL_OR_COMPENSATE
     if whole and step.on_failure in {pb.PlanStep.ON_FAILURE_STOP, pb.PlanStep.ON_FAILURE_CONTINUE}:
         text = "In a plan of all or nothing every failure undoes what is complete; leave `on_failure` out."
         check.add(f"{path}.on_failure", "NOT_ALLOWED", text)
+
+
+def _check_work(check: Check, path: str, step: pb.PlanStep) -> None:
+    """Refuse a step that says twice what it does, or how it is undone though it does nothing."""
+    does = [step.HasField("action"), bool(step.flow_id)]
+    undoes = {
+        "compensation_action": step.HasField("compensation_action"),
+        "compensation_flow_id": bool(step.compensation_flow_id),
+    }
+    if all(does):
+        check.add(f"{path}.action", "NOT_ALLOWED", "A step runs a flow or calls an action; leave one out.")
+    if all(undoes.values()):
+        text = "One flow or one action undoes a step; leave one out."
+        check.add(f"{path}.compensation_action", "NOT_ALLOWED", text)
+    for name, is_there in undoes.items():
+        if is_there and not any(does):
+            text = "A step that does nothing needs nothing that undoes it; leave this out."
+            check.add(f"{path}.{name}", "NOT_ALLOWED", text)
+    if step.HasField("reconcile"):
+        if not step.flow_id:
+            check.add(f"{path}.flow_id", "REQUIRED", "Name the flow whose sides are to be compared.")
+        if step.reconcile.delete_extra and not step.reconcile.repair:
+            check.add(f"{path}.reconcile.repair", "REQUIRED", "Extra records are deleted by a repair only.")
+    if step.HasField("action"):
+        _check_action(check, f"{path}.action", step.action)
+    if step.HasField("compensation_action"):
+        _check_action(check, f"{path}.compensation_action", step.compensation_action)
+
+
+def _check_action(check: Check, path: str, action: pb.PlanAction) -> None:
+    check.text(f"{path}.instance_id", action.instance_id, longest=_LONGEST_ID)
+    if action.instance_id == HUB:
+        check.add(f"{path}.instance_id", "NOT_ALLOWED", "The hub has no actions; name another instance.")
+    check.text(f"{path}.action", action.action, longest=_LONGEST_STEP)
+    check.within(f"{path}.retries", action.retries, least=0, most=_MOST_RETRIES)
+    check.text(f"{path}.input", action.input, required=False, longest=_LONGEST_INPUT, lines=True)
+    try:
+        given = json.loads(action.input or "{}")
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        check.add(f"{path}.input", "NOT_JSON", "Write the input as a JSON object.")
 
 
 __all__ = ["PlansServicer", "check_plan"]

@@ -177,6 +177,15 @@ async def know_instance(
     await conn.execute(_KNOW_INSTANCE, fact)
 
 
+async def is_active_instance(conn: AsyncConnection, tenant_id: str, instance_id: str) -> bool:
+    """Whether an instance is active, as far as is known; one that nobody has told of is."""
+    query = text(
+        "SELECT is_active FROM instances WHERE tenant_id = :tenant_id AND instance_id = :instance_id"
+    )
+    found = await conn.execute(query, {"tenant_id": tenant_id, "instance_id": instance_id})
+    return found.scalar_one_or_none() is not False
+
+
 async def instances_of(conn: AsyncConnection, tenant_id: str, flow_ids: Sequence[str]) -> list[str]:
     """Name the instances that flows need, once each."""
     query = text(
@@ -233,6 +242,7 @@ __all__ = [
     "get_flow",
     "insert_flow",
     "instances_of",
+    "is_active_instance",
     "know_instance",
     "list_checkpoints",
     "list_flows",

@@ -11,9 +11,11 @@ from isthmus.services.scheduling.domain import (
     Mode,
     OnFailure,
     Plan,
+    PlanAction,
     PlanRun,
     PlanSpec,
     PlanStep,
+    Reconcile,
     RunStatus,
     StepRun,
     StepStatus,
@@ -69,7 +71,9 @@ _DUE = text("""
     WHERE status IN ('running', 'compensating')
       AND (look_time <= :now OR EXISTS (
           SELECT FROM executions x WHERE x.tenant_id = r.tenant_id AND x.plan_run_id = r.run_id
-             AND x.plan_unsettled AND x.status NOT IN ('pending', 'running')))
+             AND x.plan_unsettled AND x.status NOT IN ('pending', 'running'))
+          OR EXISTS (SELECT FROM action_calls c WHERE c.tenant_id = r.tenant_id AND c.run_id = r.run_id
+             AND c.is_unsettled AND c.end_time IS NOT NULL))
     ORDER BY create_time LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 _ENDED = text("""
@@ -284,14 +288,19 @@ def plan_of(row: Row) -> Plan:
 def _load_spec(stored: Mapping[str, Any]) -> PlanSpec:
     return PlanSpec(
         name=stored["name"],
-        steps=tuple(
-            PlanStep(**{**step, "after": tuple(step["after"]), "on_failure": OnFailure(step["on_failure"])})
-            for step in stored["steps"]
-        ),
+        steps=tuple(_load_plan_step(step) for step in stored["steps"]),
         description=stored["description"],
         mode=Mode(stored["mode"]),
         is_active=stored["is_active"],
     )
+
+
+def _load_plan_step(stored: Mapping[str, Any]) -> PlanStep:
+    """Read a step; plans that were stored before there were actions have none."""
+    kinds = {"action": PlanAction, "reconcile": Reconcile, "compensation_action": PlanAction}
+    parts = {name: kind(**stored[name]) for name, kind in kinds.items() if stored.get(name)}
+    on_failure = OnFailure(stored["on_failure"])
+    return PlanStep(**{**stored, "after": tuple(stored["after"]), "on_failure": on_failure, **parts})
 
 
 def run_of(row: Row) -> PlanRun:

@@ -93,7 +93,7 @@ def write_execution(execution: Execution) -> pb.Execution:
         legs=_write_legs(execution),
         is_dry_run=execution.asked.dry_run,
         record_limit=execution.asked.record_limit,
-        reconcile=_write_reconcile(execution.reconcile),
+        reconcile=write_reconcile(execution.reconcile),
         priority=execution.priority,
         waiting_for_instance_id=execution.waits_for if execution.status is Status.PENDING else "",
         plan_run_id=execution.place.run_id,
@@ -108,7 +108,8 @@ def read_reconcile(message: pb.ReconcileOptions) -> Reconcile:
     return Reconcile(message.repair, message.delete_extra)
 
 
-def _write_reconcile(reconcile: Reconcile | None) -> pb.ReconcileOptions | None:
+def write_reconcile(reconcile: Reconcile | None) -> pb.ReconcileOptions | None:
+    """Write what a reconciliation is to do."""
     if reconcile is None:
         return None
     return pb.ReconcileOptions(repair=reconcile.repair, delete_extra=reconcile.delete_extra)
@@ -235,5 +236,6 @@ __all__ = [
     "write_execution",
     "write_failure",
     "write_leg",
+    "write_reconcile",
     "write_round",
 ]

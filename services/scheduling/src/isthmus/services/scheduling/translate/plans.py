@@ -5,17 +5,21 @@ from typing import Any
 from isthmus.kit.times import stamp
 from isthmus.scheduling.v1 import plans_pb2 as pb
 from isthmus.services.scheduling.domain import (
+    RETRIES,
     Mode,
     OnFailure,
     Plan,
+    PlanAction,
     PlanRun,
     PlanSpec,
     PlanStep,
+    Reconcile,
     RunStatus,
     StepRun,
     StepStatus,
     Trigger,
 )
+from isthmus.services.scheduling.translate.executions import read_reconcile, write_reconcile
 from isthmus.services.scheduling.translate.tables import back
 
 _MODES = {mode: pb.Plan.Mode.Value(f"MODE_{mode.name}") for mode in Mode}
@@ -42,10 +46,33 @@ def read_plan(message: pb.Plan) -> PlanSpec:
                 after=tuple(step.after),
                 on_failure=back(_CHOICES, step.on_failure, OnFailure.UNSPECIFIED),
                 compensation_flow_id=step.compensation_flow_id,
+                action=_read_action(step, "action"),
+                reconcile=_read_reconcile(step),
+                compensation_action=_read_action(step, "compensation_action"),
             )
             for step in message.steps
         ),
     )
+
+
+def _read_action(step: pb.PlanStep, field: str) -> PlanAction | None:
+    if not step.HasField(field):  # type: ignore[arg-type]
+        return None
+    given: pb.PlanAction = getattr(step, field)
+    retries = given.retries if given.HasField("retries") else RETRIES
+    return PlanAction(given.instance_id, given.action, given.input or "{}", retries)
+
+
+def _write_action(action: PlanAction | None) -> pb.PlanAction | None:
+    if action is None:
+        return None
+    return pb.PlanAction(
+        instance_id=action.instance_id, action=action.action, input=action.input, retries=action.retries
+    )
+
+
+def _read_reconcile(step: pb.PlanStep) -> Reconcile | None:
+    return read_reconcile(step.reconcile) if step.HasField("reconcile") else None
 
 
 def write_spec(spec: PlanSpec) -> pb.Plan:
@@ -62,6 +89,9 @@ def write_spec(spec: PlanSpec) -> pb.Plan:
                 after=step.after,
                 on_failure=_CHOICES[step.on_failure],
                 compensation_flow_id=step.compensation_flow_id,
+                action=_write_action(step.action),
+                reconcile=write_reconcile(step.reconcile),
+                compensation_action=_write_action(step.compensation_action),
             )
             for step in spec.steps
         ],
@@ -114,6 +144,7 @@ def _write_step(step: StepRun) -> pb.PlanStepRun:
         completion=step.completion,
         reason=step.why.reason,
         message=step.why.message,
+        output=step.output,
     )
 
 
