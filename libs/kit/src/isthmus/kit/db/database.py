@@ -1,17 +1,18 @@
 """Transactions that see one tenant, or all of them."""
 
+import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
-from isthmus.kit.db.connection import Connection
-from isthmus.kit.db.pool import Pool
 from isthmus.resilience.faults import NotAuthenticated
 from psycopg import sql
-from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import event, exc, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+_AFTER_COMMIT = "isthmus.after_commit"
 _CONNECT_SECONDS = 3
+_WAIT_SECONDS = 5.0
 _IDLE_IN_TRANSACTION_SECONDS = 60
 _IDLE_SECONDS = 300
 
@@ -39,8 +40,21 @@ class Database:
         self._as_system = sql.SQL("BEGIN; SET LOCAL ROLE {}").format(
             sql.Identifier(f"isthmus_{service}_system")
         )
-        address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._pool = Pool(address, _connect_arguments(service, statement_timeout), size=pool, burst=burst)
+        self._engine = create_async_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=pool,
+            max_overflow=burst,
+            pool_timeout=_WAIT_SECONDS,
+            # The last one used is lent first, so the server can end those that a busy time left behind.
+            pool_use_lifo=True,
+            # Nobody stores this type, and looking for it would cost each connection a query.
+            use_native_hstore=False,
+            hide_parameters=True,
+            # Transactions are begun below, by the statement that also binds them.
+            isolation_level="AUTOCOMMIT",
+            connect_args=_connect_arguments(service, statement_timeout),
+        )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_dead)
 
     def tenant(self, tenant_id: str) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that sees and writes one tenant's rows only.
@@ -59,25 +73,24 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.close()
+        await self._engine.dispose()
 
     @asynccontextmanager
     async def _transaction(self, opening: sql.Composed) -> AsyncIterator[AsyncConnection]:
-        driver = await self._pool.take()
-        connection = Connection(driver)
-        try:
-            await connection.begin(opening)
-            yield cast("AsyncConnection", connection)
-            await connection.commit()
-        finally:
-            await self._pool.give(driver)
-        for callback in connection.callbacks:
+        async with self._engine.connect() as connection:
+            callbacks = connection.info[_AFTER_COMMIT] = []
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            async with connection.begin():
+                # Two commands in one message, which the server does not take as a prepared statement.
+                await driver.execute(opening, prepare=False)
+                yield connection
+        for callback in callbacks:
             callback()
 
 
 def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> None:
     """Call back once the transaction of this connection has been committed; never when it was not."""
-    callbacks = cast("Connection", connection).callbacks
+    callbacks: list[Callable[[], None]] = connection.info[_AFTER_COMMIT]
     if callback not in callbacks:
         callbacks.append(callback)
 
@@ -100,6 +113,19 @@ def _connect_arguments(service: str, statement_timeout: float) -> dict[str, Any]
         "keepalives_count": 3,
         "tcp_user_timeout": 15_000,
     }
+
+
+def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Replace a pooled connection on which the server has said something while nobody asked: goodbye."""
+    driver = connection.driver_connection
+    if driver.closed or _readable(driver.fileno()):
+        raise exc.DisconnectionError("closed by the server")
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(0))
 
 
 __all__ = ["Database", "after_commit"]
