@@ -1,12 +1,14 @@
 """Compiles mappings into straight-line Python and runs them; pure Python without I/O."""
 
 from isthmus.mapper.compiler import compile_mapping, fingerprint
-from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Violation
-from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rejection, Rows, TypedPlan, identity_plan
+from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Rejection, Violation
+from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rows, TypedPlan, identity_plan
 from isthmus.mapper.schema import mapping_schema
+from isthmus.mapper.textlines import LineWriter, TextColumn, TextLines, json_of_lines, records_of_lines
 
 __all__ = [
     "FieldError",
+    "LineWriter",
     "Lineage",
     "Mapped",
     "MappingInvalid",
@@ -15,10 +17,14 @@ __all__ = [
     "RecordRejected",
     "Rejection",
     "Rows",
+    "TextColumn",
+    "TextLines",
     "TypedPlan",
     "Violation",
     "compile_mapping",
     "fingerprint",
     "identity_plan",
+    "json_of_lines",
     "mapping_schema",
+    "records_of_lines",
 ]

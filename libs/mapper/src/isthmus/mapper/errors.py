@@ -43,6 +43,14 @@ class FieldError:
     value: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One record of a batch that could not be mapped, by its position in the batch."""
+
+    index: int
+    errors: tuple[FieldError, ...]
+
+
 class RecordRejected(Exception):
     """A record cannot be mapped; `errors` names every field that failed."""
 

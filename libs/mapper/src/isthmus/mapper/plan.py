@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from isthmus.mapper.errors import FieldError, RecordRejected
+from isthmus.mapper.errors import FieldError, RecordRejected, Rejection
 from isthmus.mapper.shapes import Shape, row_getter
+from isthmus.mapper.textlines import LineSource, LineWriter
+from isthmus.mapper.times import moment_at
 
 Record = dict[str, Any]
 Transform = Callable[[Any, datetime], Record | None]
 
 _MOST_TYPED = 16
 """How many typed plans a plan keeps; a stream of flows with keys of their own may not fill the memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """One record of a batch that could not be mapped, by its position in the batch."""
-
-    index: int
-    errors: tuple[FieldError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ class Plan:
         Raises:
             RecordRejected: the record cannot be mapped; no other exception leaves this method.
         """
-        return self.transform(record, _moment(now))
+        return self.transform(record, moment_at(now))
 
     def apply_many(self, records: Iterable[object], *, now: datetime | None = None) -> Mapped:
         """Maps a batch at one evaluation time; bad records are set aside and the rest goes on."""
@@ -138,6 +132,7 @@ class TypedPlan:
     transform: Transform
     _row_transform: Callable[[Any, datetime], Any]
     _row_shape: Shape | None
+    _line_source: LineSource | None = None
 
     def __repr__(self) -> str:
         return f"TypedPlan({', '.join(self.getters)})"
@@ -148,7 +143,7 @@ class TypedPlan:
         Raises:
             RecordRejected: the record cannot be mapped.
         """
-        return self.transform(record, _moment(now))
+        return self.transform(record, moment_at(now))
 
     def apply_many(self, records: Iterable[msgspec.Struct], *, now: datetime | None = None) -> Mapped:
         """Maps a batch at one evaluation time, like `Plan.apply_many`."""
@@ -159,13 +154,24 @@ class TypedPlan:
         mapped = _apply_many(self._row_transform, records, now)
         return Rows(mapped.records, mapped.indexes, mapped.rejected, mapped.filtered)
 
+    def line_writer(self, key: Sequence[str] = ()) -> LineWriter | None:
+        """What maps the batches of one reading straight to lines of text; `None` where lines cannot say it.
+
+        Args:
+            key: Targets that identify a record; batches in which one of them has no value are not written.
+        """
+        source = self._line_source
+        if source is None or not {column.name for column in source.columns}.issuperset(key):
+            return None
+        return LineWriter(source, key)
+
     def target(self, path: str) -> Callable[[Any], Any]:
         """The function that reads a dotted path of a row; null where it leads nowhere."""
         return row_getter(self._row_shape, path)
 
 
 def _apply_many(transform: Transform, records: Iterable[object], now: datetime | None) -> Mapped:
-    moment = _moment(now)
+    moment = moment_at(now)
     done: list[Record] = []
     gone: set[int] = set()
     rejected: list[Rejection] = []
@@ -188,12 +194,6 @@ def _apply_many(transform: Transform, records: Iterable[object], now: datetime |
 def identity_plan() -> Plan:
     """The plan of a flow without a mapping: every object passes as it is."""
     return _IDENTITY
-
-
-def _moment(now: datetime | None) -> datetime:
-    if now is None:
-        return datetime.now(UTC)
-    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
 
 
 def _same_record(record: Any, _now: datetime) -> Record:

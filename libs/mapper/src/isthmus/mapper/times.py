@@ -50,6 +50,13 @@ def rfc3339(moment: datetime) -> str:
     return moment.isoformat()[:-6] + "Z"
 
 
+def moment_at(now: datetime | None) -> datetime:
+    """The evaluation time in UTC: the given one, or the present moment."""
+    if now is None:
+        return datetime.now(UTC)
+    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
+
+
 def moment_of(value: object, zone: tzinfo = UTC, unit: str = "s") -> datetime:
     """Reads a point in time from ISO 8601 text, an epoch number or a date-time object.
 

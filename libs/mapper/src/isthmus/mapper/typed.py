@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
 from isthmus.mapper.generation import generate
+from isthmus.mapper.generation.texts import line_source
 from isthmus.mapper.lineage import block_reads
 from isthmus.mapper.model import Definition
 from isthmus.mapper.plan import TypedPlan
 from isthmus.mapper.shapes import Shape, shape_of
+from msgspec.structs import astuple
 
 
 def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPlan | None:
@@ -26,8 +32,13 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
     row_transform = transform
     if row_shape is not None:
         row_transform = generate(definition, shape, row_shape.struct("Row"))
+    lines = None
+    if row_shape is not None and all(len(field.target) == 1 for field in definition.block.fields):
+        # Values of a row follow one another as the fields do.
+        row: Callable[[Any, datetime], Any] = row_transform
+        lines = line_source(definition, shape, lambda record, now: astuple(row(record, now)))
     getters = {path: shape.getter(path) for path in extra_paths}
-    return TypedPlan(record_type, getters, transform, row_transform, row_shape)
+    return TypedPlan(record_type, getters, transform, row_transform, row_shape, lines)
 
 
 def _row_shape(definition: Definition) -> Shape | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form
 from isthmus.mapper.generation.lines import METER, Lines
-from isthmus.mapper.generation.values import ValueWriter
+from isthmus.mapper.generation.values import Finish, ValueWriter
 from isthmus.mapper.limits import SHORT_TEXT, SMALL_TEXT
 from isthmus.mapper.lineage import block_paths, sources_of
 from isthmus.mapper.model import NOTHING, Block, Constant, Definition, Field, Items, Now, Source, Value
@@ -49,7 +49,7 @@ def generate_source(
     """The source of that function and the objects its identifiers stand for."""
     lines = Lines()
     form = OBJECT if shape is None else Form(is_object=True, shape=shape)
-    writer = _Writer(lines)
+    writer = Writer(lines)
     check = None
     if definition.validate and definition.target_schema is not None:
         check = lines.bind(validator(definition.target_schema), "check")
@@ -63,7 +63,7 @@ def generate_source(
     return lines.source(), lines.namespace
 
 
-class _Writer:
+class Writer:
     """Writes blocks; values ask it for the blocks nested in them."""
 
     def __init__(self, lines: Lines) -> None:
@@ -93,7 +93,7 @@ class _Writer:
                 lines.add("r = as_record(r)")
             lines.add(f"e = carry(o, r, {claimed}, {METER}, e)")
         for field in block.fields:
-            self._field(field, made, form=form)
+            self.field(field, made, form=form)
         made.finish()
         if check is not None:
             lines.add(f"if e is None: e = {check}(o)")
@@ -101,7 +101,8 @@ class _Writer:
             lines.add("raise Rejected(e)")
         lines.add(f"return {made.result()}")
 
-    def _field(self, field: Field, made: _Dictionary, *, form: Form) -> None:
+    def field(self, field: Field, made: Made, *, form: Form) -> None:
+        """Writes what computes one field and puts it into its place."""
         lines = self.lines
         slot = made.slot(field.target)
         absent = made.absent(field.target)
@@ -112,7 +113,7 @@ class _Writer:
         )
         if not (isinstance(field.value.origin, Source) and field.when is None):
             lines.add("v = None")
-        finish = _Store(lines, field, slot, info, absent, form=form)
+        finish = made.store(field, slot, info, form=form)
         with lines.block("try:"):
             if field.when is not None:
                 with lines.block(f"if {self.values.condition(field.when, form=form)}:"):
@@ -121,6 +122,19 @@ class _Writer:
                 self.values.write(field.value, finish, form=form)
         with lines.block("except Problem as x:"):
             lines.add(f"e = failed(e, {info}, x, v)")
+
+
+class Made(Protocol):
+    """What the fields of a record are put into."""
+
+    def slot(self, target: Path) -> str:
+        """The place to assign to."""
+
+    def absent(self, target: Path) -> str | None:
+        """What leaves a field out; `None` where nothing is to be done for that."""
+
+    def store(self, field: Field, slot: str, info: str, *, form: Form) -> Finish:
+        """What puts the value of a field into its place."""
 
 
 class _Store:
@@ -141,7 +155,7 @@ class _Store:
 
     def found(self, *, is_text: bool) -> None:
         """Adds lines that store the value, checked where it may not be storable."""
-        if _is_clean(self.field.value):
+        if is_clean(self.field.value):
             code = "v"
         elif self.form.is_object:
             small = _IS_SHORT if self.form.is_decoded and _is_as_read(self.field.value) else _IS_SMALL
@@ -167,7 +181,7 @@ def _claimed(block: Block) -> frozenset[str]:
     return frozenset(name for name in first if isinstance(name, str)) | block.ignore
 
 
-def _is_clean(value: Value) -> bool:
+def is_clean(value: Value) -> bool:
     """Whether the value needs no check before it is stored."""
     if not (value.default is NOTHING or _is_small(value.default)):
         return False
@@ -212,6 +226,10 @@ class _Dictionary:
     def absent(self, _target: Path) -> str | None:
         """What leaves a field out; `None` where nothing is to be done for that."""
         return None
+
+    def store(self, field: Field, slot: str, info: str, *, form: Form) -> Finish:
+        """What puts the value of a field into its place."""
+        return _Store(self.lines, field, slot, info, self.absent(field.target), form=form)
 
     def result(self) -> str:
         """The expression for what was made."""

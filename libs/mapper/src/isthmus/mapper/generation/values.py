@@ -46,7 +46,8 @@ _FAST = {
 """Steps whose usual case is shorter than a call; the call remains for everything unusual."""
 
 
-_TEXTS = frozenset({"string", "timestamp", "date"})
+_MARKS = slice(7, 20, 3)
+TEXTS = frozenset({"string", "timestamp", "date"})
 
 
 class Finish(Protocol):
@@ -88,7 +89,7 @@ class ValueWriter:
         last = segments[-1] if segments else ()
         is_text = isinstance(value.origin, Template | Concat | Now)
         if value.steps:
-            is_text = value.steps[-1].returns in _TEXTS and not value.steps[-1].nullable
+            is_text = value.steps[-1].returns in TEXTS and not value.steps[-1].nullable
         if value.default is not NOTHING or not last or last[0].takes_null:
             self._segment(last)
             if value.default is not NOTHING:
@@ -137,17 +138,18 @@ class ValueWriter:
 
     def _timestamp(self, call: str) -> None:
         """Adds lines that check the two usual spellings in place; all others take the call."""
-        spaced, final = self.lines.bind("- ::"), self.lines.bind("-T::Z")
-        zone, gap, mark = self.lines.bind("Z"), self.lines.bind(" "), self.lines.bind("T")
+        lines = self.lines
+        spaced, final = lines.bind("- ::"), lines.bind("-T::Z")
+        zone, gap, mark = lines.bind("Z"), lines.bind(" "), lines.bind("T")
         # The separators of a time to the second, and what follows the seconds; see `timestamp_text`.
-        self.lines.add("z = v[7:20:3] if v.__class__ is text else None")
-        with self.lines.block(f"if z == {spaced} or z == {final}:"):
-            with self.lines.block("try:"):
-                self.lines.add("read_iso(v)")
-                self.lines.add(f"if z == {spaced}: v = v.replace({gap}, {mark}) + {zone}")
-            with self.lines.block("except Wrong:"):
-                self.lines.add(f"v = {call}(v)")
-        self.lines.add(f"else: v = {call}(v)")
+        lines.add(f"z = v[{lines.bind(_MARKS)}] if v.__class__ is text else None")
+        for sign, code in (
+            (spaced, f"read_iso(v); v = v.replace({gap}, {mark}) + {zone}"),
+            (final, "read_iso(v)"),
+        ):
+            with lines.block(f"{'if' if sign == spaced else 'elif'} z == {sign}:"):
+                lines.add(f"try: {code}", f"except Wrong: v = {call}(v)")
+        lines.add(f"else: v = {call}(v)")
 
     def _constant(self, constant: object) -> str:
         if isinstance(constant, dict | list):
