@@ -94,7 +94,7 @@ def typed_of(fields: list[dict[str, Any]], **transformations: Any) -> TypedPlan:
 
 def structs_of(typed: TypedPlan, given_records: list[Any]) -> list[msgspec.Struct]:
     """Decode records as a page of them would be."""
-    kind: Any = list[typed.record_type]  # type: ignore[index]
+    kind: Any = list[typed.record_type]  # type: ignore[name-defined]
     decoded: list[msgspec.Struct] = msgspec.json.decode(msgspec.json.encode(given_records), type=kind)
     return decoded
 
