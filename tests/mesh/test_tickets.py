@@ -76,3 +76,31 @@ def test_a_person_decides_where_nobody_knows(mesh, vendor, desk):
     assert in_doubt == {"a": "", "b": ""}
     assert sorted(body["id"] for body in desk.created) == ["a", "c"]
     assert links(mesh)["b"] == "T-77"
+
+
+def test_links_of_a_deleted_flow_are_orphaned_until_somebody_forgets_them(mesh, vendor):
+    """
+    They tell what the flow has created where; deleting with --forget-links leaves none.
+    """
+    with running_desk(lambda _: None) as desk:
+        vendor.serve_json("/doubtful", {"items": [{"id": "a"}, {"id": "b"}]})
+        documents = DOCUMENTS.replace("doubtful", "orphan").replace("/orphan", "/doubtful")
+        mesh.apply(documents.format(source=vendor.url, desk=desk.url))
+        mesh.answer("sync", "run", "orphan", "--watch")
+        deleted = mesh.answer("flows", "delete", "orphan")["deleted"]
+        waited_for(lambda: deleted in [one["flow_id"] for one in orphans(mesh)])
+        [told] = [one for one in orphans(mesh) if one["flow_id"] == deleted]
+        kept = mesh.answer("links", "list", deleted)
+        forgotten = mesh.answer("links", "forget", deleted, "--all")
+        mesh.apply(documents.format(source=vendor.url, desk=desk.url))
+        mesh.answer("sync", "run", "orphan", "--watch")
+        gone = mesh.answer("flows", "delete", "orphan", "--forget-links")
+
+    assert (told["flow_name"], int(told["links"]), len(kept)) == ("orphan", 2, 2)
+    assert (int(forgotten["forgotten"]), gone["links_forgotten"]) == (2, 2)
+    assert mesh.answer("links", "list", gone["deleted"]) == []
+
+
+def orphans(mesh):
+    """Lists whose links no flow uses any more."""
+    return mesh.answer("links", "flows", "--orphaned")

@@ -1,11 +1,12 @@
 """`isthmus flows` and `isthmus schedules`: what moves, and when."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from isthmus.client.cli.context import flow_id, flow_names, instance_names, mesh_of, plan_names
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, show_one, when
 from isthmus.client.mesh import pages
+from isthmus.records.v1 import links_pb2
 from isthmus.scheduling.v1 import scheduling_pb2
 
 
@@ -104,15 +105,26 @@ def resume(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None
 
 
 @_flows.command("delete")
-def delete(ctx: typer.Context, flow: Flow, output: Output = Format.YAML) -> None:
-    """Deletes a flow with its schedules; the history of its executions stays.
+def delete(
+    ctx: typer.Context,
+    flow: Flow,
+    forget_links: Annotated[
+        bool, typer.Option("--forget-links", help="Forget too what it has created in systems that number it.")
+    ] = False,
+    output: Output = Format.YAML,
+) -> None:
+    """Deletes a flow with its schedules; the history of its executions stays, and for a year its links.
 
     Example: `isthmus flows delete nats-tls`
     """
     mesh = mesh_of(ctx)
     found = flow_id(mesh, flow)
     mesh.scheduling.DeleteFlow(scheduling_pb2.DeleteFlowRequest(flow_id=found))
-    emit({"deleted": found}, output)
+    told: dict[str, Any] = {"deleted": found}
+    if forget_links:
+        request = links_pb2.DeleteLinksRequest(flow_id=found, all=True)
+        told["links_forgotten"] = mesh.links.DeleteLinks(request).deleted
+    emit(told, output)
 
 
 @_schedules.command("list")

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from isthmus.client.cli.context import flow_id, mesh_of
+from isthmus.client.cli.context import flow_id, flow_names, mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
 from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode, Problem
@@ -52,6 +52,31 @@ def list_links(
     request = links_pb2.ListLinksRequest(flow_id=flow_id(mesh, flow), only_in_doubt=in_doubt)
     found = pages(mesh.links.ListLinks, request, "links", limit)
     show(found, _COLUMNS, output, empty="The flow has no links.")
+
+
+@_group.command("flows")
+def list_flows(
+    ctx: typer.Context,
+    orphaned: Annotated[bool, typer.Option("--orphaned", help="Only those of deleted flows.")] = False,
+    limit: Limit = 0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Lists whose links there are; those of a deleted flow stay for a year, or until they are forgotten.
+
+    Example: `isthmus links flows --orphaned`
+    """
+    mesh = mesh_of(ctx)
+    names = flow_names(mesh) if output is Format.TABLE else {}
+    columns = (
+        Column("FLOW", lambda item: item.flow_name or names.get(item.flow_id, "")),
+        Column("LINKS", lambda item: f"{item.links:,}"),
+        Column("IN DOUBT", lambda item: f"{item.in_doubt:,}"),
+        Column("DELETED", lambda item: when(item.delete_time)),
+        Column("ID", lambda item: item.flow_id),
+    )
+    request = links_pb2.ListLinkFlowsRequest(only_orphaned=orphaned)
+    found = pages(mesh.links.ListLinkFlows, request, "flows", limit)
+    show(found, columns, output, empty="No flow has links.")
 
 
 @_group.command("show")

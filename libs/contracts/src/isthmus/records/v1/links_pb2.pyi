@@ -538,6 +538,104 @@ class ListLinksResponse(_message.Message):
 Global___ListLinksResponse: _TypeAlias = ListLinksResponse  # noqa: Y015
 
 @_typing.final
+class ListLinkFlowsRequest(_message.Message):
+    """Asks for one page of flows that have links."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ONLY_ORPHANED_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    only_orphaned: _builtins.bool
+    """Only those of flows that were deleted."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        only_orphaned: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only_orphaned", b"only_orphaned", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLinkFlowsRequest: _TypeAlias = ListLinkFlowsRequest  # noqa: Y015
+
+@_typing.final
+class ListLinkFlowsResponse(_message.Message):
+    """One page of flows that have links."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOWS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkFlow]:
+        """By id."""
+
+    def __init__(
+        self,
+        *,
+        flows: _abc.Iterable[Global___LinkFlow] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLinkFlowsResponse: _TypeAlias = ListLinkFlowsResponse  # noqa: Y015
+
+@_typing.final
+class LinkFlow(_message.Message):
+    """The links of one flow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    FLOW_NAME_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.str
+    """Which flow."""
+    flow_name: _builtins.str
+    """Its name when it was deleted; empty while it is there."""
+    links: _builtins.int
+    """How many links it has."""
+    in_doubt: _builtins.int
+    """How many records may have been created or not."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When the flow was deleted; unset while it is there."""
+
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.str = ...,
+        flow_name: _builtins.str = ...,
+        links: _builtins.int = ...,
+        in_doubt: _builtins.int = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "flow_id", b"flow_id", "flow_name", b"flow_name", "in_doubt", b"in_doubt", "links", b"links"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkFlow: _TypeAlias = LinkFlow  # noqa: Y015
+
+@_typing.final
 class GetLinkRequest(_message.Message):
     """Asks for one link."""
 

@@ -67,6 +67,11 @@ class LinksServiceStub:
                 request_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinksRequest.SerializeToString,
                 response_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinksResponse.FromString,
                 _registered_method=True)
+        self.ListLinkFlows = channel.unary_unary(
+                '/isthmus.records.v1.LinksService/ListLinkFlows',
+                request_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinkFlowsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinkFlowsResponse.FromString,
+                _registered_method=True)
         self.GetLink = channel.unary_unary(
                 '/isthmus.records.v1.LinksService/GetLink',
                 request_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.GetLinkRequest.SerializeToString,
@@ -146,6 +151,18 @@ class LinksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLinkFlows(self, request, context):
+        """Lists the flows that have links, those that were deleted included.
+
+        Links of a deleted flow stay for a year, so that it can be told what it has created where, and are
+        forgotten then.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLink(self, request, context):
         """Reads the link of one record.
 
@@ -203,6 +220,11 @@ def add_LinksServiceServicer_to_server(servicer, server):
                     servicer.ListLinks,
                     request_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinksRequest.FromString,
                     response_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinksResponse.SerializeToString,
+            ),
+            'ListLinkFlows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLinkFlows,
+                    request_deserializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinkFlowsRequest.FromString,
+                    response_serializer=isthmus_dot_records_dot_v1_dot_links__pb2.ListLinkFlowsResponse.SerializeToString,
             ),
             'GetLink': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLink,
@@ -341,6 +363,33 @@ class LinksService:
             '/isthmus.records.v1.LinksService/ListLinks',
             isthmus_dot_records_dot_v1_dot_links__pb2.ListLinksRequest.SerializeToString,
             isthmus_dot_records_dot_v1_dot_links__pb2.ListLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLinkFlows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.records.v1.LinksService/ListLinkFlows',
+            isthmus_dot_records_dot_v1_dot_links__pb2.ListLinkFlowsRequest.SerializeToString,
+            isthmus_dot_records_dot_v1_dot_links__pb2.ListLinkFlowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

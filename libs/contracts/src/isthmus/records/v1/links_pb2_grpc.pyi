@@ -76,6 +76,14 @@ class LinksServiceStub:
 
     Errors: none of its own.
     """
+    ListLinkFlows: _grpc.UnaryUnaryMultiCallable[_links_pb2.ListLinkFlowsRequest, _links_pb2.ListLinkFlowsResponse]
+    """Lists the flows that have links, those that were deleted included.
+
+    Links of a deleted flow stay for a year, so that it can be told what it has created where, and are
+    forgotten then.
+
+    Errors: none of its own.
+    """
     GetLink: _grpc.UnaryUnaryMultiCallable[_links_pb2.GetLinkRequest, _links_pb2.GetLinkResponse]
     """Reads the link of one record.
 
@@ -145,6 +153,14 @@ class LinksServiceAsyncStub(LinksServiceStub):
     """
     ListLinks: _aio.UnaryUnaryMultiCallable[_links_pb2.ListLinksRequest, _links_pb2.ListLinksResponse]  # type: ignore[assignment]
     """Lists the links of a flow, by key.
+
+    Errors: none of its own.
+    """
+    ListLinkFlows: _aio.UnaryUnaryMultiCallable[_links_pb2.ListLinkFlowsRequest, _links_pb2.ListLinkFlowsResponse]  # type: ignore[assignment]
+    """Lists the flows that have links, those that were deleted included.
+
+    Links of a deleted flow stay for a year, so that it can be told what it has created where, and are
+    forgotten then.
 
     Errors: none of its own.
     """
@@ -238,6 +254,20 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_links_pb2.ListLinksResponse, _abc.Awaitable[_links_pb2.ListLinksResponse]]:
         """Lists the links of a flow, by key.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLinkFlows(
+        self,
+        request: _links_pb2.ListLinkFlowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_links_pb2.ListLinkFlowsResponse, _abc.Awaitable[_links_pb2.ListLinkFlowsResponse]]:
+        """Lists the flows that have links, those that were deleted included.
+
+        Links of a deleted flow stay for a year, so that it can be told what it has created where, and are
+        forgotten then.
 
         Errors: none of its own.
         """

@@ -1,5 +1,9 @@
 """Runs the hub."""
 
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
 from isthmus.connector.v1 import connector_pb2_grpc
 from isthmus.kit import Chassis, Consumer, ReceivedEvent, Wiring
 from isthmus.kit import serve as run_service
@@ -9,6 +13,7 @@ from isthmus.records.v1 import (
     reconciliation_pb2_grpc,
     records_pb2_grpc,
 )
+from isthmus.resilience.faults import OutOfTime, RetryLater
 from isthmus.services.records.events import Announcer
 from isthmus.services.records.servicer import (
     HubServicer,
@@ -23,6 +28,7 @@ from isthmus.services.records.settings import RecordsSettings
 from isthmus.services.records.store import (
     ChangeReader,
     LinkStore,
+    OrphanStore,
     QuarantineStore,
     RecordPreviewer,
     RecordQueries,
@@ -63,9 +69,20 @@ async def wire(chassis: Chassis) -> Wiring:
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
 
+    orphans = OrphanStore(chassis.db, chassis.clock, keep=timedelta(days=chassis.settings.orphan_links_days))
+
+    async def prune() -> None:
+        while True:
+            with suppress(RetryLater, OutOfTime):
+                while await orphans.prune():
+                    pass
+            await asyncio.sleep(chassis.settings.prune_seconds)
+
     async def flow_deleted(connection: AsyncConnection, event: ReceivedEvent) -> None:
         await pairing.flow_deleted(connection, event)
         await reconciling.flow_deleted(connection, event)
+        name = str(event.data.get("flow", {}).get("name", ""))
+        await orphans.deleted(connection, event.tenant_id, event.subject, name, event.time)
 
     return Wiring(
         servicers=[
@@ -76,8 +93,12 @@ async def wire(chassis: Chassis) -> Wiring:
                 reconciliation_pb2_grpc.add_ReconciliationServiceServicer_to_server,
                 ReconciliationServicer(reports, comparisons),
             ),
-            (links_pb2_grpc.add_LinksServiceServicer_to_server, LinksServicer(LinkStore(chassis.db))),
+            (
+                links_pb2_grpc.add_LinksServiceServicer_to_server,
+                LinksServicer(LinkStore(chassis.db), orphans),
+            ),
         ],
+        tasks=[prune],
         consumers=[
             Consumer("records-rounds", [_SYNCS], pairing.ended, wanted=pairing.is_of_round),
             Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),

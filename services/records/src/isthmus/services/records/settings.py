@@ -10,6 +10,10 @@ class RecordsSettings(ServiceSettings):
     hub_credit: int = Field(
         4, ge=1, le=64, description="Batches that a writer may have unacknowledged at a time."
     )
+    orphan_links_days: float = Field(
+        365.0, gt=0, description="How long the links of a deleted flow are kept."
+    )
+    prune_seconds: float = Field(3600.0, gt=0, description="Pause between looks for old links.")
     hub_group: int = Field(
         2, ge=1, le=64, description="Most batches in one transaction; half the credit keeps both sides busy."
     )

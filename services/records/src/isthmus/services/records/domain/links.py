@@ -88,6 +88,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkFlow:
+    """The links of one flow.
+
+    Attributes:
+        flow_name: What it was called when it was deleted.
+        delete_time: When it was deleted; None while it is there.
+        links: How many there are.
+        in_doubt: Of how many records nobody knows whether they were created.
+    """
+
+    flow_id: str
+    flow_name: str
+    delete_time: datetime | None
+    links: int
+    in_doubt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A write that is about to be made; `content_hash` is of no meaning for deletions."""
 

@@ -12,7 +12,7 @@ from isthmus.records.v1 import links_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain.keys import MAX_KEY_BYTES
 from isthmus.services.records.domain.links import Decision, Intent, Link, Result, Settlement
-from isthmus.services.records.store import LinkStore
+from isthmus.services.records.store import LinkStore, OrphanStore
 
 _MOST_RECORDS = 1000
 _MOST_ID_BYTES = 1024
@@ -27,10 +27,12 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
 
     Args:
         links: Knows them.
+        orphans: Knows whose they are.
     """
 
-    def __init__(self, links: LinkStore) -> None:
+    def __init__(self, links: LinkStore, orphans: OrphanStore) -> None:
         self._links = links
+        self._orphans = orphans
 
     async def PutIntents(self, request: pb.PutIntentsRequest, context: object) -> pb.PutIntentsResponse:
         """Announce writes."""
@@ -80,6 +82,25 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
         )
         shown = [_message(request.flow_id, link) for link in page.items]
         return pb.ListLinksResponse(links=shown, next_page_token=page.next_token)
+
+    async def ListLinkFlows(
+        self, request: pb.ListLinkFlowsRequest, context: object
+    ) -> pb.ListLinkFlowsResponse:
+        """List whose links there are."""
+        asked = PageRequest.parse(request.page_size, request.page_token, keys=("flow",))
+        tenant = current_principal().tenant_id
+        page = await self._orphans.list(tenant, asked, orphaned=request.only_orphaned)
+        shown = [
+            pb.LinkFlow(
+                flow_id=one.flow_id,
+                flow_name=one.flow_name,
+                links=one.links,
+                in_doubt=one.in_doubt,
+                delete_time=stamp(one.delete_time),
+            )
+            for one in page.items
+        ]
+        return pb.ListLinkFlowsResponse(flows=shown, next_page_token=page.next_token)
 
     async def GetLink(self, request: pb.GetLinkRequest, context: object) -> pb.GetLinkResponse:
         """Read one link."""
