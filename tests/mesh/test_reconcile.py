@@ -33,6 +33,8 @@ spec:
     - {{target: title, source: subject}}
     - {{target: severity, source: priority, enum: {{"1": high, "2": low}}}}
     - {{target: owner.name, source: owner}}
+    # Another time with every mapping, so it is nothing that sides can differ in.
+    - {{target: owner.seen, now: true}}
 ---
 """
 FLOW = """

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from isthmus.host.attempt.digests import DigestPlan
-from isthmus.mapper import identity_plan
+from isthmus.host.attempt.digests import DigestPlan, told_times
+from isthmus.mapper import compile_mapping, identity_plan
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -112,6 +112,21 @@ def test_names_of_fields_are_told_once_in_a_batch_and_marks_stand_in_their_order
     assert "names" not in second
     assert (first["key"], second["key"]) == ("1", "2")
     assert first["marks"][:4] == zlib.crc32(b"x", zlib.crc32(b"exe_1")).to_bytes(4, "big")
+
+
+def test_times_of_mapping_are_not_compared():
+    """
+    Neither do they count in the digest, nor are they named.
+    """
+    fields = [{"target": "id", "source": "id"}, {"target": "seen.at", "now": True}]
+    ignored = told_times(compile_mapping({"version": "isthmus/v1", "field_mappings": fields}))
+    plan = DigestPlan(identity_plan(), ["id"], "exe_1", is_source=True, ignored=ignored)
+
+    told = plan.apply_many([{"id": "1", "seen": {"at": at, "by": "me"}} for at in "12"]).records
+
+    assert ignored == ("seen.at",)
+    assert told[0]["names"] == ("id", "seen.by")
+    assert told[0]["digest"] == told[1]["digest"]
 
 
 def test_a_comparison_has_digests_of_its_own():

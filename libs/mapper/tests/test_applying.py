@@ -214,6 +214,28 @@ def test_lineage_tells_what_a_field_is_made_from() -> None:
     assert plan.sources == ("l", "l[*].d.e", "x", "y", "z")
 
 
+@pytest.mark.parametrize(
+    ("value", "tells"),
+    [
+        ({"now": True}, True),
+        ({"now": True, "steps": [{"format_date": "%Y"}]}, True),
+        ({"source": "at", "steps": ["days_since"]}, True),
+        ({"concat": [{"source": "a"}, {"now": True}]}, True),
+        ({"items": {"source": "l", "field_mappings": [{"target": "c", "now": True}]}}, True),
+        ({"source": "at", "steps": ["days_since", {"at_most": 90}]}, False),
+        ({"source": "at", "steps": ["is_past", {"cast": "string"}]}, False),
+        ({"source": "l", "steps": [{"map": ["trim"]}]}, False),
+        ({"source": "at", "cast": "timestamp"}, False),
+    ],
+    ids=["now", "year", "age", "part", "inner", "limit", "verdict", "list", "own"],
+)
+def test_fields_that_tell_the_time_of_mapping_are_known(value: dict[str, object], tells: bool) -> None:
+    """What is another value every time, though nothing else has changed."""
+    [line] = plan_of({"target": "f", **value}).lineage
+
+    assert line.tells_time is tells
+
+
 def test_the_identity_plan_passes_records() -> None:
     """A flow without mapping moves records as they are, and still refuses what is none."""
     mapped = identity_plan().apply_many([{"a": 1}, [1]])

@@ -14,6 +14,8 @@ from isthmus.mapper.model import (
     Field,
     Items,
     Negated,
+    Now,
+    Origin,
     Slot,
     Source,
     Template,
@@ -81,12 +83,41 @@ def sources_of(value: Value, *, inner: bool = True) -> tuple[str, ...]:
     return tuple(dict.fromkeys(format_path(read.path) for read in value_reads(value, inner=inner)))
 
 
+def tells_time(value: Value) -> bool:
+    """Whether a value is the evaluation time or reckoned from it, so that it is another one every time.
+
+    A verdict, or anything else with few outcomes, is not: it changes when what it judges has changed.
+    """
+    tells = _origin_tells_time(value.origin)
+    for step in value.steps:
+        if step.outcomes is not None or step.returns == "boolean":
+            tells = False
+        elif step.needs_now and step.returns != "array":
+            tells = True
+    return tells
+
+
+def _origin_tells_time(origin: Origin) -> bool:
+    match origin:
+        case Now():
+            return True
+        case Concat(values=values) | Coalesce(values=values):
+            return any(map(tells_time, values))
+        case Choose(cases=cases, otherwise=otherwise):
+            results = [part for _, part in cases] + ([otherwise] if otherwise is not None else [])
+            return any(map(tells_time, results))
+        case Items(block=block):
+            return any(tells_time(field.value) for field in block.fields)
+    return False
+
+
 def lineage_of(block: Block) -> tuple[Lineage, ...]:
     """For each target field, what it is made from."""
     return tuple(
         Lineage(
             format_path(field.target),
             tuple(dict.fromkeys(format_path(read.path) for read in _field_reads(field))),
+            tells_time(field.value),
         )
         for field in block.fields
     )

@@ -49,10 +49,17 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Which source paths one target field is made from."""
+    """What one target field is made from.
+
+    Attributes:
+        target: Its path.
+        sources: The source paths.
+        tells_time: Whether its value is the evaluation time or reckoned from it.
+    """
 
     target: str
     sources: tuple[str, ...]
+    tells_time: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,7 +17,7 @@ from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.ranging import range_mode, range_of
 from isthmus.host.attempt.reading import Door, Layout, SourceFault, SourceReader
-from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, reconciliation_of
+from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, left_out, reconciliation_of
 from isthmus.host.attempt.requeue import requeued_pages
 from isthmus.host.attempt.settling import Settling
 from isthmus.host.attempt.tasks import ended, first_cause
@@ -158,6 +158,8 @@ class Attempt:
             most=tools.settings.partitions,
         )
         reader.limit = self._grant.execution.record_limit
+        if told := left_out(self._grant.leg, preparation.plan):
+            self._say(Log.TYPE_INFO, told)
         layout = await self._layout(reader)
         if self._is_range:
             wanted = range_of(self._grant.execution.range, layout.stream)

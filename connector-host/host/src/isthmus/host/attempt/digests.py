@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from isthmus.host.attempt.legs import RecordPlan, TargetFields
+from isthmus.host.attempt.legs import RecordPlan, TargetFields, target_names
 from isthmus.mapper import FieldError, Mapped, Plan, Rejection, identity_plan
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.sdk.records import key_of
@@ -39,10 +39,20 @@ class DigestPlan:
         key: Dotted paths of the flow's key in that form; empty where the side's own keys count.
         salt: Makes the marks of one comparison useless to whoever knows those of another.
         is_source: A record without the flow's key cannot be written, and is rejected.
+        ignored: Dotted paths of fields that are not compared.
     """
 
-    def __init__(self, plan: RecordPlan, key: Sequence[str], salt: str, *, is_source: bool) -> None:
+    def __init__(
+        self,
+        plan: RecordPlan,
+        key: Sequence[str],
+        salt: str,
+        *,
+        is_source: bool,
+        ignored: Sequence[str] = (),
+    ) -> None:
         self._plan = plan
+        self._ignored = frozenset(ignored)
         self._key = tuple(key)
         self._salt = salt.encode()[:64]
         self._crc = zlib.crc32(self._salt)
@@ -69,7 +79,7 @@ class DigestPlan:
         return Mapped(made, indexes, rejected, mapped.filtered)
 
     def _announcement(self, record: Any, told: set[str]) -> dict[str, Any]:
-        pairs = sorted(_fields(record))
+        pairs = sorted(pair for pair in _fields(record) if pair[0] not in self._ignored)
         names = tuple(name for name, _ in pairs)
         texts = [text.encode() for _, text in pairs]
         shape = self._shape(names)
@@ -106,7 +116,19 @@ def digest_plan(grant: scheduling.AcquireLeaseResponse, plan: Plan | None) -> Re
     form: RecordPlan = plan or identity_plan()
     if plan is not None and not is_source:
         form = TargetFields(plan)
-    return DigestPlan(form, grant.flow.destination_key, grant.execution.execution_id, is_source=is_source)
+    return DigestPlan(
+        form,
+        grant.flow.destination_key,
+        grant.execution.execution_id,
+        is_source=is_source,
+        ignored=told_times(plan),
+    )
+
+
+def told_times(plan: Plan | None) -> tuple[str, ...]:
+    """Name the fields that say when a record was mapped: they differ however equal both sides are."""
+    lines = plan.lineage if plan is not None else ()
+    return tuple(sorted({".".join(target_names(line.target)) for line in lines if line.tells_time}))
 
 
 def _fields(record: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -178,4 +200,4 @@ _WRITTEN: dict[type, Callable[[Any], str]] = {
     tuple: _list,
 }
 
-__all__ = ["DigestPlan", "digest_plan", "is_announcing", "meaning"]
+__all__ = ["DigestPlan", "digest_plan", "is_announcing", "meaning", "told_times"]

@@ -77,7 +77,7 @@ class TargetFields:
         self._keeps_all = plan.keeps_unmapped
         self._tree: dict[str, Any] = {}
         for line in plan.lineage:
-            _plant(self._tree, _names(line.target))
+            _plant(self._tree, target_names(line.target))
 
     def apply_many(self, records: Iterable[object]) -> Mapped:
         """Map records."""
@@ -161,7 +161,7 @@ def writer_id(flow: scheduling.Flow, leg: int) -> str:
     return flow.flow_id + BACK if towards_source else flow.flow_id
 
 
-def _names(path: str) -> list[str]:
+def target_names(path: str) -> list[str]:
     """The members that lead to a target; what lies inside a list belongs to the list."""
     names = path.replace("[*]", "[]").split(".")
     for place, name in enumerate(names):
@@ -197,5 +197,6 @@ __all__ = [
     "pair_stream",
     "read_paths",
     "side_plan",
+    "target_names",
     "writer_id",
 ]

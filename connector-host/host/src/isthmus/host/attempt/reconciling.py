@@ -6,13 +6,14 @@ from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import Delivery
-from isthmus.host.attempt.digests import is_announcing
+from isthmus.host.attempt.digests import is_announcing, told_times
 from isthmus.host.attempt.lease import LeaseLost
 from isthmus.host.attempt.legs import writer_id
 from isthmus.host.attempt.pieces import Limits, Piece, Reject
 from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.reading import Door
 from isthmus.host.control import ControlPlane, call, persist
+from isthmus.mapper import Plan
 from isthmus.records.v1 import reconciliation_pb2 as records
 from isthmus.resilience import Fault, FixRequest, Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
@@ -52,6 +53,12 @@ def check_readable(grant: scheduling.AcquireLeaseResponse, stream: connector.Str
             "reconciled; set up reading for this stream, or look at the system itself."
         )
         raise Precondition("SIDE_UNREADABLE", message)
+
+
+def left_out(leg: int, plan: Plan | None) -> str:
+    """Tell which fields a comparison leaves out; empty where there are none, and in other legs."""
+    fields = told_times(plan) if leg == scheduling.LEG_COMPARE_SOURCE else ()
+    return f"Not compared, because they tell the time of mapping: {', '.join(fields)}." if fields else ""
 
 
 class Reconciliation:
@@ -193,6 +200,7 @@ __all__ = [
     "check_readable",
     "extra_stream",
     "is_reconciling",
+    "left_out",
     "picked",
     "reconciliation_of",
 ]
