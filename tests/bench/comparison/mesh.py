@@ -9,9 +9,10 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import grpc
 from isthmus.client import Mesh
 from isthmus.client.mesh import pages
 from isthmus.client.profile import load_profile
@@ -58,21 +59,24 @@ class LocalMesh:
         request = scheduling_pb2.StartExecutionRequest(flow_id=flow_id, request_id=str(uuid.uuid4()))
         return self.api.scheduling.StartExecution(request).execution.execution_id
 
-    def ended(self, execution_id: str) -> scheduling_pb2.Execution:
+    def ended(self, execution_id: str, seconds: float = _GIVE_UP_SECONDS) -> scheduling_pb2.Execution:
         """Waits until an execution has ended.
 
         Raises:
-            RuntimeError: it did not complete.
+            RuntimeError: it did not complete, or not in time.
         """
         request = scheduling_pb2.WatchExecutionRequest(execution_id=execution_id)
-        for news in self.api.scheduling.WatchExecution(request, timeout=_GIVE_UP_SECONDS):
-            if news.execution.status in ENDED:
-                break
+        with suppress(grpc.RpcError):
+            for news in self.api.scheduling.WatchExecution(request, timeout=seconds):
+                if news.execution.status in ENDED:
+                    break
         asked = scheduling_pb2.GetExecutionRequest(execution_id=execution_id)
         execution = self.api.scheduling.GetExecution(asked).execution
         if execution.status != _STATUS.STATUS_COMPLETED:
             status = _STATUS.Status.Name(execution.status)
-            raise RuntimeError(f"{execution.flow_name} ended as {status}: {execution.error}")
+            raise RuntimeError(
+                f"{execution.flow_name} is {status} after {execution.attempts} attempts: {execution.error}"
+            )
         return execution
 
     @property
