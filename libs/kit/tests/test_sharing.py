@@ -87,3 +87,18 @@ async def test_one_who_gives_up_takes_nobody_along():
     peer.may_answer.set()
 
     assert [await first, await stays] == [1, 2]
+
+
+async def test_busy_times_ask_at_the_pace_and_share_the_next_question():
+    """
+    A few questions go at once; who comes after them waits for one that is asked later, together.
+    """
+    peer = Peer()
+    peer.may_answer.set()
+    shared = Shared(peer, pace=0.05)
+    at_once = [await shared("one") for _ in range(4)]
+
+    waiting = [await _ask(shared) for _ in range(3)]
+
+    assert at_once == [1, 2, 3, 4]
+    assert [await one for one in waiting] == [5, 5, 5]

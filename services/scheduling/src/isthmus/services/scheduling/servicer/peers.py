@@ -19,6 +19,7 @@ from isthmus.services.scheduling.translate import most_executions
 _log = logger(__name__)
 _HOST_SECONDS = 12.0
 _ASKING_AT_ONCE = 8
+_PACE_SECONDS = 0.05
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,7 +33,7 @@ class RegistryPeer:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = RegistryServiceStub(channel)
         self._slots = asyncio.Semaphore(_ASKING_AT_ONCE)
-        self._facts = Shared(self._ask_facts)
+        self._facts = Shared(self._ask_facts, pace=_PACE_SECONDS)
 
     async def facts(self, instance_id: str) -> InstanceFacts:
         """Read an instance of the acting tenant; the built-in record store is one and always active.
@@ -87,7 +88,7 @@ class RemoteMappings:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = MappingServiceStub(channel)
-        self._version = Shared(self._ask_version)
+        self._version = Shared(self._ask_version, pace=_PACE_SECONDS)
 
     async def version(self, mapping_id: str, version: int) -> int:
         """Give the version that is meant, which is the newest when `version` is 0.
