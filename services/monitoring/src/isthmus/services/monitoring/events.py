@@ -21,12 +21,8 @@ async def remember_runs(conn: AsyncConnection, events: Sequence[ReceivedEvent]) 
 
 def consumers() -> list[Consumer]:
     """Gives the interest of monitoring in events."""
-    subjects = ["isthmus.v1.*.scheduling.sync.*"]
-    return [Consumer("monitoring-executions", subjects, remember_run, remember_runs, wanted=_is_end)]
-
-
-def _is_end(event: ReceivedEvent) -> bool:
-    return _verb(event) in ENDS
+    subjects = [f"isthmus.v1.*.scheduling.sync.{end}" for end in sorted(ENDS)]
+    return [Consumer("monitoring-executions", subjects, remember_run, remember_runs)]
 
 
 def _verb(event: ReceivedEvent) -> str:

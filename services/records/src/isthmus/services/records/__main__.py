@@ -38,7 +38,7 @@ from isthmus.services.records.store.pairs import ConflictStore, PairReader, Pair
 from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_SYNCS = "isthmus.v1.*.scheduling.sync.*"
+_ENDS = [f"isthmus.v1.*.scheduling.sync.{end}" for end in ("cancelled", "completed", "failed")]
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -100,7 +100,7 @@ async def wire(chassis: Chassis) -> Wiring:
         ],
         tasks=[prune],
         consumers=[
-            Consumer("records-rounds", [_SYNCS], pairing.ended, wanted=pairing.is_of_round),
+            Consumer("records-rounds", _ENDS, pairing.ended, wanted=pairing.is_of_round),
             Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),
             Consumer(
                 "records-reconciliations",
