@@ -4,7 +4,7 @@ import msgspec
 import psycopg
 import pytest
 from isthmus.connectors.postgres import Postgres
-from isthmus.sdk import AuthMethod, Credential
+from isthmus.sdk import AuthMethod, Credential, Lines
 from isthmus.sdk.runtime import Documents, Session
 
 
@@ -12,7 +12,9 @@ class HostSession(Session):
     """A session that gets records as a host gives them: as the documents that arrived."""
 
     async def write(self, stream, records, *more, **options):
-        return await super().write(stream, Documents(map(msgspec.json.encode, records)), *more, **options)
+        if not isinstance(records, Lines):
+            records = Documents(map(msgspec.json.encode, records))
+        return await super().write(stream, records, *more, **options)
 
 
 @pytest.fixture

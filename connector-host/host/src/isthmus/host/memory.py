@@ -100,12 +100,17 @@ def check_limits(one: batch.Batch, *, records: int, size: int) -> None:
         FixRequest: `BATCH_INVALID`.
     """
     total = sum(map(len, one.records))
-    if len(one.records) > records or (total > size and len(one.records) > 1):
+    is_text = one.encoding == batch.ENCODING_TEXT_LINES
+    if is_text and len(one.records) != 1:
+        message = "Lines of text travel in the only element of `records`; put all of them there."
+        raise FixRequest("BATCH_INVALID", message, path="batch.records")
+    count = one.line_count if is_text else len(one.records)
+    if count > records or (total > size and count > 1):
         message = f"A batch holds at most {records} records and {size} bytes; cut it smaller."
         raise FixRequest("BATCH_INVALID", message, path="batch.records")
     for name, given in (("keys", one.keys), ("operations", one.operations)):
-        if given and len(given) != len(one.records):
-            message = f"`{name}` has {len(given)} elements for {len(one.records)} records; send one for each."
+        if given and len(given) != count:
+            message = f"`{name}` has {len(given)} elements for {count} records; send one for each."
             raise FixRequest("BATCH_INVALID", message, path=f"batch.{name}")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.resilience import FixRequest
 from isthmus.sdk import runtime as sdk
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -15,10 +16,27 @@ WRITE_MODES = {connector.WriteMode.Value(f"WRITE_MODE_{mode.name}"): mode for mo
 OPERATIONS = {batch.Operation.Value(f"OPERATION_{one.name}"): one for one in sdk.Operation}
 OPERATIONS[batch.OPERATION_UNSPECIFIED] = sdk.Operation.UPSERT
 OPERATION_NUMBERS = {one: batch.Operation.Value(f"OPERATION_{one.name}") for one in sdk.Operation}
+_LINE_TYPES = {batch.Column.Type.Value(f"TYPE_{one.name}"): one for one in sdk.LineType}
+_LINE_TYPES[batch.Column.TYPE_UNSPECIFIED] = sdk.LineType.STRING
 _CHANGES: dict[Any, str] = {
     number: name.removeprefix("CHANGE_").lower()
     for name, number in connector.NotifyInstanceRequest.Change.items()
 }
+
+
+def lines_of(one: batch.Batch) -> sdk.Lines:
+    """Return the records of a batch of text.
+
+    Raises:
+        FixRequest: `BATCH_INVALID`.
+    """
+    columns = []
+    for column in one.columns:
+        if column.type not in _LINE_TYPES:
+            message = f"Column {column.name} has type {column.type}, which is none; send another."
+            raise FixRequest("BATCH_INVALID", message, path="batch.columns")
+        columns.append(sdk.LineColumn(column.name, _LINE_TYPES[column.type]))
+    return sdk.Lines(one.records[0], columns, one.line_count)
 
 
 def spec_message(spec: sdk.ConnectorSpec, *, max_message_bytes: int) -> connector.ConnectorSpec:

@@ -224,8 +224,8 @@ class UpstreamReading:
         return taken
 
     def _page(self, one: batch.Batch) -> SourcePage:
-        if one.encoding == batch.ENCODING_ARROW_IPC:
-            message = "The connector sends Arrow, which this host does not take; let it send JSON."
+        if one.encoding not in {batch.ENCODING_UNSPECIFIED, batch.ENCODING_JSON}:
+            message = "The connector sends something else than JSON, which this host does not take."
             raise Unsupported("ENCODING_UNSUPPORTED", message)
         self._last.records += len(one.records)
         position = one.position if one.HasField("position") else None

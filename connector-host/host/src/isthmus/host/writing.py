@@ -9,13 +9,14 @@ import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.ahead import ahead
 from isthmus.host.memory import WriteMemory, check_limits, recognise, remember
-from isthmus.host.translate import OPERATIONS, WRITE_MODES
+from isthmus.host.translate import OPERATIONS, WRITE_MODES, lines_of
 from isthmus.resilience import FixRequest, Unsupported
 from isthmus.sdk.runtime import (
     BatchId,
     Documents,
     Guarantee,
     Ledger,
+    Lines,
     Operation,
     Prepared,
     Session,
@@ -29,6 +30,7 @@ CREDIT = 4
 MOST_RECORDS = 1000
 MOST_BYTES = 1024 * 1024
 _MOST_SHOWN = 64 * 1024
+_JSON = {batch.ENCODING_UNSPECIFIED, batch.ENCODING_JSON}
 
 
 class SessionWriter:
@@ -59,6 +61,7 @@ class SessionWriter:
         self._mode = WRITE_MODES.get(opening.mode, WriteMode.UPSERT)
         self._schema = _schema(opening.json_schema)
         self._most_records = MOST_RECORDS
+        self._takes_lines = False
 
     async def ready(self) -> connector.WriteReady:
         """Return what the destination can take.
@@ -79,6 +82,7 @@ class SessionWriter:
         if self._opening.generation_id and stream.finisher is None:
             raise Unsupported("GENERATIONS_UNSUPPORTED", generations_unsupported(stream.stream).message)
         self._most_records = stream.batch_records
+        self._takes_lines = stream.takes_lines
         guarantee = stream.guarantee or Guarantee.AT_LEAST_ONCE
         return connector.WriteReady(
             credit=CREDIT,
@@ -86,6 +90,7 @@ class SessionWriter:
             max_batch_records=self._most_records,
             guarantee=connector.Guarantee.Value(f"GUARANTEE_{guarantee.name}"),
             is_preview=self._opening.is_preview and stream.previewer is not None,
+            encodings=[batch.ENCODING_TEXT_LINES] if stream.takes_lines else (),
         )
 
     async def acknowledge(self, batches: AsyncIterator[batch.Batch]) -> AsyncIterator[connector.BatchAck]:
@@ -101,13 +106,11 @@ class SessionWriter:
         """Do for each batch what can be done before its turn comes."""
         async for one in batches:
             check_limits(one, records=self._most_records, size=MOST_BYTES)
-            if one.encoding == batch.ENCODING_ARROW_IPC:
-                raise Unsupported("ENCODING_UNSUPPORTED", "This connector takes JSON records only.")
             yield (
                 one,
                 await self._session.prepare(
                     self._opening.stream,
-                    Documents(one.records),
+                    self._records(one),
                     one.keys,
                     [OPERATIONS.get(operation, Operation.UPSERT) for operation in one.operations],
                     mode=self._mode,
@@ -116,6 +119,14 @@ class SessionWriter:
                     json_schema=self._schema,
                 ),
             )
+
+    def _records(self, one: batch.Batch) -> Documents | Lines:
+        if one.encoding in _JSON:
+            return Documents(one.records)
+        if one.encoding != batch.ENCODING_TEXT_LINES or not self._takes_lines:
+            taken = "JSON records and lines of text" if self._takes_lines else "JSON records"
+            raise Unsupported("ENCODING_UNSUPPORTED", f"This connector takes {taken} only.")
+        return lines_of(one)
 
     async def _apply(self, one: batch.Batch, prepared: Prepared) -> connector.BatchAck:
         opening = self._opening

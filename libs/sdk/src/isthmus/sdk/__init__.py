@@ -20,6 +20,7 @@ from isthmus.sdk.failures import (
 )
 from isthmus.sdk.generations import Finished, Generation
 from isthmus.sdk.guard import Guard, Verdict
+from isthmus.sdk.lines import LineColumn, Lines, LineType
 from isthmus.sdk.model import (
     AuthMethod,
     BatchId,
@@ -64,6 +65,9 @@ __all__ = [
     "Guarantee",
     "Guard",
     "Item",
+    "LineColumn",
+    "LineType",
+    "Lines",
     "NotFound",
     "OnDoubt",
     "Operation",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 import msgspec
+from isthmus.sdk.lines import Lines
 
 V = TypeVar("V")
 
@@ -85,7 +86,7 @@ class Beside(Sequence[V]):
 
     __slots__ = ("_documents", "_values")
 
-    def __init__(self, documents: Documents, values: Sequence[V]) -> None:
+    def __init__(self, documents: Documents | Lines, values: Sequence[V]) -> None:
         self._documents = documents
         self._values = values
 

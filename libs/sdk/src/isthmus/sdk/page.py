@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from isthmus.sdk.documents import Documents
 from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.lines import Lines
 from isthmus.sdk.model import BatchId, Operation, WriteMode
 from isthmus.sdk.shaped import ShapedRecords
 from isthmus.sdk.tracking import Item, Outcome, Tracking, items_of
@@ -112,8 +113,8 @@ class Batch(Generic[T]):
     to a system that gives records ids of its own writes with it.
 
     Attributes:
-        records: Models, or dictionaries; those of a stream with a preparer are decoded when they are first
-            looked at.
+        records: Models, or dictionaries; those of a stream with a preparer, and those that came as lines, are
+            decoded when they are first looked at.
         prepared: What the stream's preparer made of the batch; None without one.
         tracking: What is known of each record at a system without transactions; None for all others.
         foreseen: What a previewer would do with some of the records.
@@ -168,6 +169,11 @@ class Batch(Generic[T]):
     def encoded(self) -> Sequence[bytes]:
         """The JSON documents as they arrived, unread; none where the records came in another form."""
         return self.records.encoded if isinstance(self.records, Documents) else ()
+
+    @property
+    def lines(self) -> Lines | None:
+        """The lines of text as they arrived, unread; None where the records came in another form."""
+        return self.records if isinstance(self.records, Lines) else None
 
     @property
     def deletions(self) -> list[T]:

@@ -17,6 +17,7 @@ from isthmus.sdk.egress import AllowedHosts, Egress, OpenEgress
 from isthmus.sdk.generations import Finished, Generation, generations_unsupported
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import BreakerLimits, Limits, RetryLimits
+from isthmus.sdk.lines import LineColumn, Lines, LinesInvalid, LineType
 from isthmus.sdk.model import (
     ActionSpec,
     AuthMethod,
@@ -68,6 +69,10 @@ __all__ = [
     "Known",
     "Ledger",
     "Limits",
+    "LineColumn",
+    "LineType",
+    "Lines",
+    "LinesInvalid",
     "OnDoubt",
     "OpenEgress",
     "Operation",

@@ -10,6 +10,7 @@ from isthmus.sdk.context import Context, Stats, Work
 from isthmus.sdk.declared import batch_model
 from isthmus.sdk.documents import Beside, Documents
 from isthmus.sdk.failures import ConfigurationFailure
+from isthmus.sdk.lines import Lines
 from isthmus.sdk.model import BatchId, Operation, Stream, WriteMode
 from isthmus.sdk.page import Batch, Foreseen, Rejected, reject_of
 from isthmus.sdk.runtime.failing import failing
@@ -73,8 +74,9 @@ async def prepare_batch(
         primary_key=tuple(primary_key) or stream.primary_key,
     )
     operations = operations or ()
-    if stream.preparer is not None and isinstance(records, Documents) and set(operations) <= _PLAIN:
-        batch.records, batch.indexes = records, Beside(records, range(len(records.encoded)))
+    waits = stream.takes_lines if isinstance(records, Lines) else stream.preparer is not None
+    if waits and isinstance(records, Documents | Lines) and set(operations) <= _PLAIN:
+        batch.records, batch.indexes = records, Beside(records, range(records.expected))
         batch.keys = Beside(records, keys) if keys else ()
     else:
         _fill(batch, batch_model(stream.writer) if stream.writer else None, records, keys, operations)
@@ -163,7 +165,7 @@ def _unreadable(index: int) -> Rejected:
 
 def result_of(batch: Batch[Any], context: Context, used: Stats) -> WriteResult:
     """What became of a batch; records that nobody counted are taken as updated or deleted."""
-    documents = batch.records if isinstance(batch.records, Documents) else None
+    documents = batch.records if isinstance(batch.records, Documents | Lines) else None
     refused = len({reject.index for reject in batch.rejected} & set(batch.indexes)) if batch.rejected else 0
     if documents is not None:
         batch.rejected += map(_unreadable, documents.unreadable)

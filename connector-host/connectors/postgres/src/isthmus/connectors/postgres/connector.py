@@ -104,6 +104,7 @@ class Postgres(Connector[Settings]):
             preparer=partial(self._copying.prepare, relation) if writable else None,
             previewer=partial(self._preview, relation) if writable else None,
             finisher=partial(self._finish, relation) if writable else None,
+            takes_lines=writable,
         )
 
     async def _read(

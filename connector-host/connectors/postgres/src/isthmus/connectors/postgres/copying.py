@@ -1,26 +1,29 @@
 """Batches copied into a table as text, without a look at each record."""
 
 import itertools
-from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation
 from isthmus.connectors.postgres.creating import create_table
+from isthmus.connectors.postgres.expecting import Expecting, Way
 from isthmus.connectors.postgres.generations import note_shown
+from isthmus.connectors.postgres.lining import documents_of, rows_of_lines
 from isthmus.connectors.postgres.rows import Rows, rows_of
 from isthmus.connectors.postgres.shapes import Kind, Shape, shape_of
-from isthmus.connectors.postgres.staging import Stages
+from isthmus.connectors.postgres.staging import Stages, Statements
+from isthmus.connectors.postgres.talking import Answers, Part, said
 from isthmus.sdk import Batch, WriteMode
 from psycopg import sql
 
-_MOST_FLOWS = 1000
 _REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 _MISUNDERSTOOD = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.InternalError)
 _ADVANCE = sql.SQL("execute {}({}, {}, {}, {})")
+_COMMIT = Part("commit", b"commit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +34,42 @@ class _Prepared:
     rows: Rows | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Rows to be copied, and where."""
+
+    connection: Connection
+    relation: Relation
+    batch: Batch[Any]
+    rows: Rows
+
+    @property
+    def flow(self) -> tuple[object, ...]:
+        """What is to be expected is known by this."""
+        return self.rows.shape.table, self.batch.id.flow_id, self.batch.id.partition
+
+
+class _Failed(Exception):
+    """A statement of a message failed."""
+
+    def __init__(self, part: str, error: psycopg.Error) -> None:
+        super().__init__(part)
+        self.part = part
+        self.error = error
+
+
 class Copying:
     """Writes what can be copied, and leaves the rest untouched for others.
 
-    A table that was empty when a flow began is filled directly, until a row is there already.
+    A table that was empty when a flow began is filled directly, until a row is there already; so is one to
+    which a flow has brought nothing but new rows of late. What is expected to be there is compared first.
     """
 
     def __init__(self) -> None:
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._stages: WeakKeyDictionary[Connection, Stages] = WeakKeyDictionary()
         self._numbers = itertools.count(1)
-        self._filling: OrderedDict[tuple[object, ...], tuple[int, bool]] = OrderedDict()
+        self._expecting = Expecting()
         self._is_feeding = False
         self._held: list[tuple[Relation, Batch[Any]]] = []
 
@@ -52,7 +80,7 @@ class Copying:
             return
         shape = self._shapes.get(relation.table) if relation.table else None
         if shape is not None and _is_plain(batch):
-            batch.prepared = _Prepared(shape, rows_of(shape, batch.encoded))
+            batch.prepared = _Prepared(shape, _made(shape, batch))
 
     async def write(self, connection: Connection, relation: Relation, batch: Batch[Any]) -> bool:
         """Applies a batch and remembers it; False where it is left to be looked at record by record."""
@@ -61,7 +89,7 @@ class Copying:
         self._is_feeding = True
         try:
             rows = await self._rows(connection, relation, batch)
-            return rows is not None and await self._copied(connection, relation, batch, rows)
+            return rows is not None and await self._copied(_Job(connection, relation, batch, rows))
         except psycopg.Error as error:
             with suppress(psycopg.Error):
                 await connection.rollback()
@@ -94,113 +122,136 @@ class Copying:
         ready = batch.prepared
         if isinstance(ready, _Prepared) and ready.shape is shape:
             return ready.rows
-        return rows_of(shape, batch.encoded)
+        return _made(shape, batch)
 
     def _forget(self, connection: Connection, relation: Relation) -> None:
         assert relation.table is not None
         self._shapes.pop(relation.table, None)
         self._stages.pop(connection, None)
 
-    async def _copied(
-        self, connection: Connection, relation: Relation, batch: Batch[Any], rows: Rows
-    ) -> bool:
-        stages = self._stages.get(connection)
+    async def _copied(self, job: _Job) -> bool:
+        stages = self._stages.get(job.connection)
         if stages is None:
-            stages = self._stages[connection] = Stages(connection, self._numbers)
-        statements = await stages.statements(rows.shape, rows.names)
-        begin = statements.begin + await self._advancing(connection, stages, batch, rows)
-        mark, *others = await _results(await connection.execute(begin))
-        if mark[0][0] != rows.shape.mark:
-            await connection.rollback()
-            return await self._copied_anew(connection, relation, batch, rows)
-        if batch.id.flow_id and not others.pop(0):
-            await connection.rollback()
-            return False
-        is_filling = self._is_filling(batch, rows, is_empty=bool(others) and others[0][0][0])
-        if is_filling and not await self._filled(connection, statements.load, rows):
-            self._filling[_flow(batch, rows)] = (batch.id.fencing_token, False)
-            return await self._copied(connection, relation, batch, rows)
-        created, updated = rows.lines, 0
-        if not is_filling:
-            await self._copy(connection, statements.copy, rows)
-            [(created, updated)] = await (await connection.execute(statements.apply)).fetchall()
-        batch.created = created
-        batch.updated = updated + rows.records - rows.lines
-        batch.unchanged = rows.lines - created - updated
-        await note_shown(connection, relation, batch)
-        await connection.execute("commit")
-        return True
-
-    async def _copied_anew(
-        self, connection: Connection, relation: Relation, batch: Batch[Any], rows: Rows
-    ) -> bool:
-        """Learns of a table that somebody has altered meanwhile."""
-        self._shapes.pop(rows.shape.table, None)
-        anew = await self._rows(connection, relation, batch)
-        if anew is None or anew.shape.mark == rows.shape.mark:
-            return False
-        return await self._copied(connection, relation, batch, anew)
-
-    async def _advancing(
-        self, connection: Connection, stages: Stages, batch: Batch[Any], rows: Rows
-    ) -> bytes:
-        """The rest of the first message: moves the position, asks whether the table is empty."""
-        one = batch.id
-        if not one.flow_id:
-            return b""
-        name = await stages.advance(rows.shape.table[0])
-        values = map(sql.Literal, (one.flow_id, one.partition, one.fencing_token, one.sequence))
-        said = b"; " + _ADVANCE.format(name, *values).as_bytes(connection)
-        token, _ = self._filling.get(_flow(batch, rows), (None, False))
-        if token == one.fencing_token:
-            return said
-        asked = sql.SQL("; select not exists (select from {})").format(sql.Identifier(*rows.shape.table))
-        return said + asked.as_bytes(connection)
-
-    def _is_filling(self, batch: Batch[Any], rows: Rows, *, is_empty: bool) -> bool:
-        """Whether the flow began with an empty table, and has met nothing else in it since."""
-        if not batch.id.flow_id or any(column.kind is Kind.JSON for column in rows.columns):
-            return False
-        flow = _flow(batch, rows)
-        token, was_empty = self._filling.get(flow, (None, False))
-        if token != batch.id.fencing_token:
-            was_empty = is_empty
-            self._filling[flow] = (batch.id.fencing_token, is_empty)
-            while len(self._filling) > _MOST_FLOWS:
-                self._filling.popitem(last=False)
-        return was_empty
-
-    async def _filled(self, connection: Connection, load: bytes, rows: Rows) -> bool:
-        """Copies rows into the table itself; False, with nothing done, when one of them is there already."""
+            stages = self._stages[job.connection] = Stages(job.connection, self._numbers)
+        statements = await stages.statements(job.rows)
+        begin = [*statements.begin, *await _advancing(job, stages)]
+        way = await self._way(job)
         try:
-            await self._copy(connection, load, rows)
-        except psycopg.errors.UniqueViolation:
-            await connection.rollback()
-            return False
+            answers = await self._told(job, statements, begin, way)
+        except _Failed as failed:
+            if not isinstance(failed.error, _REFUSED):
+                raise failed.error from None
+            await job.connection.rollback()
+            return await self._copied_otherwise(job, way, failed)
+        lines, batch = job.rows.lines, job.batch
+        created, updated = (lines, 0) if way is Way.ADD else _counts(answers)
+        batch.created = created
+        batch.updated = updated + job.rows.records - lines
+        batch.unchanged = lines - created - updated
+        is_same = not created and not updated
+        self._expecting.learn(job.flow, way, is_new=created == lines, is_same=is_same)
         return True
 
-    async def _copy(self, connection: Connection, statement: bytes, rows: Rows) -> None:
-        async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            await copy.write(rows.text)
-            self._fed()
+    async def _told(self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way) -> Answers:
+        """The whole transaction, in one message where nothing has to be decided in its midst.
+
+        Raises:
+            _Failed: a statement did; the transaction is still open.
+        """
+        ending = [] if job.batch.id.generation_id else [_COMMIT]
+        applying = [*statements.keys(job.rows), statements.apply, *ending]
+        asking = statements.same(job.rows) if way is Way.COMPARE else []
+        if way is Way.ADD:
+            parts = [*begin, statements.load, *ending]
+        else:
+            parts = [*begin, statements.stage, *(asking or applying)]
+        answers = await self._heard(job, parts, job.rows.text)
+        if asking and answers.rows["same"] == [(str(job.rows.lines).encode(),)]:
+            answers = Answers({"apply": [(b"0", b"0")]})
+            if ending:
+                await self._heard(job, ending)
+        elif asking:
+            answers = await self._heard(job, applying)
+        if not ending:
+            await note_shown(job.connection, job.relation, job.batch)
+            await self._heard(job, [_COMMIT])
+        return answers
+
+    async def _heard(self, job: _Job, parts: Sequence[Part], text: bytes = b"") -> Answers:
+        answers = await said(job.connection, parts, text, self._fed)
+        if answers.error is not None:
+            raise _Failed(answers.failed, answers.error)
+        return answers
+
+    async def _copied_otherwise(self, job: _Job, way: Way, failed: _Failed) -> bool:
+        """What follows when a transaction was given up.
+
+        Raises:
+            psycopg.Error: a row is refused, whichever way it takes.
+        """
+        if failed.part == "mark":
+            return await self._copied_anew(job)
+        if failed.part == "advance" and isinstance(failed.error, psycopg.errors.DivisionByZero):
+            return False
+        if failed.part == "keys" and job.batch.lines is not None:
+            # Of one key the last record counts.
+            rows = rows_of(job.rows.shape, documents_of(job.rows.shape, job.batch.lines))
+            return rows is not None and await self._copied(replace(job, rows=rows))
+        if way is Way.ADD and isinstance(failed.error, psycopg.errors.UniqueViolation):
+            self._expecting.failed(job.flow)
+            return await self._copied(job)
+        raise failed.error
+
+    async def _copied_anew(self, job: _Job) -> bool:
+        """Learns of a table that somebody has altered meanwhile."""
+        before = job.rows.shape
+        self._shapes.pop(before.table, None)
+        rows = await self._rows(job.connection, job.relation, job.batch)
+        if rows is None or rows.shape.mark == before.mark:
+            return False
+        return await self._copied(replace(job, rows=rows))
+
+    async def _way(self, job: _Job) -> Way:
+        """The best way for a batch; asks whether the table is empty when its flow begins."""
+        if not job.batch.id.flow_id:
+            return Way.MERGE
+        token = job.batch.id.fencing_token
+        if not self._expecting.knows(job.flow, token):
+            asked = sql.SQL("select not exists (select from {})").format(
+                sql.Identifier(*job.rows.shape.table)
+            )
+            [(is_empty,)] = await (await job.connection.execute(asked)).fetchall()
+            self._expecting.begin(job.flow, token, is_empty=is_empty)
+        way = self._expecting.way(job.flow)
+        # A column of type json keeps its text, which a stage puts into one form.
+        has_text = way is Way.ADD and any(column.kind is Kind.JSON for column in job.rows.columns)
+        return Way.MERGE if has_text else way
 
 
-async def _results(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
-    """The rows of each statement that gives any."""
-    results = []
-    while True:
-        if cursor.description is not None:
-            results.append(await cursor.fetchall())
-        if not cursor.nextset():
-            return results
+async def _advancing(job: _Job, stages: Stages) -> list[Part]:
+    """Moves the position."""
+    one = job.batch.id
+    if not one.flow_id:
+        return []
+    name = await stages.advance(job.rows.shape.table[0])
+    values = map(sql.Literal, (one.flow_id, one.partition, one.fencing_token, one.sequence))
+    return [Part("advance", _ADVANCE.format(name, *values).as_bytes(job.connection))]
+
+
+def _counts(answers: Answers) -> tuple[int, int]:
+    [(created, updated)] = answers.rows["apply"]
+    return int(created or 0), int(updated or 0)
+
+
+def _made(shape: Shape, batch: Batch[Any]) -> Rows | None:
+    if batch.lines is None:
+        return rows_of(shape, batch.encoded)
+    return rows_of_lines(shape, batch.lines) or rows_of(shape, documents_of(shape, batch.lines))
 
 
 def _is_plain(batch: Batch[Any]) -> bool:
-    return bool(batch.encoded) and batch.mode == WriteMode.UPSERT and not batch.operations
-
-
-def _flow(batch: Batch[Any], rows: Rows) -> tuple[object, ...]:
-    return rows.shape.table, batch.id.flow_id, batch.id.partition
+    arrived = bool(batch.encoded) or batch.lines is not None
+    return arrived and batch.mode == WriteMode.UPSERT and not batch.operations
 
 
 __all__ = ["Copying"]

@@ -187,7 +187,12 @@ async def _break(connection: Connection, generations: sql.Identifier, batch: Bat
 
 def _keys(relation: Relation, batch: Batch[Any]) -> list[tuple[str, ...]] | None:
     """The keys of a batch as text; None where one of them cannot be told."""
-    if batch.encoded and not batch.operations and not batch.rejected:
+    found: Sequence[tuple[Any, ...]]
+    if batch.lines is not None and not batch.operations and not batch.rejected:
+        if not set(relation.key) <= set(batch.lines.names):
+            return None
+        found = list(zip(*map(batch.lines.values, relation.key), strict=True))
+    elif batch.encoded and not batch.operations and not batch.rejected:
         found = [decoded.values() for decoded in map(_key_decoder(relation.key), batch.encoded)]
     else:
         refused = {reject.index for reject in batch.rejected}

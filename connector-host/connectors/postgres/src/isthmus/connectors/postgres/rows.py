@@ -49,19 +49,21 @@ class Rows:
 
     Attributes:
         shape: The table for which the rows were made.
-        names: Of the columns that at least one record has.
+        order: Names of the columns, as the values stand in a line.
         columns: These, in the table's order.
         text: One line for each key; of one key the last record counts.
         lines: How many.
         records: How many records they come from.
+        is_distinct: No two lines have a key that is written in the same way.
     """
 
     shape: Shape
-    names: frozenset[str]
+    order: tuple[str, ...]
     columns: tuple[Column, ...]
     text: bytes
     lines: int
     records: int
+    is_distinct: bool = True
 
 
 class _Layout:
@@ -75,7 +77,7 @@ class _Layout:
         record = msgspec.defstruct("Record", fields, forbid_unknown_fields=True, gc=False)
         self.decode = msgspec.json.Decoder(record, dec_hook=_as_json).decode
         self.row = _function(DELIMITER.join(f"{{r.c{place}}}" for place in range(len(columns))), text=True)
-        names = [column.name for column in columns]
+        self.names = names = tuple(column.name for column in columns)
         self.key = _function(", ".join(f"r.c{names.index(name)}" for name in key))
         self.floats = any(column.kind is Kind.FLOAT for column in columns)
 
@@ -118,7 +120,7 @@ def _rows(shape: Shape, names: frozenset[str], documents: Sequence[bytes]) -> Ro
         rows = [layout.careful_row(r) if "-0.0" in row else row for r, row in zip(records, rows, strict=True)]
     last = dict(zip(map(layout.key, records), rows, strict=True))
     lines = rows if len(last) == len(rows) else list(last.values())
-    return Rows(shape, names, layout.columns, _encoded(lines), len(lines), len(documents))
+    return Rows(shape, layout.names, layout.columns, _encoded(lines), len(lines), len(documents))
 
 
 def _escape(layout: _Layout, documents: Sequence[bytes], records: Sequence[Any], rows: list[str]) -> None:

@@ -40,7 +40,7 @@ _COLUMNS = """
 select a.attname::text, t.typname::text, t.typnamespace = 'pg_catalog'::regnamespace, a.atttypmod,
        t.typtype::text, t.typcategory::text, a.attgenerated::text,
        coalesce((select l.collisdeterministic from pg_collation l where l.oid = a.attcollation), true),
-       concat_ws('/', a.atttypid, a.atttypmod, a.attcollation)
+       concat_ws('/', a.atttypid, a.atttypmod, a.attcollation), a.attnotnull
 from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = {table}::regclass and a.attnum > 0 and not a.attisdropped order by a.attnum
 """
@@ -100,6 +100,7 @@ class Shape:
         mark: Changes whenever somebody alters the table.
         is_deferring: A constraint would wait for the commit.
         is_merging: The server has MERGE that tells what it did.
+        is_keyed: No row is without its key.
         layouts: What was worked out for records with certain fields.
     """
 
@@ -109,6 +110,7 @@ class Shape:
     mark: str
     is_deferring: bool
     is_merging: bool
+    is_keyed: bool
     names: frozenset[str]
     layouts: dict[frozenset[str], Any] = field(default_factory=dict, repr=False)
 
@@ -140,6 +142,7 @@ async def shape_of(connection: Connection, relation: Relation) -> Shape | None:
         mark=mark[0],
         is_deferring=facts[1],
         is_merging=connection.info.server_version >= 170000,
+        is_keyed={row[0] for row in rows if row[-1]} >= set(relation.key),
         names=frozenset(column.name for column in columns),
     )
     return shape if _is_comparable(shape) else None
@@ -147,7 +150,7 @@ async def shape_of(connection: Connection, relation: Relation) -> Shape | None:
 
 def _column(row: tuple[Any, ...]) -> Column | None:
     """Describes a column; None for one whose values are not what their text says."""
-    name, type_name, is_common, modifier, type_type, category, generated, is_deterministic, form = row
+    name, type_name, is_common, modifier, type_type, category, generated, is_deterministic, form, _ = row
     if generated or type_type not in "berm" or category == "A":
         return None
     kind = _KINDS.get(type_name, Kind.OTHER) if is_common else Kind.OTHER

@@ -76,7 +76,11 @@ async def _fitting(
 ) -> list[int]:
     """Gives the places of records whose fields all have a column; rejects the others."""
     places, told = [], ""
+    # Of lines it is known which members no record has; each is written whole.
+    absent = columns.intersection(batch.lines.names if batch.lines is not None else ())
     for place, record in enumerate(batch.records):
+        for name in absent:
+            record.setdefault(name, None)
         strange = sorted(record.keys() - columns)
         lacking = [name for name in relation.key if record.get(name) is None]
         if strange and _may_leave_out(relation, record, strange):
