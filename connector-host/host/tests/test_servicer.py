@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -363,3 +364,71 @@ async def test_a_refresh_is_refused_before_anything_is_sent(stub):
 
     assert fault.reason == "GENERATIONS_UNSUPPORTED"
     assert "absent" in fault.message
+
+
+@pytest.fixture
+def lined(world: Any, monkeypatch: Any) -> None:
+    """Lets the sink take lines of text."""
+    streams = world.connector.streams
+
+    async def taking(self: Any) -> Any:
+        return [replace(one, takes_lines=one.stream == "sink") for one in await streams(self)]
+
+    monkeypatch.setattr(world.connector, "streams", taking)
+
+
+def lines(text: bytes = b"1\x1fone\n2\x1fbad\n3\x1fNone\n", count: int = 3, **more: Any) -> batch.Batch:
+    columns = [batch.Column(name="id", type=batch.Column.TYPE_INTEGER), batch.Column(name="name")]
+    given = {"columns": columns, "records": [text], "line_count": count, **more}
+    return batch.Batch(sequence=1, **{"encoding": batch.ENCODING_TEXT_LINES, **given})
+
+
+async def test_lines_are_written_as_the_records_that_they_stand_for(stub, world, lined):
+    """
+    The destination offers to take them, and refuses a record at its place.
+    """
+    answers = await drained(stub.Write(requests(lines())))
+
+    assert list(answers[0].ready.encodings) == [batch.ENCODING_TEXT_LINES]
+    assert (answers[1].ack.updated, [one.index for one in answers[1].ack.outcomes]) == (2, [1])
+    assert world.connector.written == {"1": {"id": 1, "name": "one"}, "3": {"id": 3}}
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        lines(count=2),
+        lines(b"1\x1fone\n2\n", 2),
+        lines(b"1\x1fone\nx\x1ftwo\n", 2),
+        lines(b"1\x1fone\n2\x1f\xff\n", 2),
+        lines(columns=[batch.Column(name="id", type=7), batch.Column(name="name")]),
+        lines(columns=[batch.Column(name="id"), batch.Column(name="id")]),
+        lines(columns=[]),
+        lines(records=[b"1\x1fone\n", b"2\x1ftwo\n"], line_count=2),
+        lines(records=[]),
+        lines(keys=["1"]),
+        lines(operations=[batch.OPERATION_DELETE]),
+        lines(b"1\x1fone\n" * 1001, 1001),
+        lines(b"1\x1f" + b"o" * 600_000 + b"\n2\x1f" + b"o" * 600_000 + b"\n", 2),
+    ],
+    ids=range(13),
+)
+async def test_malformed_lines_are_refused_as_a_whole(stub, world, lined, malformed):
+    """
+    Nothing of them is written, and it is plain who has to mend what.
+    """
+    fault = await refused(stub.Write(requests(malformed)))
+
+    assert (fault.reason, world.connector.written) == ("BATCH_INVALID", {})
+
+
+@pytest.mark.parametrize("encoding", [batch.ENCODING_TEXT_LINES, batch.ENCODING_ARROW_IPC, 99])
+async def test_what_was_not_offered_is_refused(stub, encoding):
+    """
+    A stream that offers nothing takes JSON only.
+    """
+    fault = await refused(stub.Write(requests(lines(b"1\x1fone\n", 1, encoding=encoding))))
+    [answer] = await drained(stub.Write(requests()))
+
+    assert fault.reason == "ENCODING_UNSUPPORTED"
+    assert not answer.ready.encodings

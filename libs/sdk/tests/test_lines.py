@@ -40,19 +40,17 @@ def test_nothing_is_decoded_before_it_is_looked_at():
 @pytest.mark.parametrize(
     ("text", "columns", "count"),
     [
-        (b"1\x1f2\n", AB, 2),
-        (b"1\x1f2\n3\x1f4\n", AB, 1),
         (b"1\x1f2", AB, 1),
-        (b"1\x1f2\n3\x1f4", AB, 1),
+        (b"1\x1f2\n3\x1f4", AB, 2),
         (b"", AB, 0),
         (b"\n", [], 1),
         (b"1\x1f2\n", [AB[0], AB[0]], 1),
         (b"1\x1f2\r\n", AB, 1),
-        (b"1\x1f\\.\n", AB, 1),
-        (b"1\x1f\\t\n", AB, 1),
-        (b"1\x1fx\\None\n", AB, 1),
-        (b"1\x1f\\Nonex\n", AB, 1),
+        (b"1\x1f2\r", AB, 1),
+        (b"1\x1f2\n\\.\n", AB, 1),
+        (b"\\.\n", AB, 1),
         (b"1\x1f2\\\n", AB, 1),
+        (b"1\x1f2\\\\\\\n", AB, 1),
     ],
 )
 def test_text_that_cannot_be_lines_is_refused_at_once(text, columns, count):
@@ -78,8 +76,14 @@ def test_text_that_cannot_be_lines_is_refused_at_once(text, columns, count):
         (b"1\x1f\n", LineType.INTEGER, "no integer in column b"),
         (b"1\x1f" + b"9" * 5000 + b"\n", LineType.INTEGER, "no integer in column b"),
         (b"1\x1ftrue\n", LineType.BOOLEAN, "no boolean in column b"),
+        (b"1\x1f2\n3\x1f4\n", LineType.STRING, "2 lines, where 1"),
+        (b"1\x1f\\.\n", LineType.STRING, "backslash"),
+        (b"1\x1f\\t\n", LineType.STRING, "backslash"),
+        (b"1\x1fx\\None\n", LineType.STRING, "backslash"),
+        (b"1\x1f\\Nonex\n", LineType.STRING, "backslash"),
+        (b"1\x1f\\N\x1f\n", LineType.STRING, "backslash"),
     ],
-    ids=range(10),
+    ids=range(16),
 )
 def test_lines_that_are_not_what_is_described_are_refused_by_who_looks(text, type_, why):
     """

@@ -14,8 +14,12 @@ SEPARATOR = "\x1f"
 ABSENT = "None"
 """Stands where a record has no value."""
 # Where pairs of backslashes are taken away, each one that is left has to begin one of these.
-_STRANGE = re.compile(rb"\\(?![\x1fnrN])|(?<![\x1f\n])\\N|\\N(?!one[\x1f\n])")
-_VALUE = re.compile(r"((?:[^\\\x1f]|\\[^\n])*)(\x1f|\Z)")
+_STRANGE = re.compile(r"\\(?:(?![\x1fnrN])|N(?!one[\x1f\n])|(?<=[^\x1f\n]\\)N)")
+# What COPY would take for the end of the text, or for a line that goes on. A pattern that begins with one
+# certain byte is searched for fast.
+_ENDING = re.compile(rb"\\(?:(?<=\n\\)\.|\n)")
+_BACKSLASH = ord("\\")
+_VALUE = re.compile(r"\x1f((?:[^\\\x1f]|\\.)*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r"}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
@@ -58,8 +62,8 @@ class Lines(Sequence[dict[str, Any]]):
         count: How many lines there are.
 
     Raises:
-        LinesInvalid: The text cannot be that many lines, or a column is described twice. Whether each
-            line has as many values as there are columns, and of their types, shows when it is read.
+        LinesInvalid: The text is plainly no lines, or a column is described twice. How many lines there are,
+            and whether each has as many values as there are columns, and of their types, shows who reads it.
     """
 
     __slots__ = ("_count", "_records", "columns", "text")
@@ -108,38 +112,46 @@ class Lines(Sequence[dict[str, Any]]):
             LinesInvalid: The text is none, or a line has too few values.
         """
         place = self.names.index(name)
-        if b"\\" in self.text:
-            return [None if v is None else str(v) for v in (r.get(name) for r in self._decoded())]
-        try:
-            values = [line.split(SEPARATOR, place + 1)[place] for line in self._texts()]
-        except IndexError:
-            raise LinesInvalid("A line has fewer values than there are columns; send one for each.") from None
-        return [None if value == ABSENT else value for value in values]
+        values = []
+        for number, line in enumerate(self._texts()):
+            given = _values(number, line) if "\\" in line else line.split(SEPARATOR, place + 1)
+            if len(given) <= place:
+                _refuse(number, f"has {len(given)} values for {len(self.columns)} columns")
+            values.append(None if given[place] == ABSENT else _unescaped(given[place]))
+        return values
 
     def _check(self) -> None:
         """Looks at the text as a whole, which costs next to nothing."""
         names = self.names
         if not names or len(set(names)) != len(names):
             raise LinesInvalid("`columns` must name each member of the records once.")
-        if self._count < 1 or self.text.count(b"\n") != self._count or not self.text.endswith(b"\n"):
-            message = f"The text is not {self._count} lines; end each with a line break and count them."
-            raise LinesInvalid(message)
+        if self._count < 1 or not self.text.endswith(b"\n"):
+            raise LinesInvalid(f"The text is not {self._count} lines; end each with a line break.")
         if b"\r" in self.text:
             raise LinesInvalid("The text holds U+000D; write it as a backslash with `r`.")
-        if b"\\" in self.text and _STRANGE.search(b"\n" + self.text.replace(b"\\\\", b"__")):
+        if self.text.startswith(b"\\.") or any(map(self._is_ending, _ENDING.finditer(self.text))):
             raise LinesInvalid("A backslash in the text begins nothing; put another one before it.")
+
+    def _is_ending(self, found: re.Match[bytes]) -> bool:
+        before = found.start()
+        while before >= 0 and self.text[before] == _BACKSLASH:
+            before -= 1
+        return found[0] == b"\\." or (found.start() - before) % 2 == 1
 
     def _texts(self) -> list[str]:
         try:
-            return self.text[:-1].decode().split("\n")
+            texts = self.text[:-1].decode().split("\n")
         except UnicodeDecodeError:
             raise LinesInvalid("The text is not UTF-8; encode it so.") from None
+        if len(texts) != self._count:
+            raise LinesInvalid(f"The text has {len(texts)} lines, where {self._count} were announced.")
+        return texts
 
     def _decoded(self) -> list[dict[str, Any]]:
         if self._records is None:
             records = []
             for place, line in enumerate(self._texts()):
-                given = _values(line) if "\\" in line else line.split(SEPARATOR)
+                given = _values(place, line) if "\\" in line else line.split(SEPARATOR)
                 if len(given) != len(self.columns):
                     _refuse(place, f"has {len(given)} values for {len(self.columns)} columns")
                 pairs = zip(self.columns, given, strict=True)
@@ -148,22 +160,20 @@ class Lines(Sequence[dict[str, Any]]):
         return self._records
 
 
-def _values(line: str) -> list[str]:
+def _values(place: int, line: str) -> list[str]:
     """The values of a line in which something is escaped."""
-    values, start = [], 0
-    while True:
-        found = _VALUE.match(line, start)
-        if found is None:
-            return []
-        values.append(found[1])
-        if not found[2]:
-            return values
-        start = found.end()
+    if _STRANGE.search("\n" + line.replace("\\\\", "__") + "\n"):
+        _refuse(place, "has a backslash that begins nothing")
+    return [found[1] for found in _VALUE.finditer(SEPARATOR + line)]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), text) if "\\" in text else text
 
 
 def _value(place: int, column: LineColumn, text: str) -> str | int | bool:
     if column.type is LineType.STRING:
-        return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), text) if "\\" in text else text
+        return _unescaped(text)
     if column.type is LineType.BOOLEAN and text in _BOOLEANS:
         return _BOOLEANS[text]
     if column.type is LineType.INTEGER and _INTEGER.fullmatch(text):

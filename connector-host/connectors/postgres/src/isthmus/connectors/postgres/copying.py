@@ -153,28 +153,26 @@ class Copying:
         return True
 
     async def _told(self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way) -> Answers:
-        """The whole transaction, in one message where nothing has to be decided in its midst.
+        """The whole transaction, in as few messages as there are decisions.
 
         Raises:
-            _Failed: a statement did; the transaction is still open.
+            _Failed: a statement did, or the text has not as many lines; the transaction is still open.
         """
-        ending = [] if job.batch.id.generation_id else [_COMMIT]
-        applying = [*statements.keys(job.rows), statements.apply, *ending]
+        applying = [*statements.keys(job.rows), statements.apply]
         asking = statements.same(job.rows) if way is Way.COMPARE else []
         if way is Way.ADD:
-            parts = [*begin, statements.load, *ending]
+            parts = [*begin, statements.load]
         else:
             parts = [*begin, statements.stage, *(asking or applying)]
         answers = await self._heard(job, parts, job.rows.text)
+        if answers.copied != job.rows.lines:
+            raise _Failed("copy", psycopg.DataError("other lines than announced"))
         if asking and answers.rows["same"] == [(str(job.rows.lines).encode(),)]:
-            answers = Answers({"apply": [(b"0", b"0")]})
-            if ending:
-                await self._heard(job, ending)
+            answers.rows["apply"] = [(b"0", b"0")]
         elif asking:
             answers = await self._heard(job, applying)
-        if not ending:
-            await note_shown(job.connection, job.relation, job.batch)
-            await self._heard(job, [_COMMIT])
+        await note_shown(job.connection, job.relation, job.batch)
+        await self._heard(job, [_COMMIT])
         return answers
 
     async def _heard(self, job: _Job, parts: Sequence[Part], text: bytes = b"") -> Answers:

@@ -33,11 +33,13 @@ class Answers:
 
     Attributes:
         rows: The rows of each statement that gave some, by its name; values are bytes.
+        copied: How many rows were copied.
         failed: The name of the statement that failed; none behind it was carried out.
         error: Why it did.
     """
 
     rows: dict[str, list[tuple[bytes | None, ...]]] = field(default_factory=dict)
+    copied: int | None = None
     failed: str = ""
     error: psycopg.Error | None = None
 
@@ -81,6 +83,8 @@ def _said(
                 tuple(result.get_value(row, column) for column in range(result.nfields))
                 for row in range(result.ntuples)
             ]
+        elif parts[place].name == "copy":
+            answers.copied = result.command_tuples
         place += 1
     return answers
 
