@@ -14,7 +14,7 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1 import connector_pb2_grpc as connector_grpc
 from isthmus.credentials.v1 import credentials_pb2 as credentials
 from isthmus.credentials.v1 import credentials_pb2_grpc as credentials_grpc
-from isthmus.kit.errors import answer_of
+from isthmus.kit.errors import answer_of, refusal_of
 from isthmus.mapping.v1 import mapping_pb2 as mapping
 from isthmus.mapping.v1 import mapping_pb2_grpc as mapping_grpc
 from isthmus.mapping.v1 import schemas_pb2 as schemas
@@ -100,6 +100,22 @@ class Scheduling(scheduling_grpc.SchedulingServiceServicer):
         for name in ("read", "created", "updated", "unchanged", "deleted", "filtered", "quarantined"):
             setattr(self.total, name, getattr(self.total, name) + getattr(request.counts, name))
         return scheduling.FinishAttemptResponse(execution=scheduling.Execution(execution_id="exe_1"))
+
+    async def AcquireLeases(self, request: Any, context: Any) -> scheduling.AcquireLeasesResponse:
+        results = []
+        for one in request.leases:
+            found = self.grants.pop(one.execution_id, None)
+            refusal = refusal_of(Missing("EXECUTION_UNKNOWN", "No such execution."))
+            results.append(
+                scheduling.LeaseResult(lease=found()) if found else scheduling.LeaseResult(refusal=refusal)
+            )
+        return scheduling.AcquireLeasesResponse(results=results)
+
+    async def FinishAttempts(self, request: Any, context: Any) -> scheduling.FinishAttemptsResponse:
+        closed = [await self.FinishAttempt(one, context) for one in request.attempts]
+        return scheduling.FinishAttemptsResponse(
+            results=[scheduling.FinishResult(closed=one) for one in closed]
+        )
 
     async def _guard(self, request: Any, context: Any) -> None:
         if self.away:

@@ -1,12 +1,13 @@
 """Pulls jobs of one connector from JetStream and carries their executions out."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
 from isthmus.host.attempt.attempt import Attempt, Tools
-from isthmus.host.control import call
 from isthmus.kit import acting_for
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.logs import logger
@@ -22,10 +23,26 @@ from nats.js import errors as stream_errors
 
 STREAM = "ISTHMUS_JOBS"
 _ACK_WAIT = 10.0  # so long a job lies with a host that was frozen before it took the lease
-_LEASE_SECONDS = 8.0
 _FETCH_SECONDS = 5.0
 _OVER = frozenset({"EXECUTION_UNKNOWN", "EXECUTION_ENDED", "LEASE_HELD", "FLOW_UNKNOWN"})
 _log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it comes off the queue.
+
+    Attributes:
+        tenant_id: Whose execution it is.
+        execution_id: Which one.
+        correlation: What its log lines are tied together by.
+        traceparent: The trace of whoever started it.
+    """
+
+    tenant_id: str
+    execution_id: str
+    correlation: str
+    traceparent: str = ""
 
 
 class Jobs:
@@ -64,42 +81,49 @@ class Jobs:
                 _log.info("jobs cannot be pulled", why=str(error) or type(error).__name__, tries=tries)
                 await self._pause(pauses.wait(tries))
 
-    async def work(
-        self, tenant_id: str, execution_id: str, *, correlation_id: str = "", traceparent: str = ""
-    ) -> bool:
-        """Take an execution over and start on it.
-
-        Args:
-            tenant_id: Whose execution it is.
-            execution_id: Which one.
-            correlation_id: What its log lines are tied together by; the execution's id by default.
-            traceparent: The trace of whoever started it.
+    async def work(self, jobs: Sequence[Job]) -> set[Job]:
+        """Take executions over and start on them.
 
         Returns:
-            False where the job has to come again; True where it is taken, or nobody needs it any more.
+            Those whose jobs have to come again; the others are taken, or nobody needs them any more.
         """
-        request = scheduling.AcquireLeaseRequest(
-            execution_id=execution_id,
-            host_id=self._host_id,
-            connector_id=self._tools.backend.spec.connector_id,
-        )
-        continue_trace(traceparent)
-        with acting_for(tenant_id), correlated(correlation_id or execution_id):
-            try:
-                grant = await call(
-                    self._tools.control.scheduling.AcquireLease, request, seconds=_LEASE_SECONDS
-                )
-            except Fault as fault:
-                if fault.reason in _OVER:
-                    return True
-                _log.warning("no lease", execution_id=execution_id, reason=fault.reason, why=fault.message)
-                return False
-            await self._slots.acquire()
-            attempt = Attempt(self._tools, tenant_id, grant, self._stopping)
-            task = asyncio.create_task(self._carry_out(attempt, traceparent))
+        again: set[Job] = set()
+        for tenant_id in {job.tenant_id: None for job in jobs}:
+            again |= await self._work_for(tenant_id, [job for job in jobs if job.tenant_id == tenant_id])
+        return again
+
+    async def _work_for(self, tenant_id: str, jobs: Sequence[Job]) -> set[Job]:
+        again = set()
+        connector_id = self._tools.backend.spec.connector_id
+        wanted = [
+            scheduling.AcquireLeaseRequest(
+                execution_id=job.execution_id, host_id=self._host_id, connector_id=connector_id
+            )
+            for job in jobs
+        ]
+        origins = [
+            scheduling.Origin(correlation_id=job.correlation, traceparent=job.traceparent) for job in jobs
+        ]
+        with acting_for(tenant_id), correlated(jobs[0].correlation):
+            continue_trace(jobs[0].traceparent)
+            grants = await self._tools.control.leasing.acquire(wanted, origins)
+            for job, grant in zip(jobs, grants, strict=True):
+                if not isinstance(grant, Fault):
+                    await self._begin(job, grant)
+                elif grant.reason not in _OVER:
+                    why = {"reason": grant.reason, "why": grant.message}
+                    _log.warning("no lease", execution_id=job.execution_id, **why)
+                    again.add(job)
+        return again
+
+    async def _begin(self, job: Job, grant: scheduling.AcquireLeaseResponse) -> None:
+        await self._slots.acquire()
+        with correlated(job.correlation):
+            continue_trace(job.traceparent)
+            attempt = Attempt(self._tools, job.tenant_id, grant, self._stopping)
+            task = asyncio.create_task(self._carry_out(attempt, job.traceparent))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return True
 
     async def stop(self) -> None:
         """Wait until the executions in progress have come to their next position, but not for long."""
@@ -145,7 +169,7 @@ class Jobs:
                 if not await self._has_room():
                     return
                 room = self._tools.settings.executions - self.running
-                await asyncio.gather(*map(self._take, await self._fetched(pull, jetstream, max(room, 1))))
+                await self._take(await self._fetched(pull, jetstream, max(room, 1)))
         finally:
             await pull.close()
 
@@ -174,25 +198,21 @@ class Jobs:
                 task.cancel()
             await asyncio.gather(fetching, stopping, return_exceptions=True)
 
-    async def _take(self, message: Any) -> None:
-        try:
-            job = json_format.Parse(message.data, scheduling.Job(), ignore_unknown_fields=True)
-        except json_format.ParseError:
-            _log.warning("a job cannot be read and is dropped", subject=message.subject)
-            await message.term()
-            return
-        headers = message.headers or {}
-        taken = await self.work(
-            job.tenant_id,
-            job.execution_id,
-            correlation_id=headers.get(CORRELATION_HEADER, ""),
-            traceparent=headers.get(TRACE_HEADER, ""),
-        )
-        try:
-            # PostgreSQL is the truth: scheduling sends a job again when its lease ends without a result.
-            await (message.ack() if taken else message.nak(delay=1.0))
-        except (errors.Error, stream_errors.Error) as error:
-            _log.info("a job was not acknowledged", why=str(error))
+    async def _take(self, messages: Sequence[Any]) -> None:
+        jobs = []
+        for message in messages:
+            if (job := _read(message)) is not None:
+                jobs.append((job, message))
+            else:
+                _log.warning("a job cannot be read and is dropped", subject=message.subject)
+                await message.term()
+        again = await self.work([job for job, _ in jobs])
+        for job, message in jobs:
+            try:
+                # PostgreSQL is the truth: scheduling sends a job again when its lease ends without a result.
+                await (message.nak(delay=1.0) if job in again else message.ack())
+            except (errors.Error, stream_errors.Error) as error:
+                _log.info("a job was not acknowledged", why=str(error))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -200,4 +220,18 @@ class Jobs:
                 await self._stopping.wait()
 
 
-__all__ = ["STREAM", "Jobs"]
+def _read(message: Any) -> Job | None:
+    try:
+        job = json_format.Parse(message.data, scheduling.Job(), ignore_unknown_fields=True)
+    except json_format.ParseError:
+        return None
+    headers = message.headers or {}
+    return Job(
+        job.tenant_id,
+        job.execution_id,
+        headers.get(CORRELATION_HEADER, "") or job.execution_id,
+        headers.get(TRACE_HEADER, ""),
+    )
+
+
+__all__ = ["STREAM", "Job", "Jobs"]

@@ -27,6 +27,7 @@ from isthmus.resilience.faults import (
     Unsupported,
     Violation,
 )
+from isthmus.type.v1.refusal_pb2 import Refusal
 
 _DOMAIN = "isthmus.dev"
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -51,6 +52,7 @@ _TABLE: tuple[tuple[type[Fault], grpc.StatusCode], ...] = (
     (Broken, grpc.StatusCode.INTERNAL),
 )
 _CODES = dict(_TABLE)
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _FAULTS = {code: fault for fault, code in _TABLE}
 
 # What a status means when the peer (or gRPC itself) sent no reason with it.
@@ -200,6 +202,28 @@ def _bare_fault(code: grpc.StatusCode, message: str) -> Fault:
     return kind(reason, message)
 
 
+def refusal_of(fault: Fault) -> Refusal:
+    """Return a fault as the result of one of several things that were asked for in one call."""
+    refusal = Refusal(
+        code=code_of(fault).value[0],
+        reason=fault.reason,
+        message=_shortened(scrub(fault.message), _LONGEST_MESSAGE),
+        metadata={key: _shortened(value, 200) for key, value in list(fault.metadata.items())[:8]},
+    )
+    if fault.path:
+        refusal.metadata["path"] = _shortened(fault.path, 200)
+    if isinstance(fault, RetryLater | LimitReached):
+        refusal.retry_after.CopyFrom(_duration(fault.retry_after))
+    return refusal
+
+
+def fault_of_refusal(refusal: Refusal) -> Fault:
+    """Return the fault that one of several things has ended with."""
+    info = error_details_pb2.ErrorInfo(reason=refusal.reason, metadata=refusal.metadata)
+    after = refusal.retry_after.ToTimedelta().total_seconds() if refusal.HasField("retry_after") else None
+    return _build(_BY_NUMBER.get(refusal.code, grpc.StatusCode.UNKNOWN), info, refusal.message, after, ())
+
+
 def fault_of(error: BaseException) -> Fault | None:
     """Return the fault an exception stands for, or None when it is a defect nobody foresaw."""
     if isinstance(error, Fault):
@@ -223,4 +247,12 @@ def _fault_of_peer(error: grpc.aio.AioRpcError) -> Fault | None:
     return None if isinstance(fault, NotAllowed | NotAuthenticated | Broken) else fault
 
 
-__all__ = ["Answer", "answer_of", "code_of", "fault_from_rpc_error", "fault_of"]
+__all__ = [
+    "Answer",
+    "answer_of",
+    "code_of",
+    "fault_from_rpc_error",
+    "fault_of",
+    "fault_of_refusal",
+    "refusal_of",
+]

@@ -54,11 +54,9 @@ async def once(
     request_id: str = request.request_id  # type: ignore[attr-defined]
     if not request_id:
         return await produce()
-    if len(request_id) > _LONGEST_ID:
-        message = f"Use at most {_LONGEST_ID} characters for the request id, a UUID for example."
-        raise FixRequest("FIELD_INVALID", message, path="request_id")
+    check_request_id(request_id)
     key = {"tenant_id": current_principal().tenant_id, "rpc": rpc, "request_id": request_id}
-    fingerprint = _fingerprint(request)
+    fingerprint = fingerprint_of(request)
     claimed = await conn.execute(_CLAIM, {**key, "fingerprint": fingerprint})
     if claimed.rowcount == 0:
         return await _first_answer(conn, key, fingerprint, response_type)
@@ -77,8 +75,20 @@ async def _first_answer(
     return response_type.FromString(bytes(known.response))
 
 
-def _fingerprint(request: Message) -> bytes:
+def check_request_id(request_id: str) -> None:
+    """Refuse an id that is too long.
+
+    Raises:
+        FixRequest: `FIELD_INVALID`.
+    """
+    if len(request_id) > _LONGEST_ID:
+        message = f"Use at most {_LONGEST_ID} characters for the request id, a UUID for example."
+        raise FixRequest("FIELD_INVALID", message, path="request_id")
+
+
+def fingerprint_of(request: Message) -> bytes:
+    """Return what a request is told apart by from another one with the same id."""
     return hashlib.sha256(without_secrets(request).SerializeToString(deterministic=True)).digest()
 
 
-__all__ = ["once"]
+__all__ = ["check_request_id", "fingerprint_of", "once"]

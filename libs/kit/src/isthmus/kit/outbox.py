@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,13 +44,34 @@ class Outbox:
 
         Fields marked `debug_redact` are left out of it.
         """
+        await self._store(conn, self.row(event))
+
+    def row(
+        self,
+        event: DomainEvent,
+        data: Mapping[str, Any] | None = None,
+        *,
+        correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> dict[str, str]:
+        """Return the columns of an event's row, for a statement that stores several with what they tell of.
+
+        Whoever stores it sets `added` after the commit.
+
+        Args:
+            event: The event.
+            data: Its payload in canonical proto JSON without what is marked `debug_redact`, if at hand.
+            correlation_id: What the event belongs to; what is done at present by default.
+            traceparent: The trace that it belongs to; the present one by default.
+        """
+        context = _context(correlation_id, traceparent)
         words = (event.tenant_id, self._service, event.entity, event.verb)
         if not all(map(_WORD.fullmatch, words)):
             raise ValueError(f"an event's tenant, entity and verb are plain words, not {words}")
-        body = json.dumps(self._envelope(event), ensure_ascii=False, separators=(",", ":"))
+        body = json.dumps(self._envelope(event, data, context), ensure_ascii=False, separators=(",", ":"))
         subject = "isthmus.v1." + ".".join(words)
         values = {"tenant_id": event.tenant_id, "id": event.id, "subject": subject, "body": body}
-        await self._store(conn, values, "application/cloudevents+json")
+        return _row(values, "application/cloudevents+json", context)
 
     async def add_message(
         self, conn: AsyncConnection, *, tenant_id: str, message_id: str, subject: str, body: str
@@ -64,22 +86,15 @@ class Outbox:
             body: JSON.
         """
         values = {"tenant_id": tenant_id, "id": message_id, "subject": subject, "body": body}
-        await self._store(conn, values, "application/json")
+        await self._store(conn, _row(values, "application/json", _context()))
 
-    async def _store(self, conn: AsyncConnection, values: dict[str, str], kind: str) -> None:
-        if len(values["body"].encode()) > _LARGEST_BODY:
-            message = f"Put a reference into the event instead of the data; it exceeds {_LARGEST_BODY} bytes."
-            raise Broken("EVENT_TOO_LARGE", message)
-        headers = {
-            "content-type": kind,
-            CORRELATION_HEADER: current_correlation_id(),
-            TRACE_HEADER: current_traceparent(),
-        }
-        sent = json.dumps({name: value for name, value in headers.items() if value})
-        await conn.execute(_ADD, {**values, "headers": sent})
+    async def _store(self, conn: AsyncConnection, row: dict[str, str]) -> None:
+        await conn.execute(_ADD, row)
         after_commit(conn, self.added.set)
 
-    def _envelope(self, event: DomainEvent) -> dict[str, Any]:
+    def _envelope(
+        self, event: DomainEvent, data: Mapping[str, Any] | None, context: Mapping[str, str]
+    ) -> dict[str, Any]:
         envelope = {
             "specversion": "1.0",
             "id": event.id,
@@ -89,11 +104,26 @@ class Outbox:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "datacontenttype": "application/json",
             "tenantid": event.tenant_id,
-            "correlationid": current_correlation_id(),
-            "traceparent": current_traceparent(),
-            "data": MessageToDict(without_secrets(event.payload)),
+            "correlationid": context[CORRELATION_HEADER],
+            "traceparent": context[TRACE_HEADER],
+            "data": MessageToDict(without_secrets(event.payload)) if data is None else data,
         }
         return {name: value for name, value in envelope.items() if value != ""}
+
+
+def _context(correlation_id: str | None = None, traceparent: str | None = None) -> dict[str, str]:
+    return {
+        CORRELATION_HEADER: current_correlation_id() if correlation_id is None else correlation_id,
+        TRACE_HEADER: current_traceparent() if traceparent is None else traceparent,
+    }
+
+
+def _row(values: dict[str, str], kind: str, context: Mapping[str, str]) -> dict[str, str]:
+    if len(values["body"].encode()) > _LARGEST_BODY:
+        message = f"Put a reference into the event instead of the data; it exceeds {_LARGEST_BODY} bytes."
+        raise Broken("EVENT_TOO_LARGE", message)
+    headers = {"content-type": kind, **context}
+    return {**values, "headers": json.dumps({name: value for name, value in headers.items() if value})}
 
 
 __all__ = ["Outbox"]

@@ -123,7 +123,7 @@ class Lease:
             preview=preview,
         )
         try:
-            answer = await self._insist(lambda: call(self._control.scheduling.FinishAttempt, request))
+            answer = await self._insist(lambda: self._control.leasing.finish(request))
         except LeaseLost:
             return None
         finished: scheduling.Execution = answer.execution

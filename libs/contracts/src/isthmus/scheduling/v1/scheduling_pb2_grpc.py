@@ -143,6 +143,11 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeaseRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeaseResponse.FromString,
                 _registered_method=True)
+        self.AcquireLeases = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/AcquireLeases',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeasesRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeasesResponse.FromString,
+                _registered_method=True)
         self.RenewLease = channel.unary_unary(
                 '/isthmus.scheduling.v1.SchedulingService/RenewLease',
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RenewLeaseRequest.SerializeToString,
@@ -167,6 +172,11 @@ class SchedulingServiceStub:
                 '/isthmus.scheduling.v1.SchedulingService/FinishAttempt',
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptResponse.FromString,
+                _registered_method=True)
+        self.FinishAttempts = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/FinishAttempts',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsResponse.FromString,
                 _registered_method=True)
 
 
@@ -427,6 +437,16 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcquireLeases(self, request, context):
+        """Takes several pending executions over, each as AcquireLease does; for a host that has room for them. One that
+        cannot be had keeps nobody from having the others.
+
+        Errors: none of its own; the result of each tells those of AcquireLease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenewLease(self, request, context):
         """Says that the host is alive and how far it is, and learns whether to stop.
 
@@ -481,6 +501,17 @@ class SchedulingServiceServicer:
 
         Errors:
         FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinishAttempts(self, request, context):
+        """Ends several attempts, each as FinishAttempt does. One that is refused keeps no other from ending.
+
+        Repeating with the same outcomes is safe.
+
+        Errors: none of its own; the result of each tells those of FinishAttempt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -589,6 +620,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeaseRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeaseResponse.SerializeToString,
             ),
+            'AcquireLeases': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcquireLeases,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeasesRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeasesResponse.SerializeToString,
+            ),
             'RenewLease': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewLease,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RenewLeaseRequest.FromString,
@@ -613,6 +649,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.FinishAttempt,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptResponse.SerializeToString,
+            ),
+            'FinishAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishAttempts,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1175,6 +1216,33 @@ class SchedulingService:
             _registered_method=True)
 
     @staticmethod
+    def AcquireLeases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/AcquireLeases',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeasesRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.AcquireLeasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RenewLease(request,
             target,
             options=(),
@@ -1299,6 +1367,33 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/FinishAttempt',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/FinishAttempts',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -207,6 +207,12 @@ class SchedulingServiceStub:
       FAILED_PRECONDITION LEASE_HELD: another host has it, or its next attempt is not due yet; drop
         the job, it comes again when it is needed.
     """
+    AcquireLeases: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.AcquireLeasesRequest, _scheduling_pb2.AcquireLeasesResponse]
+    """Takes several pending executions over, each as AcquireLease does; for a host that has room for them. One that
+    cannot be had keeps nobody from having the others.
+
+    Errors: none of its own; the result of each tells those of AcquireLease.
+    """
     RenewLease: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.RenewLeaseRequest, _scheduling_pb2.RenewLeaseResponse]
     """Says that the host is alive and how far it is, and learns whether to stop.
 
@@ -245,6 +251,13 @@ class SchedulingServiceStub:
 
     Errors:
       FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
+    """
+    FinishAttempts: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.FinishAttemptsRequest, _scheduling_pb2.FinishAttemptsResponse]
+    """Ends several attempts, each as FinishAttempt does. One that is refused keeps no other from ending.
+
+    Repeating with the same outcomes is safe.
+
+    Errors: none of its own; the result of each tells those of FinishAttempt.
     """
 
 @_typing.type_check_only
@@ -426,6 +439,12 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       FAILED_PRECONDITION LEASE_HELD: another host has it, or its next attempt is not due yet; drop
         the job, it comes again when it is needed.
     """
+    AcquireLeases: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.AcquireLeasesRequest, _scheduling_pb2.AcquireLeasesResponse]  # type: ignore[assignment]
+    """Takes several pending executions over, each as AcquireLease does; for a host that has room for them. One that
+    cannot be had keeps nobody from having the others.
+
+    Errors: none of its own; the result of each tells those of AcquireLease.
+    """
     RenewLease: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.RenewLeaseRequest, _scheduling_pb2.RenewLeaseResponse]  # type: ignore[assignment]
     """Says that the host is alive and how far it is, and learns whether to stop.
 
@@ -464,6 +483,13 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
 
     Errors:
       FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
+    """
+    FinishAttempts: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.FinishAttemptsRequest, _scheduling_pb2.FinishAttemptsResponse]  # type: ignore[assignment]
+    """Ends several attempts, each as FinishAttempt does. One that is refused keeps no other from ending.
+
+    Repeating with the same outcomes is safe.
+
+    Errors: none of its own; the result of each tells those of FinishAttempt.
     """
 
 class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -764,6 +790,18 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def AcquireLeases(
+        self,
+        request: _scheduling_pb2.AcquireLeasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.AcquireLeasesResponse, _abc.Awaitable[_scheduling_pb2.AcquireLeasesResponse]]:
+        """Takes several pending executions over, each as AcquireLease does; for a host that has room for them. One that
+        cannot be had keeps nobody from having the others.
+
+        Errors: none of its own; the result of each tells those of AcquireLease.
+        """
+
+    @_abc_1.abstractmethod
     def RenewLease(
         self,
         request: _scheduling_pb2.RenewLeaseRequest,
@@ -830,6 +868,19 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           FAILED_PRECONDITION FENCED: another attempt has taken over; stop at once, write nothing more.
+        """
+
+    @_abc_1.abstractmethod
+    def FinishAttempts(
+        self,
+        request: _scheduling_pb2.FinishAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.FinishAttemptsResponse, _abc.Awaitable[_scheduling_pb2.FinishAttemptsResponse]]:
+        """Ends several attempts, each as FinishAttempt does. One that is refused keeps no other from ending.
+
+        Repeating with the same outcomes is safe.
+
+        Errors: none of its own; the result of each tells those of FinishAttempt.
         """
 
 def add_SchedulingServiceServicer_to_server(servicer: SchedulingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

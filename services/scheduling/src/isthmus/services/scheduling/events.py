@@ -15,20 +15,23 @@ from isthmus.registry.v1.registry_pb2 import InstanceChanged
 from isthmus.scheduling.v1 import plans_pb2
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanRun, Schedule, Trigger
-from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Schedules
+from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Origin, Schedules
 from isthmus.services.scheduling.store import flows
+from isthmus.services.scheduling.store.endings import OutboxRow
 from isthmus.services.scheduling.store.executions import JobToSend
 from isthmus.services.scheduling.translate import (
     most_executions,
-    write_execution,
+    sync_data,
     write_flow,
     write_schedule,
+    write_sync,
 )
 from isthmus.services.scheduling.translate.plans import write_plan, write_run
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SAME_MESSAGE = 10
 _POLICY = "policy"
+_NOTHING = pb.SyncChanged()
 
 
 class Announcements:
@@ -64,13 +67,23 @@ class Announcements:
 
         A comparison moves nothing, so what waits for the end of a flow's executions does not hear of it.
         """
-        payload = pb.SyncChanged(
-            execution=write_execution(execution),
-            source_instance_id=execution.flow.source.instance_id,
-            destination_instance_id=execution.flow.destination.instance_id,
+        payload = write_sync(execution)
+        event = DomainEvent(tenant_id, _entity_of(execution), verb, execution.execution_id, payload)
+        await self._outbox.add(conn, event)
+
+    def sync_row(self, tenant_id: str, verb: str, execution: Execution, origin: Origin) -> OutboxRow:
+        """Give what says so as a row, for a statement that stores several."""
+        event = DomainEvent(tenant_id, _entity_of(execution), verb, execution.execution_id, _NOTHING)
+        return self._outbox.row(
+            event,
+            sync_data(execution),
+            correlation_id=origin.correlation_id,
+            traceparent=origin.traceparent,
         )
-        entity = "sync" if execution.reconcile is None else "reconciliation"
-        await self._outbox.add(conn, DomainEvent(tenant_id, entity, verb, execution.execution_id, payload))
+
+    def relay(self) -> None:
+        """Have rows sent that were stored so; called after the commit."""
+        self._outbox.added.set()
 
 
 class JobQueue:
@@ -164,6 +177,10 @@ class Reactions:
             executions=most_executions(instance.limits),
             update_time=changed,
         )
+
+
+def _entity_of(execution: Execution) -> str:
+    return "sync" if execution.reconcile is None else "reconciliation"
 
 
 def _named(kind: str, data: dict[str, Any]) -> str:

@@ -9,12 +9,16 @@ from isthmus.scheduling.v1.plans_pb2_grpc import add_PlansServiceServicer_to_ser
 from isthmus.scheduling.v1.scheduling_pb2_grpc import add_SchedulingServiceServicer_to_server
 from isthmus.services.scheduling.domain import RetryRules
 from isthmus.services.scheduling.engine import (
+    AtWork,
     Calls,
     Changes,
     Coordinator,
     Dispatcher,
+    Ends,
     Executions,
     Flows,
+    Grants,
+    Kept,
     LeaseRules,
     Leases,
     Pauses,
@@ -23,6 +27,7 @@ from isthmus.services.scheduling.engine import (
     Pruner,
     Room,
     Schedules,
+    Starts,
     Sweeper,
     Ticker,
     every,
@@ -39,6 +44,7 @@ from isthmus.services.scheduling.servicer import (
 from isthmus.services.scheduling.settings import Settings
 
 _DISPATCH_PACE = 0.02
+_MOST_AT_WORK = 2000
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -54,14 +60,34 @@ async def wire(chassis: Chassis) -> Wiring:
     calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
+    rules, at_work = lease_rules(settings), Kept[tuple[str, str], AtWork](_MOST_AT_WORK)
     leases = Leases(
         db=db,
         work=executions,
         mappings=mappings,
         announcer=announcer,
         clock=clock,
-        rules=lease_rules(settings),
+        rules=rules,
         room=room,
+    )
+    grants = Grants(
+        db=db,
+        work=executions,
+        leases=leases,
+        mappings=mappings,
+        announcer=announcer,
+        clock=clock,
+        rules=rules,
+        at_work=at_work,
+    )
+    ends = Ends(
+        db=db,
+        work=executions,
+        leases=leases,
+        announcer=announcer,
+        clock=clock,
+        rules=rules,
+        at_work=at_work,
     )
     desk = Desk(
         db=db,
@@ -70,6 +96,9 @@ async def wire(chassis: Chassis) -> Wiring:
         schedules=schedules,
         executions=executions,
         leases=leases,
+        starts=Starts(db, executions, registry),
+        grants=grants,
+        ends=ends,
         plans=Plans(announcer, clock),
         plan_runs=plan_runs,
         pauses=Pauses(executions, plan_runs, announcer, clock),

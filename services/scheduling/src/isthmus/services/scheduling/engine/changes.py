@@ -55,7 +55,7 @@ class Changes:
             execution_id: Which one.
             execution: As the transaction leaves it, where that is at hand.
         """
-        after_commit(conn, partial(self._tell, (tenant_id, execution_id), execution))
+        after_commit(conn, partial(self.tell, (tenant_id, execution_id), execution))
 
     def watch(self, tenant_id: str, execution_id: str) -> News:
         """Return what hears of each change from now on, until `leave`."""
@@ -70,7 +70,8 @@ class Changes:
         if not watchers:
             del self._watching[tenant_id, execution_id]
 
-    def _tell(self, key: _Key, execution: Execution | None) -> None:
+    def tell(self, key: tuple[str, str], execution: Execution | None) -> None:
+        """Tell who watches an execution, by tenant and id, of a change that has been committed."""
         for news in self._watching.get(key, ()):
             news.tell(execution)
 

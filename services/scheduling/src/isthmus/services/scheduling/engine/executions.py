@@ -23,19 +23,17 @@ from isthmus.services.scheduling.domain import (
     first_leg,
     known_source,
     lineage_of,
-    refuse_repair,
-    refuse_two_way,
     spec_for,
 )
 from isthmus.services.scheduling.engine.causes import Cause, cause_of, together
 from isthmus.services.scheduling.engine.changes import Changes
-from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
+from isthmus.services.scheduling.engine.kept import Kept
+from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts, Origin
 from isthmus.services.scheduling.engine.refusals import (
-    OtherInstances,
     execution_unknown,
     flow_unknown,
     paused,
-    refuse_inactive,
+    refuse_start,
 )
 from isthmus.services.scheduling.engine.room import Room
 from isthmus.services.scheduling.store import endings, executions, flows, schedules
@@ -43,6 +41,8 @@ from isthmus.services.scheduling.store.endings import AttemptEnd, NextLeg
 from isthmus.services.scheduling.store.schedules import Waiting
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_MOST_BEGUN = 2000
+_MOST_FLOWS = 2000
 _MOST_REMEMBERED = 10_000
 _FRESH_SECONDS = 5.0
 
@@ -54,11 +54,13 @@ class Begun:
     Attributes:
         execution: As it was stored.
         etags: Those of its instances at that time.
+        origin: What ties together all that belongs to it.
         at: Monotonic time.
     """
 
     execution: Execution
     etags: Mapping[str, str]
+    origin: Origin
     at: float
 
 
@@ -91,8 +93,9 @@ class Executions:
         self._room = room
         self.changes = changes
         self.needs: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._begun: dict[tuple[str, str], Begun] = {}
-        self._remembered: dict[tuple[str, str], InstanceFacts] = {}
+        self.known: Kept[tuple[str, str], Flow] = Kept(_MOST_FLOWS)
+        self._begun: Kept[tuple[str, str], Begun] = Kept(_MOST_BEGUN)
+        self._remembered: Kept[tuple[str, str], InstanceFacts] = Kept(_MOST_REMEMBERED)
 
     async def start(
         self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
@@ -101,12 +104,24 @@ class Executions:
 
         The row is the job's outbox row at the same time: it is due to be dispatched.
         """
+        execution = self.made(flow, cause)
+        after_commit(conn, self._wake)
+        return await executions.insert_execution(
+            conn,
+            tenant_id,
+            execution,
+            correlation_id=current_correlation_id() or execution.execution_id,
+            traceparent=current_traceparent(),
+        )
+
+    def made(self, flow: Flow, cause: Cause) -> Execution:
+        """Make a new execution of a flow, to be stored."""
         execution_id = new_id("exe")
         reconcile = known_source(cause.reconcile, flow.source_connector_id)
         spec = spec_for(as_asked(flow.spec, cause.asked), reconcile)
         leg = reconcile.legs[0] if reconcile is not None else first_leg(spec)
         ends = (flow.source_connector_id, flow.destination_connector_id)
-        execution = Execution(
+        return Execution(
             execution_id=execution_id,
             flow_id=flow.flow_id,
             flow=spec,
@@ -131,14 +146,6 @@ class Executions:
             priority=flow.spec.priority if cause.priority is None else cause.priority,
             create_time=self._clock.now(),
             asked=cause.asked,
-        )
-        after_commit(conn, self._wake)
-        return await executions.insert_execution(
-            conn,
-            tenant_id,
-            execution,
-            correlation_id=current_correlation_id() or execution_id,
-            traceparent=current_traceparent(),
         )
 
     async def start_on_request(
@@ -167,31 +174,29 @@ class Executions:
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="KEY SHARE")
         if flow is None:
             raise flow_unknown(flow_id)
-        if not flow.spec.is_active:
-            message = f'Flow "{flow.spec.name}" is inactive; activate it, then start it.'
-            raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow_id})
-        refuse_two_way(flow.flow_id, flow.spec, cause.asked)
-        refuse_repair(flow.flow_id, flow.spec, cause.reconcile)
-        if flow.is_paused:
-            raise paused(flow)
-        if set(instances) != set(flow.spec.instance_ids):
-            raise OtherInstances(flow.spec.instance_ids)
+        self.known[tenant_id, flow_id] = flow
+        refuse_start(flow, cause, instances)
         for facts in instances.values():
-            refuse_inactive(flow, facts)
             if isinstance(facts, InstanceFacts):
                 await self._remember(conn, tenant_id, facts)
         execution = await self.start(conn, tenant_id, flow, cause)
         if execution is None:
             raise await self._running(conn, tenant_id, flow)
-        etags = {one.instance_id: one.etag for one in instances.values() if isinstance(one, InstanceFacts)}
-        begun = Begun(execution, etags, self._clock.monotonic())
-        after_commit(conn, partial(self._note_begun, (tenant_id, execution.execution_id), begun))
+        origin = Origin(current_correlation_id() or execution.execution_id, current_traceparent())
+        after_commit(conn, partial(self.note_begun, tenant_id, execution, instances, origin))
         return execution
 
-    def _note_begun(self, key: tuple[str, str], begun: Begun) -> None:
-        self._begun[key] = begun
-        while len(self._begun) > _MOST_REMEMBERED:
-            del self._begun[next(iter(self._begun))]
+    def note_begun(
+        self,
+        tenant_id: str,
+        execution: Execution,
+        instances: Mapping[str, InstanceFacts | Missing],
+        origin: Origin,
+    ) -> None:
+        """Keep what is known of an execution that has been started, for the host that takes it over."""
+        etags = {one.instance_id: one.etag for one in instances.values() if isinstance(one, InstanceFacts)}
+        begun = Begun(execution, etags, origin, self._clock.monotonic())
+        self._begun[tenant_id, execution.execution_id] = begun
 
     def begun(self, tenant_id: str, execution_id: str) -> Begun | None:
         """Give once what is known of an execution that was started here a moment ago."""
@@ -200,15 +205,18 @@ class Executions:
             return None
         return begun
 
+    def remembers(self, tenant_id: str, facts: InstanceFacts | Missing) -> bool:
+        """Tell whether nothing new was learned of an instance."""
+        return (
+            isinstance(facts, InstanceFacts) and self._remembered.get((tenant_id, facts.instance_id)) == facts
+        )
+
     async def _remember(self, conn: AsyncConnection, tenant_id: str, facts: InstanceFacts) -> None:
         """Keep what was learned of an instance, unless it is what was kept the last time."""
-        key = (tenant_id, facts.instance_id)
-        if self._remembered.get(key) == facts:
-            return
-        await remember(conn, tenant_id, facts)
-        after_commit(conn, partial(self._remembered.__setitem__, key, facts))
-        if len(self._remembered) > _MOST_REMEMBERED:
-            self._remembered.clear()
+        if not self.remembers(tenant_id, facts):
+            await remember(conn, tenant_id, facts)
+            key = (tenant_id, facts.instance_id)
+            after_commit(conn, partial(self._remembered.__setitem__, key, facts))
 
     async def _running(self, conn: AsyncConnection, tenant_id: str, flow: Flow) -> Precondition:
         live = await executions.live_execution(conn, tenant_id, flow.flow_id)
@@ -294,18 +302,34 @@ class Executions:
             conn, tenant_id, execution, ending, now, attempt=attempt, completes=completes
         )
         execution = ended.execution
-        self.changes.note(conn, tenant_id, execution.execution_id, execution)
-        if not execution.status.is_live:
-            if not execution.asked.dry_run:
-                await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
-            if execution.place.run_id:
-                # The run's row is left alone here: whoever holds it may be waiting for this flow.
-                after_commit(conn, self._wake_plans)
-            if ended.is_awaited:
-                await self.start_waiting(conn, tenant_id, execution.flow_id)
-        if execution.status.is_live or self._room.is_crowded:
+        if execution.status.is_live:
+            self.changes.note(conn, tenant_id, execution.execution_id, execution)
             after_commit(conn, self._wake)
+            return execution
+        if not execution.asked.dry_run:
+            await self._announcer.sync(conn, tenant_id, execution.status.value, execution)
+        await self.note_end(conn, tenant_id, execution, is_awaited=ended.is_awaited)
         return execution
+
+    async def note_end(
+        self, conn: AsyncConnection, tenant_id: str, execution: Execution, *, is_awaited: bool
+    ) -> None:
+        """Do what follows the end of an execution.
+
+        Args:
+            conn: The transaction in which it has ended.
+            tenant_id: Whose.
+            execution: As it is now.
+            is_awaited: Whether a start waits for its flow.
+        """
+        self.changes.note(conn, tenant_id, execution.execution_id, execution)
+        if execution.place.run_id:
+            # The run's row is left alone here: whoever holds it may be waiting for this flow.
+            after_commit(conn, self._wake_plans)
+        if is_awaited:
+            await self.start_waiting(conn, tenant_id, execution.flow_id)
+        if self._room.is_crowded:
+            after_commit(conn, self._wake)
 
     async def _advance(
         self,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from isthmus.services.scheduling.domain import Execution, Flow, Plan, PlanAction, PlanRun, Schedule
+from isthmus.services.scheduling.store.endings import OutboxRow
 from isthmus.services.scheduling.store.executions import JobToSend
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +24,14 @@ class InstanceFacts:
     update_time: datetime
     etag: str = ""
     executions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What ties together all that belongs to an execution: a correlation id, and who started its trace."""
+
+    correlation_id: str
+    traceparent: str
 
 
 class Instances(Protocol):
@@ -66,6 +75,12 @@ class Announcer(Protocol):
 
     async def sync(self, conn: AsyncConnection, tenant_id: str, verb: str, execution: Execution) -> None:
         """Say that an execution `started`, `completed`, `failed` or was `cancelled`."""
+
+    def sync_row(self, tenant_id: str, verb: str, execution: Execution, origin: Origin) -> OutboxRow:
+        """Give what says so as a row, for a statement that stores several."""
+
+    def relay(self) -> None:
+        """Have rows sent that were stored so; called after the commit."""
 
 
 class Jobs(Protocol):
@@ -120,4 +135,14 @@ class HostFinder(Protocol):
         """Have a host of the connector started where none runs; failing is no error."""
 
 
-__all__ = ["Actions", "Announcer", "HostAway", "HostFinder", "InstanceFacts", "Instances", "Jobs", "Mappings"]
+__all__ = [
+    "Actions",
+    "Announcer",
+    "HostAway",
+    "HostFinder",
+    "InstanceFacts",
+    "Instances",
+    "Jobs",
+    "Mappings",
+    "Origin",
+]

@@ -1,7 +1,10 @@
 """Why something cannot be found or started, in words."""
 
-from isthmus.resilience.faults import Missing, Precondition
-from isthmus.services.scheduling.domain import Flow
+from collections.abc import Mapping
+
+from isthmus.resilience.faults import Fault, Missing, Precondition
+from isthmus.services.scheduling.domain import Flow, refuse_repair, refuse_two_way
+from isthmus.services.scheduling.engine.causes import Cause
 from isthmus.services.scheduling.engine.ports import InstanceFacts
 
 
@@ -46,10 +49,37 @@ def refuse_inactive(flow: Flow, facts: InstanceFacts | Missing) -> None:
     raise Precondition("INSTANCE_INACTIVE", message, metadata={"instance_id": instance_id})
 
 
+def is_in_doubt(fault: Fault) -> bool:
+    """Tell whether nobody knows what has become of a transaction, so that whoever asked has to ask again."""
+    return fault.reason == "DATABASE_UNREACHABLE"
+
+
+def refuse_start(flow: Flow, cause: Cause, instances: Mapping[str, InstanceFacts | Missing]) -> None:
+    """Refuse to start a flow that cannot run, or not in the way that is asked for.
+
+    Raises:
+        Precondition: `FLOW_INACTIVE`, `FLOW_PAUSED`, `ONE_WAY_ONLY`, `REPAIR_ONE_WAY_ONLY` or
+            `INSTANCE_INACTIVE`.
+        OtherInstances: The flow needs others.
+    """
+    if not flow.spec.is_active:
+        message = f'Flow "{flow.spec.name}" is inactive; activate it, then start it.'
+        raise Precondition("FLOW_INACTIVE", message, metadata={"flow_id": flow.flow_id})
+    refuse_two_way(flow.flow_id, flow.spec, cause.asked)
+    refuse_repair(flow.flow_id, flow.spec, cause.reconcile)
+    if flow.is_paused:
+        raise paused(flow)
+    if set(instances) != set(flow.spec.instance_ids):
+        raise OtherInstances(flow.spec.instance_ids)
+    for facts in instances.values():
+        refuse_inactive(flow, facts)
+
+
 __all__ = [
     "OtherInstances",
     "execution_unknown",
     "flow_unknown",
+    "is_in_doubt",
     "paused",
-    "refuse_inactive",
+    "refuse_start",
 ]

@@ -1,6 +1,7 @@
 """What a request must look like before anything is decided."""
 
 import json
+from collections.abc import Iterable
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.kit.validation import Check, validating
@@ -16,6 +17,7 @@ _LONGEST_STREAM = 500
 _MOST_ATTEMPTS = 100
 _MOST_KEYS = 16
 _MOST_CHECKPOINTS = 1000
+_MOST_AT_ONCE = 100
 _LARGEST_POSITION = 64 * 1024
 _LARGEST_PREVIEW = 512 * 1024
 # The years 1 to 9999.
@@ -229,6 +231,12 @@ def check_lease_request(request: pb.AcquireLeaseRequest) -> None:
         check.text("connector_id", request.connector_id, required=False, longest=_LONGEST_NAME)
 
 
+def check_several(path: str, requests: Iterable[object]) -> None:
+    """Refuse more than may be asked for at once."""
+    with validating() as check:
+        check.count(path, requests, most=_MOST_AT_ONCE)
+
+
 def check_progress(
     request: pb.RenewLeaseRequest | pb.CommitCheckpointRequest | pb.FinishAttemptRequest,
 ) -> None:
@@ -280,5 +288,6 @@ __all__ = [
     "check_lease_request",
     "check_progress",
     "check_schedule",
+    "check_several",
     "read_priority",
 ]

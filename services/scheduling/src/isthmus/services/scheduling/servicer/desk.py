@@ -5,11 +5,14 @@ from typing import Any, TypeAlias
 
 import grpc
 from isthmus.kit import Clock, Database
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.engine import (
     Actions,
     Changes,
+    Ends,
     Executions,
     Flows,
+    Grants,
     Instances,
     Leases,
     Mappings,
@@ -17,6 +20,7 @@ from isthmus.services.scheduling.engine import (
     PlanRuns,
     Plans,
     Schedules,
+    Starts,
 )
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -33,6 +37,9 @@ class Desk:
         schedules: Decides about schedules.
         executions: Decides about executions.
         leases: Decides about leases.
+        starts: Starts executions, many at a time.
+        grants: Gives leases, many at a time.
+        ends: Ends attempts, many at a time.
         plans: Decides about plans.
         plan_runs: Decides about runs of plans.
         pauses: Decides about pauses.
@@ -49,6 +56,9 @@ class Desk:
     schedules: Schedules
     executions: Executions
     leases: Leases
+    starts: Starts[pb.StartExecutionResponse]
+    grants: Grants
+    ends: Ends
     plans: Plans
     plan_runs: PlanRuns
     pauses: Pauses

@@ -3,14 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import partial
 
-from isthmus.kit import PageRequest, current_principal, encode_token, once
+from isthmus.kit import PageRequest, current_correlation_id, current_principal, encode_token, once
+from isthmus.kit.idempotency import check_request_id, fingerprint_of
 from isthmus.kit.paging import fitting
+from isthmus.kit.trace import current_traceparent
 from isthmus.kit.validation import validating
 from isthmus.resilience.faults import Missing, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Execution, Trigger
-from isthmus.services.scheduling.engine import Cause, InstanceFacts
+from isthmus.services.scheduling.engine import Cause, InstanceFacts, Wish
 from isthmus.services.scheduling.engine.refusals import OtherInstances, execution_unknown
 from isthmus.services.scheduling.servicer.checks import (
     check_asked,
@@ -42,6 +45,7 @@ class ExecutionRpcs(Rpcs):
     ) -> pb.StartExecutionResponse:
         """Start a flow now."""
         check_id("flow_id", request.flow_id)
+        check_request_id(request.request_id)
         check_reconcile(request)
         caller = current_principal()
         check_asked(request)
@@ -54,7 +58,23 @@ class ExecutionRpcs(Rpcs):
             reconcile=reconcile,
             priority=read_priority(request),
         )
-        needs = self._desk.executions.needs
+        return await self._desk.starts(
+            Wish(
+                request.flow_id,
+                cause,
+                request.request_id,
+                fingerprint_of(request) if request.request_id else b"",
+                current_correlation_id(),
+                current_traceparent(),
+                _started,
+                partial(self._start_alone, request, cause),
+            )
+        )
+
+    async def _start_alone(
+        self, request: pb.StartExecutionRequest, cause: Cause
+    ) -> pb.StartExecutionResponse:
+        caller, needs = current_principal(), self._desk.executions.needs
         for _again in range(_CHANGES_MEANWHILE):
             # The registry is asked before the transaction, so that no row is locked meanwhile.
             wanted = needs.get((caller.tenant_id, request.flow_id), ())
@@ -77,7 +97,7 @@ class ExecutionRpcs(Rpcs):
                 execution = await self._desk.executions.start_on_request(
                     conn, tenant_id, request.flow_id, found, cause
                 )
-                return pb.StartExecutionResponse(execution=write_execution(execution))
+                return _started(execution)
 
             return await once(conn, "StartExecution", request, start, pb.StartExecutionResponse)
 
@@ -191,6 +211,10 @@ class Rate:
             self._samples.popleft()
         then, before = self._samples[0]
         return (records - before) / (now - then) if now > then else 0.0
+
+
+def _started(execution: Execution) -> pb.StartExecutionResponse:
+    return pb.StartExecutionResponse(execution=write_execution(execution))
 
 
 def _number(value: object) -> int:

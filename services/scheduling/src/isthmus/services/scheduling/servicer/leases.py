@@ -1,11 +1,20 @@
 """RPCs of executions, for hosts."""
 
 from isthmus.kit import current_principal
+from isthmus.kit.errors import refusal_of
 from isthmus.kit.times import stamp
+from isthmus.resilience.faults import Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.services.scheduling.engine import Demand, Finish
 from isthmus.services.scheduling.engine.leases import Renewed, moving_flow
-from isthmus.services.scheduling.servicer.checks import check_id, check_lease_request, check_progress
+from isthmus.services.scheduling.servicer.checks import (
+    check_id,
+    check_lease_request,
+    check_progress,
+    check_several,
+)
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
+from isthmus.services.scheduling.servicer.each import each
 from isthmus.services.scheduling.store.leases import Progress
 from isthmus.services.scheduling.translate import (
     read_checkpoint,
@@ -25,11 +34,25 @@ class LeaseRpcs(Rpcs):
 
     async def AcquireLease(self, request: pb.AcquireLeaseRequest, _: Context) -> pb.AcquireLeaseResponse:
         """Take a pending execution over."""
-        check_lease_request(request)
-        tenant_id = current_principal().tenant_id
-        acquired = await self._desk.leases.acquire(
-            tenant_id, request.execution_id, request.host_id, request.connector_id
+        return await self._acquire(request)
+
+    async def AcquireLeases(self, request: pb.AcquireLeasesRequest, _: Context) -> pb.AcquireLeasesResponse:
+        """Take several pending executions over."""
+        check_several("leases", request.leases)
+        results = await each(self._acquire, request.leases, request.origins)
+        return pb.AcquireLeasesResponse(
+            results=[
+                pb.LeaseResult(refusal=refusal_of(one))
+                if isinstance(one, Fault)
+                else pb.LeaseResult(lease=one)
+                for one in results
+            ]
         )
+
+    async def _acquire(self, request: pb.AcquireLeaseRequest) -> pb.AcquireLeaseResponse:
+        check_lease_request(request)
+        demand = Demand(request.execution_id, request.host_id, request.connector_id)
+        acquired = await self._desk.grants(demand)
         execution = acquired.execution
         flow = write_spec(moving_flow(execution))
         flow.flow_id = execution.flow_id
@@ -86,11 +109,27 @@ class LeaseRpcs(Rpcs):
 
     async def FinishAttempt(self, request: pb.FinishAttemptRequest, _: Context) -> pb.FinishAttemptResponse:
         """End an attempt."""
+        return await self._finish(request)
+
+    async def FinishAttempts(
+        self, request: pb.FinishAttemptsRequest, _: Context
+    ) -> pb.FinishAttemptsResponse:
+        """End several attempts."""
+        check_several("attempts", request.attempts)
+        results = await each(self._finish, request.attempts, request.origins)
+        return pb.FinishAttemptsResponse(
+            results=[
+                pb.FinishResult(refusal=refusal_of(one))
+                if isinstance(one, Fault)
+                else pb.FinishResult(closed=one)
+                for one in results
+            ]
+        )
+
+    async def _finish(self, request: pb.FinishAttemptRequest) -> pb.FinishAttemptResponse:
         check_progress(request)
-        tenant_id, outcome = current_principal().tenant_id, read_outcome(request.outcome)
         failure = read_failure(request.error) if request.HasField("error") else None
-        async with self._desk.db.tenant(tenant_id) as conn:
-            execution = await self._desk.leases.finish(conn, tenant_id, _progress(request), outcome, failure)
+        execution = await self._desk.ends(Finish(_progress(request), read_outcome(request.outcome), failure))
         return pb.FinishAttemptResponse(execution=write_execution(execution))
 
 

@@ -62,21 +62,25 @@ _LEASE = text(f"""
 """)
 
 
-def storing_positions(holder: str, completes: str = "false") -> str:
-    """Write the part of a statement that stores positions which came from the holder of a lease.
+def storing_positions(holder: str, told: str = "") -> str:
+    """Write the part of a statement that stores positions which came from holders of leases.
 
     Args:
-        holder: Name of a query that gives the execution, locked, under its present token.
-        completes: An SQL condition; where it holds, all of them are read to their end.
+        holder: Name of a query that gives the executions, locked, each under its present token.
+        told: Name of a query that gives for each of them `checkpoints`, `read` and whether it `completes`, so
+            that all of them are read to their end; the statement's parameters tell the first two by default.
     """
+    join = f"JOIN {told} a ON a.execution_id = h.execution_id" if told else ""
+    completes = "OR a.completes" if told else ""
+    points, read = ("a.checkpoints", "a.read") if told else ("CAST(:checkpoints AS jsonb)", ":read")
     return f"""
         INSERT INTO checkpoints (tenant_id, flow_id, lineage, partition, state, schema_version, summary,
                                  is_complete, execution_id, fencing_token, at_read)
         SELECT h.tenant_id, h.flow_id, h.lineage, c.partition, decode(c.state, 'hex'), c.schema_version,
-               c.summary, c.is_complete OR {completes}, h.execution_id, h.fencing_token, :read
-        FROM {holder} h
+               c.summary, c.is_complete {completes}, h.execution_id, h.fencing_token, {read}
+        FROM {holder} h {join}
         JOIN flows f ON f.tenant_id = h.tenant_id AND f.flow_id = h.flow_id
-        CROSS JOIN jsonb_to_recordset(CAST(:checkpoints AS jsonb))
+        CROSS JOIN LATERAL jsonb_to_recordset({points})
             AS c (partition text, state text, schema_version integer, summary text, is_complete boolean)
         WHERE NOT h.asked ? 'dry_run'
           AND (h.status IN ('pending', 'running') OR split_part(h.lineage, '.', 1) = 'e' || f.epoch)
@@ -262,18 +266,21 @@ async def renew_lease(
 
 def dump_checkpoints(checkpoints: Sequence[Checkpoint]) -> str:
     """Write positions for a jsonb parameter."""
-    return dump(
-        [
-            {
-                "partition": point.partition,
-                "state": point.state.hex(),
-                "schema_version": point.schema_version,
-                "summary": point.summary,
-                "is_complete": point.is_complete,
-            }
-            for point in checkpoints
-        ]
-    )
+    return dump(checkpoint_fields(checkpoints))
+
+
+def checkpoint_fields(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+    """Give positions as they stand in a jsonb parameter."""
+    return [
+        {
+            "partition": point.partition,
+            "state": point.state.hex(),
+            "schema_version": point.schema_version,
+            "summary": point.summary,
+            "is_complete": point.is_complete,
+        }
+        for point in checkpoints
+    ]
 
 
 async def store_preview(conn: AsyncConnection, tenant_id: str, execution_id: str, preview: bytes) -> None:
@@ -315,6 +322,7 @@ __all__ = [
     "Leased",
     "Progress",
     "attempt_by_token",
+    "checkpoint_fields",
     "dump_checkpoints",
     "lease_execution",
     "list_attempts",

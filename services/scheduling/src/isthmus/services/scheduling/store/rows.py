@@ -142,10 +142,15 @@ def load_schedule(stored: Mapping[str, Any]) -> ScheduleSpec:
 
 def dump_failure(failure: Failure | None) -> str | None:
     """Write why an attempt did not succeed."""
+    return None if failure is None else dump(failure_fields(failure))
+
+
+def failure_fields(failure: Failure | None) -> dict[str, Any] | None:
+    """Give why an attempt did not succeed, as it stands in a jsonb parameter."""
     if failure is None:
         return None
     wait = failure.retry_after.total_seconds() if failure.retry_after is not None else None
-    return dump({**asdict(failure), "retry_after": wait})
+    return {**asdict(failure), "retry_after": wait}
 
 
 def load_failure(stored: Mapping[str, Any] | None) -> Failure | None:
@@ -259,6 +264,7 @@ __all__ = [
     "dump_legs",
     "dump_schedule",
     "execution_of",
+    "failure_fields",
     "flow_of",
     "load_flow",
     "moment_of",

@@ -27,6 +27,7 @@ from isthmus.services.scheduling.translate.schedules import (
     read_schedule,
     write_schedule,
 )
+from isthmus.services.scheduling.translate.told import sync_data, write_sync
 
 __all__ = [
     "has_range",
@@ -40,6 +41,7 @@ __all__ = [
     "read_reconcile",
     "read_schedule",
     "read_statuses",
+    "sync_data",
     "write_attempt",
     "write_checkpoint",
     "write_counts",
@@ -50,4 +52,5 @@ __all__ = [
     "write_round",
     "write_schedule",
     "write_spec",
+    "write_sync",
 ]

@@ -1,0 +1,175 @@
+"""Leases that hosts ask for at the same time, many in one transaction, each with its own answer.
+
+Here goes what is as it mostly is: an execution that this process has started a moment ago, at its first
+attempt. The statement looks whether it is so still; whatever is otherwise is left to those who do one at a
+time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from isthmus.kit import Clock, Database, current_principal
+from isthmus.kit.db.database import after_commit
+from isthmus.kit.gathering import Gathered
+from isthmus.resilience.faults import Missing
+from isthmus.services.scheduling.domain import Execution, Leg, Status, resume_points
+from isthmus.services.scheduling.engine.executions import Begun, Executions
+from isthmus.services.scheduling.engine.kept import Kept
+from isthmus.services.scheduling.engine.leases import Acquired, LeaseRules, Leases
+from isthmus.services.scheduling.engine.ports import Announcer, Mappings, Origin
+from isthmus.services.scheduling.engine.refusals import is_in_doubt
+from isthmus.services.scheduling.store import several
+from isthmus.services.scheduling.store.several import Grant, Granted
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A host's demand for an execution.
+
+    Attributes:
+        execution_id: Which one.
+        host_id: Who asks.
+        connector_id: The host's connector; empty is not looked at.
+    """
+
+    execution_id: str
+    host_id: str
+    connector_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """An execution that a host was given a moment ago, and where it comes from."""
+
+    execution: Execution
+    origin: Origin
+
+
+class Grants:
+    """Gives executions to hosts.
+
+    Args:
+        db: For the transactions.
+        work: Knows what was started a moment ago.
+        leases: Gives them one by one.
+        mappings: Knows versions.
+        announcer: Says what happened.
+        clock: The time.
+        rules: How long things last.
+        at_work: Where to keep what was given.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        work: Executions,
+        leases: Leases,
+        mappings: Mappings,
+        announcer: Announcer,
+        clock: Clock,
+        rules: LeaseRules,
+        at_work: Kept[tuple[str, str], AtWork],
+    ) -> None:
+        self._db = db
+        self._executions = work
+        self._leases = leases
+        self._mappings = mappings
+        self._announcer = announcer
+        self._clock = clock
+        self._rules = rules
+        self._at_work = at_work
+        self._gathered: Gathered[str, Demand, Acquired] = Gathered(
+            self._together, self._alone, concerns_all=is_in_doubt
+        )
+
+    async def __call__(self, demand: Demand) -> Acquired:
+        """Give a pending execution to a host and open an attempt.
+
+        Raises:
+            Fault: What `Leases.acquire` says.
+        """
+        return await self._gathered(current_principal().tenant_id, demand)
+
+    async def _alone(self, tenant_id: str, demand: Demand) -> Acquired:
+        return await self._leases.acquire(tenant_id, demand.execution_id, demand.host_id, demand.connector_id)
+
+    async def _together(self, tenant_id: str, demands: Sequence[Demand]) -> Sequence[Acquired | None]:
+        begun: dict[str, tuple[Demand, Begun]] = {}
+        for demand in demands:
+            known = self._executions.begun(tenant_id, demand.execution_id)
+            if known is not None and demand.connector_id in {"", known.execution.connector_id}:
+                begun[demand.execution_id] = (demand, known)
+        versions = await self._versions([known.execution for _, known in begun.values()])
+        now = self._clock.now()
+        leased = {
+            key: replace(
+                known.execution,
+                status=Status.RUNNING,
+                attempts=known.execution.attempts + 1,
+                host_id=demand.host_id,
+                start_time=now,
+                lease_expire_time=now + self._rules.lease,
+                mapping_version=versions[key],
+                waits_for="",
+                revision=known.execution.revision + 1,
+            )
+            for key, (demand, known) in begun.items()
+            if key in versions
+        }
+        given = await self._give(tenant_id, leased, begun) if leased else {}
+        answers: dict[int, Acquired] = {}
+        for key, granted in given.items():
+            demand, known = begun[key]
+            execution = replace(leased[key], fencing_token=granted.token)
+            answers[id(demand)] = self._acquired(tenant_id, execution, known, granted)
+        return [answers.get(id(demand)) for demand in demands]
+
+    async def _versions(self, executions: Sequence[Execution]) -> dict[str, int]:
+        """Find out the versions of mappings, each once; an execution whose mapping is gone is not there."""
+        found: dict[tuple[str, int], int | None] = {("", 0): 0}
+        versions: dict[str, int] = {}
+        for execution in executions:
+            flow = execution.moving
+            which = (flow.mapping_id, flow.mapping_version) if flow.mapping_id else ("", 0)
+            if which not in found:
+                try:
+                    found[which] = await self._mappings.version(*which)
+                except Missing:
+                    found[which] = None
+            if (version := found[which]) is not None:
+                versions[execution.execution_id] = version
+        return versions
+
+    async def _give(
+        self,
+        tenant_id: str,
+        leased: Mapping[str, Execution],
+        begun: Mapping[str, tuple[Demand, Begun]],
+    ) -> dict[str, Granted]:
+        grants = []
+        for key, execution in leased.items():
+            known = begun[key][1]
+            told = None
+            if not execution.asked.dry_run:
+                told = self._announcer.sync_row(tenant_id, "started", execution, known.origin)
+            grants.append(Grant(known.execution, execution, told))
+        async with self._db.tenant(tenant_id) as conn:
+            given = await several.lease_executions(conn, tenant_id, grants)
+            if given:
+                after_commit(conn, self._announcer.relay)
+        return given
+
+    def _acquired(self, tenant_id: str, execution: Execution, known: Begun, granted: Granted) -> Acquired:
+        key = (tenant_id, execution.execution_id)
+        self._at_work[key] = AtWork(execution, known.origin)
+        self._executions.changes.tell(key, execution)
+        moving = execution.moving
+        whole = execution.leg is Leg.WHOLE and moving.delete_policy.absent
+        points = resume_points(granted.points, execution.execution_id, moving.read_mode, whole=whole)
+        expires = execution.lease_expire_time
+        assert expires is not None
+        return Acquired(execution, expires, points, known.etags)
+
+
+__all__ = ["AtWork", "Demand", "Grants"]
