@@ -3,7 +3,14 @@
 import copy
 
 import pytest
-from campaign.accounting import compare_effects, compare_executions, compare_states, compare_versions
+from campaign.accounting import (
+    compare_effects,
+    compare_executions,
+    compare_figures,
+    compare_runs,
+    compare_states,
+    compare_versions,
+)
 
 OPEN, CLOSED = {"id": "a", "state": "open"}, {"id": "a", "state": "closed"}
 HISTORY = {"a": [OPEN, CLOSED, None], "b": [OPEN]}
@@ -87,3 +94,37 @@ def test_executions_account_for_what_they_read():
     ]
 
     assert told(compare_executions("executions", found)) == [("lost", "x"), ("wrong", "y")]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([("r", "completed", "a", "completed", 1, 2), ("r", "completed", "b", "completed", 2, 3)], []),
+        ([("r", "failed", "a", "failed", 1, 2)], []),
+        ([("r", "running", None, None, None, None)], [("wrong", "r")]),
+        ([("r", "completed", "a", "completed", 1, 2)], [("lost", "r")]),
+        ([("r", "failed", "a", "failed", 1, 2), ("r", "failed", "a", "completed", 2, 3)], [("doubled", "r")]),
+        (
+            [("r", "completed", "a", "completed", 1, 4), ("r", "completed", "b", "completed", 2, 5)],
+            [("wrong", "r")],
+        ),
+    ],
+    ids=["even", "failed", "open", "step lost", "step doubled", "overlap"],
+)
+def test_runs_of_a_plan_take_every_step_once_and_in_order(found, expected):
+    """
+    A run that failed may lack steps; none has one twice.
+    """
+    assert told(compare_runs("plan", ("a", "b"), found)) == expected
+
+
+def test_figures_of_reconciliations_are_those_of_the_account():
+    """
+    A flow without a report, other figures, and a report that is still open do not go unnoticed.
+    """
+    expected = {"a": [0, 0, 1, 9, 0], "b": [0, 0, 0, 3, 0], "c": [0, 0, 0, 1, 0]}
+
+    account = compare_figures("reports", expected, {"a": [0, 0, 1, 9, 0], "b": [1, 0, 0, 2, 0]}, ["exe_1"])
+
+    assert account.checked == 14
+    assert told(account) == [("wrong", "exe_1"), ("wrong", "b"), ("wrong", "c")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from campaign.journal import State
@@ -14,6 +15,8 @@ __all__ = [
     "Difference",
     "compare_effects",
     "compare_executions",
+    "compare_figures",
+    "compare_runs",
     "compare_states",
     "compare_versions",
 ]
@@ -126,6 +129,56 @@ def compare_executions(place: str, found: Iterable[tuple[str, str, Mapping[str, 
                 what = "lost" if parts < read else "doubled"
                 differences.append(Difference(place, name, what, f"read {read}, accounted for {parts}"))
     return Account(place, checked, tuple(differences))
+
+
+def compare_runs(place: str, steps: Sequence[str], found: Iterable[Sequence[Any]]) -> Account:
+    """Check that runs of a plan have ended, and that a complete one has taken each step once and in order.
+
+    Args:
+        place: What to call it.
+        steps: Names of the plan's steps, each after the one before.
+        found: Of each step of each run: run, its status, step, its status, its beginning, its end.
+    """
+    runs: dict[str, list[Sequence[Any]]] = {}
+    for row in found:
+        runs.setdefault(str(row[0]), []).append(row)
+    differences, checked = [], 0
+    for name, rows in runs.items():
+        status, taken = rows[0][1], [row[2:] for row in rows if row[2]]
+        names = [str(step) for step, *_ in taken]
+        checked += len(taken)
+        if status in {"running", "compensating"}:
+            differences.append(Difference(place, name, "wrong", f"still {status}"))
+        elif len(names) > len(set(names)):
+            differences.append(Difference(place, name, "doubled", f"steps taken: {names}"))
+        elif status == "completed" and (names != list(steps) or any(one[1] != status for one in taken)):
+            differences.append(Difference(place, name, "lost", f"completed, but steps are {taken}"))
+        elif any(later[2] < before[3] for before, later in pairwise(taken)):
+            differences.append(Difference(place, name, "wrong", f"steps overlap: {taken}"))
+    return Account(place, checked, tuple(differences))
+
+
+def compare_figures(
+    place: str,
+    expected: Mapping[str, Sequence[int]],
+    found: Mapping[str, Sequence[int]],
+    open_reports: Sequence[str] = (),
+) -> Account:
+    """Compare what reconciliations have found last with what is known otherwise.
+
+    Args:
+        place: What to call it.
+        expected: By flow: missing, different, extra, equal and unreadable records.
+        found: The same as reported.
+        open_reports: Reports that have not ended.
+    """
+    differences = [Difference(place, name, "wrong", "the report is still open") for name in open_reports]
+    for name, should in expected.items():
+        has = list(found.get(name, ()))
+        if has != list(should):
+            detail = f"missing, different, extra, equal, unreadable: {should} expected, {has} found"
+            differences.append(Difference(place, name, "wrong", detail))
+    return Account(place, sum(map(sum, expected.values())), tuple(differences))
 
 
 def _first_difference(should: list[State], has: list[State]) -> str:

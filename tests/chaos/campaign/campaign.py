@@ -12,8 +12,9 @@ from pathlib import Path
 
 from campaign.accounting import Account, Difference
 from campaign.editing import Edits
+from campaign.flows import FLOWS, PLAN
 from campaign.mesh import StillDown
-from campaign.scene import Scene, open_scene
+from campaign.scene import CHECKS, REPAIR, Scene, open_scene
 from campaign.schedule import Strike, rounds, schedule
 from campaign.storm import Storm
 from campaign.traffic import Traffic
@@ -93,13 +94,13 @@ def run(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Result:
     tell("starting servers and mesh")
     with open_scene(folder, page=plan.page) as scene:
         storm = Storm(scene, tell)
-        traffic = Traffic(scene.mesh, scene.flows, plan.patience, tell)
+        traffic = Traffic(scene.works, plan.patience, tell)
         accounts: list[Account] = []
         part = plan.records // plan.in_round
         edits = Edits(part, part, part // 4)
         # Brings the hub's stream into being, which another flow reads from the first moment on.
         scene.edit(source, Edits(plan.records))
-        traffic.complete(("to-hub",))
+        traffic.complete(("to-hub",), (PLAN,))
         for number, strikes in enumerate(parts, start=1):
             try:
                 _round(scene, storm, traffic, strikes, partial(scene.edit, source, edits), plan.patience)
@@ -128,9 +129,9 @@ def _round(
     edit: Callable[[], None],
     patience: float,
 ) -> None:
-    """Strike while every flow runs and people edit; afterwards run every flow once more, to a good end."""
+    """Strike while everything runs and people edit; afterwards bring it to a good end, and compare sides."""
     scene.slow_down(begin=True)
-    traffic.begin()
+    traffic.begin((*FLOWS, PLAN, REPAIR))
     try:
         storm.rage(strikes, edit)
     finally:
@@ -138,7 +139,7 @@ def _round(
         traffic.stop()
     _become_well(scene, patience)
     traffic.end()
-    traffic.complete(("to-hub", "to-warehouse", "both-ways"), ("to-tickets",))
+    traffic.complete(("to-hub", "to-warehouse", "both-ways"), ("to-tickets", PLAN), CHECKS)
     scene.untouched.end_round()
 
 

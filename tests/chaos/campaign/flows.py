@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["FLOWS", "HUB_STREAM", "documents"]
+__all__ = [
+    "ARCHIVE",
+    "COPIES",
+    "FLOWS",
+    "HUB_STREAM",
+    "PLAN",
+    "STEPS",
+    "documents",
+]
 
 FLOWS = ("to-hub", "to-warehouse", "to-tickets", "both-ways")
 """All flows; `to-tickets` reads what `to-hub` writes."""
 HUB_STREAM = "incidents"
+PLAN = "in-order"
+"""Copies what `to-hub` has brought inside the hub, and the copies into the warehouse."""
+STEPS = {"copy": "to-copies", "archive": "to-archive"}
+"""The plan's steps, one after the other, and their flows."""
+COPIES = "copies"
+"""The hub's stream between both steps."""
+ARCHIVE = "archive"
+"""The warehouse's table behind them."""
 # A system that fails often is asked again sooner than the defaults would have it.
 _LIMITS = "{retry: {first_wait_seconds: 0.2, longest_wait_seconds: 2}, breaker: {open_seconds: 3}}"
 _SIDE = """
@@ -128,6 +144,30 @@ spec:
   read_mode: full
   reverse_read_mode: full
   max_attempts: 20
+---
+kind: Flow
+name: to-copies
+spec:
+  source: {{instance: hub, stream: incidents}}
+  destination: {{instance: hub, stream: copies}}
+  key: [id]
+  max_attempts: 20
+---
+kind: Flow
+name: to-archive
+spec:
+  source: {{instance: hub, stream: copies}}
+  mapping: rows
+  destination: {{instance: warehouse, stream: archive}}
+  key: [id]
+  max_attempts: 20
+---
+kind: Plan
+name: in-order
+spec:
+  steps:
+    - {{name: copy, flow: to-copies}}
+    - {{name: archive, flow: to-archive, after: [copy]}}
 """
 
 

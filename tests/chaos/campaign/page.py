@@ -26,10 +26,10 @@ each fault meets the syncs is another one every time. A short campaign is part o
 
 ## What runs
 
-Four flows run again and again while faults strike. Meanwhile people make, change and delete records at the
-systems outside: in each round {records} incidents are made, as many changed and a quarter as many deleted,
-and half of that on the two sides of `both-ways`. A record is touched once a round, so that every state has
-to arrive.
+Four flows, a plan of two more, and the repair of one of these run again and again while faults strike.
+Meanwhile people make, change and delete records at the systems outside: in each round {records} incidents
+are made, as many changed and a quarter as many deleted, and half of that on the two sides of `both-ways`. A
+record is touched once a round, so that every state has to arrive.
 
 | flow | from | to | what shows a loss or a doubling |
 | --- | --- | --- | --- |
@@ -37,6 +37,12 @@ to arrive.
 | `to-warehouse` | all of the vendor's records | a PostgreSQL database | a trigger that notes every effect |
 | `to-tickets` | the hub | a ticket system without transactions | its own list of tickets made |
 | `both-ways` | one system | another one, and back | what both hold, and every write to either |
+| `to-copies`, first step of the plan | the hub | another stream of the hub | each record's stored history |
+| `to-archive`, second step of the plan | that stream | the database | a trigger that notes every effect |
+
+A reconciliation with repair of `to-archive` runs beside the plan, each waiting for the other. After each
+round `to-archive` and `to-warehouse` are compared by reconciliations, whose figures have to be those of the
+account.
 
 ## What went wrong
 
@@ -66,7 +72,8 @@ _FOOT = """
   them, in the right order, however often it was sent.
 * *quarantine* compares nothing; whatever waits there counts as lost. *executions* counts the records
   that completed ones have read; they have to add up to what became of them, and every execution has to have
-  ended.
+  ended. *plan* counts steps: a complete run has taken each once, and the second after the end of the first.
+* *reconciliations* compares the figures of the last report of each flow with what the systems themselves say.
 * *slow disk* is no slow disk: PostgreSQL waits before each flush of its log, which looks the same to
   everybody else. *stall* freezes the whole server in pulses. Neither needs another machine or root.
 * PostgreSQL and NATS run outside of the mesh, so that the ways to them can be cut; the campaign starts them

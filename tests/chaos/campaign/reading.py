@@ -12,11 +12,12 @@ from campaign.accounting import (
     Difference,
     compare_effects,
     compare_executions,
+    compare_figures,
+    compare_runs,
     compare_states,
     compare_versions,
 )
-from campaign.flows import HUB_STREAM
-from campaign.incidents import Incidents
+from campaign.flows import ARCHIVE, COPIES, HUB_STREAM, STEPS
 from campaign.journal import Journal, State
 from campaign.sides import Side
 from campaign.tickets import Tickets
@@ -32,16 +33,24 @@ order by key, version
 """
 _EXECUTIONS = "select execution_id, status, counts_before, counts_durable from scheduling.executions"
 _QUARANTINED = "select quarantine_id, reasons::text from records.quarantine"
-_EFFECTS = "select id, state from effects order by number"
+_RUNS = """
+select r.run_id, r.status, e.plan_step, e.status, e.create_time, e.end_time from scheduling.plan_runs r
+left join scheduling.executions e on e.plan_run_id = r.run_id order by r.run_id, e.create_time
+"""
+_REPORTS = """
+select distinct on (flow_name) flow_name, missing, different, extra, equal, unreadable
+from records.reconciliations where is_compared order by flow_name, create_time desc
+"""
+_OPEN_REPORTS = "select report_id from records.reconciliations where status = 1"
+_EFFECTS = "select id, state from effects where place = %s order by number"
 _ROWS = "select id, to_jsonb(incidents) from incidents"
+_ARCHIVED = "select id, to_jsonb(archive) from archive"
 
 
-def account_for_mesh(url: str, incidents: Incidents) -> list[Account]:
-    """Compare the hub, its quarantine and the executions."""
-    versions: dict[str, list[State]] = defaultdict(list)
+def account_for_mesh(url: str, journal: Journal) -> list[Account]:
+    """Compare the hub, its quarantine, executions, runs of the plan, and what reconciliations have found."""
     with psycopg.connect(url) as connection:
-        for key, _, is_deleted, data in connection.execute(_VERSIONS, {"stream": HUB_STREAM}):
-            versions[key].append(None if is_deleted else data)
+        versions = {stream: _versions(connection, stream) for stream in (HUB_STREAM, COPIES)}
         executions = [
             (str(name), str(status), _sum(before, durable))
             for name, status, before, durable in connection.execute(_EXECUTIONS)
@@ -50,25 +59,48 @@ def account_for_mesh(url: str, incidents: Incidents) -> list[Account]:
             Difference("quarantine", str(name), "lost", str(why))
             for name, why in connection.execute(_QUARANTINED)
         ]
+        runs = list(connection.execute(_RUNS))
+        reports = {str(name): figures for name, *figures in connection.execute(_REPORTS)}
+        open_reports = [str(name) for (name,) in connection.execute(_OPEN_REPORTS)]
+    living, removed = len(journal.living()), len(journal.states) - len(journal.living())
+    # The warehouse's flow is not told of deletions.
+    expected = {"to-warehouse": [0, 0, removed, living, 0], "to-archive": [0, 0, 0, living, 0]}
     return [
-        compare_versions("hub, versions", incidents.journal.states, versions),
+        compare_versions("hub, versions", journal.states, versions[HUB_STREAM]),
+        compare_versions("hub, versions of copies", journal.states, versions[COPIES]),
         compare_executions("executions, records read", executions),
+        compare_runs("plan, steps", tuple(STEPS), runs),
+        compare_figures("reconciliations, records", expected, reports, open_reports),
         Account("quarantine", 0, tuple(waiting)),
     ]
 
 
+def _versions(connection: psycopg.Connection, stream: str) -> dict[str, list[State]]:
+    versions: dict[str, list[State]] = defaultdict(list)
+    for key, _, is_deleted, data in connection.execute(_VERSIONS, {"stream": stream}):
+        versions[key].append(None if is_deleted else data)
+    return versions
+
+
 def account_for_warehouse(url: str, journal: Journal) -> list[Account]:
     """Compare rows, and every effect that any transaction had on them."""
-    effects: dict[str, list[State]] = defaultdict(list)
     with psycopg.connect(url) as connection:
-        for key, state in connection.execute(_EFFECTS):
-            effects[key].append(state)
-        rows = list(connection.execute(_ROWS))
+        effects, archived = (_effects(connection, place) for place in (HUB_STREAM, ARCHIVE))
+        rows, archive = list(connection.execute(_ROWS)), list(connection.execute(_ARCHIVED))
     expected = journal.without_deletions()
     return [
         compare_versions("postgres, effects", expected, effects),
         compare_states("postgres, rows", {key: states[-1] for key, states in expected.items()}, rows),
+        compare_versions("archive, effects", journal.states, archived),
+        compare_states("archive, rows", journal.living(), archive),
     ]
+
+
+def _effects(connection: psycopg.Connection, place: str) -> dict[str, list[State]]:
+    effects: dict[str, list[State]] = defaultdict(list)
+    for key, state in connection.execute(_EFFECTS, (place,)):
+        effects[key].append(state)
+    return effects
 
 
 def account_for_tickets(tickets: Tickets, journal: Journal) -> list[Account]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from isthmus.testing.faults import freeze, kill9, thaw
@@ -13,7 +14,7 @@ from isthmus.testing.faults import freeze, kill9, thaw
 from campaign import reading
 from campaign.accounting import Account
 from campaign.editing import Edits, Untouched
-from campaign.flows import FLOWS, documents
+from campaign.flows import FLOWS, PLAN, STEPS, documents
 from campaign.incidents import Incidents
 from campaign.journal import Journal
 from campaign.kinds import SYSTEMS, Kind
@@ -24,8 +25,14 @@ from campaign.servers import MESH_DATABASE, WAREHOUSE, Servers
 from campaign.sides import Side, edit_both
 from campaign.systems import System
 from campaign.tickets import Tickets
+from campaign.traffic import Work
 
-__all__ = ["Scene", "open_scene"]
+__all__ = ["CHECKS", "REPAIR", "Scene", "open_scene"]
+
+REPAIR = "repair to-archive"
+"""A reconciliation of a step's flow, which writes what is missing or different."""
+CHECKS = ("compare to-warehouse", "compare to-archive")
+"""Reconciliations that only compare."""
 
 _DELAY_SECONDS = 0.1
 _PACE_SECONDS = 0.1
@@ -36,7 +43,7 @@ class Scene:
     """What the campaign acts on.
 
     Attributes:
-        flows: Ids by name.
+        works: What can be started, by name: flows, the plan, and reconciliations.
         agreed: What the two sides should have held, over time.
         untouched: Keeps people from touching a record twice in a round.
     """
@@ -48,7 +55,7 @@ class Scene:
     servers: Servers
     network: Network
     mesh: ChaosMesh
-    flows: dict[str, str] = field(default_factory=dict)
+    works: dict[str, Work] = field(default_factory=dict)
     agreed: Journal = field(default_factory=Journal)
     untouched: Untouched = field(default_factory=Untouched)
     _armed: dict[int, Callable[[], int]] = field(default_factory=dict)
@@ -100,7 +107,7 @@ class Scene:
         """Compare everything with everything."""
         journal = self.incidents.journal
         return [
-            *reading.account_for_mesh(self.servers.database(MESH_DATABASE), self.incidents),
+            *reading.account_for_mesh(self.servers.database(MESH_DATABASE), journal),
             *reading.account_for_warehouse(self.servers.database(WAREHOUSE), journal),
             *reading.account_for_tickets(self.tickets, journal),
             *reading.account_for_sides(self.left, self.right, self.agreed),
@@ -164,4 +171,10 @@ def _furnish(scene: Scene) -> None:
     )
     places = {link.removeprefix("to "): port for link, port in ways.items()}
     scene.mesh.apply(documents(places), {"CHAOS_LOADER": "loader"})
-    scene.flows = {name: scene.mesh.flow_id(name) for name in FLOWS}
+    mesh = scene.mesh
+    flows = {name: mesh.flow_id(name) for name in (*FLOWS, *STEPS.values())}
+    scene.works = {name: partial(mesh.run, flows[name]) for name in FLOWS}
+    scene.works[PLAN] = partial(mesh.run_plan, mesh.plan_id(PLAN))
+    scene.works[REPAIR] = partial(mesh.reconcile, flows[REPAIR.split()[1]], repair=True)
+    for check in CHECKS:
+        scene.works[check] = partial(mesh.reconcile, flows[check.split()[1]], repair=False)

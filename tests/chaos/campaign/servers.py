@@ -24,16 +24,19 @@ _START_SECONDS = 120.0
 # Every effect on the table is taken down in the transaction that has it.
 _WAREHOUSE_TABLES = """
 create table incidents (id text primary key, title text, priority text, state text);
+create table archive (like incidents including all);
 create table effects (
-    number bigint generated always as identity, operation text, id text, state jsonb
+    number bigint generated always as identity, place text, operation text, id text, state jsonb
 );
 create function take_down() returns trigger language plpgsql as $$
 begin
-    insert into public.effects (operation, id, state)
-        values (tg_op, coalesce(new.id, old.id), case when tg_op <> 'DELETE' then to_jsonb(new) end);
+    insert into public.effects (place, operation, id, state) values (
+        tg_table_name, tg_op, coalesce(new.id, old.id), case when tg_op <> 'DELETE' then to_jsonb(new) end);
     return null;
 end $$;
 create trigger take_down after insert or update or delete on incidents
+    for each row execute function take_down();
+create trigger take_down after insert or update or delete on archive
     for each row execute function take_down();
 create role loader login password 'loader';
 grant create, usage on schema public to loader;

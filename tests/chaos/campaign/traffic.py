@@ -1,4 +1,4 @@
-"""Keeps every flow running while faults strike, and brings each to a good end afterwards."""
+"""Keeps everything running while faults strike, and brings each to a good end afterwards."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from isthmus.scheduling.v1 import scheduling_pb2
+from campaign.mesh import Ended, StillDown
 
-from campaign.mesh import ChaosMesh, StillDown
+__all__ = ["Traffic", "Work"]
 
-__all__ = ["Traffic"]
-
-_COMPLETED = scheduling_pb2.Execution.STATUS_COMPLETED
-_NAMES = scheduling_pb2.Execution.Status.Name
+Work = Callable[[float], Ended]
+"""Starts something and waits for its end, no longer than so many seconds."""
 
 
 class Traffic:
-    """Executions of the flows.
+    """Executions of flows, runs of plans, and reconciliations.
 
     Args:
-        mesh: Where they run.
-        flows: Ids by name.
-        patience: Seconds that one execution may take, waiting for services included.
+        works: Ways to start them, by name.
+        patience: Seconds that one of them may take, waiting for services included.
         tell: Gets a line for each execution that fails.
 
     Attributes:
@@ -30,11 +27,8 @@ class Traffic:
         failures: How many failed for which reason.
     """
 
-    def __init__(
-        self, mesh: ChaosMesh, flows: Mapping[str, str], patience: float, tell: Callable[[str], None]
-    ) -> None:
-        self._mesh = mesh
-        self._flows = flows
+    def __init__(self, works: Mapping[str, Work], patience: float, tell: Callable[[str], None]) -> None:
+        self._works = works
         self._patience = patience
         self._tell = tell
         self._over = threading.Event()
@@ -44,12 +38,10 @@ class Traffic:
         self.ended: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
 
-    def begin(self) -> None:
-        """Start every flow again and again, whatever its executions come to."""
+    def begin(self, names: Sequence[str]) -> None:
+        """Start each of them again and again, whatever it comes to."""
         self._over.clear()
-        self._threads = [
-            threading.Thread(target=self._repeat, args=(name,), daemon=True) for name in self._flows
-        ]
+        self._threads = [threading.Thread(target=self._repeat, args=(name,), daemon=True) for name in names]
         for thread in self._threads:
             thread.start()
 
@@ -70,7 +62,7 @@ class Traffic:
             raise self._failures[0]
 
     def complete(self, *steps: Sequence[str]) -> None:
-        """Run flows to a good end, the ones of a step side by side.
+        """Bring everything to a good end, the ones of a step side by side.
 
         Raises:
             StillDown: one did not complete although nothing is broken any more.
@@ -93,18 +85,17 @@ class Traffic:
 
     def _insist(self, name: str) -> None:
         try:
-            execution = self._run(name)
-            if execution.status != _COMPLETED:
-                status = _NAMES(execution.status)
-                raise StillDown(f"{name} ended as {status} in a mesh that is well: {execution.error}")
+            ended = self._run(name)
+            if not ended.is_good:
+                raise StillDown(f"{name} ended as {ended.status} in a mesh that is well: {ended.message}")
         except Exception as failure:
             self._failures.append(failure)
 
-    def _run(self, name: str) -> scheduling_pb2.Execution:
-        execution = self._mesh.run(self._flows[name], self._patience)
+    def _run(self, name: str) -> Ended:
+        ended = self._works[name](self._patience)
         with self._lock:
-            self.ended[_NAMES(execution.status).removeprefix("STATUS_").lower()] += 1
-            if execution.status != _COMPLETED:
-                self.failures[f"{execution.error.reason}"] += 1
-                self._tell(f"    {name} failed: {execution.error.reason}: {execution.error.message}")
-        return execution
+            self.ended[f"{ended.kind}{ended.status}"] += 1
+            if not ended.is_good:
+                self.failures[ended.reason] += 1
+                self._tell(f"    {name} failed: {ended.reason}: {ended.message}")
+        return ended
