@@ -78,7 +78,7 @@ async def replica(service: Any, name: str, tenant: str) -> AsyncIterator[Any]:
     backend = LocalBackend(HttpJson, budgets=budgets)
     keeping = asyncio.create_task(budgets.keep())
 
-    async def read(url: str) -> int:
+    async def read(url: str, own_rate: str = "", limits: dict[str, Any] = LIMITS) -> int:
         stream = {
             "name": "items",
             "path": "/items",
@@ -86,7 +86,8 @@ async def replica(service: Any, name: str, tenant: str) -> AsyncIterator[Any]:
             "records_path": "items",
             "paging": {"kind": "cursor", "param": "after", "field": "next"},
         }
-        bound = Bound(tenant, "ins_1", configuration={"base_url": url, "streams": [stream]}, limits=LIMITS)
+        told = {"base_url": url, "streams": [stream], **({"rate": own_rate} if own_rate else {})}
+        bound = Bound(tenant, "ins_1", configuration=told, limits=limits)
         async with backend.connect(bound) as connection, connection.read(Wanted("items")) as reading:
             return sum([len(page.records) async for page in reading])
 
@@ -144,3 +145,26 @@ async def test_a_replica_that_is_alone_has_everything(scheduling):
         await asyncio.gather(*(read(vendor.url) for _ in range(READINGS)))
 
     assert counting.most == PLACES
+
+
+@pytest.mark.timeout(120)
+async def test_replicas_keep_to_the_connectors_own_rate_together(scheduling):
+    """
+    The instance names no limits; what its connector asks for holds for all replicas, and places for each.
+    """
+    counting = Counting()
+    async with AsyncExitStack() as stack:
+        vendor = stack.enter_context(running_vendor())
+        vendor.routes["/items"] = counting
+        reads = [
+            await stack.enter_async_context(replica(scheduling, name, "tnt_own"))
+            for name in ("hst_1", "hst_2")
+        ]
+        own = {"own_rate": f"{RATE}/s", "limits": {}}
+        records = await asyncio.gather(*(read(vendor.url, **own) for read in reads for _ in range(2)))
+
+    total = 4 * PAGES
+    assert records == [PAGES] * 4
+    assert (len(counting.came), len(counting.by)) == (total, 2)
+    # However slow the machine is, so many calls cannot have come in less time.
+    assert counting.came[-1] - counting.came[0] >= (total - BURST - 4) / RATE

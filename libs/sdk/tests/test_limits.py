@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
 from isthmus.resilience import LIMITS_SCHEMA
-from isthmus.sdk import Api, ConfigurationFailure, TransientFailure
+from isthmus.sdk import Api, ConfigurationFailure, Connector, RateLimit, TransientFailure
 from isthmus.sdk.context import Context
-from isthmus.sdk.runtime import Guards, Limits
+from isthmus.sdk.runtime import Guards, Limits, Session
 from isthmus.testing.http_server import Answer
+from pydantic import BaseModel
 
 PATIENT = {"attempts": 4, "first_wait_seconds": 0}
 
@@ -176,3 +178,31 @@ async def test_no_more_requests_at_a_time_than_allowed(server):
 
     assert (len(seen), max(seen)) == (6, 2)
     await api.close()
+
+
+class Nothing(BaseModel):
+    """No settings."""
+
+
+class Slow(Connector[Nothing]):
+    """Declares a rate, and calls without naming one."""
+
+    rate_limit = RateLimit(requests=120, per=timedelta(minutes=1))
+
+    def open(self):
+        self.api = Api("https://slow.example")
+
+
+@pytest.mark.parametrize(("document", "rate"), [({}, 2.0), ({"rate": "5/s"}, 5.0)], ids=["declared", "own"])
+def test_the_rate_that_a_connector_declares_holds_unless_the_instance_has_one(document, rate):
+    """
+    For every call that names none; whoever shares limits is told of the former.
+    """
+    guards, told = Guards(Limits.of(document)), []
+    guards.shares_rate = lambda: told.append("shared")
+    session = Session(Slow, {}, guards=guards)
+    with session.context.active():
+        session.connector.open()
+
+    assert guards.bucket("slow.example", session.context.rate).rate == rate
+    assert told == ([] if document else ["shared"])

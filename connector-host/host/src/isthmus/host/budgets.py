@@ -20,10 +20,16 @@ _PATIENCE = 120.0
 
 
 class _Budget:
-    """The limits of an instance, as far as this host may use them; after a change of them there are two."""
+    """The limits of an instance, as far as this host may use them; after a change of them there are two.
 
-    def __init__(self, guards: Guards) -> None:
+    Args:
+        guards: Keep to them.
+        places: Whether calls at a time are shared; else only the rate is.
+    """
+
+    def __init__(self, guards: Guards, *, places: bool) -> None:
         self.guards = guards
+        self.shares_places = places
         self.until = 0.0
         self.used_at = 0.0
         self.waiting = 0
@@ -38,7 +44,9 @@ class _Budget:
     def take(self, rate_share: float, places: int, until: float) -> None:
         """Go on with another share; with none calls wait."""
         if rate_share > 0:
-            self.guards.take_share(rate_share, places)
+            self.guards.take_share(
+                rate_share, places if self.shares_places else self.guards.limits.concurrent
+            )
             self.until = until
         else:
             self.until = 0.0
@@ -63,9 +71,18 @@ class Budgets:
         self._held: dict[tuple[str, str], list[_Budget]] = {}
         self._needed = asyncio.Event()
 
-    def share(self, tenant_id: str, instance_id: str, guards: Guards) -> None:
-        """Let an instance's calls wait for a share of its limits."""
-        budget = _Budget(guards)
+    def share(self, tenant_id: str, instance_id: str, guards: Guards, *, places: bool = True) -> None:
+        """Let an instance's calls wait for a share of its limits.
+
+        Args:
+            tenant_id: Whose.
+            instance_id: Which instance.
+            guards: Keep to the limits.
+            places: Whether calls at a time are shared; else only the rate is, once and for all.
+        """
+        if guards.admitted is not None:
+            return
+        budget = _Budget(guards, places=places)
 
         async def admitted() -> None:
             budget.used_at = time.monotonic()
@@ -156,7 +173,7 @@ class Budgets:
 def _use_of(instance_id: str, used: Sequence[_Budget]) -> scheduling.BudgetUse:
     return scheduling.BudgetUse(
         instance_id=instance_id,
-        places=min((budget.guards.limits.concurrent for budget in used), default=0),
+        places=min((one.guards.limits.concurrent for one in used if one.shares_places), default=0),
         ends=not used,
         busy=sum(budget.guards.bulkhead.inside for budget in used),
     )

@@ -1,6 +1,7 @@
 """The limits of instances, and what all sessions of one instance share to keep to them."""
 
 from collections import OrderedDict
+from functools import partial
 
 from isthmus.host.backend import Bound
 from isthmus.host.budgets import Budgets
@@ -14,7 +15,8 @@ class InstanceGuards:
     """Keeps breakers, rates and places for each instance, for as long as its limits stay the same.
 
     Args:
-        budgets: Shares limits that an instance names itself with other hosts; None shares nothing.
+        budgets: Shares limits with other hosts that an instance names, or a rate that its connector asks for;
+            None shares nothing.
     """
 
     def __init__(self, budgets: Budgets | None = None) -> None:
@@ -32,14 +34,23 @@ class InstanceGuards:
         held = self._held.get(key)
         if held is None or held.limits != limits:
             held = Guards(limits)
-            if self._budgets is not None and bound.instance_id and _SHARED & set(bound.limits):
-                self._budgets.share(*key, held)
+            if self._budgets is not None and bound.instance_id:
+                self._share(self._budgets, bound, held)
         if bound.instance_id:
             self._held[key] = held
             self._held.move_to_end(key)
             while len(self._held) > _MOST_INSTANCES:
                 self._held.popitem(last=False)
         return held
+
+    @staticmethod
+    def _share(budgets: Budgets, bound: Bound, held: Guards) -> None:
+        """Share what the instance names itself; what the connector asks for as soon as it does."""
+        share = partial(budgets.share, bound.tenant_id, bound.instance_id, held)
+        if _SHARED & set(bound.limits):
+            share()
+        else:
+            held.shares_rate = partial(share, places=False)
 
 
 __all__ = ["InstanceGuards"]

@@ -1,9 +1,10 @@
 """A connector in another process and any language, behind the contract; the hub is one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -16,7 +17,14 @@ from isthmus.kit.logs import logger
 from isthmus.resilience import Backoff, Fault, Precondition, RetryLater, Unsupported
 from isthmus.type.v1 import batch_pb2 as batch
 
+if TYPE_CHECKING:
+    from isthmus.sdk.runtime import Ledger
+
+    MakeLedger = Callable[[str, connector.WriteOpen], Ledger]
+
 CONTRACT_VERSION = 1
+# A batch that comes twice may have its effect twice, as far as is known.
+_DOUBTFUL = frozenset({connector.GUARANTEE_UNSPECIFIED, connector.GUARANTEE_AT_LEAST_ONCE})
 T = TypeVar("T")
 A = TypeVar("A")
 _STREAM_SECONDS = 24 * 3600.0
@@ -30,14 +38,23 @@ class UpstreamBackend:
     Args:
         channel: To the connector. For one that is no part of the mesh it must not carry the host's identity.
         spec: What the connector says it is.
+        ledger: Gives the place where writes of a flow are announced; None announces nothing.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, spec: connector.ConnectorSpec) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        spec: connector.ConnectorSpec,
+        ledger: "MakeLedger | None" = None,
+    ) -> None:
         self._stub: Any = ConnectorServiceStub(channel)
         self._spec = spec
+        self._ledger = ledger
 
     @classmethod
-    async def open(cls, channel: grpc.aio.Channel, connector_id: str) -> "UpstreamBackend":
+    async def open(
+        cls, channel: grpc.aio.Channel, connector_id: str, ledger: "MakeLedger | None" = None
+    ) -> "UpstreamBackend":
         """Wait until the connector answers and agree on a version of the contract.
 
         Raises:
@@ -55,7 +72,7 @@ class UpstreamBackend:
                 f"this host speaks {CONTRACT_VERSION}; upgrade the older one."
             )
             raise Precondition("CONTRACT_VERSION_UNSUPPORTED", message)
-        return cls(channel, spec)
+        return cls(channel, spec, ledger)
 
     @property
     def spec(self) -> connector.ConnectorSpec:
@@ -65,7 +82,8 @@ class UpstreamBackend:
     @asynccontextmanager
     async def connect(self, bound: Bound) -> "AsyncIterator[UpstreamConnection]":
         """Return a connection; opening it costs nothing."""
-        yield UpstreamConnection(self._stub, binding_message(bound))
+        make = partial(self._ledger, bound.tenant_id) if self._ledger is not None else None
+        yield UpstreamConnection(self._stub, binding_message(bound), make)
 
     async def check(self, bound: Bound) -> AsyncIterator[connector.CheckStep]:
         """Let the connector try a configuration."""
@@ -78,11 +96,17 @@ class UpstreamBackend:
 
 
 class UpstreamConnection:
-    """A binding and the stub to send it to."""
+    """A binding, the stub to send it to, and where writes are announced."""
 
-    def __init__(self, stub: Any, binding: connector.Binding) -> None:
+    def __init__(
+        self,
+        stub: Any,
+        binding: connector.Binding,
+        ledger: "Callable[[connector.WriteOpen], Ledger] | None" = None,
+    ) -> None:
         self._stub = stub
         self._binding = binding
+        self._ledger = ledger
 
     async def streams(self, *, fresh: bool = False) -> list[connector.StreamSpec]:
         """Return the streams by name, as the connector knows them now."""
@@ -143,18 +167,36 @@ class UpstreamConnection:
     async def write(
         self, opening: connector.WriteOpen, batches: AsyncIterator[batch.Batch]
     ) -> AsyncIterator[connector.WriteResponse]:
-        """Hand batches on and acknowledgements back."""
+        """Hand batches on and acknowledgements back; what may happen twice is announced before."""
         first = connector.WriteOpen()
         first.CopyFrom(opening)
         first.binding.CopyFrom(self._binding)
+        chosen: asyncio.Future[AsyncIterator[batch.Batch]] = asyncio.get_running_loop().create_future()
 
         async def requests() -> AsyncIterator[connector.WriteRequest]:
             yield connector.WriteRequest(open=first)
-            async for one in batches:
+            async for one in await chosen:
                 yield connector.WriteRequest(batch=one)
 
-        async for answer in _answers(self._stub.Write(requests(), timeout=_STREAM_SECONDS)):
-            yield answer
+        answers = _answers(self._stub.Write(requests(), timeout=_STREAM_SECONDS))
+        try:
+            ready = await anext(answers)
+            if self._ledger is None or opening.is_preview or ready.ready.guarantee not in _DOUBTFUL:
+                chosen.set_result(batches)
+                yield ready
+                async for answer in answers:
+                    yield answer
+                return
+            from isthmus.host.announced import AnnouncedWriter
+
+            writer = AnnouncedWriter(opening, ready.ready, answers, self._ledger(opening))
+            chosen.set_result(writer.outgoing())
+            ready.ready.ClearField("encodings")
+            yield ready
+            async for ack in writer.acknowledge(batches):
+                yield connector.WriteResponse(ack=ack)
+        finally:
+            chosen.cancel()
 
     async def finish(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
         """Hand the end of a complete refresh on."""

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from isthmus.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
@@ -26,6 +26,9 @@ from isthmus.kit import new_id
 from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Precondition
+
+if TYPE_CHECKING:
+    from isthmus.host.links import LinksLedger
 
 _SWEEP_SECONDS = 15.0
 
@@ -103,23 +106,20 @@ class Host:
         # A connector of somebody else must not see the token with which this host speaks to the mesh.
         plain = grpc.aio.insecure_channel(settings.upstream, options=CHANNEL_OPTIONS)
         channel = MannerlyChannel(plain, list)
-        return await UpstreamBackend.open(channel, settings.connector), [], [channel.close]
+        backend = await UpstreamBackend.open(channel, settings.connector, _ledger(settings, control))
+        return backend, [], [channel.close]
 
     def _local(
         self, settings: HostSettings, resolver: Resolver, control: ControlPlane, budgets: Budgets
     ) -> tuple[Backend, list[Callable[[], Awaitable[None]]], list[Callable[[], Awaitable[None]]]]:
-        from isthmus.host.links import LinksLedger
         from isthmus.host.local import LocalBackend, load_connector
 
         found = self._connector or load_connector(settings.connector)
-        ledger = partial(
-            LinksLedger, control, hold_seconds=settings.intent_seconds, patience=settings.patience_seconds
-        )
         backend = LocalBackend(
             found,
             idle_seconds=settings.session_idle_seconds,
             renew=resolver.renewed,
-            ledger=ledger,
+            ledger=_ledger(settings, control),
             budgets=budgets,
         )
 
@@ -129,6 +129,15 @@ class Host:
                 await backend.sessions.sweep()
 
         return backend, [sweep, budgets.keep], [budgets.release]
+
+
+def _ledger(settings: HostSettings, control: ControlPlane) -> "partial[LinksLedger]":
+    """Where writes to systems without transactions are announced."""
+    from isthmus.host.links import LinksLedger
+
+    return partial(
+        LinksLedger, control, hold_seconds=settings.intent_seconds, patience=settings.patience_seconds
+    )
 
 
 def _fixed_port(listen: str) -> int:

@@ -84,6 +84,7 @@ class Context:
 
     Attributes:
         patience: The most seconds that one call waits in all before repetitions.
+        rate: What the connector declares for all its calls; one that a call names takes its place.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -96,6 +97,7 @@ class Context:
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     shared: Guards | None = None
     patience: float = math.inf
+    rate: str = ""
     _stats: Stats = field(default_factory=Stats)
 
     @property

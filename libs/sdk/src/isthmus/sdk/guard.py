@@ -57,7 +57,7 @@ class Guard:
     Args:
         context: The session's limits and counts, and what its instance shares.
         system: Which one, as people know it; guards of one name share their breaker.
-        rate: What the connector asks for; an instance's own rate takes its place.
+        rate: What the connector asks for, else what it declares; an instance's own rate takes its place.
         told: Gives the typed failure for anything that a call raises; without it only failures are repeated.
         judge: What an outcome, or an exception as it was raised, says; None leaves it to `verdict_of`.
         counts: Whether each try counts as one call to the system.
@@ -78,7 +78,7 @@ class Guard:
     ) -> None:
         guards = context.guards
         try:
-            self._bucket = guards.bucket(system, rate)
+            self._bucket = guards.bucket(system, rate or context.rate)
         except ValueError as error:
             text = f"The rate is not one: {error}."
             raise ConfigurationFailure("RATE_INVALID", text, path="rate") from None

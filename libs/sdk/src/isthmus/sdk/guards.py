@@ -36,6 +36,8 @@ class Guards:
         self.bulkhead = Bulkhead(self.limits.concurrent, _MOST_WAITING, name="this connection")
         self.admitted: Callable[[], Awaitable[None]] | None = None
         """Waits until this process has a share of the limits; None where it has them for itself."""
+        self.shares_rate: Callable[[], None] | None = None
+        """Called once something keeps to a rate that the connector asks for; None where nobody cares."""
         self._share = 1.0
         self._breakers: dict[str, CircuitBreaker] = {}
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
@@ -64,6 +66,8 @@ class Guards:
         if not key[1]:
             return None
         if key not in self._buckets:
+            if key[0] and self.shares_rate is not None:
+                self.shares_rate()
             turns, burst = self._turns(key[1])
             self._buckets[key] = TokenBucket(turns, burst, clock=self.clock)
         return self._buckets[key]

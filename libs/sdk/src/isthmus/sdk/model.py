@@ -101,6 +101,11 @@ class RateLimit:
     per: timedelta = timedelta(seconds=1)
     concurrent: int = 0
 
+    @property
+    def rate(self) -> str:
+        """The same as people write it; empty where no limit is known."""
+        return f"{self.requests / self.per.total_seconds():.6f}/s" if self.requests else ""
+
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
@@ -222,6 +227,11 @@ class Stream:
         """Whether each write is announced durably before it is made, because repeating it may double it."""
         doubles = self.guarantee == Guarantee.AT_LEAST_ONCE
         return self.gives_ids or self.lookup is not None or doubles
+
+    @property
+    def may_double(self) -> bool:
+        """Whether writing a batch twice may create its records twice, and nobody has allowed that."""
+        return self.guarantee == Guarantee.AT_LEAST_ONCE and self.on_doubt != OnDoubt.REPEAT
 
     @property
     def schema_fingerprint(self) -> str:

@@ -1247,6 +1247,7 @@ class WriteReady(_message.Message):
     GUARANTEE_FIELD_NUMBER: _builtins.int
     IS_PREVIEW_FIELD_NUMBER: _builtins.int
     ENCODINGS_FIELD_NUMBER: _builtins.int
+    LOOKS_FIRST_FIELD_NUMBER: _builtins.int
     credit: _builtins.int
     """Batches that may be unacknowledged at a time; at least 1."""
     max_batch_bytes: _builtins.int
@@ -1258,6 +1259,10 @@ class WriteReady(_message.Message):
     is_preview: _builtins.bool
     """Batches are answered with what they would do and have no effect, as `WriteOpen.is_preview` wishes;
     false where the destination cannot tell.
+    """
+    looks_first: _builtins.bool
+    """With `GUARANTEE_AT_LEAST_ONCE`: before it creates a record, the connector looks for the correlation id that comes
+    with it. Where false, a record that an earlier attempt may have created waits in quarantine for a person.
     """
     @_builtins.property
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_batch_pb2.Encoding.ValueType]:
@@ -1272,10 +1277,11 @@ class WriteReady(_message.Message):
         guarantee: Global___Guarantee.ValueType = ...,
         is_preview: _builtins.bool = ...,
         encodings: _abc.Iterable[_batch_pb2.Encoding.ValueType] | None = ...,
+        looks_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "encodings", b"encodings", "guarantee", b"guarantee", "is_preview", b"is_preview", "max_batch_bytes", b"max_batch_bytes", "max_batch_records", b"max_batch_records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "encodings", b"encodings", "guarantee", b"guarantee", "is_preview", b"is_preview", "looks_first", b"looks_first", "max_batch_bytes", b"max_batch_bytes", "max_batch_records", b"max_batch_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

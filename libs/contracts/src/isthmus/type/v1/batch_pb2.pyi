@@ -192,6 +192,8 @@ class Batch(_message.Message):
     BARRIER_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     LINE_COUNT_FIELD_NUMBER: _builtins.int
+    EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
+    CORRELATION_IDS_FIELD_NUMBER: _builtins.int
     partition: _builtins.str
     """Which part of the stream this is; empty where a stream has one part only."""
     sequence: _builtins.int
@@ -224,6 +226,18 @@ class Batch(_message.Message):
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]:
         """With `ENCODING_TEXT_LINES`, what the values of a line are; no member comes twice."""
 
+    @_builtins.property
+    def external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For destinations without transactions: the destination's own id of each record, in the same order; empty where
+        it is not known. Such a record is changed under its id, not created.
+        """
+
+    @_builtins.property
+    def correlation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For destinations without transactions: a name of each record, in the same order, that is the same in every
+        attempt; it belongs into a field of the destination by which the record can be found.
+        """
+
     def __init__(
         self,
         *,
@@ -237,10 +251,12 @@ class Batch(_message.Message):
         barrier: _builtins.bool = ...,
         columns: _abc.Iterable[Global___Column] | None = ...,
         line_count: _builtins.int = ...,
+        external_ids: _abc.Iterable[_builtins.str] | None = ...,
+        correlation_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "columns", b"columns", "encoding", b"encoding", "keys", b"keys", "line_count", b"line_count", "operations", b"operations", "partition", b"partition", "position", b"position", "records", b"records", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "columns", b"columns", "correlation_ids", b"correlation_ids", "encoding", b"encoding", "external_ids", b"external_ids", "keys", b"keys", "line_count", b"line_count", "operations", b"operations", "partition", b"partition", "position", b"position", "records", b"records", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,7 @@ class Session:
             secrets={*credential.secrets(), *secrets_in(settings)},
             renew=renew,
             tenant_id=tenant_id,
+            rate=cls.rate_limit.rate,
         )
         self.connector = cls(settings, credential, self.context)
         self._connected = False
@@ -296,7 +297,17 @@ class Session:
         Args:
             prepared: The batch.
             ledger: Where writes to a system without transactions are announced; None announces nothing.
+
+        Raises:
+            ConfigurationFailure: `KEY_REQUIRED`, the system may create a record twice, and nothing says by
+                what records are told apart.
         """
+        if ledger is not None and prepared.stream.may_double and not is_trackable(prepared):
+            message = (
+                f"Stream {prepared.stream.stream} may create a record twice, and records without a key "
+                "cannot be told apart; give the flow a `key`, or the destination `on_doubt: repeat`."
+            )
+            raise ConfigurationFailure("KEY_REQUIRED", message, path="key")
         if ledger is not None and prepared.stream.is_tracked and is_trackable(prepared):
             return await write_tracked(self.connector, self.context, prepared, ledger)
         return await write_batch(self.connector, self.context, prepared)
