@@ -15,10 +15,7 @@ ABSENT = "None"
 """Stands where a record has no value."""
 # Where pairs of backslashes are taken away, each one that is left has to begin one of these.
 _STRANGE = re.compile(r"\\(?:(?![\x1fnrN])|N(?!one[\x1f\n])|(?<=[^\x1f\n]\\)N)")
-# What COPY would take for the end of the text, or for a line that goes on. A pattern that begins with one
-# certain byte is searched for fast.
-_ENDING = re.compile(rb"\\(?:(?<=\n\\)\.|\n)")
-_BACKSLASH = ord("\\")
+_BEGINNING = frozenset(b"\\\x1fnrN")
 _VALUE = re.compile(r"\x1f((?:[^\\\x1f]|\\.)*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r"}
@@ -129,14 +126,12 @@ class Lines(Sequence[dict[str, Any]]):
             raise LinesInvalid(f"The text is not {self._count} lines; end each with a line break.")
         if b"\r" in self.text:
             raise LinesInvalid("The text holds U+000D; write it as a backslash with `r`.")
-        if self.text.startswith(b"\\.") or any(map(self._is_ending, _ENDING.finditer(self.text))):
-            raise LinesInvalid("A backslash in the text begins nothing; put another one before it.")
-
-    def _is_ending(self, found: re.Match[bytes]) -> bool:
-        before = found.start()
-        while before >= 0 and self.text[before] == _BACKSLASH:
-            before -= 1
-        return found[0] == b"\\." or (found.start() - before) % 2 == 1
+        # What begins nothing would be an end of the text, or a line that goes on, to who copies it.
+        text, found = self.text, self.text.find(b"\\")
+        while found >= 0:
+            if text[found + 1] not in _BEGINNING:
+                raise LinesInvalid("A backslash in the text begins nothing; put another one before it.")
+            found = text.find(b"\\", found + 2)
 
     def _texts(self) -> list[str]:
         try:

@@ -34,8 +34,8 @@ from isthmus.sdk import (
     WriteMode,
 )
 
-# Beyond this a larger batch gains next to nothing; a smaller one waits for the disk more often.
-_BATCH_RECORDS = 2500
+# As text this many fit into a batch; a smaller one waits for the disk more often.
+_BATCH_RECORDS = 5000
 
 
 class Postgres(Connector[Settings]):
