@@ -169,6 +169,8 @@ class Session:
         Raises:
             NotFound: `STREAM_UNKNOWN`, with the names that there are.
         """
+        if self._streams is not None and name in self._streams:
+            return self._streams[name]
         known = {stream.stream: stream for stream in await self.streams()}
         if name not in known:  # it may have come since somebody looked
             known = {stream.stream: stream for stream in await self.streams(fresh=True)}
