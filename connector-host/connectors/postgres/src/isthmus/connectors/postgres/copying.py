@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +23,7 @@ from psycopg import sql
 
 _REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 _MISUNDERSTOOD = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.InternalError)
-_ADVANCE = sql.SQL("execute {}({}, {}, {}, {})")
+_ADVANCE = b"execute %b(%b, %b, %d, %d)"
 _COMMIT = Part("commit", b"commit")
 
 
@@ -232,8 +233,13 @@ async def _advancing(job: _Job, stages: Stages) -> list[Part]:
     if not one.flow_id:
         return []
     name = await stages.advance(job.rows.shape.table[0])
-    values = map(sql.Literal, (one.flow_id, one.partition, one.fencing_token, one.sequence))
-    return [Part("advance", _ADVANCE.format(name, *values).as_bytes(job.connection))]
+    who = (_literal(one.flow_id), _literal(one.partition))
+    return [Part("advance", _ADVANCE % (name, *who, one.fencing_token, one.sequence))]
+
+
+@lru_cache(maxsize=1000)
+def _literal(text: str) -> bytes:
+    return sql.Literal(text).as_bytes()
 
 
 def _counts(answers: Answers) -> tuple[int, int]:

@@ -38,8 +38,9 @@ with moved as (
 )
 select 1 / count(*) from moved
 """
-_COMPARE = "set local enable_hashjoin = on"
-_COMPARED = "set local enable_hashjoin = off"
+# Looking a staged row up for each row of the table, or the other way round, would not save anything.
+_COMPARE = "select set_config('enable_hashjoin', 'on', true), set_config('enable_nestloop', 'off', true)"
+_COMPARED = "select set_config('enable_hashjoin', 'off', true), set_config('enable_nestloop', 'on', true)"
 _LEAST_COMPARED = 500
 _STAGE = (
     "create temporary table {stage} on commit delete rows as select {columns} from {table} t with no data"
@@ -103,15 +104,15 @@ class Stages:
         self._numbers = numbers
         self._stages: OrderedDict[_Form, str] = OrderedDict()
         self._prepared: OrderedDict[_Key, _Prepared] = OrderedDict()
-        self._advances: dict[str, sql.Identifier] = {}
+        self._advances: dict[str, bytes] = {}
 
-    async def advance(self, schema: str) -> sql.Identifier:
-        """The prepared statement that moves a position in a schema."""
+    async def advance(self, schema: str) -> bytes:
+        """The name of the statement that moves a position in a schema."""
         if schema not in self._advances:
             name = sql.Identifier(f"isthmus_{next(self._numbers)}")
             positions = await positions_in(self._connection, schema)
             await self._connection.execute(sql.SQL(_ADVANCE).format(name=name, positions=positions))
-            self._advances[schema] = name
+            self._advances[schema] = name.as_bytes(self._connection)
         return self._advances[schema]
 
     async def statements(self, rows: Rows) -> Statements:
