@@ -88,7 +88,7 @@ class Database:
     def forget_hub_records(self) -> None:
         """Empties the hub, so that every run begins with the same one."""
         with self.as_admin() as connection:
-            connection.execute("TRUNCATE records.records, records.record_history")
+            connection.execute("TRUNCATE records.records, records.record_history, records.additions")
             connection.execute("UPDATE records.streams SET records = 0")
 
     def mark(self) -> int:

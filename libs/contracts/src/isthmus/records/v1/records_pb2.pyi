@@ -306,7 +306,7 @@ Global___QuarantineReason: _TypeAlias = QuarantineReason  # noqa: Y015
 
 @_typing.final
 class RecordsChanged(_message.Message):
-    """Payload of `record.changed`: one event a batch, not one a record."""
+    """Payload of `record.changed`: one event for all that was stored in one transaction, not one a record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

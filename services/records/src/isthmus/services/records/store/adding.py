@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+LEAST_ADDITION = 200
+"""From so many records on one row tells of all their changes; looking up few of them at a time is slow."""
 _MOST_FLOWS = 1000
 _MOST_NEEDED = 256
 _Flow = tuple[str, str, str]
@@ -50,4 +52,4 @@ class Adding:
         known.run, known.needed = 0, min(known.needed * 4, _MOST_NEEDED)
 
 
-__all__ = ["Adding"]
+__all__ = ["LEAST_ADDITION", "Adding"]

@@ -6,34 +6,63 @@ is in memory is one page.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from isthmus.kit import Database
 from isthmus.resilience.faults import Missing
 from isthmus.services.records.domain.batches import MAX_BATCH_BYTES
 from isthmus.services.records.domain.positions import ReadPosition
+from isthmus.services.records.store.adding import LEAST_ADDITION
 from isthmus.services.records.store.raw import raw_cursor
 
 _PAGE = f"""
     SELECT key, change, is_deleted, convert_to(data, 'UTF8'), found FROM (
         SELECT *, sum(size + octet_length(key)) OVER (ORDER BY {{order}} ROWS UNBOUNDED PRECEDING) AS total,
             row_number() OVER (ORDER BY {{order}}) AS place, count(*) OVER () AS found
-        FROM (
-            SELECT key, change, is_deleted, octet_length(data) AS size, data FROM records
-            WHERE {{which}} ORDER BY {{order}} LIMIT %(limit)s::bigint
-        ) AS page
+        FROM ({{found}} ORDER BY {{order}} LIMIT %(limit)s::bigint) AS page
     ) AS sized
     WHERE total <= {MAX_BATCH_BYTES} OR place = 1 ORDER BY {{order}}
 """
-
+_SHOWN = "r.key, r.change, r.is_deleted, octet_length(r.data) AS size, r.data FROM records AS r"
 _EVERYTHING = _PAGE.format(
     order="key",
-    which="tenant_id = %(tenant)s AND stream = %(stream)s AND NOT is_deleted AND key > %(after_key)s",
+    found=f"""
+        SELECT {_SHOWN}
+        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND NOT r.is_deleted
+            AND r.key > %(after_key)s""",
 )
+
+# What was added in large numbers is told by `additions` for as long as it stays as it was, all else by the
+# index of changes. A page looks at so many additions that it can be full, and ends where they end.
+_OF_STREAM = "tenant_id = %(tenant)s AND stream_number = %(number)s::bigint"
+_UNTIL = f"""
+    SELECT min(last_change) FROM (
+        SELECT last_change, sum(last_change - greatest(first_change - 1, %(after_change)s::bigint))
+            OVER (ORDER BY last_change) AS told
+        FROM additions WHERE {_OF_STREAM} AND last_change > %(after_change)s::bigint
+        ORDER BY last_change LIMIT %(limit)s::bigint / {LEAST_ADDITION} + 2
+    ) AS next WHERE told >= %(limit)s::bigint
+"""
 _CHANGES = _PAGE.format(
     order="change",
-    which="stream_number = %(number)s::bigint AND tenant_id = %(tenant)s"
-    " AND change > %(after_change)s::bigint AND change <= %(until)s::bigint"
-    " AND (%(deletes)s::boolean OR NOT is_deleted)",
+    found=f"""
+        (SELECT {_SHOWN}
+        WHERE r.stream_number = %(number)s::bigint AND r.tenant_id = %(tenant)s AND NOT r.is_addition
+            AND r.change > %(after_change)s::bigint AND r.change <= %(until)s::bigint
+            AND (%(deletes)s::boolean OR NOT r.is_deleted)
+        ORDER BY r.change LIMIT %(limit)s::bigint)
+        UNION ALL
+        SELECT added.* FROM additions AS a, unnest(a.keys) WITH ORDINALITY AS told (key, ordinal),
+            LATERAL (
+                SELECT {_SHOWN}
+                WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = told.key
+                    AND r.change = a.first_change + told.ordinal - 1 AND r.is_addition
+                LIMIT 1
+            ) AS added
+        WHERE a.{_OF_STREAM.replace("AND ", "AND a.")}
+            AND a.last_change > %(after_change)s::bigint AND a.first_change <= %(until)s::bigint
+            AND a.first_change + told.ordinal - 1 > %(after_change)s::bigint
+            AND a.first_change + told.ordinal - 1 <= %(until)s::bigint""",
 )
 _FIND = """
     SELECT stream_number, last_change FROM streams WHERE tenant_id = %(tenant)s AND stream = %(stream)s
@@ -100,8 +129,15 @@ class ChangeReader:
     async def everything(self, place: Place, after: ReadPosition, limit: int) -> ReadPage:
         """Read the records behind a key, without the deleted ones."""
         values = {"tenant": place.tenant_id, "stream": place.stream, "after_key": after.after_key}
-        page = await self._page(_EVERYTHING, place, {**values, "limit": limit}, limit)
-        return page or ReadPage((), (), (), after, is_last=True)
+        async with self._database.tenant(place.tenant_id) as connection:
+            cursor = await raw_cursor(connection)
+            await cursor.execute(_EVERYTHING, {**values, "limit": limit})
+            rows = await cursor.fetchall()
+        if not rows:
+            return ReadPage((), (), (), after, is_last=True)
+        keys, _, deleted, records, found = zip(*rows, strict=True)
+        is_last = len(rows) == found[0] and len(rows) < limit
+        return ReadPage(keys, records, deleted, ReadPosition(after_key=keys[-1]), is_last)
 
     async def changes(self, place: Place, after: ReadPosition, limit: int, *, deletes: bool) -> ReadPage:
         """Read what has changed since a position, up to where the stream was when the reading began.
@@ -111,27 +147,32 @@ class ChangeReader:
         values = {
             "tenant": place.tenant_id,
             "number": place.number,
-            "after_change": after.after_change,
-            "until": place.last_change,
+            "stream": place.stream,
+            "limit": limit,
             "deletes": deletes,
         }
-        page = await self._page(_CHANGES, place, {**values, "limit": limit}, limit)
-        return page or ReadPage((), (), (), after, is_last=True)
+        last = after.after_change
+        while last < place.last_change:
+            values |= {"after_change": last, "until": place.last_change}
+            page, last = await self._changes(place, values, limit)
+            if page is not None:
+                return page
+        return ReadPage((), (), (), after, is_last=True)
 
-    async def _page(
-        self, statement: str, place: Place, values: dict[str, object], limit: int
-    ) -> ReadPage | None:
+    async def _changes(self, place: Place, values: dict[str, Any], limit: int) -> tuple[ReadPage | None, int]:
+        """Read one page, and tell up to which change there is nothing else."""
         async with self._database.tenant(place.tenant_id) as connection:
             cursor = await raw_cursor(connection)
-            await cursor.execute(statement, values)
+            await cursor.execute(_UNTIL, values)
+            row = await cursor.fetchone()
+            until = min(values["until"], (row and row[0]) or values["until"])
+            await cursor.execute(_CHANGES, {**values, "until": until})
             rows = await cursor.fetchall()
         if not rows:
-            return None
+            return None, until
         keys, changes, deleted, records, found = zip(*rows, strict=True)
-        by_key = statement is _EVERYTHING
-        position = ReadPosition(after_key=keys[-1]) if by_key else ReadPosition(after_change=changes[-1])
-        is_last = len(rows) == found[0] and len(rows) < limit
-        return ReadPage(keys, records, deleted, position, is_last)
+        is_last = until == values["until"] and len(rows) == found[0] and len(rows) < limit
+        return ReadPage(keys, records, deleted, ReadPosition(after_change=changes[-1]), is_last), until
 
 
 __all__ = ["ChangeReader", "Place", "ReadPage"]

@@ -5,11 +5,11 @@ a stream are numbered in the order in which they become visible, a reader that h
 seen everything up to n, and no two writers meet on one key.
 """
 
-# A batch is looked up in a stream that may be large, by a statement that was planned when it was small.
-BY_INDEX = "SET LOCAL enable_seqscan = off"
-
+# A batch is looked up in a stream that may be large, by a statement that was planned when it was small:
+# whoever has locked a position plans by indexes for the rest of the transaction.
 LOCK_POSITION = """
-    SELECT fencing_token, last_sequence, rejected FROM write_positions
+    SELECT fencing_token, last_sequence, rejected, set_config('enable_seqscan', 'off', true)
+    FROM write_positions
     WHERE tenant_id = %(tenant)s AND flow_id = %(flow)s AND partition = %(partition)s
     FOR UPDATE
 """
@@ -26,8 +26,10 @@ STORE_POSITION = """
     WHERE tenant_id = %(tenant)s AND flow_id = %(flow)s AND partition = %(partition)s
 """
 
+# Two lists of keys are joined by a table of hashes, whatever the planner believes of their length.
 LOCK_STREAM = """
-    SELECT stream_number, last_change, primary_key, json_schema FROM streams
+    SELECT stream_number, last_change, primary_key, json_schema, set_config('enable_nestloop', 'off', true)
+    FROM streams
     WHERE tenant_id = %(tenant)s AND stream = %(stream)s
     FOR UPDATE
 """
@@ -69,21 +71,29 @@ PRESENT = """
 
 # One lookup a record decides: equal bytes are equal content, and where they differ the values
 # are compared, so that another order of members or another spelling of a number makes no version.
-# LIMIT keeps the planner from joining by a scan of the whole stream; ctid finds the row again. An UPDATE
-# would be such a join as well, and while statistics know of no rows the planner takes it, so what is
-# replaced goes through the key's conflict.
-UPSERT = """
-    WITH delta AS MATERIALIZED (
+# All keys are looked up by one walk along the index and hashed; before PostgreSQL 17 that might become a
+# scan of the stream, and each key is looked up alone. ctid finds a row again: as the inner side of a lookup,
+# because an UPDATE would be a join, and while statistics know of no rows the planner would scan the stream
+# for it. What is replaced goes through the key's conflict for the same reason.
+_KNOWN_AT_ONCE = """
+        SELECT r.key, r.version, r.is_deleted, r.data, r.ctid AS place FROM records AS r
+        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = ANY (%(keys)b::text[])
+"""
+_KNOWN_ONE_BY_ONE = """
+        SELECT found.* FROM unnest(%(keys)b::text[]) AS given (key), LATERAL (
+            SELECT r.key, r.version, r.is_deleted, r.data, r.ctid AS place FROM records AS r
+            WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+            LIMIT 1
+        ) AS found
+"""
+_UPSERT = """
+    WITH known AS MATERIALIZED ({known}    ), delta AS MATERIALIZED (
         SELECT given.ordinal, given.key, given.line AS data,
             known.version, known.is_deleted, known.place,
             CASE WHEN known.version IS NULL OR known.is_deleted
                 THEN %(refuse_new)s::boolean ELSE %(refuse_known)s::boolean END AS is_refused
         FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
-        LEFT JOIN LATERAL (
-            SELECT r.version, r.is_deleted, r.data, r.ctid AS place FROM records AS r
-            WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
-            LIMIT 1
-        ) AS known ON true
+        LEFT JOIN known ON known.key = given.key
         WHERE known.version IS NULL OR known.is_deleted
             OR (known.data <> given.line AND known.data::jsonb <> given.line::jsonb)
     ), added AS (
@@ -104,13 +114,17 @@ UPSERT = """
         FROM delta WHERE version IS NOT NULL AND NOT is_refused
         ON CONFLICT (tenant_id, stream, key) DO UPDATE
         SET change = excluded.change, writer_number = excluded.writer_number, version = excluded.version,
-            is_deleted = false, data = excluded.data, update_time = now()
+            is_deleted = false, is_addition = false, data = excluded.data, update_time = now()
     )
     SELECT count(*) FILTER (WHERE NOT is_refused AND (version IS NULL OR is_deleted)),
         count(*) FILTER (WHERE NOT is_refused AND NOT is_deleted),
         array_agg(ordinal) FILTER (WHERE is_refused)
     FROM delta
 """
+
+UPSERT = _UPSERT.replace("{known}", _KNOWN_AT_ONCE)
+UPSERT_ONE_BY_ONE = _UPSERT.replace("{known}", _KNOWN_ONE_BY_ONE)
+WALKS_SINCE = 170000
 
 # What UPSERT would do, by the same comparison.
 COMPARE = """
@@ -128,11 +142,18 @@ COMPARE = """
 
 # For records of which none is expected to be there: there is nothing to look up and nothing to compare.
 # One that is there all the same makes it fail as a whole.
+# Where they are many, one row with their keys tells of their changes, which the index of changes leaves out.
 INSERT = """
+    WITH told AS (
+        INSERT INTO additions (tenant_id, stream_number, first_change, last_change, keys)
+        SELECT %(tenant)s, %(number)s::bigint, %(change)s::bigint + 1,
+            %(change)s::bigint + cardinality(%(keys)b::text[]), %(keys)b::text[]
+        WHERE %(is_addition)s::boolean
+    )
     INSERT INTO records
-        (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data)
+        (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data, is_addition)
     SELECT %(tenant)s, %(stream)s, given.key, %(number)s::bigint, %(change)s::bigint + given.ordinal,
-        %(writer)s::bigint, 1, false, given.line
+        %(writer)s::bigint, 1, false, given.line, %(is_addition)s::boolean
     FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
 """
 
@@ -160,14 +181,13 @@ DELETE = """
         FROM gone
         ON CONFLICT (tenant_id, stream, key) DO UPDATE
         SET change = excluded.change, writer_number = excluded.writer_number, version = excluded.version,
-            is_deleted = true, update_time = now()
+            is_deleted = true, is_addition = false, update_time = now()
     )
     SELECT count(*) FROM gone
 """
 
 __all__ = [
     "ADVANCE_STREAM",
-    "BY_INDEX",
     "COMPARE",
     "CREATE_POSITION",
     "CREATE_STREAM",
@@ -182,4 +202,6 @@ __all__ = [
     "STORE_POSITION",
     "STORE_WRITER",
     "UPSERT",
+    "UPSERT_ONE_BY_ONE",
+    "WALKS_SINCE",
 ]

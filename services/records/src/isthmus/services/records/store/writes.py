@@ -14,7 +14,7 @@ from isthmus.services.records.domain.folding import Effects, fold, patched_keys
 from isthmus.services.records.domain.records import Applied, Writer
 from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
-from isthmus.services.records.store.adding import Adding
+from isthmus.services.records.store.adding import LEAST_ADDITION, Adding
 from isthmus.services.records.store.raw import TextArray, raw_cursor
 from isthmus.services.records.store.writers import WriterNumbers
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -123,7 +123,6 @@ class RecordWriter:
     ) -> list[Applied]:
         async with self._transaction(writer) as connection:
             cursor = await raw_cursor(connection)
-            await cursor.execute(sql.BY_INDEX)
             positions = await self._lock_positions(cursor, writer, batches)
             target = await self._lock_stream(cursor, writer)
             target.is_adding = are_new
@@ -132,9 +131,9 @@ class RecordWriter:
             if target != before:
                 await self._advance(cursor, writer, target)
             await self._store_positions(cursor, writer, positions)
-            for applied in done:
-                if applied.changed:
-                    await self._announce(connection, writer, applied)
+            together = summed(done)
+            if together.changed:
+                await self._announce(connection, writer, together)
         if target != before:
             self._numbers.stored(writer, target.writer_number)
         return done
@@ -160,7 +159,7 @@ class RecordWriter:
         return positions
 
     async def _lock_stream(self, cursor: _Cursor, writer: Writer) -> Target:
-        number, last_change, keys, schema = await _lock(
+        number, last_change, keys, schema, _ = await _lock(
             cursor, sql.LOCK_STREAM, sql.CREATE_STREAM, _place(writer)
         )
         said = {"keys": list(writer.primary_key) or keys, "schema": writer.json_schema or schema}
@@ -254,10 +253,12 @@ class RecordWriter:
             "refuse_new": writer.mode == WriteMode.UPDATE,
         }
         if target.is_adding:
+            values["is_addition"] = len(effects.keys) >= LEAST_ADDITION
             await cursor.execute(sql.INSERT, values, prepare=True)
             target.last_change += len(effects.keys)
             return len(effects.keys), 0
-        await cursor.execute(sql.UPSERT, values, prepare=True)
+        walks = cursor.connection.info.server_version >= sql.WALKS_SINCE
+        await cursor.execute(sql.UPSERT if walks else sql.UPSERT_ONE_BY_ONE, values, prepare=True)
         created, updated, refused = await _one(cursor)
         if created or updated:
             target.last_change += len(effects.keys)
@@ -301,6 +302,18 @@ class RecordWriter:
             await cursor.execute(sql.STORE_POSITION, values)
 
 
+def summed(done: Sequence[Applied]) -> Applied:
+    """Tell as one what batches did that were stored together."""
+    return Applied(
+        "",
+        0,
+        sum(one.records for one in done),
+        sum(one.created for one in done),
+        sum(one.updated for one in done),
+        sum(one.deleted for one in done),
+    )
+
+
 def _place(writer: Writer) -> dict[str, Any]:
     return {"tenant": writer.tenant_id, "stream": writer.stream}
 
@@ -341,4 +354,4 @@ def reject_by_mode(screened: Screened, index: int, mode: WriteMode) -> None:
         screened.reject(index, "RECORD_MISSING", message)
 
 
-__all__ = ["Announce", "RecordWriter", "Target", "reject_by_mode"]
+__all__ = ["Announce", "RecordWriter", "Target", "reject_by_mode", "summed"]
