@@ -66,9 +66,9 @@ def test_a_vendor_that_answers_badly_fails_the_execution_with_a_remedy(mesh, ven
 
 def test_a_vendor_that_recovers_is_waited_for(mesh, vendor):
     """
-    429 and 500 are repeated, and the execution succeeds.
+    429, 500 and pages cut off in the middle are repeated, and the execution succeeds.
     """
-    replies = [Reply(b"{}", 429, {"Retry-After": "1"}), Reply(b"{}", 500), Reply(GOOD)]
+    replies = [Reply(b"{}", 429, {"Retry-After": "1"}), Reply(b"{}", 500), Reply(GOOD[:-4]), Reply(GOOD)]
     vendor.serve_json("/flaky", GOOD)
     mesh.apply(
         INSTANCE.format(name="flaky", url=vendor.url, path="/flaky").replace(

@@ -387,3 +387,15 @@ async def test_refused_credential_is_renewed_once(server, fresh, failure):
         with pytest.raises(failure):
             await api.get("/items")
     assert len(server.requests) == (2 if failure is None else 1)
+
+
+async def test_page_that_ends_in_the_middle_may_be_whole_the_next_time(server):
+    """
+    A proxy that cuts a body and announces the shorter length leaves no other trace.
+    """
+    server.on("/items", Answer(body=b'{"items": [{"id": 1}, {"id"'))
+
+    with pytest.raises(TransientFailure, match="ends in the middle") as raised:
+        _ = [page async for page in client(server).pages("/items", records="items")]
+
+    assert raised.value.reason == "ANSWER_TRUNCATED"

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from isthmus.sdk.context import WORK
 from isthmus.sdk.decode import decode_json
-from isthmus.sdk.failures import DataFailure
+from isthmus.sdk.failures import DataFailure, TransientFailure
 from isthmus.sdk.page import ReadReject
 from isthmus.sdk.salvage import salvaged
 from isthmus.sdk.shaped import Shaping
@@ -108,6 +108,7 @@ class Reply:
 
         Raises:
             DataFailure: As `body`, where the trouble is not inside of single records.
+            TransientFailure: `ANSWER_TRUNCATED`, the page ends in the middle; it may be whole the next time.
         """
         if shaping is not None and self._body is _UNREAD:
             shaped = shaping.decoded(self.content, self._where)
@@ -116,6 +117,8 @@ class Reply:
         try:
             return self.body
         except DataFailure as failure:
+            if failure.reason == "ANSWER_TRUNCATED":
+                raise TransientFailure(failure.reason, failure.message) from None
             body, unread = await asyncio.to_thread(
                 salvaged, self.content, self._where, failure, records, shape
             )
