@@ -140,3 +140,18 @@ def test_the_flow_runs_with_its_credential(mesh, applied, vendor):
     logs = "".join(path.read_text(errors="replace") for path in (mesh.home / "logs").glob("*.log"))
     assert record["data"] == {"id": 1, "title": "a"}
     assert SECRET["VENDOR_TOKEN"] not in logs
+
+
+def test_a_mistake_in_the_middle_is_told_as_something_that_failed(mesh, tmp_path):
+    """
+    The code that promises an unchanged mesh is not for one in which a flow was made already.
+    """
+    spec = "{source: {instance: hub, stream: a}, destination: {instance: hub, stream: b}, schedules: %s}"
+    file = tmp_path / "a.yaml"
+    file.write_text("kind: Flow\nname: halfway\nspec: " + spec % "[{cron: '61 * * * *'}]")
+
+    done = mesh.run("apply", "-f", str(file))
+
+    assert done.code == 1
+    assert "Flow halfway: " in done.err
+    assert mesh.run("flows", "delete", "halfway").code == 0

@@ -152,3 +152,20 @@ def test_the_example_of_the_page_about_limits_is_a_document(tmp_path):
 
     jsonschema.validate(document.spec.limits, LIMITS_SCHEMA)
     assert document.spec.limits["concurrent"] == 2
+
+
+def test_a_mistake_is_told_under_its_own_path_without_the_validators_words(tmp_path):
+    """
+    A value that may be of several kinds is one field to the person who wrote it.
+    """
+    ends = "source: {instance: hub, stream: a}, destination: {instance: hub, stream: b}"
+    schedules = "[{every_minutes: 5, cron: '* * * * *'}]"
+    spec = f"{{{ends}, priority: urgent, schedules: {schedules}}}"
+    (tmp_path / "a.yaml").write_text(f"kind: Flow\nname: a\nspec: {spec}\n")
+
+    with pytest.raises(Problem) as raised:
+        read_documents([tmp_path])
+
+    told = [f"{one.path} {one.message}" for one in raised.value.violations]
+    assert [line.split(" ", 2)[1] for line in told] == ["spec.priority", "spec.schedules.0"]
+    assert "Value error" not in "".join(told)

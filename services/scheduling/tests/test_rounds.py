@@ -155,12 +155,14 @@ async def test_a_reverse_flow_moves_the_other_way(bench, host):
     """
     Its destination is read, by the reverse mapping, and its source is written.
     """
-    flow = await bench.flow("back", **{**BOTH, "direction": pb.DIRECTION_REVERSE})
+    way = {"direction": pb.DIRECTION_REVERSE, "write_mode": connector_pb2.WRITE_MODE_UPDATE}
+    flow = await bench.flow("back", **{**BOTH, **way})
     lease = await host.acquire(await started(bench, flow))
 
     moving = lease.answer.flow
     assert (moving.source.stream, moving.destination.stream) == ("incidents", "tickets")
     assert (moving.mapping_id, lease.answer.leg) == ("map_back", pb.LEG_UNSPECIFIED)
+    assert moving.write_mode == connector_pb2.WRITE_MODE_UPDATE
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,12 @@ async def test_a_reverse_flow_moves_the_other_way(bench, host):
         ({"reverse_mapping_id": "", "reverse_mapping_version": 2}, "flow.reverse_mapping_id"),
         ({"direction": 0, "delete_policy": pb.DeletePolicy(absent=True)}, "flow.read_mode"),
         ({"delete_policy": pb.DeletePolicy(most_percent=101)}, "flow.delete_policy.most_percent"),
+        ({"delete_policy": pb.DeletePolicy(absent=True)}, "flow.delete_policy.absent"),
+        (
+            {"direction": pb.DIRECTION_REVERSE, "delete_policy": pb.DeletePolicy(absent=True)},
+            "flow.reverse_read_mode",
+        ),
+        ({"write_mode": connector_pb2.WRITE_MODE_UPDATE}, "flow.write_mode"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -213,8 +221,6 @@ async def test_what_the_owner_decided_is_kept(bench):
             tombstone_field="state",
             tombstone_value='"closed"',
             most_deletions=5,
-            absent=True,
-            most_percent=10,
         ),
         reverse_read_mode=connector_pb2.READ_MODE_FULL,
         reverse_mapping_version=3,

@@ -10,7 +10,7 @@ import typer.exceptions
 from isthmus.client.cli.app import app
 from isthmus.client.cli.output import note
 from isthmus.client.cli.wording import for_people
-from isthmus.client.problem import ExitCode, Problem, problem_from
+from isthmus.client.problem import ExitCode, Problem, Violation, problem_from
 from rich.console import Console
 
 
@@ -65,10 +65,14 @@ def _explain(error: Exception) -> int:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(f"[red]error:[/red] {_escaped(for_people(problem.message))} [dim]({problem.reason})[/dim]")
     for violation in problem.violations:
-        if violation.message == problem.message:
+        if violation.message == problem.message or _is_told(violation, problem.message):
             continue
         console.print(f"  {_escaped(violation.path)}: {_escaped(violation.message)}")
     return problem.exit_code
+
+
+def _is_told(violation: Violation, message: str) -> bool:
+    return violation.path in message and message.endswith(violation.message)
 
 
 def _as_problem(error: Exception) -> Problem:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 from isthmus.client.manifest.both_ways import fields_of
 from isthmus.client.manifest.document import (
     CredentialDocument,
@@ -25,10 +26,12 @@ from isthmus.client.manifest.document import (
 from isthmus.client.manifest.planning import Action, Change, Step, step
 from isthmus.client.manifest.plans import plan_message
 from isthmus.client.manifest.priorities import priority_number
+from isthmus.client.manifest.references import check_references
+from isthmus.client.manifest.refusal import refused
 from isthmus.client.manifest.schema_changes import SchemaPolicySpec, policy_of
 from isthmus.client.manifest.state import Held, State
 from isthmus.client.mesh import Mesh
-from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.problem import ExitCode, Problem, problem_from
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2
 from isthmus.events.v1 import events_pb2
@@ -61,12 +64,17 @@ def apply(
         renew_secrets: send the secrets of credentials that exist already too.
 
     Raises:
-        Problem: a secret cannot be read, or a name means nothing.
-        grpc.RpcError: the mesh refused a document; those before it are applied.
+        Problem: a name means nothing, and nothing was applied; or a secret cannot be read or the mesh
+            refused a document, and those before it are applied.
     """
+    check_references(documents, state)
     worker = _Worker(mesh, state, renew_secrets)
     for document in documents:
-        outcome = worker.one(document)
+        try:
+            outcome = worker.one(document)
+        except (grpc.RpcError, Problem) as error:
+            problem = error if isinstance(error, Problem) else problem_from(error)
+            raise refused(document, problem, has_changed=worker.has_changed) from error
         if outcome.action is not Action.UNCHANGED:
             state.forget(document.kind)
         yield outcome
@@ -77,6 +85,7 @@ class _Worker:
         self._mesh = mesh
         self._state = state
         self._renew_secrets = renew_secrets
+        self.has_changed = False
 
     def one(self, document: Document) -> Outcome:
         """Does what one document needs."""
@@ -85,6 +94,7 @@ class _Worker:
             assert planned.held is not None
             return Outcome(document.kind, document.name, planned.held.id, planned.action, ())
         held_id, warning = self._write(planned)
+        self.has_changed = True
         action = Action.UPDATE if planned.held else Action.CREATE
         return Outcome(document.kind, document.name, held_id, action, planned.changes, warning)
 
@@ -150,6 +160,7 @@ class _Worker:
         else:
             change = registry_pb2.UpdateInstanceRequest(instance_id=held.id, etag=held.etag, **fields)
             instance = self._mesh.registry.UpdateInstance(change).instance
+        self.has_changed = True
         return instance.instance_id, self._activation(instance.instance_id, spec.active, held)
 
     def _activation(self, instance_id: str, wanted: bool, held: Held | None) -> str:
@@ -190,6 +201,7 @@ class _Worker:
             flow.flow_id = flow_id = held.id
             changed = scheduling_pb2.UpdateFlowRequest(flow=flow, etag=held.etag)
             self._mesh.scheduling.UpdateFlow(changed)
+        self.has_changed = True
         self._schedules(flow_id, document.spec.schedules, held)
         self._schema_policy(flow_id, document.spec, held)
         return flow_id
@@ -257,6 +269,7 @@ class _Worker:
         else:
             plan.plan_id = plan_id = held.id
             self._mesh.plans.UpdatePlan(plans_pb2.UpdatePlanRequest(plan=plan, etag=held.etag))
+        self.has_changed = True
         self._schedules(plan_id, document.spec.schedules, held)
         return plan_id
 

@@ -12,6 +12,8 @@ from isthmus.client.manifest.document import KINDS, Document
 from isthmus.client.problem import ExitCode, Problem, Violation
 from pydantic import Field, TypeAdapter, ValidationError
 
+_BRANCH = re.compile(r"literal\[|constrained-|function-")
+"""Where a value may be one of several kinds, the kinds are no part of its path."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _ADAPTER: TypeAdapter[Document] = TypeAdapter(Annotated[Document, Field(discriminator="kind")])
 
@@ -98,9 +100,13 @@ def _document(
     try:
         return _ADAPTER.validate_python(filled)
     except ValidationError as error:
+        told: dict[str, list[str]] = {}
         for item in error.errors(include_input=False, include_url=False, include_context=False):
-            path = ".".join(str(part) for part in item["loc"][1:] or item["loc"])
-            mistakes.append(Violation(f"{place} {path}".rstrip(), item["msg"]))
+            parts = [str(part) for part in item["loc"][1:] or item["loc"]]
+            path = ".".join(part for part in parts if not _BRANCH.match(part))
+            told.setdefault(path, []).append(item["msg"].removeprefix("Value error, "))
+        for path, messages in told.items():
+            mistakes.append(Violation(f"{place} {path}".rstrip(), "; or ".join(dict.fromkeys(messages))))
         return None
 
 

@@ -82,7 +82,8 @@ def movement(flow_id: str, spec: FlowSpec, leg: Leg) -> FlowSpec:
         case Leg.WRITE_SOURCE:
             return replace(_reversed(spec), source=_pairs(flow_id, spec, "source"), read_mode=ReadMode.DELTA)
         case _:
-            return _reversed(spec) if spec.direction is Direction.REVERSE else spec
+            is_reverse = spec.direction is Direction.REVERSE
+            return replace(_reversed(spec), write_mode=spec.write_mode) if is_reverse else spec
 
 
 def _reversed(spec: FlowSpec) -> FlowSpec:

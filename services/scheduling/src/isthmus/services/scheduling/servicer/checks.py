@@ -122,9 +122,13 @@ def _check_way_back(check: Check, flow: pb.Flow) -> None:
     check.count("flow.reverse_key", flow.reverse_key, most=_MOST_KEYS)
     for index, key in enumerate(flow.reverse_key):
         check.text(f"flow.reverse_key[{index}]", key, longest=_LONGEST_STREAM)
-    if flow.direction == pb.DIRECTION_BOTH and not flow.destination_key:
-        text = "Name the fields by which records of both sides are known to be the same."
-        check.add("flow.destination_key", "REQUIRED", text)
+    if flow.direction == pb.DIRECTION_BOTH:
+        if not flow.destination_key:
+            text = "Name the fields by which records of both sides are known to be the same."
+            check.add("flow.destination_key", "REQUIRED", text)
+        if flow.write_mode not in {connector.WRITE_MODE_UNSPECIFIED, connector.WRITE_MODE_UPSERT}:
+            text = "A two-way flow creates, changes and deletes on both sides; leave the write mode out."
+            check.add("flow.write_mode", "ONE_WAY_ONLY", text)
     for name in ("source", "destination"):
         endpoint = getattr(flow, name)
         if endpoint.instance_id == HUB and endpoint.stream.startswith((PAIR_STREAM, COMPARE_STREAM)):
@@ -162,7 +166,7 @@ def _check_deletes(check: Check, flow: pb.Flow) -> None:
     check.text(f"{path}.tombstone_value", deletes.tombstone_value, required=False, longest=1000)
     check.within(f"{path}.most_deletions", deletes.most_deletions, least=0, most=_LARGEST)
     check.within(f"{path}.most_percent", deletes.most_percent, least=0, most=100)
-    if deletes.absent and flow.direction != pb.DIRECTION_BOTH:
+    if deletes.absent:
         _check_absent(check, flow)
     try:
         json.loads(deletes.tombstone_value or "true")
@@ -172,9 +176,14 @@ def _check_deletes(check: Check, flow: pb.Flow) -> None:
 
 def _check_absent(check: Check, flow: pb.Flow) -> None:
     path = "flow.delete_policy"
-    if flow.read_mode != connector.READ_MODE_FULL:
-        text = "Only a full reading shows what is absent; set the read mode to full."
-        check.add("flow.read_mode", "REQUIRED", text)
+    if flow.direction == pb.DIRECTION_BOTH:
+        text = "A two-way flow takes what a full reading no longer shows as deleted; leave `absent` out."
+        check.add(f"{path}.absent", "ONE_WAY_ONLY", text)
+        return
+    mode = "reverse_read_mode" if flow.direction == pb.DIRECTION_REVERSE else "read_mode"
+    if getattr(flow, mode) != connector.READ_MODE_FULL:
+        text = f"Only a full reading shows what is absent; set `{mode}` to full."
+        check.add(f"flow.{mode}", "REQUIRED", text)
     if flow.write_mode in {connector.WRITE_MODE_CREATE, connector.WRITE_MODE_UPDATE}:
         text = "A flow that may not delete leaves what is absent; write with mode upsert."
         check.add("flow.write_mode", "NOT_ALLOWED", text)
