@@ -140,7 +140,9 @@ ENVELOPES = st.sampled_from(
 patient = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-async def pieces_of(path: str, *pages: bytes, mapper: PageMapper, shaped: bool) -> tuple[Any, bool]:
+async def pieces_of(
+    path: str, *pages: bytes, mapper: PageMapper, shaped: bool, limits: Limits | None = None
+) -> tuple[Any, bool]:
     """What becomes of pages: all that is told of each piece, and whether the last one came as structs."""
     left, end = list(pages), b"{}" if path else b"[]"
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=left.pop(0) if left else end))
@@ -156,7 +158,8 @@ async def pieces_of(path: str, *pages: bytes, mapper: PageMapper, shaped: bool) 
         try:
             async for found in LocalReading(reading):
                 met = isinstance(found.records, ShapedRecords) if found.records else met
-                seen += [told(piece) for piece in mapper.pieces(found, "p", Limits(4, 900))]
+                pieces = mapper.pieces(found, "p", limits or Limits(4, 900))
+                seen += [told(piece.as_json()) for piece in pieces]
         except Exception as error:
             seen.append((type(error), str(error)))
         finally:
@@ -201,6 +204,28 @@ async def test_structs_and_dictionaries_end_alike(
 
     by_dictionary, _ = await pieces_of(path, *pages, mapper=mapper, shaped=False)
     assert by_struct == by_dictionary
+
+
+@patient
+@given(
+    st.lists(
+        st.integers(0, 3).flatmap(lambda one: [changed_records, *[even_records] * 3][one]()), max_size=3
+    ),
+    st.sampled_from([("id",), ("id", "owner")]),
+)
+async def test_lines_and_dictionaries_end_alike(
+    several: list[list[str]], destination_key: tuple[str, ...]
+) -> None:
+    """What travels as lines of text stands for what would be sent, and the rest is told of alike."""
+    pages = [f"[{', '.join(texts)}]".encode(errors="surrogatepass") for texts in several]
+    mapper = PageMapper(PLAN, destination_key)
+
+    by_lines, _ = await pieces_of(
+        "", *pages, mapper=mapper, shaped=True, limits=Limits(4, 10**6, takes_lines=True)
+    )
+
+    by_dictionary, _ = await pieces_of("", *pages, mapper=mapper, shaped=False, limits=Limits(4, 10**6))
+    assert by_lines == by_dictionary
 
 
 @pytest.mark.parametrize("path", ["", "items", "data.items"])

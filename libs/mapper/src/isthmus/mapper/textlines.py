@@ -67,6 +67,11 @@ class TextLines:
     rejected: Sequence[Rejection] = ()
     filtered: int = 0
 
+    def part(self, begin: int, end: int) -> TextLines:
+        """Some of the lines, by themselves."""
+        chosen = self.text.split(b"\n")[begin:end]
+        return TextLines(b"".join(line + b"\n" for line in chosen), self.columns, end - begin)
+
 
 class OddValueError(BaseException):
     """A value is not what its column was taken for; no error of a record, so errors' handlers let it pass.

@@ -20,6 +20,7 @@ from isthmus.sdk.failures import DataFailure
 from isthmus.sdk.framing import FramingBroken
 
 _BOM = b"\xef\xbb\xbf"
+_KEY_PAIR = KEY.decode("utf-16-le")
 _PAGES_OF_REST = 20
 _PIECE = 16 * 1024
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -83,6 +84,10 @@ class ShapedRecords(list[Any]):
         except _UNREADABLE:
             return bytes(self._originals[index])
 
+    def let_go(self) -> None:
+        """Forget the structs, once they are mapped; what the system gave can still be looked at."""
+        self.clear()
+
     def whole(self) -> list[Any]:
         """All records with everything that the system gave.
 
@@ -141,7 +146,7 @@ class Shaping:
             _refuse_other_encodings(raw)
         found, records = self._found(raw)
         envelope = Envelope(found, where)
-        if any(mark(record) is not None for mark in self._marks for record in records):
+        if any(list(map(mark, records)).count(None) != len(records) for mark in self._marks):
             return None
         if not _is_even(raw, envelope, len(records)):
             return None
@@ -175,10 +180,28 @@ def _refuse_other_encodings(raw: bytes) -> None:
 def _is_even(raw: bytes, envelope: Envelope, count: int) -> bool:
     """Whether all records have as many names as the first one, in which each comes once."""
     if not count:
-        return raw.count(KEY) == envelope.names
+        return _keys(raw) == envelope.names
     first = first_record(raw, envelope.levels)
     names = first.count(KEY)
-    return _names(_decode(first)) == names and raw.count(KEY) == envelope.names + count * names
+    return _names(_decode(first)) == names and _keys(raw) == envelope.names + count * names
+
+
+def _keys(raw: bytes) -> int:
+    """How often `KEY` occurs.
+
+    Looking for one character is so much faster than for two bytes that these are read as one: once from
+    the first byte on, and once from the second.
+    """
+    found, last = 0, len(raw) - 1
+    try:
+        for start in range(0, last, _PIECE):
+            even, odd = raw[start : start + _PIECE], raw[start + 1 : start + _PIECE + 1]
+            if len(odd) < _PIECE:  # the last ones may end in half a pair
+                even, odd = even[: len(even) & ~1], odd[: len(odd) & ~1]
+            found += str(even, "utf-16-le").count(_KEY_PAIR) + str(odd, "utf-16-le").count(_KEY_PAIR)
+    except UnicodeDecodeError:  # bytes beyond ASCII may look like half a character
+        return raw.count(KEY)
+    return found
 
 
 def _names(value: Any) -> int:

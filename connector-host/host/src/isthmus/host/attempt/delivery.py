@@ -21,6 +21,7 @@ from isthmus.host.control import fault_from, passes
 from isthmus.host.failures import is_authentication
 from isthmus.kit.logs import logger
 from isthmus.resilience import Backoff, Broken, Fault, OutOfTime, RetryLater
+from isthmus.type.v1 import batch_pb2 as batch
 
 _STREAM_SECONDS = 24 * 3600.0
 _MOST_CREDIT = 8
@@ -143,7 +144,7 @@ class Delivery:
                     return True
                 if not self._waiting:
                     return False
-                if self._waiting.first(self.limits).records and not self.cannot_tell:
+                if self._waiting.first(self.limits).count and not self.cannot_tell:
                     return True
                 unit = Unit(self._waiting.take_one(self.limits))
                 self._changed.notify_all()
@@ -180,14 +181,29 @@ class Delivery:
             call.cancel()
 
     def _welcome(self, ready: connector.WriteReady) -> None:
-        """Adapt to what the destination can take."""
+        """Adapt to what the destination can take.
+
+        Raises:
+            DestinationFault: A batch of lines has become too large as JSON, which another attempt cuts anew.
+        """
         self._on_stream = 0
         self._credit = max(1, min(ready.credit, _MOST_CREDIT))
+        opening = self._opening
+        # A preview and what is noted of a generation speak of single records.
+        plain = not (opening.is_preview or opening.generation_id)
         self.limits = Limits(
             min(ready.max_batch_records or _USUAL_RECORDS, _MOST_RECORDS),
             min(ready.max_batch_bytes or _MOST_BYTES, _MOST_BYTES),
+            takes_lines=plain and batch.ENCODING_TEXT_LINES in ready.encodings,
         )
         self._waiting.fit(self.limits)
+        if self.limits.takes_lines:
+            return
+        for unit in self._units:
+            unit.without_lines()
+            if unit.size > self.limits.size and unit.count > 1:
+                message = "This host of the destination takes less at a time than the one before it."
+                raise DestinationFault(RetryLater("STREAM_CLOSED", message))
 
     async def _settle_in_order(self, call: Any) -> None:
         while True:

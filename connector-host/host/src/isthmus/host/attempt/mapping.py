@@ -8,11 +8,11 @@ import msgspec
 from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.narrowing import NarrowedPlan
-from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
+from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, size_of, sizes_of
 from isthmus.host.attempt.ranging import Range, RangedPlan
 from isthmus.host.attempt.slices import Slice, cut_up, interleaved, picked, refuse_large
 from isthmus.host.backend import SourcePage
-from isthmus.mapper import Mapped, Plan, Rows, TypedPlan, identity_plan
+from isthmus.mapper import LineWriter, Mapped, Plan, Rows, TextLines, TypedPlan, identity_plan
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.sdk.diagnosis import refusal_of
 from isthmus.sdk.keying import Keying
@@ -53,6 +53,7 @@ class PageMapper:
         self._maps_deletions = maps_deletions or bool(deletions.field) or deletions.everything
         self._key = tuple(destination_key)
         self._keying = Keying(destination_key)
+        self._writers: tuple[TypedPlan | None, LineWriter | None] = (None, None)
 
     @property
     def shaper(self) -> Shaper | None:
@@ -91,11 +92,15 @@ class PageMapper:
             yield from parts
             start = stop
             if start >= total:
-                return
+                break
+        if isinstance(page.records, ShapedRecords):
+            page.records.let_go()
 
     def _mapped(self, page: SourcePage, start: int, stop: int, limits: Limits) -> Slice:
-        places = list(range(stop - start))
         done = Slice(page, start, deletion=self._deletions.operation)
+        if limits.takes_lines and page.operations is None and self._write_lines(done, stop, limits):
+            return done
+        places = list(range(stop - start))
         left_out = [place for place in places if self._deletions.ignores and done.is_deletion(place)]
         if left_out:
             places = [place for place in places if not done.is_deletion(place)]
@@ -167,6 +172,25 @@ class PageMapper:
         _set_aside(done, places, rows)
         return True
 
+    def _write_lines(self, done: Slice, stop: int, limits: Limits) -> bool:
+        """Map records of a shape to lines of text; False, and nothing done, where that cannot be."""
+        shaped = done.page.records
+        if not self._key or not isinstance(shaped, ShapedRecords) or not isinstance(shaped.shape, TypedPlan):
+            return False
+        if self._writers[0] is not shaped.shape:
+            self._writers = (shaped.shape, shaped.shape.line_writer(self._key))
+        writer = self._writers[1]
+        if writer is None:
+            return False
+        is_whole = stop - done.start == len(shaped)
+        lines = writer.lines(shaped if is_whole else shaped[done.start : stop])
+        if lines is None or (size_of(lines) > limits.size and max(sizes_of(lines)) > limits.size):
+            return False
+        if lines.count:
+            done.lines, done.line_key = lines, self._key
+        _set_aside(done, range(stop - done.start), lines)
+        return True
+
     def _encode_all(self, done: Slice, places: list[int], mapped: Sequence[Any]) -> None:
         """Encode many at once; only when one of them does not fit, each is looked at by itself."""
         try:
@@ -206,7 +230,7 @@ class PageMapper:
         done.places.append(place)
 
 
-def _set_aside(done: Slice, places: list[int], mapped: Mapped | Rows) -> None:
+def _set_aside(done: Slice, places: Sequence[int], mapped: Mapped | Rows | TextLines) -> None:
     """Put aside what could not be mapped, and note what the mapping leaves out."""
     for rejection in mapped.rejected:
         done.reject_unmapped(places[rejection.index], rejection)

@@ -1,19 +1,37 @@
 """Mapped records on their way to the destination, and how they are joined into batches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 from isthmus.connector.v1 import connector_pb2
+from isthmus.mapper import TextLines, records_of_lines
+from isthmus.sdk.keying import Keying
 from isthmus.type.v1 import batch_pb2
+
+_COLUMN_TYPES = {
+    "string": batch_pb2.Column.TYPE_STRING,
+    "integer": batch_pb2.Column.TYPE_INTEGER,
+    "boolean": batch_pb2.Column.TYPE_BOOLEAN,
+}
+_AROUND_VALUE = len('"":"",')
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What fits into one batch."""
+    """What fits into one batch.
+
+    Attributes:
+        records: Most records.
+        size: Most bytes of them.
+        takes_lines: Records may come as lines of text.
+    """
 
     records: int = 1000
     size: int = 1024 * 1024
+    takes_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,8 @@ class Piece:
         read: Records of the source that this piece accounts for.
         filtered: Those of them that the mapping leaves out.
         records: The bytes of each mapped record.
+        lines: The mapped records as lines of text, in place of `records`.
+        line_key: Columns of the lines that make up a record's key.
         keys: One for each of `records`, or none at all.
         operations: One for each of `records`; None means that all are upserts.
         sources: The source's form of each of `records`, for quarantine.
@@ -73,6 +93,7 @@ class Piece:
         left_out_keys: The source's key of each of `left_out`.
         boundary: A page ends here.
         position: Where reading goes on behind it; only at a boundary.
+        size: Bytes of record data; of lines about what they would be as JSON, so that they can become it.
         complete: The partition ends here.
     """
 
@@ -80,6 +101,8 @@ class Piece:
     read: int = 0
     filtered: int = 0
     records: list[bytes] = field(default_factory=list)
+    lines: TextLines | None = None
+    line_key: tuple[str, ...] = ()
     keys: list[str] = field(default_factory=list)
     operations: list[Any] | None = None
     sources: Sequence[Any] = ()
@@ -96,6 +119,11 @@ class Piece:
     barrier: bool = False
     usage: Usage = field(default_factory=Usage)
 
+    @property
+    def count(self) -> int:
+        """How many mapped records there are."""
+        return len(self.records) if self.lines is None else self.lines.count
+
     def joins(self, head: "Piece", after: "Piece", records: int, size: int, limits: Limits) -> bool:
         """Tell whether this piece may follow others, from `head` to `after`, in one batch.
 
@@ -104,50 +132,96 @@ class Piece:
         """
         if not (after.boundary and self.boundary) or after.barrier or self.partition != head.partition:
             return False
-        if not self.records:
+        if not self.count:
             return True
         return (
-            bool(after.records)
-            and records + len(self.records) <= limits.records
+            bool(after.count)
+            and records + self.count <= limits.records
             and size + self.size <= limits.size
             and (self.operations is None) == (head.operations is None)
             and bool(self.keys) == bool(head.keys)
+            and self._columns == head._columns
         )
 
     def split(self, limits: Limits) -> list["Piece"]:
-        """Return the parts that fit into a destination's batches; usually the piece itself."""
-        if len(self.records) <= limits.records and self.size <= limits.size:
+        """Return the parts that a destination takes as batches; usually the piece itself."""
+        if self.lines is not None and not limits.takes_lines:
+            return self.as_json().split(limits)
+        if self.count <= limits.records and self.size <= limits.size:
             return [self]
         parts: list[Piece] = []
         begin = total = 0
-        for index, record in enumerate(self.records):
-            if index > begin and (index - begin >= limits.records or total + len(record) > limits.size):
+        for index, size in enumerate(self._sizes()):
+            if index > begin and (index - begin >= limits.records or total + size > limits.size):
                 parts.append(self._part(begin, index))
                 begin, total = index, 0
-            total += len(record)
-        last = self._part(begin, len(self.records))
+            total += size
+        last = self._part(begin, self.count)
         last.boundary, last.position, last.complete = self.boundary, self.position, self.complete
         parts.append(last)
         first = parts[0]
-        first.read += self.read - len(self.records)
+        first.read += self.read - self.count
         first.filtered, first.rejects, first.usage = self.filtered, self.rejects, self.usage
         first.settled_ids = self.settled_ids
         first.left_out, first.left_out_keys = self.left_out, self.left_out_keys
         return parts
 
+    def as_json(self) -> "Piece":
+        """Return the piece without lines, for a destination that does not take them."""
+        if self.lines is None:
+            return self
+        found = records_of_lines(self.lines.text, self.lines.columns)
+        records = list(map(_encode, found))
+        return replace(
+            self,
+            records=records,
+            lines=None,
+            keys=Keying(self.line_key).keys(found) or [],
+            size=sum(map(len, records)),
+        )
+
+    @property
+    def _columns(self) -> object:
+        return None if self.lines is None else self.lines.columns
+
+    def _sizes(self) -> list[int]:
+        """About how large each record is."""
+        if self.lines is None:
+            return list(map(len, self.records))
+        return sizes_of(self.lines)
+
     def _part(self, begin: int, end: int) -> "Piece":
+        lines = self.lines.part(begin, end) if self.lines is not None else None
+        records = self.records[begin:end]
         return Piece(
             partition=self.partition,
             read=end - begin,
-            records=self.records[begin:end],
+            records=records,
+            lines=lines,
+            line_key=self.line_key,
             keys=self.keys[begin:end],
             operations=None if self.operations is None else self.operations[begin:end],
             sources=self.sources[begin:end],
             source_keys=self.source_keys[begin:end],
             quarantine_ids=self.quarantine_ids[begin:end],
-            size=sum(map(len, self.records[begin:end])),
+            size=size_of(lines) if lines is not None else sum(map(len, records)),
             barrier=self.barrier,
         )
+
+
+def size_of(lines: TextLines) -> int:
+    """About as many bytes as the records have as JSON."""
+    return len(lines.text) + lines.count * _around(lines)
+
+
+def sizes_of(lines: TextLines) -> list[int]:
+    """About as many bytes as each record has as JSON."""
+    around = _around(lines) + 1
+    return [len(line) + around for line in lines.text.split(b"\n")[:-1]]
+
+
+def _around(lines: TextLines) -> int:
+    return 2 + sum(len(column.name) + _AROUND_VALUE for column in lines.columns)
 
 
 @dataclass(slots=True)
@@ -181,10 +255,21 @@ class Unit:
         """Bytes of record data."""
         return sum(piece.size for piece in self.pieces)
 
+    @property
+    def count(self) -> int:
+        """How many mapped records are sent."""
+        return sum(piece.count for piece in self.pieces) if self.request is not None else 0
+
+    def without_lines(self) -> None:
+        """Have it sent as JSON, under the same number."""
+        if self.request is not None and any(piece.lines is not None for piece in self.pieces):
+            self.pieces = [piece.as_json() for piece in self.pieces]
+            self.request = request_of(self.pieces, self.sequence)
+
 
 def request_of(pieces: Sequence[Piece], sequence: int) -> connector_pb2.WriteRequest | None:
     """Return the message with the batch that carries the records of some pieces; None when they have none."""
-    if not any(piece.records for piece in pieces):
+    if not any(piece.count for piece in pieces):
         return None
     last = pieces[-1]
     request = connector_pb2.WriteRequest()
@@ -192,16 +277,24 @@ def request_of(pieces: Sequence[Piece], sequence: int) -> connector_pb2.WriteReq
     one = request.batch
     one.partition = last.partition
     one.sequence = sequence
-    one.encoding = batch_pb2.ENCODING_JSON
     one.barrier = last.barrier
-    for piece in pieces:
-        one.records.extend(piece.records)
-        one.keys.extend(piece.keys)
-        if piece.operations is not None:
-            one.operations.extend(piece.operations)
+    lines = [piece.lines for piece in pieces if piece.lines is not None]
+    if lines:
+        one.encoding = batch_pb2.ENCODING_TEXT_LINES
+        one.records.append(b"".join(part.text for part in lines))
+        one.line_count = sum(part.count for part in lines)
+        for column in lines[0].columns:
+            one.columns.add(name=column.name, type=_COLUMN_TYPES[column.kind])
+    else:
+        one.encoding = batch_pb2.ENCODING_JSON
+        for piece in pieces:
+            one.records.extend(piece.records)
+            one.keys.extend(piece.keys)
+            if piece.operations is not None:
+                one.operations.extend(piece.operations)
     if last.position is not None:
         one.position.CopyFrom(last.position)
     return request
 
 
-__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "request_of"]
+__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "request_of", "size_of", "sizes_of"]

@@ -69,7 +69,7 @@ class Settling:
         self._check_quarantined()
 
     def _count(self, unit: Unit, ack: connector.BatchAck, refused: int, rejected: int) -> None:
-        sent = len(unit.batch.records) if unit.batch is not None else 0
+        sent = unit.count
         told = ack.created + ack.updated + ack.unchanged + ack.deleted
         unchanged = ack.unchanged
         if ack.repeated_batch:
@@ -161,7 +161,7 @@ def _refused(unit: Unit, ack: connector.BatchAck) -> list[tuple[Piece, int, batc
     found: list[tuple[Piece, int, batch.RecordOutcome]] = []
     start = 0
     for piece in unit.pieces:
-        end = start + len(piece.records)
+        end = start + piece.count
         found += [(piece, index - start, refused[index]) for index in sorted(refused) if start <= index < end]
         start = end
     if len(found) != len(refused):

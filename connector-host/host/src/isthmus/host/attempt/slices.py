@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
+from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, size_of
 from isthmus.host.backend import Originals, SourcePage
-from isthmus.mapper import Rejection
+from isthmus.mapper import Rejection, TextLines
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -23,12 +23,15 @@ _FEW = 5
 class Slice:
     """Some records of a page while they are being mapped.
 
-    `records`, `keys` and `places` grow side by side; a place counts from the start of the slice.
+    `records`, `keys` and `places` grow side by side; a place counts from the start of the slice. With `lines`
+    these are empty.
     """
 
     page: SourcePage
     start: int
     records: list[bytes] = field(default_factory=list)
+    lines: TextLines | None = None
+    line_key: tuple[str, ...] = ()
     keys: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -88,7 +91,10 @@ def refuse_large(done: Slice, limits: Limits) -> None:
 
 def cut_up(done: Slice, limits: Limits) -> list[Piece]:
     """Cut a slice where it is too large; what did not get through is accounted for by the first part."""
-    pieces = [_piece(done, begin, end) for begin, end in _ends(done.records, limits.size)]
+    if done.lines is not None:
+        pieces = _line_piece(done, done.lines).split(limits)
+    else:
+        pieces = [_piece(done, begin, end) for begin, end in _ends(done.records, limits.size)]
     first = pieces[0]
     first.rejects = done.rejects
     first.filtered = len(done.filtered)
@@ -116,6 +122,23 @@ def _piece(done: Slice, begin: int, end: int) -> Piece:
         source_keys=picked(page.keys, places) if page.keys else (),
         quarantine_ids=picked(page.quarantine_ids, places) if page.quarantine_ids else (),
         size=sum(map(len, encoded)),
+    )
+
+
+def _line_piece(done: Slice, lines: TextLines) -> Piece:
+    page, indexes, start = done.page, lines.indexes, done.start
+    places: Sequence[int]
+    if isinstance(indexes, range):
+        places = range(start, start + len(indexes))
+    else:
+        places = [start + index for index in indexes]
+    return Piece(
+        read=lines.count,
+        lines=lines,
+        line_key=done.line_key,
+        sources=Originals(page, places),
+        source_keys=picked(page.keys, places) if page.keys else (),
+        size=size_of(lines),
     )
 
 

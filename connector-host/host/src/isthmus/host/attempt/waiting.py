@@ -22,13 +22,13 @@ class _Lane:
 
     def add(self, piece: Piece) -> None:
         self.pieces.append(piece)
-        self.records += len(piece.records)
+        self.records += piece.count
         self.size += piece.size
         self.barriers += piece.barrier
 
     def take(self) -> Piece:
         piece = self.pieces.popleft()
-        self.records -= len(piece.records)
+        self.records -= piece.count
         self.size -= piece.size
         self.barriers -= piece.barrier
         return piece
@@ -38,7 +38,7 @@ class _Lane:
         return (
             not first.boundary
             or self.barriers > 0
-            or self.records + max(1, len(first.records)) > limits.records
+            or self.records + max(1, first.count) > limits.records
             or self.size + max(1, first.size) > limits.size
         )
 
@@ -88,11 +88,11 @@ class Waiting:
         partition = self._turn(limits)
         lane = self._lanes[partition]
         pieces = [lane.take()]
-        records, size = len(pieces[0].records), pieces[0].size
+        records, size = pieces[0].count, pieces[0].size
         while lane.pieces and lane.pieces[0].joins(pieces[0], pieces[-1], records, size, limits):
             piece = lane.take()
             pieces.append(piece)
-            records, size = records + len(piece.records), size + piece.size
+            records, size = records + piece.count, size + piece.size
         self._took(partition)
         return pieces
 

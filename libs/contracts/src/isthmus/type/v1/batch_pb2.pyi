@@ -63,7 +63,8 @@ class _EncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Encoding.Val
     """Lines of UTF-8 text for the whole batch, in the only element of `records`; sent only to who
     offers to take it. A line holds the values of one record in the order of `columns`, separated
     by U+001F and ended by U+000A: what PostgreSQL's COPY takes as `delimiter U+001F, null 'None'`.
-    An absent value is the bare word `None`, and a text that is this word has a backslash before it.
+    Where there is no value stands the bare word `None`, and a text that is this word has a backslash
+    before it.
     In a text a backslash and U+001F have a backslash before them, and U+000A and U+000D are
     written as a backslash with `n` or `r`.
     """
@@ -81,7 +82,8 @@ ENCODING_TEXT_LINES: Encoding.ValueType  # 3
 """Lines of UTF-8 text for the whole batch, in the only element of `records`; sent only to who
 offers to take it. A line holds the values of one record in the order of `columns`, separated
 by U+001F and ended by U+000A: what PostgreSQL's COPY takes as `delimiter U+001F, null 'None'`.
-An absent value is the bare word `None`, and a text that is this word has a backslash before it.
+Where there is no value stands the bare word `None`, and a text that is this word has a backslash
+before it.
 In a text a backslash and U+001F have a backslash before them, and U+000A and U+000D are
 written as a backslash with `n` or `r`.
 """
@@ -224,7 +226,9 @@ class Batch(_message.Message):
 
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]:
-        """With `ENCODING_TEXT_LINES`, what the values of a line are; no member comes twice."""
+        """With `ENCODING_TEXT_LINES`, what the values of a line are; no member comes twice. One that every
+        record of the batch leaves out is not among them, so that no value may be taken for null.
+        """
 
     @_builtins.property
     def external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -63,11 +63,12 @@ class Exchange:
         where = safe_url(url, self._context.secrets)
         try:
             for _ in range(_MOST_REDIRECTS + 1):
-                reply = await self._once(method, url, headers, content)
+                reply = await self._once(method, url, headers, content, where)
                 target = reply.headers.get("location", "")
                 if reply.raw_status not in _REDIRECTS or not target or method not in {"GET", "HEAD"}:
                     return reply
                 url = self.same_host(url.join(target))
+                where = safe_url(url, self._context.secrets)
         except httpx.HTTPError as error:
             raise self._failure(error, method, where) from None
         except (httpx.InvalidURL, UnicodeError):
@@ -93,7 +94,7 @@ class Exchange:
         raise ConfigurationFailure("REDIRECTED", text)
 
     async def _once(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, where: str
     ) -> Reply:
         self._context.egress.allow(url.host, _port(url))
         request = self._open().build_request(
@@ -103,12 +104,10 @@ class Exchange:
         self._context.stats.api_calls += 1
         response = await self._open().send(request, stream=True, follow_redirects=False)
         try:
-            body = await self._body(response, safe_url(url, self._context.secrets))
+            body = await self._body(response, where)
         finally:
             await response.aclose()
-        return Reply(
-            response.status_code, safe_url(url, self._context.secrets), _lower(response.headers), body
-        )
+        return Reply(response.status_code, where, _lower(response.headers), body)
 
     async def _body(self, response: httpx.Response, where: str) -> bytes:
         limit = self._context.limits.max_answer_bytes
