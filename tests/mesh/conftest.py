@@ -308,6 +308,7 @@ async def _settle(world: World, tenant: Tenant) -> None:
         if wanted <= tenant.values.keys() and now == before:
             tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
             tenant.values["compensation_flow_id"] = tenant.values["flow_id"]
+            tenant.values["external_ids"] = tenant.values["correlation_ids"] = tenant.values["external_id"]
             tenant.values["reverse_mapping_id"] = tenant.values["mapping_id"]
             tenant.values["after_event_id"] = tenant.values["event_id"]
             return

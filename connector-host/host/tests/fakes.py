@@ -329,6 +329,7 @@ class Hub(connector_grpc.ConnectorServiceServicer):
     finished: dict[str, int] = field(default_factory=dict)
     finishing: list[connector.FinishGenerationRequest] = field(default_factory=list)
     after_finish: Callable[[], Any] = lambda: None
+    is_first: bool = False
 
     def __post_init__(self) -> None:
         self.open_gate.set()
@@ -366,7 +367,9 @@ class Hub(connector_grpc.ConnectorServiceServicer):
                 del self.data[key]
         if self.after_finish():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
-        return connector.FinishGenerationResponse(shown=len(shown), removed=self.finished[generation])
+        return connector.FinishGenerationResponse(
+            shown=len(shown), removed=self.finished[generation], is_first=self.is_first
+        )
 
     async def _apply(self, opening: Any, one: batch.Batch, context: Any) -> connector.BatchAck:
         token, sequence = self.seen.get(one.partition, (0, 0))

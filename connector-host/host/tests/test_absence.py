@@ -125,8 +125,43 @@ async def test_nothing_goes_while_a_record_waits_in_quarantine(mirrored):
 
     assert ended.outcome == Finish.OUTCOME_COMPLETED
     assert ended.counts.quarantined == 1
+    assert "1 records are in quarantine" in ended.note
     assert mirrored.hub.finishing == []
     assert len(mirrored.hub.data) == 100
+
+
+LATER = {
+    "version": "isthmus/v1",
+    "transformations": {"where": {"path": "id", "at_least": 40}},
+    "field_mappings": [{"target": "id", "source": "id"}],
+}
+
+
+@pytest.mark.parametrize(("filtered", "held"), [(False, 100), (True, 40)], ids=["kept", "wanted"])
+async def test_what_the_mapping_leaves_out_is_absent_only_where_that_is_wanted(mirrored, filtered, held):
+    """
+    Without the flow's word nothing goes, and the execution says why and what to do.
+    """
+    mirrored.mapping.definition = LATER
+    policy = Policy(absent=True, filtered=filtered, most_percent=100)
+    grant = mirrored.scheduling.grant(**FULL, mapping_id="map_1", delete_policy=policy)
+
+    ended = await mirrored.run(grant)
+
+    assert (ended.outcome, ended.counts.filtered) == (Finish.OUTCOME_COMPLETED, 40)
+    assert len(mirrored.hub.data) == held
+    assert ("filtered: true" in ended.note) == (not filtered)
+
+
+async def test_a_destination_that_knew_nothing_before_is_told_of(mirrored):
+    """
+    In the execution, so that nobody waits in vain for the first time.
+    """
+    mirrored.hub.is_first = True
+
+    ended = await mirrored.run(mirrored.scheduling.grant(**ABSENT))
+
+    assert "it knows from now on" in ended.note
 
 
 async def test_records_without_a_key_cannot_be_absent(mirrored):

@@ -9,6 +9,20 @@ from isthmus.scheduling.v1 import scheduling_pb2 as pb
 Status = pb.Execution.Status
 
 
+async def test_a_note_of_the_last_attempt_stays_with_the_execution(bench):
+    """
+    It tells a person what the counts do not.
+    """
+    execution = await bench.start(await bench.flow())
+    lease = await bench.host.acquire(execution.execution_id)
+    request = pb.FinishAttemptRequest(
+        execution_id=lease.execution_id, fencing_token=lease.token, outcome="OUTCOME_COMPLETED", note="Look."
+    )
+    ended = (await bench.host.stub.FinishAttempt(request)).execution
+
+    assert (ended.note, (await bench.execution(execution.execution_id)).note) == ("Look.", "Look.")
+
+
 async def test_an_execution_runs_from_start_to_end(bench):
     """
     A started flow waits for a host, runs under its lease, and is completed with its counts.

@@ -45,8 +45,23 @@ async def test_what_a_refresh_has_not_shown_is_deleted_once(sql, opened, kind, i
         await refresh(session, "exe_2", rows(*ids[:2]), token=2)
         ended = [await finish(session, "exe_2", token=2) for _ in range(2)]
 
-    assert (first.shown, first.removed) == (3, 0)
-    assert [(one.shown, one.removed) for one in ended] == [(2, 1), (2, 1)]
+    assert (first.shown, first.removed, first.is_first) == (3, 0, True)
+    assert [(one.shown, one.removed, one.is_first) for one in ended] == [(2, 1, False), (2, 1, False)]
+    assert sql("select count(*) from t").fetchone() == (2,)
+
+
+async def test_the_first_refresh_tells_that_nothing_was_known_before(sql, opened):
+    """
+    As often as it is asked; what the flow wrote before stays, and is known from then on.
+    """
+    sql("create table t (id int primary key, n int)")
+
+    async with opened() as session:
+        await session.write("t", rows(1, 2), batch_id=BatchId("flw_1", "", 1, 1, ""))
+        await refresh(session, "exe_2", rows(2), token=2)
+        told = [await finish(session, "exe_2", token=2) for _ in range(2)]
+
+    assert [(one.shown, one.removed, one.is_first) for one in told] == [(1, 0, True)] * 2
     assert sql("select count(*) from t").fetchone() == (2,)
 
 

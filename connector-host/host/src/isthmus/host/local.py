@@ -201,7 +201,9 @@ class LocalConnection:
             request.most_percent,
         )
         done = await self._session.finish(opening.stream, generation)
-        return connector.FinishGenerationResponse(shown=done.shown, removed=done.removed)
+        return connector.FinishGenerationResponse(
+            shown=done.shown, removed=done.removed, is_first=done.is_first
+        )
 
     async def invoke(self, request: connector.InvokeRequest) -> connector.InvokeResponse:
         """Run a named action."""

@@ -44,10 +44,12 @@ class Finished:
     Attributes:
         shown: Records that it has shown.
         removed: Records that were removed or marked.
+        is_first: Nothing was known of what the flow has written before, so nothing could be missed.
     """
 
     shown: int
     removed: int
+    is_first: bool = False
 
 
 def generations_unsupported(stream: str) -> ConfigurationFailure:

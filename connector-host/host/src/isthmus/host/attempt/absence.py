@@ -61,25 +61,31 @@ class Absence:
     tell: Callable[[str], None]
 
     async def settle(
-        self, policy: scheduling.DeletePolicy, counts: batch.Counts, before: int, *, is_partial: bool = False
-    ) -> None:
+        self,
+        policy: scheduling.DeletePolicy,
+        counts: batch.Counts,
+        before: batch.Counts,
+        *,
+        is_partial: bool = False,
+    ) -> str:
         """Have the destination remove what was not shown, and count it as read and removed.
 
         Args:
             policy: The flow's.
             counts: What this attempt did; grows.
-            before: Records that earlier attempts put into quarantine.
+            before: What earlier attempts did.
             is_partial: The source did not show everything.
+
+        Returns:
+            Why nothing was removed; empty where there is nothing to explain.
 
         Raises:
             DestinationFault: It refuses, for example because too much would go, or is away.
             LeaseLost: A newer attempt writes the flow.
         """
-        waiting = counts.quarantined + before
-        if waiting or is_partial:
-            why = f"{waiting} records are in quarantine" if waiting else "the source did not show everything"
-            self.tell(f"Nothing is taken for deleted this time, because {why}.")
-            return
+        why = _doubt(policy, counts, before, is_partial=is_partial)
+        if why:
+            return self._explained(why)
         request = connector.FinishGenerationRequest(
             open=self.opening,
             mark=_mark(policy),
@@ -100,6 +106,16 @@ class Absence:
         if answer.removed:
             done = "marked" if policy.kind == _Policy.KIND_TOMBSTONE else "deleted"
             self.tell(f"{answer.removed} records that the source no longer shows were {done}.")
+        if not answer.is_first:
+            return ""
+        return self._explained(
+            "the destination did not know what the flow has written before; it knows from now on"
+        )
+
+    def _explained(self, why: str) -> str:
+        note = f"Nothing is taken for deleted this time, because {why}."
+        self.tell(note)
+        return note
 
     async def _ask(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
         stub = await self.connect()
@@ -107,6 +123,24 @@ class Absence:
             stub.FinishGeneration, request, seconds=self.settings.answer_seconds
         )
         return answer
+
+
+def _doubt(
+    policy: scheduling.DeletePolicy, counts: batch.Counts, before: batch.Counts, *, is_partial: bool
+) -> str:
+    """Say why what was not shown may be there all the same; empty where it is gone."""
+    waiting = counts.quarantined + before.quarantined
+    left_out = counts.filtered + before.filtered
+    if waiting:
+        return f"{waiting} records are in quarantine, and what the destination holds of them stays"
+    if is_partial:
+        return "the source did not show everything"
+    if left_out and not policy.filtered:
+        return (
+            f"the mapping leaves {left_out} records out that the source shows: with "
+            "`deletes: {absent: true, filtered: true}` those count as deleted"
+        )
+    return ""
 
 
 def _mark(policy: scheduling.DeletePolicy) -> bytes:

@@ -134,17 +134,19 @@ class Attempt:
         if self._reconciliation is not None:
             await self._reconciliation.conclude(settling.counts.quarantined)
         elif generation:
-            await self._unless_halted(self._end_generation(opening, settling, reader))
+            note = await self._unless_halted(self._end_generation(opening, settling, reader))
+            return replace(ending, note=note)
         return ending
 
     async def _end_generation(
         self, opening: connector.WriteOpen, settling: Settling, reader: SourceReader
-    ) -> None:
-        """Everything has been shown and has arrived: what was not shown goes."""
-        flow, before = self._grant.flow, self._grant.execution.counts.quarantined
+    ) -> str:
+        """Everything has been shown and has arrived: what was not shown goes; tell where it does not."""
+        flow, before = self._grant.flow, self._grant.execution.counts
         way = self._tools.preparing.way_to(self._tenant_id, flow.destination.instance_id)
         absence = Absence(opening, way, self._tools.settings, lambda told: self._say(Log.TYPE_INFO, told))
-        await absence.settle(flow.delete_policy, settling.counts, before, is_partial=reader.is_partial)
+        counts = settling.counts
+        return await absence.settle(flow.delete_policy, counts, before, is_partial=reader.is_partial)
 
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
         tools = self._tools
@@ -334,7 +336,7 @@ class Attempt:
 
     async def _finish(self, ending: Ending) -> scheduling.Execution | None:
         execution = await self._lease.finish(
-            ending.outcome, error=ending.error, counts=ending.counts, preview=ending.preview
+            ending.outcome, error=ending.error, counts=ending.counts, preview=ending.preview, note=ending.note
         )
         self._report(ending)
         return execution

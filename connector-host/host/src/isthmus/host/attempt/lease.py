@@ -107,6 +107,7 @@ class Lease:
         error: scheduling.ExecutionError | None = None,
         counts: batch.Counts | None = None,
         preview: scheduling.Preview | None = None,
+        note: str = "",
     ) -> scheduling.Execution | None:
         """Give the lease back; call it when `keep` runs no more.
 
@@ -121,6 +122,7 @@ class Lease:
             counts=counts or self._counts,
             checkpoints=list(self._pending.values()),
             preview=preview,
+            note=note,
         )
         try:
             answer = await self._insist(lambda: self._control.leasing.finish(request))

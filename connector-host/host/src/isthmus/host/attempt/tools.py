@@ -30,6 +30,7 @@ class Ending:
     counts: batch.Counts
     error: scheduling.ExecutionError | None = None
     preview: scheduling.Preview | None = None
+    note: str = ""
 
 
 __all__ = ["Ending", "Tools"]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from isthmus.client.cli.context import flow_id, mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, when, word
+from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, note, show, when, word
 from isthmus.client.cli.previews import show_preview
 from isthmus.client.cli.priority import Priority, priority_of
 from isthmus.client.cli.progress import leg_word, watch
@@ -234,6 +234,8 @@ def show_dry_run(mesh: Mesh, execution_id: str, output: Format) -> None:
 def _show_ended(execution: scheduling_pb2.Execution, output: Format) -> None:
     if output is Format.TABLE:
         show([execution], _COLUMNS, output, empty="")
+        if execution.note:
+            note(execution.note)
     else:
         emit(as_dict(execution, output), output)
     ended_badly = {scheduling_pb2.Execution.STATUS_FAILED, scheduling_pb2.Execution.STATUS_CANCELLED}

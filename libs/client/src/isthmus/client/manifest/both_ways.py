@@ -65,6 +65,10 @@ class DeletesSpec(Strict):
         description="With absent: the part of the flow's records that may go at a time; 100 means no limit.",
     )
 
+    filtered: bool = Field(
+        default=False, description="With absent: what the mapping leaves out counts as deleted, too."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _one_word(cls, given: Any) -> Any:
@@ -110,6 +114,7 @@ def fields_of(spec: BothWaysSpec) -> dict[str, Any]:
             most_deletions=deletes.most,
             absent=deletes.absent,
             most_percent=deletes.most_percent if deletes.absent else 0,
+            filtered=deletes.filtered,
         ),
     }
 
@@ -139,5 +144,6 @@ def spec_fields(item: scheduling_pb2.Flow) -> dict[str, Any]:
             most=deletes.most_deletions,
             absent=deletes.absent,
             most_percent=deletes.most_percent or 25,
+            filtered=deletes.filtered,
         ),
     }

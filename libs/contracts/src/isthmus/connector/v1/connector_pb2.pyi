@@ -1395,19 +1395,23 @@ class FinishGenerationResponse(_message.Message):
 
     SHOWN_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    IS_FIRST_FIELD_NUMBER: _builtins.int
     shown: _builtins.int
     """Records that the refresh has shown."""
     removed: _builtins.int
     """Records that were removed or marked."""
+    is_first: _builtins.bool
+    """Nothing was known of what the flow has written before, so nothing could be missed; from now on it is known."""
     def __init__(
         self,
         *,
         shown: _builtins.int = ...,
         removed: _builtins.int = ...,
+        is_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "shown", b"shown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_first", b"is_first", "removed", b"removed", "shown", b"shown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -250,6 +250,7 @@ class DeletePolicy(_message.Message):
     MOST_DELETIONS_FIELD_NUMBER: _builtins.int
     ABSENT_FIELD_NUMBER: _builtins.int
     MOST_PERCENT_FIELD_NUMBER: _builtins.int
+    FILTERED_FIELD_NUMBER: _builtins.int
     kind: Global___DeletePolicy.Kind.ValueType
     """What happens."""
     tombstone_field: _builtins.str
@@ -268,6 +269,10 @@ class DeletePolicy(_message.Message):
     """With `absent`: stop before more goes than this part of what the flow holds there, in per cent; 0 means
     25, 100 means no limit. Five records may always go unless the reading showed none at all.
     """
+    filtered: _builtins.bool
+    """With `absent`: a record that the source shows and the mapping leaves out counts as absent, too. Without this
+    nothing is taken for deleted by an execution in which the mapping has left something out.
+    """
     def __init__(
         self,
         *,
@@ -277,10 +282,11 @@ class DeletePolicy(_message.Message):
         most_deletions: _builtins.int = ...,
         absent: _builtins.bool = ...,
         most_percent: _builtins.int = ...,
+        filtered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "kind", b"kind", "most_deletions", b"most_deletions", "most_percent", b"most_percent", "tombstone_field", b"tombstone_field", "tombstone_value", b"tombstone_value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "filtered", b"filtered", "kind", b"kind", "most_deletions", b"most_deletions", "most_percent", b"most_percent", "tombstone_field", b"tombstone_field", "tombstone_value", b"tombstone_value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -752,6 +758,7 @@ class Execution(_message.Message):
     PLAN_STEP_FIELD_NUMBER: _builtins.int
     IS_COMPENSATION_FIELD_NUMBER: _builtins.int
     WAITING_FOR_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -798,6 +805,8 @@ class Execution(_message.Message):
     """The instance that has as many executions at work as its `limits.executions` allow; this one starts as soon
     as it goes first among those that wait and one of those has ended. Empty where there is room.
     """
+    note: _builtins.str
+    """What a person should know besides the counts, for example why nothing was taken for deleted; mostly empty."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the first attempt began."""
@@ -873,10 +882,11 @@ class Execution(_message.Message):
         plan_step: _builtins.str = ...,
         is_compensation: _builtins.bool = ...,
         waiting_for_instance_id: _builtins.str = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "range", b"range", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger", "waiting_for_instance_id", b"waiting_for_instance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "note", b"note", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger", "waiting_for_instance_id", b"waiting_for_instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3088,12 +3098,17 @@ class FinishAttemptRequest(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Which execution."""
     fencing_token: _builtins.int
     """The attempt's."""
     outcome: Global___FinishAttemptRequest.Outcome.ValueType
     """How it ended."""
+    note: _builtins.str
+    """Of an attempt that has completed: what a person should know besides the counts, in a sentence; at most 2,000
+    characters.
+    """
     @_builtins.property
     def error(self) -> Global___ExecutionError:
         """Set when it failed."""
@@ -3122,10 +3137,11 @@ class FinishAttemptRequest(_message.Message):
         counts: _batch_pb2.Counts | None = ...,
         checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
         preview: Global___Preview | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "error", b"error", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "counts", b"counts", "error", b"error", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "outcome", b"outcome", "preview", b"preview"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "counts", b"counts", "error", b"error", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "note", b"note", "outcome", b"outcome", "preview", b"preview"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,6 +34,7 @@ select %s, %s, %s, %s, %s, array_agg({hash}) from unnest({arrays}) k ({columns})
 on conflict do nothing
 """
 # Sequence 0 says that a generation has ended; -1 that some of its keys could not be told.
+_FIRST = -1  # stands for the removed rows of a refresh before which nothing was known
 _MARK = """
 insert into {generations} (flow_id, generation_id, partition, fencing_token, sequence, shown, removed)
 values (%s, %s, '', 0, %s, %s, %s) on conflict do nothing
@@ -53,6 +54,9 @@ with shown as materialized (
     select distinct unnest(hashes) as hash from {generations} where flow_id = %s and generation_id <> %s
 )
 select hash from before where not exists (select from shown where shown.hash = before.hash)
+"""
+_KNOWN = """
+select exists (select from {generations} where flow_id = %s and generation_id <> %s and sequence > 0)
 """
 _SHOWN = """
 select count(*) from (
@@ -110,7 +114,8 @@ async def finish(connection: Connection, relation: Relation, generation: Generat
         await _refuse_overtaken(connection, relation.table[0], generation)
         ended = await _row(connection, sql.SQL(_ENDED).format(generations=generations), this)
         if ended:
-            return Finished(*ended)
+            return Finished(ended[0], max(0, ended[1]), is_first=ended[1] < 0)
+        [known] = await _row(connection, sql.SQL(_KNOWN).format(generations=generations), this)
         [broken] = await _row(connection, sql.SQL(_BROKEN).format(generations=generations), this)
         await connection.execute(sql.SQL(_KEYS).format(generations=generations), (*this, *this))
         [shown] = await _row(connection, sql.SQL(_SHOWN).format(generations=generations), this)
@@ -123,8 +128,9 @@ async def finish(connection: Connection, relation: Relation, generation: Generat
         if not broken:
             await connection.execute(sql.SQL(_FORGET).format(generations=generations), this)
         marking = sql.SQL(_MARK).format(generations=generations)
-        await connection.execute(marking, (*this, 0, shown, removed))
-    return Finished(shown, removed)
+        is_first = not known and not broken
+        await connection.execute(marking, (*this, 0, shown, _FIRST if is_first else removed))
+    return Finished(shown, removed, is_first=is_first)
 
 
 async def _remove(connection: Connection, relation: Relation, generation: Generation) -> int:

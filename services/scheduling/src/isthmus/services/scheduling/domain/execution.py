@@ -134,6 +134,7 @@ class Execution:
         reconcile: Set where both sides are compared instead of moving what is new.
         place: Its place in the run of a plan.
         priority: What it is worth among others.
+        note: What a person should know besides the counts.
         waits_for: The instance that has no place for it; empty where there is room.
         revision: Grows with every change.
     """
@@ -174,6 +175,7 @@ class Execution:
     reconcile: Reconcile | None = None
     place: Place = NO_PLACE
     priority: int = 0
+    note: str = ""
     waits_for: str = ""
     revision: int = 1
 

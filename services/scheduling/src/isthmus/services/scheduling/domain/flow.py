@@ -72,6 +72,7 @@ class DeletePolicy:
     most_deletions: int = 0
     absent: bool = False
     most_percent: int = 0
+    filtered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

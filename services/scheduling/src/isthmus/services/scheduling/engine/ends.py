@@ -119,7 +119,9 @@ class Ends:
         """Decide what an end means; None where that is not all that is to be looked at."""
         progress = finish.progress
         known = self._at_work.pop((tenant_id, progress.execution_id), None)
-        if known is None or known.execution.fencing_token != progress.token or progress.preview:
+        if known is None or known.execution.fencing_token != progress.token:
+            return None
+        if progress.preview or progress.note:
             return None
         execution = known.execution
         report = Report(finish.outcome, progress.counts, progress.covers_positions, finish.failure)

@@ -298,6 +298,8 @@ class Leases:
         ending = end_attempt(execution, report, now, self._rules.retry)
         if progress.preview and execution.asked.dry_run:
             await leases.store_preview(conn, tenant_id, execution.execution_id, progress.preview)
+        if progress.note:
+            await leases.store_note(conn, tenant_id, execution.execution_id, progress.note)
         told = () if _lies(outcome, ending) else progress.checkpoints
         attempt = AttemptEnd(outcome.value, ending.failure, progress.counts, told)
         return await self._executions.settle(conn, tenant_id, execution, ending, now, attempt=attempt)

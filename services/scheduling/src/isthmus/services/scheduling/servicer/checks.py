@@ -259,6 +259,7 @@ def check_progress(
             _check_checkpoints(check, request.checkpoints)
         if isinstance(request, pb.FinishAttemptRequest):
             _check_ending(check, request)
+            check.text("note", request.note, required=False, longest=2000)
             if request.preview.ByteSize() > _LARGEST_PREVIEW:
                 check.add("preview", "TOO_LONG", "Keep a preview within 512 KiB.")
 

@@ -140,6 +140,7 @@ def _progress(request: pb.CommitCheckpointRequest | pb.FinishAttemptRequest) -> 
         counts=read_counts(request.counts),
         checkpoints=tuple(map(read_checkpoint, request.checkpoints)),
         preview=request.preview.SerializeToString() if isinstance(request, pb.FinishAttemptRequest) else b"",
+        note=request.note if isinstance(request, pb.FinishAttemptRequest) else "",
     )
 
 

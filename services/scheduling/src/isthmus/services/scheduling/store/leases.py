@@ -128,6 +128,9 @@ _EXPIRED = text("""
 _PREVIEW = text("""
     UPDATE executions SET preview = :preview WHERE tenant_id = :tenant_id AND execution_id = :execution_id
 """)
+_NOTE = text("""
+    UPDATE executions SET note = :note WHERE tenant_id = :tenant_id AND execution_id = :execution_id
+""")
 _ATTEMPTS = text("""
     SELECT a.attempt, a.fencing_token, a.host_id, a.start_time, a.end_time, a.outcome, a.failure,
            CASE WHEN a.end_time IS NULL THEN x.counts_live ELSE a.counts END AS counts
@@ -167,6 +170,7 @@ class Progress:
     checkpoints: tuple[Checkpoint, ...] = ()
     tells_counts: bool = True
     preview: bytes = b""
+    note: str = ""
 
     @property
     def covers_positions(self) -> bool:
@@ -289,6 +293,11 @@ async def store_preview(conn: AsyncConnection, tenant_id: str, execution_id: str
     await conn.execute(_PREVIEW, fields)
 
 
+async def store_note(conn: AsyncConnection, tenant_id: str, execution_id: str, note: str) -> None:
+    """Keep what a person should know besides the counts."""
+    await conn.execute(_NOTE, {"tenant_id": tenant_id, "execution_id": execution_id, "note": note})
+
+
 async def lock_expired(conn: AsyncConnection, now: datetime, limit: int) -> list[tuple[str, Execution]]:
     """Take running executions whose lease has ended, as (tenant, execution)."""
     rows = (await conn.execute(_EXPIRED, {"now": now, "limit": limit})).mappings()
@@ -328,6 +337,7 @@ __all__ = [
     "list_attempts",
     "lock_expired",
     "renew_lease",
+    "store_note",
     "store_preview",
     "storing_positions",
 ]

@@ -206,7 +206,7 @@ def execution_of(row: Row) -> Execution:
     same = (
         "execution_id flow_id connector_id lineage schedule_id initiated_by create_time start_time end_time "
         "expected_records mapping_version attempts failures idle_stops fencing_token host_id "
-        "lease_expire_time next_attempt_time revision epoch destination_connector_id priority waits_for"
+        "lease_expire_time next_attempt_time revision epoch destination_connector_id priority note waits_for"
     )
     return Execution(
         **{name: row[name] for name in same.split()},

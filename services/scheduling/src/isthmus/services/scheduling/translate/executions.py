@@ -95,6 +95,7 @@ def write_execution(execution: Execution) -> pb.Execution:
         record_limit=execution.asked.record_limit,
         reconcile=write_reconcile(execution.reconcile),
         priority=execution.priority,
+        note=execution.note,
         waiting_for_instance_id=execution.waits_for if execution.status is Status.PENDING else "",
         plan_run_id=execution.place.run_id,
         plan_step=execution.place.step,

@@ -71,6 +71,7 @@ def _read_deletes(message: pb.DeletePolicy) -> DeletePolicy:
         most_deletions=message.most_deletions,
         absent=message.absent,
         most_percent=message.most_percent,
+        filtered=message.filtered,
     )
 
 
@@ -104,6 +105,7 @@ def write_spec(spec: FlowSpec) -> pb.Flow:
             most_deletions=spec.delete_policy.most_deletions,
             absent=spec.delete_policy.absent,
             most_percent=spec.delete_policy.most_percent,
+            filtered=spec.delete_policy.filtered,
         ),
     )
     _write_rules(spec.conflict_rules, message.conflict_rules)
