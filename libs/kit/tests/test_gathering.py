@@ -132,3 +132,14 @@ async def test_keys_do_not_wait_for_one_another():
     desk.gate.set()
 
     assert await asyncio.gather(held, other) == ["a done", "b done"]
+
+
+async def test_turns_follow_one_another_at_a_pace():
+    """
+    After a turn the next one waits for its time, and all that come until then go along; a rest ends the wait.
+    """
+    desk = Desk(pace=0.2)
+    await desk.ask("k", "a")
+    await asyncio.gather(*(desk.ask("k", one) for one in "bcd"))
+
+    assert [requests for _, requests in desk.turns] == [["a"], ["b", "c", "d"]]

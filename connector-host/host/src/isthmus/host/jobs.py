@@ -24,6 +24,7 @@ from nats.js import errors as stream_errors
 STREAM = "ISTHMUS_JOBS"
 _ACK_WAIT = 10.0  # so long a job lies with a host that was frozen before it took the lease
 _FETCH_SECONDS = 5.0
+_PACE_SECONDS = 0.015
 _OVER = frozenset({"EXECUTION_UNKNOWN", "EXECUTION_ENDED", "LEASE_HELD", "FLOW_UNKNOWN"})
 _log = logger(__name__)
 
@@ -58,7 +59,9 @@ class Jobs:
     def __init__(self, tools: Tools, host_id: str, stopping: asyncio.Event) -> None:
         self._tools = tools
         self._host_id = host_id
-        self._slots = asyncio.Semaphore(tools.settings.executions)
+        self._busy = 0
+        self._freed = asyncio.Event()
+        self._looked = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = stopping
 
@@ -117,7 +120,7 @@ class Jobs:
         return again
 
     async def _begin(self, job: Job, grant: scheduling.AcquireLeaseResponse) -> None:
-        await self._slots.acquire()
+        self._busy += 1
         with correlated(job.correlation):
             continue_trace(job.traceparent)
             attempt = Attempt(self._tools, job.tenant_id, grant, self._stopping)
@@ -141,14 +144,23 @@ class Jobs:
             await asyncio.wait(set(self._running))
 
     async def _carry_out(self, attempt: Attempt, traceparent: str) -> None:
+        is_busy = True
+
+        def worked() -> None:
+            """Make room for another one, which may begin while the end of this one is being told."""
+            nonlocal is_busy
+            self._busy -= is_busy
+            is_busy = False
+            self._freed.set()
+
         try:
             with consuming("execution", traceparent):
-                await attempt.run()
+                await attempt.run(worked)
         except Exception as error:
             # Nothing is lost: the lease ends by itself, and scheduling starts another attempt.
             _log.error("attempt broke off", error)
         finally:
-            self._slots.release()
+            worked()
 
     async def _bound(self, bus: Any) -> Pull:
         connector_id = self._tools.backend.spec.connector_id
@@ -168,20 +180,30 @@ class Jobs:
             while not self._stopping.is_set():
                 if not await self._has_room():
                     return
-                room = self._tools.settings.executions - self.running
-                await self._take(await self._fetched(pull, jetstream, max(room, 1)))
+                await self._take(await self._fetched(pull, jetstream, max(1, self._room)))
         finally:
             await pull.close()
 
     async def _has_room(self) -> bool:
         """Wait until another execution may be taken; False when the host stops first."""
-        while self._slots.locked() and not self._stopping.is_set():
-            stopping = asyncio.create_task(self._stopping.wait())
+        while self._room <= 0 and not self._stopping.is_set():
+            self._freed.clear()
+            waits = [asyncio.create_task(one.wait()) for one in (self._freed, self._stopping)]
             try:
-                await asyncio.wait({*self._running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                stopping.cancel()
+                for wait in waits:
+                    wait.cancel()
+        # In busy times several jobs are taken together; after a rest the first one is taken at once.
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._looked + _PACE_SECONDS - clock()))
+        self._looked = clock()
         return not self._stopping.is_set()
+
+    @property
+    def _room(self) -> int:
+        """How many more executions may be carried out; the end of one may be told beside another one."""
+        return self._tools.settings.executions - self._busy
 
     async def _fetched(self, pull: Pull, jetstream: Any, room: int) -> list[Any]:
         """Jobs as far as there is room, or none after a while; a consumer that is gone is noticed then."""

@@ -14,6 +14,7 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
 _LEASE_SECONDS = 8.0
 _MOST_AT_ONCE = 50
+_PACE_SECONDS = 0.015
 _LARGEST = 32 * 1024
 _Finish = tuple[scheduling.FinishAttemptRequest, scheduling.Origin]
 
@@ -28,7 +29,7 @@ class Leasing:
     def __init__(self, stub: Any) -> None:
         self._stub = stub
         self._finishing: Gathered[str, _Finish, scheduling.FinishAttemptResponse] = Gathered(
-            self._finish, self._finish_alone, most=_MOST_AT_ONCE
+            self._finish, self._finish_alone, most=_MOST_AT_ONCE, pace=_PACE_SECONDS
         )
 
     async def acquire(

@@ -1,7 +1,7 @@
 """Work that comes while the same kind of work is under way is done together, in the next turn."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -11,6 +11,7 @@ from isthmus.kit.errors import fault_of
 from isthmus.kit.logs import logger
 from isthmus.resilience.faults import Fault
 
+_MOST_KNOWN = 1000
 _log = logger(__name__)
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -36,6 +37,8 @@ class Gathered(Generic[K, R, A]):
             for one that it has left undone.
         alone: Does one request with all care, and says what is wrong with it.
         most: Requests that are done together at most.
+        pace: Seconds from the beginning of one turn of a key to that of the next one, so that more goes
+            together in busy times.
         concerns_all: Tells of a fault of a turn whether it is everybody's answer, because doing them alone
             would not help, or nobody knows whether they are done already.
     """
@@ -46,11 +49,14 @@ class Gathered(Generic[K, R, A]):
         alone: Callable[[K, R], Awaitable[A]],
         *,
         most: int = 100,
+        pace: float = 0.0,
         concerns_all: Callable[[Fault], bool] = lambda _: True,
     ) -> None:
         self._together = together
         self._alone = alone
         self._most = most
+        self._pace = pace
+        self._begun: OrderedDict[K, float] = OrderedDict()
         self._concerns_all = concerns_all
         self._lanes: dict[K, _Lane[R, A]] = {}
 
@@ -74,7 +80,7 @@ class Gathered(Generic[K, R, A]):
         deadline.start(None)  # the first who asked has a deadline of its own; the others have not that one
         try:
             while lane.waiting:
-                await asyncio.sleep(0)  # those that arrived by the same message of the network come along
+                await self._paced(key)
                 taken = [lane.waiting.popleft() for _ in range(min(self._most, len(lane.waiting)))]
                 # Whoever has gone away meanwhile wants nothing any more.
                 await self._turn(key, [one for one in taken if not one[1].done()])
@@ -82,6 +88,15 @@ class Gathered(Generic[K, R, A]):
             del self._lanes[key]
             for _, place in lane.waiting:
                 place.cancel()
+
+    async def _paced(self, key: K) -> None:
+        """Wait for the key's next turn; what arrived by the same message of the network comes along."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._begun.pop(key, 0.0) + self._pace - clock()))
+        if self._pace:
+            self._begun[key] = clock()
+            while len(self._begun) > _MOST_KNOWN:
+                self._begun.popitem(last=False)
 
     async def _turn(self, key: K, taken: "list[tuple[R, asyncio.Future[A | Fault | None]]]") -> None:
         answers: Sequence[A | Fault | None] = [None] * len(taken)

@@ -1,7 +1,7 @@
 """One attempt from the lease to its end."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -77,8 +77,11 @@ class Attempt:
             renew_seconds=settings.renew_seconds,
         )
 
-    async def run(self) -> scheduling.Execution | None:
+    async def run(self, worked: Callable[[], None] = lambda: None) -> scheduling.Execution | None:
         """Do the work and give the lease back.
+
+        Args:
+            worked: Called once the work is done, when only its end is still to be told.
 
         Returns:
             The execution afterwards; None where another attempt has taken over.
@@ -95,6 +98,7 @@ class Attempt:
             _log.warning("attempt abandoned", execution_id=self._id, why=str(lost or failed))
             return None
         ending = self._failed(lost) if lost and failed else working.result()
+        worked()
         return await self._finish(ending)
 
     async def _work(self) -> Ending:

@@ -1,7 +1,7 @@
 """What happened to how many records, and whether it adds up."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 
@@ -36,8 +36,11 @@ class Counts:
     throttled: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        mine, theirs = asdict(self), asdict(other)
-        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+        if other is NOTHING:
+            return self
+        if self is NOTHING:
+            return other
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in _NAMES))
 
     @property
     def arrived(self) -> int:
@@ -52,18 +55,19 @@ class Counts:
     @property
     def are_sane(self) -> bool:
         """Whether no count is negative."""
-        return all(value >= 0 for value in asdict(self).values())
+        return all(getattr(self, name) >= 0 for name in _NAMES)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
         """Read counts as they were stored; what is absent is 0."""
-        return cls(**{field.name: int(stored.get(field.name, 0)) for field in fields(cls)})
+        return cls(**{name: int(value) for name, value in stored.items() if name in _NAMES})
 
     def stored(self) -> dict[str, int]:
         """Give the form in which counts are stored: without the zeros."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name in _NAMES if (value := getattr(self, name))}
 
 
+_NAMES = tuple(field.name for field in fields(Counts))
 NOTHING = Counts()
 
 __all__ = ["NOTHING", "Counts"]

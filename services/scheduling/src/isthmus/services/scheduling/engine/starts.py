@@ -4,6 +4,7 @@ Here goes what is as it mostly is: flows and instances are as this process has s
 looks whether they are so still; whatever is otherwise is left to those who do one at a time.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -20,6 +21,7 @@ from isthmus.services.scheduling.store import several
 from isthmus.services.scheduling.store.several import Start
 
 _RPC = "StartExecution"
+_PACE_SECONDS = 0.02
 _Facts = Mapping[str, InstanceFacts | Missing]
 
 
@@ -82,7 +84,7 @@ class Starts(Generic[A]):
         self._executions = work
         self._instances = instances
         self._gathered: Gathered[str, Wish[A], A] = Gathered(
-            self._together, lambda _, wish: wish.alone(), concerns_all=is_in_doubt
+            self._together, lambda _, wish: wish.alone(), pace=_PACE_SECONDS, concerns_all=is_in_doubt
         )
 
     async def __call__(self, wish: Wish[A]) -> A:
@@ -150,11 +152,14 @@ class Starts(Generic[A]):
         flows = (self._executions.known.get((tenant_id, wish.flow_id)) for wish in wishes)
         names = {name: None for flow in flows if flow is not None for name in flow.spec.instance_ids}
         found: dict[str, InstanceFacts | Missing] = {}
-        for name in names:
+
+        async def ask(name: str) -> None:
             try:
                 found[name] = await self._instances.facts(name)
             except Missing as fault:
                 found[name] = fault
+
+        await asyncio.gather(*map(ask, names))
         return found
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from isthmus.services.scheduling.domain import (
+    NOTHING_ASKED,
     Asked,
     Attempt,
     Checkpoint,
@@ -120,6 +121,8 @@ def moment_of(text: str | None) -> datetime | None:
 
 def dump_asked(asked: Asked) -> str:
     """Write what is special about an execution."""
+    if asked == NOTHING_ASKED:
+        return "{}"
     return dump({name: value for name, value in asdict(asked).items() if value})
 
 

@@ -1,6 +1,7 @@
 """Flows, between the contract's messages and the domain's values."""
 
 from datetime import timedelta
+from functools import lru_cache
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
@@ -77,6 +78,14 @@ def _read_deletes(message: pb.DeletePolicy) -> DeletePolicy:
 
 def write_spec(spec: FlowSpec) -> pb.Flow:
     """Write what a flow's owner decided."""
+    message = pb.Flow()
+    message.CopyFrom(_written(spec))
+    return message
+
+
+@lru_cache(maxsize=1000)
+def _written(spec: FlowSpec) -> pb.Flow:
+    """Write it once for the many executions of a flow; nobody changes what is given here."""
     message = pb.Flow(
         name=spec.name,
         description=spec.description,
