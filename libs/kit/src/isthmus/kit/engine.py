@@ -173,7 +173,8 @@ class Engine:
         chassis = self._chassis
         self._supervisor.start("janitor", Janitor(chassis.db).run)
         if chassis.connection is not None:
-            self._supervisor.start("relay", Relay(chassis.db, chassis.bus, chassis.outbox).run)
+            relay = Relay(chassis.db, chassis.bus, chassis.outbox, rest=chassis.settings.event_rest)
+            self._supervisor.start("relay", relay.run)
         for consumer in self._wiring.consumers:
             subscription = Subscription(consumer, chassis.db, chassis.bus)
             self._supervisor.start(f"consumer {consumer.durable}", subscription.run)

@@ -16,7 +16,6 @@ from sqlalchemy import text
 _BATCH = 200
 _POLL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
-_REST_SECONDS = 0.05
 
 _log = logger(__name__)
 _published = counter("isthmus.outbox.published", "Messages that left the outbox")
@@ -46,9 +45,11 @@ class Relay:
         db: The service's database.
         bus: Where the messages go.
         outbox: Says when something was added by this process; other replicas' additions are found by polling.
+        rest: Seconds in which what follows closely gathers, to go along together.
     """
 
-    def __init__(self, db: Database, bus: Bus, outbox: Outbox) -> None:
+    def __init__(self, db: Database, bus: Bus, outbox: Outbox, *, rest: float = 0.05) -> None:
+        self._rest = rest
         self._db = db
         self._bus = bus
         self._outbox = outbox
@@ -73,7 +74,7 @@ class Relay:
                 continue
             self._waiting_for = ""
             if not full:
-                await asyncio.sleep(_REST_SECONDS)  # what follows closely goes along with the next batch
+                await asyncio.sleep(self._rest)  # what follows closely goes along with the next batch
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_SECONDS):
                         await self._outbox.added.wait()

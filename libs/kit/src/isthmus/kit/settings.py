@@ -42,6 +42,9 @@ class ServiceSettings(BaseSettings):
         0, ge=0, description="Connections opened above the pool for one transaction."
     )
     statement_timeout: float = Field(30.0, gt=0, description="Longest single SQL statement, in seconds.")
+    event_rest: float = Field(
+        0.05, ge=0, description="How long events that follow one another closely gather, in seconds."
+    )
 
     def peer_address(self, name: str) -> str:
         """Return where another service listens; empty when nobody said."""

@@ -7,6 +7,10 @@ from pydantic import Field
 class RecordsSettings(ServiceSettings):
     """The chassis' settings and how much a writer may have in flight."""
 
+    # A bulk sync tells of many batches a second, and an event that comes alone costs consumers a transaction.
+    event_rest: float = Field(
+        0.5, ge=0, description="How long events that follow one another closely gather, in seconds."
+    )
     hub_credit: int = Field(
         4, ge=1, le=64, description="Batches that a writer may have unacknowledged at a time."
     )
