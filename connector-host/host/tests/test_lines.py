@@ -98,9 +98,7 @@ def test_a_page_in_which_nothing_remains_has_no_lines():
     assert (piece.lines, piece.count, piece.filtered, piece.read) == (None, 0, 3, 3)
 
 
-@pytest.mark.parametrize(
-    "limits", [Limits(4, 10**6, True), Limits(1000, 300, True)], ids=["records", "bytes"]
-)
+@pytest.mark.parametrize("limits", [Limits(4, 10**6, True), Limits(1000, 50, True)], ids=["records", "bytes"])
 def test_lines_are_cut_to_the_limits_of_a_batch(limits: Limits):
     """Each part has its own records and their sources, in order."""
     (piece,) = pieces_of(numbered(0, 30))

@@ -26,7 +26,7 @@ from isthmus.sdk.runtime import (
 )
 from isthmus.type.v1 import batch_pb2 as batch
 
-CREDIT = 4
+CREDIT = 3
 MOST_RECORDS = 1000
 MOST_BYTES = 1024 * 1024
 _MOST_SHOWN = 64 * 1024

@@ -25,7 +25,7 @@ from isthmus.type.v1 import batch_pb2 as batch
 
 _STREAM_SECONDS = 24 * 3600.0
 _MOST_CREDIT = 8
-_MOST_RECORDS = 2500
+_MOST_RECORDS = 5000
 _USUAL_RECORDS = 1000
 _MOST_BYTES = 1024 * 1024
 _BROKEN_STREAM = (grpc.RpcError, asyncio.InvalidStateError)

@@ -8,7 +8,7 @@ import msgspec
 from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.narrowing import NarrowedPlan
-from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, size_of, sizes_of
+from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, is_large
 from isthmus.host.attempt.ranging import Range, RangedPlan
 from isthmus.host.attempt.slices import Slice, cut_up, interleaved, picked, refuse_large
 from isthmus.host.backend import SourcePage
@@ -184,7 +184,7 @@ class PageMapper:
             return False
         is_whole = stop - done.start == len(shaped)
         lines = writer.lines(shaped if is_whole else shaped[done.start : stop])
-        if lines is None or (size_of(lines) > limits.size and max(sizes_of(lines)) > limits.size):
+        if lines is None or is_large(lines, limits.size):
             return False
         if lines.count:
             done.lines, done.line_key = lines, self._key

@@ -93,7 +93,7 @@ class Piece:
         left_out_keys: The source's key of each of `left_out`.
         boundary: A page ends here.
         position: Where reading goes on behind it; only at a boundary.
-        size: Bytes of record data; of lines about what they would be as JSON, so that they can become it.
+        size: Bytes of record data, as they are sent.
         complete: The partition ends here.
     """
 
@@ -185,10 +185,10 @@ class Piece:
         return None if self.lines is None else self.lines.columns
 
     def _sizes(self) -> list[int]:
-        """About how large each record is."""
+        """How large each record is."""
         if self.lines is None:
             return list(map(len, self.records))
-        return sizes_of(self.lines)
+        return _sizes_of(self.lines)
 
     def _part(self, begin: int, end: int) -> "Piece":
         lines = self.lines.part(begin, end) if self.lines is not None else None
@@ -204,24 +204,19 @@ class Piece:
             sources=self.sources[begin:end],
             source_keys=self.source_keys[begin:end],
             quarantine_ids=self.quarantine_ids[begin:end],
-            size=size_of(lines) if lines is not None else sum(map(len, records)),
+            size=len(lines.text) if lines is not None else sum(map(len, records)),
             barrier=self.barrier,
         )
 
 
-def size_of(lines: TextLines) -> int:
-    """About as many bytes as the records have as JSON."""
-    return len(lines.text) + lines.count * _around(lines)
+def is_large(lines: TextLines, size: int) -> bool:
+    """Tell whether one of the records may have more bytes as JSON."""
+    around = 3 + sum(len(column.name) + _AROUND_VALUE for column in lines.columns)
+    return len(lines.text) + around > size and max(_sizes_of(lines)) + around > size
 
 
-def sizes_of(lines: TextLines) -> list[int]:
-    """About as many bytes as each record has as JSON."""
-    around = _around(lines) + 1
-    return [len(line) + around for line in lines.text.split(b"\n")[:-1]]
-
-
-def _around(lines: TextLines) -> int:
-    return 2 + sum(len(column.name) + _AROUND_VALUE for column in lines.columns)
+def _sizes_of(lines: TextLines) -> list[int]:
+    return [len(line) + 1 for line in lines.text.split(b"\n")[:-1]]
 
 
 @dataclass(slots=True)
@@ -297,4 +292,4 @@ def request_of(pieces: Sequence[Piece], sequence: int) -> connector_pb2.WriteReq
     return request
 
 
-__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "request_of", "size_of", "sizes_of"]
+__all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "is_large", "request_of"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, size_of
+from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
 from isthmus.host.backend import Originals, SourcePage
 from isthmus.mapper import Rejection, TextLines
 from isthmus.records.v1 import records_pb2 as records
@@ -138,7 +138,7 @@ def _line_piece(done: Slice, lines: TextLines) -> Piece:
         line_key=done.line_key,
         sources=Originals(page, places),
         source_keys=picked(page.keys, places) if page.keys else (),
-        size=size_of(lines),
+        size=len(lines.text),
     )
 
 
