@@ -74,6 +74,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
+def _is_whole(raw: bytes) -> bool:
+    """Whether nothing is missing: half of a surrogate pair close to the end looks as if something were."""
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _diagnosis(raw: bytes, where: str, error: Exception) -> DataFailure:
     start = raw.lstrip()[:200].lower()
     if not start:
@@ -87,7 +96,7 @@ def _diagnosis(raw: bytes, where: str, error: Exception) -> DataFailure:
         message = f"{where} is not UTF-8 at byte {bad.start}; JSON has to be UTF-8."
         return DataFailure("ANSWER_NOT_UTF8", message)
     text = str(error)
-    if "truncated" in text:
+    if "truncated" in text and not _is_whole(raw):
         message = f"{where} ends in the middle after {len(raw):,} bytes; the system or a proxy cut it off."
         return DataFailure("ANSWER_TRUNCATED", message)
     if isinstance(error, RecursionError):
