@@ -21,6 +21,7 @@ from isthmus.host.local import LocalBackend
 from isthmus.host.plans import Plans
 from isthmus.host.reports import Reports
 from isthmus.host.settings import HostSettings
+from isthmus.host.wiring import Host
 from isthmus.kit import acting_for
 from isthmus.kit.channel import MannerlyChannel
 from isthmus.mapping.v1 import mapping_pb2_grpc as mapping_grpc
@@ -35,12 +36,20 @@ from isthmus.sdk.failures import AuthenticationFailure, TransientFailure
 from pydantic import BaseModel, SecretStr
 
 TENANT = "tnt_test"
-_spec = importlib.util.spec_from_file_location("host_fakes", Path(__file__).with_name("fakes.py"))
-assert _spec is not None
-assert _spec.loader is not None
-fakes = importlib.util.module_from_spec(_spec)
-sys.modules["host_fakes"] = fakes
-_spec.loader.exec_module(fakes)
+
+
+def _module(name: str) -> Any:
+    """Loads a module that lies beside this one."""
+    spec = importlib.util.spec_from_file_location(f"host_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[f"host_{name}"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fakes, fake_hub = _module("fakes"), _module("fake_hub")
 
 
 class NumbersSettings(BaseModel):
@@ -200,7 +209,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         fakes.Monitoring(),
         fakes.Schemas(),
     )
-    hub = fakes.Hub()
+    hub = fake_hub.Hub()
     async with AsyncExitStack() as stack:
         hub_address = await stack.enter_async_context(
             serving((connector_grpc.add_ConnectorServiceServicer_to_server, hub))
@@ -222,3 +231,39 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         plane[1].address = lambda: hub_address
         addresses = (control_address, hub_address)
         yield World(*plane, hub, mesh, *addresses, ControlPlane(mesh), backend, monkeypatch)
+
+
+@pytest.fixture
+def hosting(open_mesh: Any, world: Any) -> Any:
+    """Gives what runs a host as others see it, with its mesh."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[tuple[Any, Any]]:
+        async with open_mesh() as mesh:
+            for name, add, servicer in (
+                ("registry", registry_grpc.add_RegistryServiceServicer_to_server, world.registry),
+                ("credentials", credentials_grpc.add_CredentialsServiceServicer_to_server, world.vault),
+            ):
+                await mesh.fake(name, add, servicer)
+            service = await mesh.start(
+                "host-numbers",
+                wire=Host(world.connector).wire,
+                settings=HostSettings,
+                replica=True,
+                with_database=False,
+                connector="numbers",
+            )
+            yield mesh, service
+
+    return opened
+
+
+@pytest.fixture
+async def host(hosting: Any) -> AsyncIterator[Any]:
+    async with hosting() as (_, service):
+        yield service
+
+
+@pytest.fixture
+def stub(host: Any) -> Any:
+    return connector_grpc.ConnectorServiceStub(host.channel(tenant=TENANT))

@@ -1,7 +1,6 @@
 """The connector contract as a host serves it, over real connections with real identities."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,48 +9,14 @@ import msgspec
 import pytest
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
-from isthmus.credentials.v1 import credentials_pb2_grpc as credentials_grpc
 from isthmus.host.failures import KIND
-from isthmus.host.settings import HostSettings
 from isthmus.host.upstream import UpstreamBackend
-from isthmus.host.wiring import Host
 from isthmus.kit import fault_from_rpc_error
-from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
 from isthmus.type.v1 import batch_pb2 as batch
 
 TENANT = "tnt_test"
 BINDING = connector.Binding(instance_id="ins_source")
 Step = connector.CheckStep
-
-
-@asynccontextmanager
-async def hosting(open_mesh: Any, world: Any, **options: Any) -> AsyncIterator[tuple[Any, Any]]:
-    async with open_mesh() as mesh:
-        for name, add, servicer in (
-            ("registry", registry_grpc.add_RegistryServiceServicer_to_server, world.registry),
-            ("credentials", credentials_grpc.add_CredentialsServiceServicer_to_server, world.vault),
-        ):
-            await mesh.fake(name, add, servicer)
-        service = await mesh.start(
-            "host-numbers",
-            wire=Host(world.connector).wire,
-            settings=HostSettings,
-            replica=True,
-            with_database=False,
-            **{"connector": "numbers", **options},
-        )
-        yield mesh, service
-
-
-@pytest.fixture
-async def host(open_mesh: Any, world: Any) -> AsyncIterator[Any]:
-    async with hosting(open_mesh, world) as (_, service):
-        yield service
-
-
-@pytest.fixture
-def stub(host: Any) -> Any:
-    return ConnectorServiceStub(host.channel(tenant=TENANT))
 
 
 async def steps(stub: Any, binding: connector.Binding) -> dict[str, connector.CheckStep]:
@@ -283,11 +248,11 @@ async def test_a_caller_without_the_permission_is_refused(host):
     assert fault.reason == "PERMISSION_MISSING"
 
 
-async def test_the_host_makes_itself_known_and_leaves(open_mesh, world):
+async def test_the_host_makes_itself_known_and_leaves(hosting, world):
     """
     Connector and host are registered with the address at which the host answers, until it drains.
     """
-    async with hosting(open_mesh, world) as (_, service):
+    async with hosting() as (_, service):
         stub = ConnectorServiceStub(service.channel(tenant=TENANT))
         await stub.Describe(connector.DescribeRequest())
         while not world.registry.hosts:
@@ -299,7 +264,7 @@ async def test_the_host_makes_itself_known_and_leaves(open_mesh, world):
     assert set(world.registry.gone) == {known.host_id}
 
 
-async def test_a_connector_behind_the_host_does_the_same_as_one_inside(open_mesh, world):
+async def test_a_connector_behind_the_host_does_the_same_as_one_inside(hosting, world):
     """
     An attempt through `--upstream` ends with the same records and counts as one in process.
     """
@@ -310,7 +275,7 @@ async def test_a_connector_behind_the_host_does_the_same_as_one_inside(open_mesh
     world.hub.versions = 0
     world.scheduling.checkpoints.clear()
 
-    async with hosting(open_mesh, world) as (_, service):
+    async with hosting() as (_, service):
         world.backend = await UpstreamBackend.open(service.channel(tenant=TENANT), "numbers")
         behind = await world.run()
 
@@ -319,11 +284,11 @@ async def test_a_connector_behind_the_host_does_the_same_as_one_inside(open_mesh
     assert (behind.counts.read, behind.counts.created) == (inside.counts.read, inside.counts.created)
 
 
-async def test_another_connector_upstream_is_refused(open_mesh, world):
+async def test_another_connector_upstream_is_refused(hosting, world):
     """
     A host in front of the wrong connector must not start.
     """
-    async with hosting(open_mesh, world) as (_, service):
+    async with hosting() as (_, service):
         with pytest.raises(Exception, match="letters"):
             await UpstreamBackend.open(service.channel(tenant=TENANT), "letters")
 

@@ -164,3 +164,25 @@ async def db(urls):
 def sample():
     """The folder of the sample migrations."""
     return SAMPLE
+
+
+class Collected:
+    def __init__(self):
+        self.events = []
+        self._came = asyncio.Condition()
+
+    async def handle(self, conn, event):
+        self.events.append(event)
+        async with self._came:
+            self._came.notify_all()
+
+    async def wait(self, number):
+        async with asyncio.timeout(20), self._came:
+            await self._came.wait_for(lambda: len(self.events) >= number)
+        return self.events
+
+
+@pytest.fixture
+def inbox():
+    """Collects the events a consumer was given."""
+    return Collected()

@@ -1,6 +1,5 @@
 """Described interfaces against a local server."""
 
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -21,7 +20,6 @@ from isthmus.sdk.runtime import (
     RetryLimits,
     Session,
     WriteMode,
-    spec_of,
 )
 from isthmus.testing.http_server import Answer, HttpServer
 
@@ -179,39 +177,6 @@ async def test_credential_headers_and_posted_search(server):
         "b",
         "k3y-of-acme",
     )
-
-
-@pytest.mark.parametrize(
-    ("change", "path"),
-    [
-        ({"base_url": "ftp://x"}, "base_url"),
-        ({"rate": "fast"}, "rate"),
-        ({"streams": []}, "streams"),
-        ({"streams": [{"name": "a", "path": "/a", "pagng": {}}]}, "streams[0].pagng"),
-        ({"streams": [{"name": "a", "path": "/a", "paging": {"kind": "odd"}}]}, "streams[0].paging"),
-        ({"streams": [{"name": "a"}]}, "streams[0]"),
-    ],
-)
-def test_bad_settings_name_the_field(change, path):
-    """
-    Misspelt, missing and impossible settings are found before anything is called.
-    """
-    good = {"base_url": "http://x", "streams": [{"name": "a", "path": "/a"}]}
-
-    with pytest.raises(ConfigurationFailure) as raised:
-        Session(HttpJson, {**good, **change})
-
-    assert [violation.path for violation in raised.value.violations] == [path]
-
-
-def test_describes_itself():
-    """
-    The form knows every kind of paging.
-    """
-    spec = spec_of(HttpJson)
-
-    assert spec.connector_id == "http-json"
-    assert "next_link" in json.dumps(spec.configuration_schema)
 
 
 WRITE = {"key": ["id"], "write": {"method": "PUT", "path": "/items/{id}", "delete_path": "/items/{id}"}}
