@@ -191,3 +191,23 @@ async def test_deletions_have_no_form(world):
 
     assert admitted is page
     assert len(world.schemas.asked) == 1
+
+
+async def test_a_number_where_an_integer_was_is_not_put_aside(world):
+    """
+    Only records that show the change are; the log says so once.
+    """
+    told = []
+    world.schemas.answer = judging(Answer.VERDICT_QUARANTINE, LARGE, large={"type": "integer"})
+    watched = Watched("tnt", "flw", "count", "ins", connector.StreamSpec(stream="numbers"), None)
+    watch = SchemaWatch(world.control, Expectations(), watched, patience=1.0, tell=told.append)
+    await watch.begin()
+
+    values = (1, 2.5, "three")
+    page = SourcePage(
+        [{"id": n, "name": "n", "large": large} for n, large in enumerate(values)], ["0", "1", "2"]
+    )
+    admitted = [await watch.admit(page), await watch.admit(page)]
+
+    assert [[record["large"] for record in page.records] for page in admitted] == [[1, 2.5]] * 2
+    assert [message.endswith("are put aside.") for message in told] == [True]

@@ -198,6 +198,21 @@ async def test_quarantine_goes_on_with_records_that_fit(host):
     assert json.loads(started.json_schema) == json.loads(page.json_schema)
 
 
+async def test_what_harms_nothing_is_reported_while_records_are_put_aside(host, schemas):
+    """
+    Hosts are told of the records to put aside all the same.
+    """
+    await host.page(BEFORE)
+    stopped = await host.page(BREAKING["changed"][0])
+    await host.decide(stopped.change.change_id, Decision.DECISION_QUARANTINE)
+
+    page = await host.page(ADDITIVE["added"])
+
+    listed = (await schemas.ListSchemaChanges(pb.ListSchemaChangesRequest(flow_id="flw_1"))).changes
+    assert (page.verdict, page.change.change_id) == (Verdict.VERDICT_QUARANTINE, stopped.change.change_id)
+    assert {one.status for one in listed} == {Status.STATUS_QUARANTINING, Status.STATUS_PASSED}
+
+
 async def test_a_policy_may_quarantine_without_asking(host):
     """
     And stop at what harms nothing.

@@ -197,6 +197,42 @@ async def test_a_decision_is_carried_out_and_kept(systems: Any) -> None:
     assert decided.reason.endswith("they know better")
 
 
+@pytest.mark.parametrize("record", ['{"id": "2", "title": "other"}', '{"title": "none"}', "{}"])
+async def test_a_decision_keeps_the_key(systems: Any, refused: Any, record: str) -> None:
+    """
+    Under another key both sides would be given another record, and the one in question would stay.
+    """
+    both = systems(conflict_policy=scheduling_pb2.CONFLICT_POLICY_REVIEW)
+    both.held["source"]["1"] = {"id": "1", "title": "ours"}
+    both.held["destination"]["1"] = {"id": "1", "title": "theirs"}
+    await both.round()
+    [waiting] = await both.conflicts()
+    request = pb.ResolveConflictRequest(
+        conflict_id=waiting.conflict_id, choice=pb.ResolveConflictRequest.CHOICE_RECORD, record=record
+    )
+
+    assert (await refused(both.pairs.ResolveConflict(request)))[1] == "RECORD_INVALID"
+    assert [one.conflict_id for one in await both.conflicts()] == [waiting.conflict_id]
+
+
+async def test_a_decision_without_a_reason_says_what_was_taken(systems: Any) -> None:
+    """
+    Who reads it later is not told that a person still has to decide.
+    """
+    both = systems(conflict_policy=scheduling_pb2.CONFLICT_POLICY_REVIEW)
+    both.held["source"]["1"] = {"id": "1", "title": "ours"}
+    both.held["destination"]["1"] = {"id": "1", "title": "theirs"}
+    await both.round()
+    [waiting] = await both.conflicts()
+    request = pb.ResolveConflictRequest(
+        conflict_id=waiting.conflict_id, choice=pb.ResolveConflictRequest.CHOICE_SOURCE
+    )
+
+    decided = await both.pairs.ResolveConflict(request)
+
+    assert decided.conflict.reason.endswith(": takes the source's version")
+
+
 async def test_a_decision_about_old_versions_is_not_carried_out(systems: Any, refused: Any) -> None:
     """
     A side that has changed since is asked about anew; the old question is closed.

@@ -223,6 +223,10 @@ class SchemaWatch:
         self._cut = None
         if answer.verdict == _Answer.VERDICT_QUARANTINE:
             breaking = [one for one in answer.change.differences if one.is_breaking]
+            if not self._misfits:
+                told = _short([_told(one) for one in breaking])
+                name = self._watched.stream.stream
+                self._tell(f"The schema of {name} has changed: {told}. Records that show it are put aside.")
             self._misfits = tuple(_Misfit(one, shape) for one in breaking)
         elif answer.HasField("change") and story:
             self._told += 1
@@ -286,6 +290,8 @@ class _Misfit:
         self.path = difference.path
         self.story = _told(difference)
         self._is_removal = difference.kind == _Kind.KIND_FIELD_REMOVED
+        # A number where an integer was is no change of type, unless that is what harms.
+        self._takes_numbers = "number" not in difference.after.split(" or ")
         try:
             self._parts = parse_path(difference.path)
         except PathInvalid:
@@ -303,11 +309,11 @@ class _Misfit:
         if value is _MISSING or value is None:
             return self._is_removal and value is _MISSING
         kind = kind_of_json(value)
-        return (
-            bool(self._types)
-            and kind not in self._types
-            and not (kind == "integer" and "number" in self._types)
-        )
+        if (kind == "integer" and "number" in self._types) or (
+            kind == "number" and "integer" in self._types and self._takes_numbers
+        ):
+            return False
+        return bool(self._types) and kind not in self._types
 
 
 _MISSING = object()

@@ -120,7 +120,10 @@ def list_pairs(
         Column("ID", lambda item: item.pair_id),
     )
     found = pages(mesh.pairs.ListPairs, request, "pairs", limit)
-    show(found, columns, output, empty="There is no pair yet: `isthmus sync run FLOW` makes them.")
+    empty = (
+        "No pair is in this state." if status else "There is no pair yet: `isthmus sync run FLOW` makes them."
+    )
+    show(found, columns, output, empty=empty)
 
 
 def _status(name: str) -> pairs_pb2.Pair.Status.ValueType:

@@ -16,6 +16,7 @@ _COMMANDS = {
     "ListPlanRuns": "isthmus plans runs",
     "ListPlans": "isthmus plans list",
     "ListQuarantine": "isthmus quarantine list",
+    "ListReconciliations": "isthmus reconcile list",
     "ListRoles": "isthmus service-accounts roles",
     "ListSchedules": "isthmus schedules list",
     "ListServiceAccounts": "isthmus service-accounts list",

@@ -65,7 +65,9 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
             done = await asyncio.to_thread(judge, known, opened, met, policy, new_id("chg"))
             await rows.remember(done.known)
             await self._note(rows, done)
-        shown = done.change or opened
+        # Who keeps records out has to be told which, whatever else they show.
+        keeps_out = done.verdict is Verdict.QUARANTINE and done.change and not done.change.status.is_open
+        shown = opened if keeps_out else done.change or opened
         unknown = _Policy.NEW_FIELDS_KEEP if policy.keeps_unknown else _Policy.NEW_FIELDS_DROP
         return pb.ObserveSchemaResponse(
             verdict=_VERDICTS[done.verdict],

@@ -88,7 +88,7 @@ async def wire(chassis: Chassis) -> Wiring:
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
-            (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer(conflicts)),
+            (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer(conflicts, pairing.key_of)),
             (
                 reconciliation_pb2_grpc.add_ReconciliationServiceServicer_to_server,
                 ReconciliationServicer(reports, comparisons),

@@ -138,9 +138,11 @@ class _Judging:
         met_now = {(one.path, one.kind) for one in step.differences if one.is_breaking}
         decided = {(one.path, one.kind) for one in opened.differences if one.is_breaking}
         if opened.status is Status.QUARANTINING and met_now <= decided:
-            # Records that show it are kept out, and what is left is as expected.
-            fit = not met_now and bool(met.seen)
-            return Judgement(Verdict.QUARANTINE, (_adopted(step, self.policy) or known) if fit else known)
+            # Records that show it are kept out; what the others show besides harms nothing, and is told.
+            if met_now or not met.seen:
+                return Judgement(Verdict.QUARANTINE, known)
+            passed = self.change(step, Status.PASSED) if step.differences else None
+            return Judgement(Verdict.QUARANTINE, _adopted(step, self.policy) or known, passed)
         was_declared = _declared_parts(opened.after) != _declared_parts(known)
         if not met_now and not met.seen and was_declared:
             done = replace(opened, status=Status.WITHDRAWN)

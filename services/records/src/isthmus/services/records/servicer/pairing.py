@@ -100,6 +100,10 @@ class Pairing:
             end=connector_pb.ReadEnd(position=end, records=given, not_modified=not given)
         )
 
+    async def key_of(self, flow_id: str) -> tuple[str, ...]:
+        """Name the fields by which a flow knows records of both sides to be the same."""
+        return tuple((await self._ask(flow_id)).flow.destination_key)
+
     async def ended(self, connection: AsyncConnection, event: ReceivedEvent) -> None:
         """Believe what both sides have taken, as soon as a round has ended, however it did."""
         if not self.is_of_round(event):

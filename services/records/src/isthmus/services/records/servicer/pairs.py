@@ -1,5 +1,6 @@
 """Translates the RPCs about pairs of two-way flows and their conflicts."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
@@ -8,13 +9,21 @@ from isthmus.kit.times import stamp
 from isthmus.kit.validation import validating
 from isthmus.records.v1 import pairs_pb2 as pb
 from isthmus.records.v1 import pairs_pb2_grpc as pb_grpc
+from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain.pairs import Form, Status, load
 from isthmus.services.records.domain.pairs.forms import parse
+from isthmus.services.records.domain.pairs.noting import match_of
 from isthmus.services.records.store.pairs import ConflictStore
 from isthmus.services.records.store.pairs.conflicts import StoredConflict, StoredPair
 
 _LONGEST_ID = 64
 _LONGEST_REASON = 1000
+_TAKEN = {
+    pb.ResolveConflictRequest.CHOICE_SOURCE: "takes the source's version",
+    pb.ResolveConflictRequest.CHOICE_DESTINATION: "takes the destination's version",
+    pb.ResolveConflictRequest.CHOICE_RECORD: "takes neither version but another",
+}
+"""Who gives no reason has decided all the same."""
 
 
 class PairsServicer(pb_grpc.PairsServiceServicer):
@@ -22,10 +31,12 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
 
     Args:
         store: Keeps them.
+        key_of: Names the fields by which a flow knows records of both sides to be the same.
     """
 
-    def __init__(self, store: ConflictStore) -> None:
+    def __init__(self, store: ConflictStore, key_of: Callable[[str], Awaitable[Sequence[str]]]) -> None:
         self._store = store
+        self._key_of = key_of
 
     async def ListPairs(self, request: pb.ListPairsRequest, context: object) -> pb.ListPairsResponse:
         """List the pairs of a flow, oldest first."""
@@ -61,6 +72,8 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
         """Keep a person's decision."""
         _check_resolution(request)
         caller = current_principal()
+        if request.choice == pb.ResolveConflictRequest.CHOICE_RECORD:
+            await self._check_key(caller.tenant_id, request)
         async with self._store.database.tenant(caller.tenant_id) as connection:
 
             async def resolve() -> pb.ResolveConflictResponse:
@@ -71,11 +84,25 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
                     conflict,
                     _chosen(request, conflict),
                     who=caller.subject,
-                    why=request.reason,
+                    why=request.reason or _TAKEN[request.choice],
                 )
                 return pb.ResolveConflictResponse(conflict=_conflict(decided))
 
             return await once(connection, "ResolveConflict", request, resolve, pb.ResolveConflictResponse)
+
+    async def _check_key(self, tenant_id: str, request: pb.ResolveConflictRequest) -> None:
+        """Refuse a record of another key: each side would be given a record that nobody asked about."""
+        async with self._store.database.tenant(tenant_id) as connection:
+            conflict = await self._store.get(connection, tenant_id, request.conflict_id)
+        key, record = await self._key_of(conflict.flow_id), parse(request.record)
+        forms = [load(text) for text in (conflict.source_form, conflict.destination_form)]
+        for form in (form for form in forms if form is not None and match_of(form, key)):
+            if match_of(record, key) != match_of(form, key):
+                fields = ", ".join(f"`{path}`" for path in key)
+                message = (
+                    f"Send the record with the key it has, in {fields}; under another it is another record."
+                )
+                raise FixRequest("RECORD_INVALID", message, path="record")
 
 
 def _check_resolution(request: pb.ResolveConflictRequest) -> None:
