@@ -52,12 +52,13 @@ async def test_a_running_execution_stops_at_its_position_and_goes_on_from_there(
     asked = await bench.host.commit(lease, bench.counts(4), bench.position("four"))
     stopped = await bench.host.finish(lease, bench.counts(4), outcome="CANCELLED")
     listed = await bench.stub.ListExecutions(pb.ListExecutionsRequest(statuses=["STATUS_PAUSED"]))
-    await resume(bench, flow)
+    resumed = (await resume(bench, flow)).execution
     again = await bench.host.acquire(execution.execution_id)
     done = await bench.host.finish(again, bench.counts(6))
 
     assert (told.status, asked.is_cancel_requested) == (Status.STATUS_RUNNING, True)
     assert (stopped.status, stopped.error.reason) == (Status.STATUS_PAUSED, "PAUSED")
+    assert (resumed.status, resumed.HasField("error")) == (Status.STATUS_PENDING, False)
     assert [one.execution_id for one in listed.executions] == [execution.execution_id]
     assert [point.position.state for point in again.answer.checkpoints] == [b"four"]
     assert (done.status, done.counts.read) == (Status.STATUS_COMPLETED, 10)

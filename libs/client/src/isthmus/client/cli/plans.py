@@ -11,6 +11,7 @@ from isthmus.client.cli.context import mesh_of, plan_id
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, note, show, show_one, when
 from isthmus.client.cli.output import word as shortened
 from isthmus.client.cli.priority import Priority, priority_of
+from isthmus.client.cli.wording import for_people
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.scheduling.v1 import plans_pb2
@@ -48,7 +49,7 @@ _RUNS = (
     Column("STARTED", lambda run: when(run.create_time)),
     Column("ENDED", lambda run: when(run.end_time)),
     Column("STEPS", _done),
-    Column("WHY", lambda run: run.message, wide=True),
+    Column("WHY", lambda run: for_people(run.message), wide=True),
 )
 _STEPS = (
     Column("STEP", lambda step: step.name),
@@ -57,7 +58,7 @@ _STEPS = (
     Column("ENDED", lambda step: when(step.end_time)),
     Column("EXECUTION", lambda step: step.execution_id or "-"),
     Column("UNDONE BY", lambda step: step.compensation_id or "-"),
-    Column("WHY", lambda step: step.message, wide=True),
+    Column("WHY", lambda step: for_people(step.message), wide=True),
 )
 
 
@@ -206,7 +207,7 @@ def _conclude(mesh: Mesh, run: plans_pb2.PlanRun, output: Format, *, follow: boo
     last = run
     for last in _answers(mesh, run.plan_run_id):
         for step in last.steps:
-            state = " ".join(part for part in (_step_status(step), step.message) if part)
+            state = " ".join(part for part in (_step_status(step), for_people(step.message)) if part)
             if told.get(step.name, "waiting") != state and output is Format.TABLE:
                 note(f"{step.name}: {state}")
             told[step.name] = state

@@ -27,6 +27,7 @@ _HOLD = text(f"""
 # A job that was sent before the pause was dropped; it is sent again under a new id.
 _LET_GO = text(f"""
     UPDATE executions x SET stop = '', stop_time = NULL, revision = revision + 1,
+        failure = CASE WHEN x.failure ->> 'reason' = 'PAUSED' THEN NULL ELSE x.failure END,
         dispatches = (x.dispatches + 9) / 10 * 10,
         dispatch_time = CASE WHEN x.status = 'pending'
             THEN GREATEST(CAST(:now AS timestamptz), x.next_attempt_time) END
