@@ -214,18 +214,18 @@ async def test_what_was_told_meanwhile_counts(bench):
     """
     ids = await started(bench, 3)
     one, two, three = await acquired(bench, *ids)
-    token = one.lease.fencing_token
-    progress = {"execution_id": ids[0], "fencing_token": token, "counts": bench.counts(4)}
-    await bench.host.stub.CommitCheckpoint(
-        pb.CommitCheckpointRequest(**progress, checkpoints=[bench.position("four")])
-    )
+    for lease in (one.lease, three.lease):
+        which = {"execution_id": lease.execution.execution_id, "fencing_token": lease.fencing_token}
+        progress = {**which, "counts": bench.counts(4), "checkpoints": [bench.position("four")]}
+        await bench.host.stub.CommitCheckpoint(pb.CommitCheckpointRequest(**progress))
     await bench.stub.CancelExecution(pb.CancelExecutionRequest(execution_id=ids[1]))
     stopped = {"outcome": "OUTCOME_CANCELLED"}
     failed = {"outcome": "OUTCOME_FAILED", "error": pb.ExecutionError(reason="BROKE", message="It broke.")}
-    results = await finished(bench, end_of(one, **failed), end_of(two, **stopped), end_of(three))
+    done = {"counts": bench.counts(5), "checkpoints": [bench.position("five")]}
+    results = await finished(bench, end_of(one, **failed), end_of(two, **stopped), end_of(three, **done))
 
     seen = [(one.closed.execution.status, one.closed.execution.records_processed) for one in results]
-    expected = [(State.STATUS_PENDING, 4), (State.STATUS_CANCELLED, 0), (State.STATUS_COMPLETED, 0)]
+    expected = [(State.STATUS_PENDING, 4), (State.STATUS_CANCELLED, 0), (State.STATUS_COMPLETED, 5)]
     assert seen == expected
 
 

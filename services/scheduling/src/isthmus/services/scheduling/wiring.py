@@ -9,7 +9,6 @@ from isthmus.scheduling.v1.plans_pb2_grpc import add_PlansServiceServicer_to_ser
 from isthmus.scheduling.v1.scheduling_pb2_grpc import add_SchedulingServiceServicer_to_server
 from isthmus.services.scheduling.domain import RetryRules
 from isthmus.services.scheduling.engine import (
-    AtWork,
     Calls,
     Changes,
     Coordinator,
@@ -18,7 +17,6 @@ from isthmus.services.scheduling.engine import (
     Executions,
     Flows,
     Grants,
-    Kept,
     LeaseRules,
     Leases,
     Pauses,
@@ -31,6 +29,7 @@ from isthmus.services.scheduling.engine import (
     Sweeper,
     Ticker,
     every,
+    nothing_at_work,
 )
 from isthmus.services.scheduling.events import Announcements, JobQueue, Reactions
 from isthmus.services.scheduling.servicer import (
@@ -44,7 +43,6 @@ from isthmus.services.scheduling.servicer import (
 from isthmus.services.scheduling.settings import Settings
 
 _DISPATCH_PACE = 0.02
-_MOST_AT_WORK = 2000
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -60,7 +58,7 @@ async def wire(chassis: Chassis) -> Wiring:
     calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
-    rules, at_work = lease_rules(settings), Kept[tuple[str, str], AtWork](_MOST_AT_WORK)
+    rules, at_work = lease_rules(settings), nothing_at_work()
     leases = Leases(
         db=db,
         work=executions,
@@ -69,6 +67,7 @@ async def wire(chassis: Chassis) -> Wiring:
         clock=clock,
         rules=rules,
         room=room,
+        at_work=at_work,
     )
     grants = Grants(
         db=db,

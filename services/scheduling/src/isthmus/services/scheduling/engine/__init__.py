@@ -1,13 +1,13 @@
 """What scheduling does, one transaction at a time, and the loops that do it unasked."""
 
+from isthmus.services.scheduling.engine.at_work import nothing_at_work
 from isthmus.services.scheduling.engine.calls import Calls
 from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.coordinator import Coordinator
 from isthmus.services.scheduling.engine.ends import Ends, Finish
 from isthmus.services.scheduling.engine.executions import Cause, Executions
 from isthmus.services.scheduling.engine.flows import Flows
-from isthmus.services.scheduling.engine.grants import AtWork, Demand, Grants
-from isthmus.services.scheduling.engine.kept import Kept
+from isthmus.services.scheduling.engine.grants import Demand, Grants
 from isthmus.services.scheduling.engine.leases import LeaseRules, Leases
 from isthmus.services.scheduling.engine.loops import Dispatcher, Pruner, Sweeper, Ticker, every
 from isthmus.services.scheduling.engine.pauses import Pauses
@@ -31,7 +31,6 @@ from isthmus.services.scheduling.engine.starts import Starts, Wish
 __all__ = [
     "Actions",
     "Announcer",
-    "AtWork",
     "Calls",
     "Cause",
     "Changes",
@@ -49,7 +48,6 @@ __all__ = [
     "InstanceFacts",
     "Instances",
     "Jobs",
-    "Kept",
     "LeaseRules",
     "Leases",
     "Mappings",
@@ -65,4 +63,5 @@ __all__ = [
     "Ticker",
     "Wish",
     "every",
+    "nothing_at_work",
 ]

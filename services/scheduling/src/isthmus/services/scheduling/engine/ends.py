@@ -1,8 +1,8 @@
 """Ends of attempts that hosts tell at the same time, many in one transaction, each with its own answer.
 
-Here goes what is as it mostly is: an attempt that this process has begun, of which nothing was told since,
-and with which its execution ends. The statement looks whether it is so still; whatever is otherwise is left
-to those who do one at a time.
+Here goes what is as it mostly is: an attempt that this process has begun, and with which its execution ends.
+The statement looks whether nobody else has changed it since; whatever is otherwise is left to those who do
+one at a time.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,8 @@ from isthmus.services.scheduling.domain import (
     Status,
     end_attempt,
 )
+from isthmus.services.scheduling.engine.at_work import AtWorks
 from isthmus.services.scheduling.engine.executions import Executions
-from isthmus.services.scheduling.engine.grants import AtWork
-from isthmus.services.scheduling.engine.kept import Kept
 from isthmus.services.scheduling.engine.leases import LeaseRules, Leases
 from isthmus.services.scheduling.engine.ports import Announcer
 from isthmus.services.scheduling.engine.refusals import is_in_doubt
@@ -72,7 +71,7 @@ class Ends:
         announcer: Announcer,
         clock: Clock,
         rules: LeaseRules,
-        at_work: Kept[tuple[str, str], AtWork],
+        at_work: AtWorks,
     ) -> None:
         self._db = db
         self._executions = work

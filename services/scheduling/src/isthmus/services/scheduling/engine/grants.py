@@ -13,10 +13,10 @@ from isthmus.kit.db.database import after_commit
 from isthmus.kit.gathering import Gathered
 from isthmus.resilience.faults import Missing
 from isthmus.services.scheduling.domain import Execution, Leg, Status, resume_points
+from isthmus.services.scheduling.engine.at_work import AtWork, AtWorks
 from isthmus.services.scheduling.engine.executions import Begun, Executions
-from isthmus.services.scheduling.engine.kept import Kept
 from isthmus.services.scheduling.engine.leases import Acquired, LeaseRules, Leases
-from isthmus.services.scheduling.engine.ports import Announcer, Mappings, Origin
+from isthmus.services.scheduling.engine.ports import Announcer, Mappings
 from isthmus.services.scheduling.engine.refusals import is_in_doubt
 from isthmus.services.scheduling.store import several
 from isthmus.services.scheduling.store.several import Grant, Granted
@@ -35,14 +35,6 @@ class Demand:
     execution_id: str
     host_id: str
     connector_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AtWork:
-    """An execution that a host was given a moment ago, and where it comes from."""
-
-    execution: Execution
-    origin: Origin
 
 
 class Grants:
@@ -69,7 +61,7 @@ class Grants:
         announcer: Announcer,
         clock: Clock,
         rules: LeaseRules,
-        at_work: Kept[tuple[str, str], AtWork],
+        at_work: AtWorks,
     ) -> None:
         self._db = db
         self._executions = work
@@ -172,4 +164,4 @@ class Grants:
         return Acquired(execution, expires, points, known.etags)
 
 
-__all__ = ["AtWork", "Demand", "Grants"]
+__all__ = ["Demand", "Grants"]

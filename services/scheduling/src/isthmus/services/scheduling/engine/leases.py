@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from isthmus.kit import Clock, Database
+from isthmus.kit.db.database import after_commit
 from isthmus.resilience.faults import Missing, Precondition
 from isthmus.services.scheduling.domain import (
     Checkpoint,
@@ -28,6 +30,7 @@ from isthmus.services.scheduling.domain import (
     resume_points,
 )
 from isthmus.services.scheduling.domain.flow import FailurePolicy
+from isthmus.services.scheduling.engine.at_work import AtWorks, note_progress
 from isthmus.services.scheduling.engine.executions import Executions
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
 from isthmus.services.scheduling.engine.refusals import execution_unknown, flow_unknown
@@ -84,6 +87,7 @@ class Leases:
         clock: The time.
         rules: How long things last.
         room: Gives places at instances.
+        at_work: What hosts were given a moment ago.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Leases:
         clock: Clock,
         rules: LeaseRules,
         room: Room,
+        at_work: AtWorks,
     ) -> None:
         self._db = db
         self._executions = work
@@ -104,6 +109,7 @@ class Leases:
         self._clock = clock
         self._rules = rules
         self._room = room
+        self._at_work = at_work
 
     async def acquire(
         self, tenant_id: str, execution_id: str, host_id: str, connector_id: str = ""
@@ -269,6 +275,8 @@ class Leases:
         if held is None:
             raise _fenced(progress.execution_id)
         self._executions.changes.note(conn, tenant_id, progress.execution_id)
+        key = (tenant_id, progress.execution_id)
+        after_commit(conn, partial(note_progress, self._at_work, key, progress.token, held))
         stop = held.stop is not Stop.NONE
         if not stop and exceeds(FailurePolicy(0, held.max_quarantined), held.total):
             await executions.request_stop(conn, tenant_id, progress.execution_id, Stop.QUARANTINE, now)

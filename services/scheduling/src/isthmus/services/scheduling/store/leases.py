@@ -106,7 +106,11 @@ _GUARD = """
     WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
       AND status = 'running'
 """
-_RENEW_ONLY = text(f"{_RENEW} {_GUARD} RETURNING lease_expire_time, stop, counts_before, counts_live, flow")
+_HELD = """
+    lease_expire_time, stop, counts_before, counts_live, counts_durable, expected_records, idle_stops,
+    revision, CAST(flow #>> '{failure_policy,max_quarantined}' AS bigint) AS max_quarantined
+"""
+_RENEW_ONLY = text(f"{_RENEW} {_GUARD} RETURNING {_HELD}")
 # Positions and the counts that belong to them change in one statement, and only under the present
 # token. A call that was overtaken by a later one of the same attempt changes neither.
 _COMMIT = text(f"""
@@ -119,7 +123,7 @@ _COMMIT = text(f"""
     ), stored AS (
         {storing_positions("held")}
     )
-    SELECT lease_expire_time, stop, counts_before, counts_live, flow FROM held
+    SELECT {_HELD} FROM held
 """)
 _EXPIRED = text("""
     SELECT * FROM executions WHERE status = 'running' AND lease_expire_time < :now
@@ -232,8 +236,18 @@ class Held:
 
     expires: datetime
     stop: Stop
-    total: Counts
+    before: Counts
+    live: Counts
+    durable: Counts
+    expected_records: int
+    idle_stops: int
     max_quarantined: int
+    revision: int
+
+    @property
+    def total(self) -> Counts:
+        """What the present leg did."""
+        return self.before + self.live
 
 
 async def renew_lease(
@@ -263,8 +277,13 @@ async def renew_lease(
     return Held(
         expires=row["lease_expire_time"],
         stop=Stop(row["stop"]),
-        total=Counts.of(row["counts_before"]) + Counts.of(row["counts_live"]),
-        max_quarantined=row["flow"]["failure_policy"]["max_quarantined"],
+        before=Counts.of(row["counts_before"]),
+        live=Counts.of(row["counts_live"]),
+        durable=Counts.of(row["counts_durable"]),
+        expected_records=row["expected_records"],
+        idle_stops=row["idle_stops"],
+        max_quarantined=row["max_quarantined"],
+        revision=row["revision"],
     )
 
 
