@@ -21,12 +21,12 @@ from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, left_ou
 from isthmus.host.attempt.requeue import requeued_pages
 from isthmus.host.attempt.settling import Settling
 from isthmus.host.attempt.tasks import ended, first_cause
+from isthmus.host.attempt.telling import Story
 from isthmus.host.attempt.tools import Ending, Tools
 from isthmus.host.attempt.watching import SchemaWatch, Watched
 from isthmus.host.failures import error_message
 from isthmus.host.reports import Log
 from isthmus.kit.logs import logger
-from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
 from isthmus.resilience import Broken, Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
@@ -70,6 +70,7 @@ class Attempt:
         self._is_dry = grant.execution.is_dry_run
         self._reconciliation = reconciliation_of(tools.control, grant, patience=settings.patience_seconds)
         self._is_range = grant.execution.HasField("range")
+        self._story = Story(tools.reports, tenant_id, grant, is_wordy=settings.log_level.upper() == "DEBUG")
         self._lease = Lease(
             tools.control,
             grant,
@@ -86,14 +87,17 @@ class Attempt:
         Returns:
             The execution afterwards; None where another attempt has taken over.
         """
-        self._say(Log.TYPE_INFO, f"Attempt {self._grant.attempt} at {self._grant.flow.name} began.")
+        self._story.begin()
         keeping = asyncio.create_task(self._lease.keep())
         working = asyncio.create_task(self._work())
+        self._halting = asyncio.create_task(self._halted())
         try:
             await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             lost = await ended(keeping)
             failed = await ended(working)
+            await ended(self._halting)
+            self._story.end()
         if isinstance(lost, LeaseLost) or isinstance(failed, LeaseLost):
             _log.warning("attempt abandoned", execution_id=self._id, why=str(lost or failed))
             return None
@@ -124,7 +128,7 @@ class Attempt:
             settling,
             patience=tools.settings.patience_seconds,
             answer_seconds=tools.settings.answer_seconds,
-            warn=lambda message: self._say(Log.TYPE_WARNING, message),
+            warn=lambda message: self._story.say(Log.TYPE_WARNING, message),
         )
         door: Door = delivery
         if self._reconciliation is not None:
@@ -148,7 +152,9 @@ class Attempt:
         """Everything has been shown and has arrived: what was not shown goes; tell where it does not."""
         flow, before = self._grant.flow, self._grant.execution.counts
         way = self._tools.preparing.way_to(self._tenant_id, flow.destination.instance_id)
-        absence = Absence(opening, way, self._tools.settings, lambda told: self._say(Log.TYPE_INFO, told))
+        absence = Absence(
+            opening, way, self._tools.settings, lambda told: self._story.say(Log.TYPE_INFO, told)
+        )
         counts = settling.counts
         return await absence.settle(flow.delete_policy, counts, before, is_partial=reader.is_partial)
 
@@ -160,12 +166,12 @@ class Attempt:
             tools.backend,
             tools.preparing,
             preparation.source,
-            self._notice,
+            self._story.notice,
             most=tools.settings.partitions,
         )
         reader.limit = self._grant.execution.record_limit
         if told := left_out(self._grant.leg, preparation.plan):
-            self._say(Log.TYPE_INFO, told)
+            self._story.say(Log.TYPE_INFO, told)
         layout = await self._layout(reader)
         if self._is_range:
             wanted = range_of(self._grant.execution.range, layout.stream)
@@ -196,7 +202,7 @@ class Attempt:
             tools.preparing.expectations,
             watched,
             patience=tools.settings.patience_seconds,
-            tell=lambda message: self._say(Log.TYPE_WARNING, message),
+            tell=lambda message: self._story.say(Log.TYPE_WARNING, message),
             leave_out=preparation.mapper.leave_out,
         )
         await watch.begin()
@@ -205,14 +211,12 @@ class Attempt:
     async def _unless_halted(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what the work gives, unless the host has to stop or a person wants that first."""
         working = asyncio.create_task(work)
-        halting = asyncio.create_task(self._halted())
         try:
-            await asyncio.wait({working, halting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, self._halting}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
         finally:
             await ended(working)
-            await ended(halting)
         raise _Halted
 
     async def _layout(self, reader: SourceReader) -> Layout:
@@ -281,7 +285,7 @@ class Attempt:
         """Read, map and deliver side by side until the end, a failure, or a wish to stop."""
         producing = asyncio.create_task(work)
         delivering = asyncio.create_task(delivery.run())
-        halting = asyncio.create_task(self._halted())
+        halting = self._halting
         try:
             await asyncio.wait({producing, delivering, halting}, return_when=asyncio.FIRST_COMPLETED)
             failed = await ended(producing)
@@ -294,7 +298,6 @@ class Attempt:
             halted = halting.done()
             undelivered = await ended(delivering)
             await ended(producing)
-            await ended(halting)
         if isinstance(undelivered, LeaseLost):
             raise undelivered
         if failed is None and undelivered is None:
@@ -342,55 +345,8 @@ class Attempt:
         execution = await self._lease.finish(
             ending.outcome, error=ending.error, counts=ending.counts, preview=ending.preview, note=ending.note
         )
-        self._report(ending)
+        self._story.report(ending)
         return execution
-
-    def _report(self, ending: Ending) -> None:
-        counts, error, flow = ending.counts, ending.error, self._grant.flow
-        arrived = counts.created + counts.updated + counts.unchanged + counts.deleted
-        name = f"Dry run of {flow.name}" if self._is_dry else flow.name
-        told = {
-            _Finish.OUTCOME_COMPLETED: (
-                Log.TYPE_SUCCESS,
-                f"{name}: {counts.read} records read, {arrived} arrived, "
-                f"{counts.filtered} left out, {counts.quarantined} in quarantine.",
-            ),
-            _Finish.OUTCOME_CANCELLED: (Log.TYPE_WARNING, f"{name} was stopped on request."),
-            _Finish.OUTCOME_FAILED: (Log.TYPE_ERROR, error.message if error else f"{flow.name} failed."),
-        }
-        kind, message = told[_Finish.Outcome.ValueType(ending.outcome)]
-        if error is not None and error.kind == _Error.KIND_STOPPED:
-            kind = Log.TYPE_INFO
-        self._say(kind, message)
-        if self._is_dry:
-            return  # it says nothing about how well the instance does
-        self._tools.reports.usage(
-            self._tenant_id,
-            monitoring.UsageSample(
-                sample_id=f"{self._id}.{self._grant.fencing_token}",
-                instance_id=flow.source.instance_id,
-                is_failure=kind == Log.TYPE_ERROR,
-                is_unavailable=error is not None and error.kind == _Error.KIND_TRANSIENT,
-                api_calls=counts.api_calls,
-                bytes=counts.bytes_sent,
-                records=counts.read,
-                throttled=counts.throttled,
-            ),
-        )
-
-    def _notice(self, notice: connector.Notice) -> None:
-        kind = Log.TYPE_WARNING if notice.level == connector.Notice.LEVEL_WARNING else Log.TYPE_INFO
-        self._say(kind, f"{notice.reason}: {notice.message}")
-
-    def _say(self, kind: "Log.Type.ValueType", message: str) -> None:
-        self._tools.reports.log(
-            self._tenant_id,
-            kind,
-            message,
-            instance_id=self._grant.flow.source.instance_id,
-            execution_id=self._id,
-            user_id=self._grant.execution.initiated_by,
-        )
 
     @property
     def _id(self) -> str:
