@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -30,11 +31,18 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 def safe_url(url: Any, secrets: Iterable[str] = ()) -> str:
     """An address for people: without user, password, query and fragment."""
-    parts = urlsplit(str(url))
+    text = str(url).partition("?")[0]
+    # Of what is kept nothing may be secret.
+    return redact(_shown(text) if "@" not in text else _shown.__wrapped__(text), secrets)
+
+
+@lru_cache(maxsize=64)
+def _shown(address: str) -> str:
+    parts = urlsplit(address)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     port = f":{parts.port}" if parts.port else ""
-    return redact(f"{parts.scheme}://{host}{port}{parts.path}", secrets)
+    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def secrets_in(value: Any) -> set[str]:

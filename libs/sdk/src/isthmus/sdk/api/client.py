@@ -60,6 +60,7 @@ class Api:
         _silence()
         self.context = current_context()
         self._base = _base(base_url)
+        self._joined = "", self._base
         self._headers = dict(headers or {})
         own = auth or _auth(bearer, basic)
         self._leased = own is None
@@ -224,9 +225,11 @@ class Api:
             return self._exchange.same_host(httpx.URL(path))
         if not path:
             return self._base
-        head, _, query = path.partition("?")
-        joined = f"{self._base.path.rstrip('/')}/{head.lstrip('/')}"
-        return self._base.copy_with(path=joined, query=query.encode() or None)
+        if self._joined[0] != path:  # page after page is asked for at one path
+            head, _, query = path.partition("?")
+            joined = f"{self._base.path.rstrip('/')}/{head.lstrip('/')}"
+            self._joined = path, self._base.copy_with(path=joined, query=query.encode() or None)
+        return self._joined[1]
 
     def link(self, reply: Reply, link: str) -> str:
         """The whole address of a link in a reply, on the configured host and free of secrets.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.reply import Reply
-from isthmus.sdk.api.transport import transport_for
+from isthmus.sdk.api.transport import FastTransport, transport_for
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, TransientFailure
 from isthmus.sdk.redaction import safe_url
 
@@ -32,12 +32,13 @@ class Exchange:
         self.auth = auth
         self._verify = verify
         self._client: httpx.AsyncClient | None = None
+        self._fast: FastTransport | None = None
 
     async def close(self) -> None:
         """Closes the connections."""
         if self._client is not None:
             await self._client.aclose()
-            self._client = None
+            self._client = self._fast = None
 
     def without_auth(self, address: str) -> str:
         """An address without the query parameters that prove identity: positions are no place for secrets."""
@@ -102,12 +103,27 @@ class Exchange:
             headers={**headers, **self.auth.headers}, content=content,
         )  # fmt: skip
         self._context.stats.api_calls += 1
-        response = await self._open().send(request, stream=True, follow_redirects=False)
+        response = await self._head(request)
         try:
             body = await self._body(response, where)
         finally:
             await response.aclose()
         return Reply(response.status_code, where, _lower(response.headers), body)
+
+    async def _head(self, request: httpx.Request) -> httpx.Response:
+        """The answer with its body still to be read.
+
+        The client does for every answer what only cookies, credentials in addresses and redirects need,
+        which takes longer than reading the answer; where there are none, the transport is asked itself.
+        """
+        client = self._open()
+        if self._fast is None or request.method != "GET" or request.url.userinfo:
+            return await client.send(request, stream=True, follow_redirects=False)
+        response = await self._fast.handle_async_request(request)
+        response.request = request
+        if "set-cookie" in response.headers:
+            client.cookies.extract_cookies(response)
+        return response
 
     async def _body(self, response: httpx.Response, where: str) -> bytes:
         limit = self._context.limits.max_answer_bytes
@@ -136,8 +152,10 @@ class Exchange:
         if self._client is None:
             limits = self._context.limits
             pool = httpx.Limits(max_connections=limits.concurrent, max_keepalive_connections=8)
+            transport = self._context.transport or transport_for(verify=self._verify, limits=pool)
+            self._fast = transport if isinstance(transport, FastTransport) else None
             self._client = httpx.AsyncClient(
-                transport=self._context.transport or transport_for(verify=self._verify, limits=pool),
+                transport=transport,
                 verify=self._verify,
                 timeout=httpx.Timeout(
                     connect=limits.connect_seconds,
