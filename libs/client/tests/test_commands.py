@@ -1,8 +1,11 @@
 """The tree of commands."""
 
+from types import SimpleNamespace
+
 import pytest
 import typer
 from isthmus.client.cli import app as tree
+from isthmus.client.cli import links
 from isthmus.client.cli import run as runner
 from isthmus.client.problem import ExitCode, Problem, Violation
 from isthmus.client.profile import load_profile
@@ -107,3 +110,16 @@ def test_without_a_mesh_the_way_to_one_is_shown(tmp_path, monkeypatch):
 
     assert isinstance(result.exception, Problem)
     assert "isthmus up" in result.exception.message
+
+
+def test_nothing_in_doubt_is_not_told_as_nothing_linked(monkeypatch, capsys):
+    """
+    A flow that holds a thousand tickets may have none in doubt.
+    """
+    monkeypatch.setattr(links, "mesh_of", lambda ctx: SimpleNamespace(links=SimpleNamespace(ListLinks=None)))
+    monkeypatch.setattr(links, "flow_id", lambda mesh, flow: "flw_1")
+    monkeypatch.setattr(links, "pages", lambda *asked: [])
+
+    links.list_links(None, "tickets", in_doubt=True)
+
+    assert "No link is in doubt." in "".join(capsys.readouterr())

@@ -51,7 +51,7 @@ def list_links(
     mesh = mesh_of(ctx)
     request = links_pb2.ListLinksRequest(flow_id=flow_id(mesh, flow), only_in_doubt=in_doubt)
     found = pages(mesh.links.ListLinks, request, "links", limit)
-    show(found, _COLUMNS, output, empty="The flow has no links.")
+    show(found, _COLUMNS, output, empty="No link is in doubt." if in_doubt else "The flow has no links.")
 
 
 @_group.command("flows")
