@@ -40,6 +40,7 @@ def _is_plain(execution: Execution) -> bool:
         and execution.next_attempt_time is None
         and not execution.stop
         and not execution.waits_for
+        and not execution.note
         and not execution.place.run_id
     )
 
