@@ -65,6 +65,10 @@ class Hub(connector_grpc.ConnectorServiceServicer):
 
     async def FinishGeneration(self, request: Any, context: Any) -> connector.FinishGenerationResponse:
         self.finishing.append(request)
+        if request.open.is_preview:
+            gone = sorted(set(self.data) - set(request.shown_keys))
+            told = [connector.AbsentRecord(key=key, before='{"id": 0}') for key in gone[:5]]
+            return connector.FinishGenerationResponse(removed=len(gone), absent=told)
         generation = request.open.generation_id
         shown = self.shown.get(generation, set())
         if generation not in self.finished:

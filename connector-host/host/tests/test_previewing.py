@@ -146,3 +146,35 @@ async def test_records_that_are_left_out_are_shown(world):
     left_out = samples(preview, Sample.KIND_FILTERED)
     assert [one.key for one in left_out] == ["3", "4", "5", "6", "7"]
     assert [field.path for field in left_out[0].fields] == ["id", "name"]
+
+
+ABSENT = {"read_mode": 1, "delete_policy": scheduling.DeletePolicy(absent=True, most_percent=100)}
+
+
+async def test_a_dry_run_foresees_what_would_be_taken_for_deleted(world):
+    """
+    With a few of the records, and without a word to the destination that would remove them.
+    """
+    world.hub.previews = True
+    world.registry.configuration = {"count": 8}
+    world.hub.data = {str(number): b"{}" for number in range(10)}
+
+    told = await world.run(dry(world, **ABSENT))
+
+    assert (told.preview.counts.read, told.preview.counts.deleted) == (10, 2)
+    assert [one.key for one in samples(told.preview, Sample.KIND_DELETED)] == ["8", "9"]
+    assert "2 records that the source no longer shows would be deleted" in told.preview.note
+    assert len(world.hub.data) == 10
+
+
+async def test_a_dry_run_that_stops_early_says_nothing_of_what_is_absent(world):
+    """
+    What it has not read may be there.
+    """
+    world.hub.previews = True
+    world.registry.configuration = {"count": 8}
+
+    told = await world.run(dry(world, 3, **ABSENT))
+
+    assert "Nothing can be told of what is absent" in told.preview.note
+    assert world.hub.finishing == []

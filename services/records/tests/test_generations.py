@@ -21,7 +21,7 @@ async def refresh(hub, generation, keys, *, token, flow="flw_rows", partition=""
     return ack
 
 
-async def finish(hub, generation, *, token, flow="flw_rows", mark=None, **limits):
+async def finish(hub, generation, *, token, flow="flw_rows", mark=None, is_preview=False, **limits):
     opened = pb.WriteOpen(
         binding=pb.Binding(instance_id="hub"),
         stream="rows",
@@ -29,6 +29,7 @@ async def finish(hub, generation, *, token, flow="flw_rows", mark=None, **limits
         execution_id=generation,
         fencing_token=token,
         generation_id=generation,
+        is_preview=is_preview,
     )
     text = json.dumps(mark).encode() if mark else b""
     request = pb.FinishGenerationRequest(open=opened, mark=text, **{"most_percent": 100, **limits})
@@ -47,6 +48,23 @@ async def test_what_a_refresh_has_not_shown_is_deleted_once(hub):
 
     assert [(one.shown, one.removed) for one in ended] == [(2, 2), (2, 2)]
     assert await hub.content("rows") == {"a": {"n": "a"}, "b": {"n": "b"}}
+
+
+async def test_what_would_be_absent_is_foreseen_and_stays(hub):
+    """
+    Of the flow's own records only, with a few of them; more than may go is refused as it would be.
+    """
+    await refresh(hub, "exe_1", ["a", "b", "c"], token=1)
+    await refresh(hub, "exe_x", ["d"], token=1, flow="flw_other")
+    told = await finish(hub, "exe_2", token=2, is_preview=True, shown_keys=["a"])
+    with pytest.raises(grpc.aio.AioRpcError, match="Nothing was deleted"):
+        await finish(hub, "exe_2", token=2, is_preview=True, shown_keys=["a"], most_records=1)
+    await refresh(hub, "exe_2", ["a"], token=2)
+    done = await finish(hub, "exe_2", token=2)
+
+    assert (told.removed, [one.key for one in told.absent]) == (2, ["b", "c"])
+    assert json.loads(told.absent[0].before) == {"n": "b"}
+    assert done.removed == 2
 
 
 async def test_a_refresh_that_shows_the_same_writes_no_record(hub):

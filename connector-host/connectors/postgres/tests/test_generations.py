@@ -65,6 +65,28 @@ async def test_the_first_refresh_tells_that_nothing_was_known_before(sql, opened
     assert sql("select count(*) from t").fetchone() == (2,)
 
 
+async def test_what_would_be_absent_is_foreseen_and_stays(sql, opened):
+    """
+    By the keys as hosts write them; before the first complete refresh nothing can be told.
+    """
+    sql("create table t (id int, name text, n int, primary key (id, name))")
+    given = [{"id": one, "name": "x", "n": one} for one in (1, 2, 3)]
+
+    async with opened() as session:
+        ended = Generation("flw_1", "exe_2", 2, most_percent=100)
+        before = await session.foresee("t", ended, ["1\x1fx"])
+        await refresh(session, "exe_1", given, token=1)
+        await finish(session, "exe_1", token=1)
+        told = await session.foresee("t", ended, ["1\x1fx"])
+        with pytest.raises(DeletionsSuspicious):
+            await session.foresee("t", Generation("flw_1", "exe_2", 2, most_records=1), ["1\x1fx"])
+
+    assert (before.removed, before.is_first) == (0, True)
+    assert (told.removed, told.is_first) == (2, False)
+    assert [key for key, _ in told.samples] == ["2\x1fx", "3\x1fx"]
+    assert sql("select count(*) from t").fetchone() == (3,)
+
+
 async def test_rows_of_others_stay(sql, opened):
     """
     A table says of no row where it comes from: only what the flow has delivered before may go.

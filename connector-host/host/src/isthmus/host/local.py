@@ -191,7 +191,8 @@ class LocalConnection:
     async def finish(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
         """Remove what a complete refresh has not shown."""
         opening = request.open
-        self._memory.admit(self._tenant_id, opening.flow_id, opening.fencing_token)
+        if not opening.is_preview:
+            self._memory.admit(self._tenant_id, opening.flow_id, opening.fencing_token)
         generation = Generation(
             opening.flow_id,
             opening.generation_id,
@@ -200,6 +201,12 @@ class LocalConnection:
             request.most_records,
             request.most_percent,
         )
+        if opening.is_preview:
+            foreseen = await self._session.foresee(opening.stream, generation, request.shown_keys)
+            absent = [connector.AbsentRecord(key=key, before=before) for key, before in foreseen.samples]
+            return connector.FinishGenerationResponse(
+                removed=foreseen.removed, is_first=foreseen.is_first, absent=absent
+            )
         done = await self._session.finish(opening.stream, generation)
         return connector.FinishGenerationResponse(
             shown=done.shown, removed=done.removed, is_first=done.is_first

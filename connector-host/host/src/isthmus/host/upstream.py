@@ -199,7 +199,15 @@ class UpstreamConnection:
             chosen.cancel()
 
     async def finish(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
-        """Hand the end of a complete refresh on."""
+        """Hand the end of a complete refresh on.
+
+        Raises:
+            Unsupported: `GENERATIONS_UNSUPPORTED`, a connector of somebody else might remove what is only to
+                be foreseen.
+        """
+        if request.open.is_preview:
+            message = "A connector behind a host cannot be asked what the end of a refresh would remove."
+            raise Unsupported("GENERATIONS_UNSUPPORTED", message)
         filled = connector.FinishGenerationRequest()
         filled.CopyFrom(request)
         filled.open.binding.CopyFrom(self._binding)

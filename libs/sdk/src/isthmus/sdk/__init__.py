@@ -18,7 +18,7 @@ from isthmus.sdk.failures import (
     TransientFailure,
     Violation,
 )
-from isthmus.sdk.generations import Finished, Generation
+from isthmus.sdk.generations import Finished, Foresight, Generation
 from isthmus.sdk.guard import Guard, Verdict
 from isthmus.sdk.lines import LineColumn, Lines, LineType
 from isthmus.sdk.model import (
@@ -61,6 +61,7 @@ __all__ = [
     "Fatal",
     "Fenced",
     "Finished",
+    "Foresight",
     "Generation",
     "Guarantee",
     "Guard",

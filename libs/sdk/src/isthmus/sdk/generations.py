@@ -1,6 +1,6 @@
 """Complete refreshes of a destination, at whose end goes what they have not shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,10 +52,25 @@ class Finished:
     is_first: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What the end of a generation would do.
+
+    Attributes:
+        removed: Records that would be removed or marked.
+        is_first: Nothing is known of what the flow has written before.
+        samples: A few of them, each with its key and its content as a JSON object.
+    """
+
+    removed: int
+    is_first: bool = False
+    samples: Sequence[tuple[str, str]] = ()
+
+
 def generations_unsupported(stream: str) -> ConfigurationFailure:
     """Says that a stream cannot tell what a refresh has not shown."""
     message = f"Stream {stream} cannot tell which of its records are absent: take `absent` out of `deletes`."
     return ConfigurationFailure("GENERATIONS_UNSUPPORTED", message, path="deletes.absent")
 
 
-__all__ = ["Finished", "Generation", "generations_unsupported"]
+__all__ = ["Finished", "Foresight", "Generation", "generations_unsupported"]

@@ -191,6 +191,8 @@ class Stream:
         most_side_by_side: Most partitions that may be read at a time; 1 forbids it, 0 leaves it to the host.
         finisher: Removes what a `Generation` has not shown, in one transaction, and gives `Finished`; a
             repetition gives the first answer.
+        foreseer: Says what the end of a `Generation` would do whose keys it is given, changes nothing, and
+            gives a `Foresight`.
         takes_lines: The writer takes batches of text as well, as `Batch.lines`; whoever looks at `records`
             finds dictionaries all the same.
     """
@@ -220,6 +222,7 @@ class Stream:
     partitioner: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     most_side_by_side: int = 0
     finisher: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    foreseer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     takes_lines: bool = False
 
     @property

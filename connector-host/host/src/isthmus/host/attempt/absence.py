@@ -9,6 +9,8 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.delivery import DestinationFault
 from isthmus.host.attempt.lease import LeaseLost
 from isthmus.host.attempt.preparing import read_mode
+from isthmus.host.attempt.previewing import Previewing
+from isthmus.host.attempt.reading import SourceReader
 from isthmus.host.control import call, persist
 from isthmus.host.settings import HostSettings
 from isthmus.resilience import Fault, Precondition
@@ -26,13 +28,8 @@ def generation_of(grant: scheduling.AcquireLeaseResponse, stream: connector.Stre
     Raises:
         Precondition: `KEY_MISSING`, nobody can tell records without a key apart.
     """
-    flow, policy = grant.flow, grant.flow.delete_policy
-    is_requeue = grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
-    if not policy.absent or policy.kind == _Policy.KIND_IGNORE or grant.leg:
-        return ""
-    if is_requeue or grant.execution.is_dry_run or grant.execution.HasField("range"):
-        return ""
-    if read_mode(flow, stream) != connector.READ_MODE_FULL:
+    flow = grant.flow
+    if grant.execution.is_dry_run or not _means_something(grant, stream):
         return ""
     if not flow.destination_key and not stream.primary_key:
         message = (
@@ -42,6 +39,17 @@ def generation_of(grant: scheduling.AcquireLeaseResponse, stream: connector.Stre
         raise Precondition("KEY_MISSING", message)
     execution_id: str = grant.execution.execution_id
     return execution_id
+
+
+def _means_something(grant: scheduling.AcquireLeaseResponse, stream: connector.StreamSpec) -> bool:
+    """Whether what an execution does not show counts as deleted."""
+    flow, policy = grant.flow, grant.flow.delete_policy
+    if not policy.absent or policy.kind == _Policy.KIND_IGNORE or grant.leg:
+        return False
+    is_requeue = grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
+    if is_requeue or grant.execution.HasField("range"):
+        return False
+    return read_mode(flow, stream) == connector.READ_MODE_FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +70,16 @@ class Absence:
 
     async def settle(
         self,
-        policy: scheduling.DeletePolicy,
+        grant: scheduling.AcquireLeaseResponse,
         counts: batch.Counts,
-        before: batch.Counts,
         *,
         is_partial: bool = False,
     ) -> str:
         """Have the destination remove what was not shown, and count it as read and removed.
 
         Args:
-            policy: The flow's.
+            grant: The execution.
             counts: What this attempt did; grows.
-            before: What earlier attempts did.
             is_partial: The source did not show everything.
 
         Returns:
@@ -83,7 +89,8 @@ class Absence:
             DestinationFault: It refuses, for example because too much would go, or is away.
             LeaseLost: A newer attempt writes the flow.
         """
-        why = _doubt(policy, counts, before, is_partial=is_partial)
+        policy = grant.flow.delete_policy
+        why = _doubt(policy, counts, grant.execution.counts, is_partial=is_partial)
         if why:
             return self._explained(why)
         request = connector.FinishGenerationRequest(
@@ -111,6 +118,42 @@ class Absence:
         return self._explained(
             "the destination did not know what the flow has written before; it knows from now on"
         )
+
+    async def foresee(
+        self,
+        grant: scheduling.AcquireLeaseResponse,
+        stream: connector.StreamSpec,
+        settling: Previewing,
+        reader: SourceReader,
+    ) -> None:
+        """Ask the destination what the end of a complete reading would remove; nothing is changed."""
+        policy, counts = grant.flow.delete_policy, settling.counts
+        if not _means_something(grant, stream):
+            return
+        why = _doubt(policy, counts, batch.Counts(), is_partial=reader.is_partial)
+        if reader.limit and counts.read >= reader.limit:
+            why = "not everything was read"
+        why = why or settling.keys_missing
+        if why:
+            settling.explain(f"Nothing can be told of what is absent, because {why}.")
+            return
+        opening = connector.WriteOpen()
+        opening.CopyFrom(self.opening)
+        opening.generation_id, opening.is_preview = grant.execution.execution_id, True
+        request = connector.FinishGenerationRequest(
+            open=opening,
+            mark=_mark(policy),
+            most_records=policy.most_deletions,
+            most_percent=policy.most_percent,
+            shown_keys=settling.keys,
+        )
+        try:
+            answer = await self._ask(request)
+        except Fault as fault:
+            stops = fault.reason == "DELETIONS_SUSPICIOUS"
+            settling.explain(f"{'The sync would fail' if stops else 'Nothing can be told'}: {fault.message}")
+            return
+        settling.foresee_absent(answer, request.mark)
 
     def _explained(self, why: str) -> str:
         note = f"Nothing is taken for deleted this time, because {why}."

@@ -136,27 +136,22 @@ class Attempt:
         ending = await self._move(self._produce(reader, layout, preparation, door), delivery, settling)
         if ending.outcome != _Finish.OUTCOME_COMPLETED:
             return ending
+        absence = self._absence(opening)
         if isinstance(settling, Previewing):
+            if not delivery.cannot_tell:
+                await self._unless_halted(absence.foresee(grant, layout.stream, settling, reader))
             found = settling.found(cannot_tell=delivery.cannot_tell, limit=reader.limit)
             return replace(ending, preview=found)
         if self._reconciliation is not None:
             await self._reconciliation.conclude(settling.counts.quarantined)
         elif generation:
-            note = await self._unless_halted(self._end_generation(opening, settling, reader))
-            return replace(ending, note=note)
+            end = absence.settle(grant, settling.counts, is_partial=reader.is_partial)
+            return replace(ending, note=await self._unless_halted(end))
         return ending
 
-    async def _end_generation(
-        self, opening: connector.WriteOpen, settling: Settling, reader: SourceReader
-    ) -> str:
-        """Everything has been shown and has arrived: what was not shown goes; tell where it does not."""
-        flow, before = self._grant.flow, self._grant.execution.counts
-        way = self._tools.preparing.way_to(self._tenant_id, flow.destination.instance_id)
-        absence = Absence(
-            opening, way, self._tools.settings, lambda told: self._story.say(Log.TYPE_INFO, told)
-        )
-        counts = settling.counts
-        return await absence.settle(flow.delete_policy, counts, before, is_partial=reader.is_partial)
+    def _absence(self, opening: connector.WriteOpen) -> Absence:
+        way = self._tools.preparing.way_to(self._tenant_id, self._grant.flow.destination.instance_id)
+        return Absence(opening, way, self._tools.settings, lambda told: self._story.say(Log.TYPE_INFO, told))
 
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
         tools = self._tools
@@ -243,7 +238,7 @@ class Attempt:
     def _settling(self, preparation: Preparation) -> Settling:
         grant = self._grant
         if self._is_dry:
-            return Previewing(self._lease)
+            return Previewing(self._lease, keeps_keys=grant.flow.delete_policy.absent)
         kind = NoQuarantine if is_announcing(grant.leg) else Quarantine
         quarantine = kind(
             self._tools.control,

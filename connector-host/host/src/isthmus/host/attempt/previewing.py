@@ -20,6 +20,7 @@ _SAMPLES = 5
 _MOST_FIELDS = 20
 _MOST_REASONS = 50
 _LONGEST_VALUE = 200
+_MOST_KEY_BYTES = 3 * 1024 * 1024
 _EFFECTS = {
     batch.RecordOutcome.RESULT_CREATED: _Sample.KIND_CREATED,
     batch.RecordOutcome.RESULT_UPDATED: _Sample.KIND_UPDATED,
@@ -45,10 +46,17 @@ class Previewing(Settling):
 
     Args:
         lease: Told how far the dry run is.
+        keeps_keys: Whether it has to be known in the end which records there are.
     """
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, *, keeps_keys: bool = False) -> None:
         super().__init__(lease, Nowhere())
+        self.keys: list[str] = []
+        self.keys_missing = ""
+        """Why not all keys are known; empty where they are."""
+        self._keeps_keys = keeps_keys
+        self._key_bytes = 0
+        self._notes: list[str] = []
         self._samples: list[scheduling.PreviewSample] = []
         self._kinds: Counter[int] = Counter()
         self._reasons: dict[tuple[str, str], scheduling.PreviewReason] = {}
@@ -60,6 +68,8 @@ class Previewing(Settling):
         for reject in rejects_of(unit, ack):
             self._rejected(reject)
         for piece in unit.pieces:
+            if self._keeps_keys and not self.keys_missing:
+                self._keep_keys(piece)
             for place, record in enumerate(piece.left_out):
                 key = piece.left_out_keys[place] if piece.left_out_keys else ""
                 self._add(_Sample.KIND_FILTERED, key, "", record)
@@ -71,6 +81,42 @@ class Previewing(Settling):
             if outcome.result in _EFFECTS:
                 piece, place = _found(unit, outcome.index)
                 self._add(_EFFECTS[outcome.result], _key(piece, place), outcome.before, outcome.after)
+
+    def _keep_keys(self, piece: Piece) -> None:
+        keys = piece.keys or piece.source_keys
+        self._key_bytes += sum(len(key.encode()) + 4 for key in keys)
+        if len(keys) < len(piece.records):
+            self.keys_missing = "records without a key cannot be told apart"
+        elif self._key_bytes > _MOST_KEY_BYTES:
+            self.keys_missing = "there are too many records for a dry run to keep their keys"
+            self.keys = []
+        else:
+            self.keys += keys
+
+    def explain(self, note: str) -> None:
+        """Say what has to be known to read the figures."""
+        self._notes.append(note)
+
+    def foresee_absent(self, answer: connector.FinishGenerationResponse, mark: bytes) -> None:
+        """Count what the end of the reading would remove or mark, and remember a few of these records."""
+        if answer.is_first:
+            self.explain(
+                "Nothing would be taken for deleted the first time, because the destination does not know "
+                "yet what the flow has written."
+            )
+        self.counts.read += answer.removed
+        if mark:
+            self.counts.updated += answer.removed
+        else:
+            self.counts.deleted += answer.removed
+        kind = _Sample.KIND_UPDATED if mark else _Sample.KIND_DELETED
+        for one in answer.absent:
+            before = _document(one.before)
+            after = {**before, **_document(mark)} if mark and isinstance(before, dict) else ""
+            self._add(kind, one.key, before, after)
+        if answer.removed:
+            done = "marked" if mark else "deleted"
+            self.explain(f"{answer.removed} records that the source no longer shows would be {done}.")
 
     @property
     def _accounted(self) -> int:
@@ -105,7 +151,7 @@ class Previewing(Settling):
             cannot_tell: The destination could not be asked.
             limit: Records after which reading stopped; 0 means that all were read.
         """
-        notes = []
+        notes = self._notes
         if cannot_tell:
             notes.append(
                 f"Would be sent: {self.to_be_sent}; "

@@ -1361,6 +1361,7 @@ class FinishGenerationRequest(_message.Message):
     MARK_FIELD_NUMBER: _builtins.int
     MOST_RECORDS_FIELD_NUMBER: _builtins.int
     MOST_PERCENT_FIELD_NUMBER: _builtins.int
+    SHOWN_KEYS_FIELD_NUMBER: _builtins.int
     mark: _builtins.bytes
     """JSON object with the members that are set in a record that was not shown; empty removes the record."""
     most_records: _builtins.int
@@ -1371,6 +1372,12 @@ class FinishGenerationRequest(_message.Message):
     def open(self) -> Global___WriteOpen:
         """As it was at the beginning of the writing; `generation_id` names the refresh."""
 
+    @_builtins.property
+    def shown_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With `open.is_preview`, where nothing is removed or remembered: the keys that the reading has shown, as in
+        `Batch.keys`.
+        """
+
     def __init__(
         self,
         *,
@@ -1378,10 +1385,11 @@ class FinishGenerationRequest(_message.Message):
         mark: _builtins.bytes = ...,
         most_records: _builtins.int = ...,
         most_percent: _builtins.int = ...,
+        shown_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open", b"open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mark", b"mark", "most_percent", b"most_percent", "most_records", b"most_records", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mark", b"mark", "most_percent", b"most_percent", "most_records", b"most_records", "open", b"open", "shown_keys", b"shown_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1396,26 +1404,58 @@ class FinishGenerationResponse(_message.Message):
     SHOWN_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     IS_FIRST_FIELD_NUMBER: _builtins.int
+    ABSENT_FIELD_NUMBER: _builtins.int
     shown: _builtins.int
     """Records that the refresh has shown."""
     removed: _builtins.int
     """Records that were removed or marked."""
     is_first: _builtins.bool
     """Nothing was known of what the flow has written before, so nothing could be missed; from now on it is known."""
+    @_builtins.property
+    def absent(self) -> _containers.RepeatedCompositeFieldContainer[Global___AbsentRecord]:
+        """In a preview: a few of the records that would be removed or marked."""
+
     def __init__(
         self,
         *,
         shown: _builtins.int = ...,
         removed: _builtins.int = ...,
         is_first: _builtins.bool = ...,
+        absent: _abc.Iterable[Global___AbsentRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_first", b"is_first", "removed", b"removed", "shown", b"shown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "is_first", b"is_first", "removed", b"removed", "shown", b"shown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinishGenerationResponse: _TypeAlias = FinishGenerationResponse  # noqa: Y015
+
+@_typing.final
+class AbsentRecord(_message.Message):
+    """A record that a refresh has not shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """As in `Batch.keys`."""
+    before: _builtins.str
+    """What the destination holds, as a JSON object."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        before: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbsentRecord: _TypeAlias = AbsentRecord  # noqa: Y015
 
 @_typing.final
 class InvokeRequest(_message.Message):

@@ -10,7 +10,7 @@ from isthmus.sdk.context import Context
 from isthmus.sdk.declared import actions_of, allowed_hosts, input_model, settings_model, webhooks_of
 from isthmus.sdk.egress import AllowedHosts, Egress, hosts_of
 from isthmus.sdk.failures import ConfigurationFailure, NotFound, Violation
-from isthmus.sdk.generations import Finished, Generation, generations_unsupported
+from isthmus.sdk.generations import Finished, Foresight, Generation, generations_unsupported
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import Limits
 from isthmus.sdk.model import (
@@ -336,6 +336,21 @@ class Session:
         async with failing(self.connector, self.context):
             finished: Finished = await found.finisher(generation)
         return finished
+
+    async def foresee(self, stream: str, generation: Generation, keys: Sequence[str]) -> Foresight:
+        """Says what the end of a generation would remove that has shown these keys, and changes nothing.
+
+        Raises:
+            NotFound: `STREAM_UNKNOWN`.
+            DeletionsSuspicious: more would go than may.
+            ConfigurationFailure: `GENERATIONS_UNSUPPORTED`; nobody can tell.
+        """
+        found = await self.stream(stream)
+        if found.foreseer is None:
+            raise generations_unsupported(found.stream)
+        async with failing(self.connector, self.context):
+            foresight: Foresight = await found.foreseer(generation, keys)
+        return foresight
 
     async def invoke(self, action: str, given: Mapping[str, Any], request_id: str = "") -> dict[str, Any]:
         """Runs a named action.

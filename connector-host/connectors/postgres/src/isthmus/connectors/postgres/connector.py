@@ -10,6 +10,7 @@ import psycopg
 from isthmus.connectors.postgres.catalogue import Connection, Relation, relations
 from isthmus.connectors.postgres.copying import Copying
 from isthmus.connectors.postgres.failing import failure_of, verdict_of
+from isthmus.connectors.postgres.foreseeing import foresee
 from isthmus.connectors.postgres.generations import finish
 from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.partitions import Part, division_of, known_division
@@ -25,6 +26,7 @@ from isthmus.sdk import (
     Connector,
     Failure,
     Finished,
+    Foresight,
     Generation,
     Guarantee,
     Page,
@@ -104,6 +106,7 @@ class Postgres(Connector[Settings]):
             preparer=partial(self._copying.prepare, relation) if writable else None,
             previewer=partial(self._preview, relation) if writable else None,
             finisher=partial(self._finish, relation) if writable else None,
+            foreseer=partial(self._foresee, relation) if writable else None,
             takes_lines=writable,
         )
 
@@ -166,6 +169,13 @@ class Postgres(Connector[Settings]):
             return await self._writer.run(
                 lambda connection: finish(connection, relation, generation),
                 what=f"Ending a refresh of {relation.name}",
+            )
+
+    async def _foresee(self, relation: Relation, generation: Generation, keys: Sequence[str]) -> Foresight:
+        async with aclosing(Line(self._guard, partial(self._connect, read_only=True))) as line:
+            return await line.run(
+                lambda connection: foresee(connection, relation, generation, keys),
+                what=f"Foreseeing the end of a refresh of {relation.name}",
             )
 
     async def _connect(self, *, read_only: bool = False) -> Connection:

@@ -86,7 +86,7 @@ async def note_shown(connection: Connection, relation: Relation, batch: Batch[An
     elif keys:
         statement = sql.SQL(_NOTE).format(
             generations=generations,
-            hash=_hash("k", relation, await _types(connection, relation)),
+            hash=key_hash("k", relation, await types_of(connection, relation)),
             arrays=sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in relation.key),
             columns=sql.SQL(", ").join(map(sql.Identifier, relation.key)),
         )
@@ -119,8 +119,8 @@ async def finish(connection: Connection, relation: Relation, generation: Generat
         [broken] = await _row(connection, sql.SQL(_BROKEN).format(generations=generations), this)
         await connection.execute(sql.SQL(_KEYS).format(generations=generations), (*this, *this))
         [shown] = await _row(connection, sql.SQL(_SHOWN).format(generations=generations), this)
-        held, values = _held(generation, await _types(connection, relation))
-        hashed = sql.SQL("{} and {}").format(held, _hash("t", relation))
+        held, values = held_by(generation, await types_of(connection, relation))
+        hashed = sql.SQL("{} and {}").format(held, key_hash("t", relation))
         counting = sql.SQL(_ABSENT).format(table=table, hash=hashed)
         [absent] = (0,) if broken else await _row(connection, counting, values)
         generation.check(shown, absent)
@@ -135,11 +135,11 @@ async def finish(connection: Connection, relation: Relation, generation: Generat
 
 async def _remove(connection: Connection, relation: Relation, generation: Generation) -> int:
     assert relation.table is not None
-    table, hashed = sql.Identifier(*relation.table), _hash("t", relation)
+    table, hashed = sql.Identifier(*relation.table), key_hash("t", relation)
     if generation.mark is None:
         return (await connection.execute(sql.SQL(_DELETE).format(table=table, hash=hashed))).rowcount
-    types = await _types(connection, relation)
-    held, values = _held(generation, types)
+    types = await types_of(connection, relation)
+    held, values = held_by(generation, types)
     setting = sql.SQL(", ").join(
         sql.SQL("{} = %s::text::{}").format(sql.Identifier(name), sql.SQL(types[name]))
         for name in generation.mark
@@ -150,7 +150,7 @@ async def _remove(connection: Connection, relation: Relation, generation: Genera
     return (await connection.execute(marking, (*values, *values))).rowcount
 
 
-def _held(generation: Generation, types: Mapping[str, str]) -> tuple[sql.Composable, list[Any]]:
+def held_by(generation: Generation, types: Mapping[str, str]) -> tuple[sql.Composable, list[Any]]:
     """What holds for rows that do not carry the mark yet."""
     mark = generation.mark or {}
     unknown = next((name for name in mark if name not in types), "")
@@ -227,7 +227,7 @@ class _Key(msgspec.Struct):
         return msgspec.structs.astuple(self)
 
 
-async def _types(connection: Connection, relation: Relation) -> Mapping[str, str]:
+async def types_of(connection: Connection, relation: Relation) -> Mapping[str, str]:
     """The types of a table's columns as they are now; it may be younger than the catalogue in hand."""
     assert relation.table is not None
     name = sql.Identifier(*relation.table).as_string(connection)
@@ -242,7 +242,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _hash(row: str, relation: Relation, types: Mapping[str, str] | None = None) -> sql.Composable:
+def key_hash(row: str, relation: Relation, types: Mapping[str, str] | None = None) -> sql.Composable:
     """The hash of a row's key, as the types of its columns write it; texts are made values first."""
     parts = []
     for name in relation.key:
@@ -257,4 +257,4 @@ async def _row(
     return await (await connection.execute(query, values)).fetchone() or ()
 
 
-__all__ = ["GENERATIONS", "finish", "note_shown"]
+__all__ = ["GENERATIONS", "finish", "held_by", "key_hash", "note_shown", "types_of"]

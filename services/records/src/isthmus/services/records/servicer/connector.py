@@ -15,7 +15,7 @@ from isthmus.services.records.domain.batches import MAX_BATCH_BYTES, MAX_BATCH_R
 from isthmus.services.records.domain.pairs import is_pair_stream
 from isthmus.services.records.domain.positions import ReadMode, ReadPosition, check_within, parse_position
 from isthmus.services.records.domain.reconciling import is_compare_stream
-from isthmus.services.records.domain.records import INSTANCE_ID
+from isthmus.services.records.domain.records import INSTANCE_ID, Writer
 from isthmus.services.records.servicer import messages
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.reconciling import Reconciling
@@ -234,8 +234,21 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         _check_binding(request.open.binding)
         target = messages.writer(request.open, current_principal().tenant_id)
         target.check()
+        if request.open.is_preview:
+            return await self._foreseen(target, request)
         shown, removed = await self._writer.finish(target, messages.absence(request))
         return pb.FinishGenerationResponse(shown=shown, removed=removed)
+
+    async def _foreseen(
+        self, target: Writer, request: pb.FinishGenerationRequest
+    ) -> pb.FinishGenerationResponse:
+        if any("\0" in key for key in request.shown_keys):
+            raise FixRequest("BATCH_INVALID", "A key has no NUL character.", path="shown_keys")
+        removed, held = await self._previewer.foresee(
+            target, messages.absence(request), list(request.shown_keys)
+        )
+        absent = [pb.AbsentRecord(key=key, before=before) for key, before in held]
+        return pb.FinishGenerationResponse(shown=len(request.shown_keys), removed=removed, absent=absent)
 
     async def Invoke(self, request: pb.InvokeRequest, context: object) -> pb.InvokeResponse:
         """Refuse: the hub has no actions."""

@@ -32,10 +32,13 @@ _SHOWN = f"""
         SELECT DISTINCT unnest(hashes) FROM generations WHERE {_THIS} AND sequence > 0) AS shown
 """
 # The index alone tells the keys; only those that were not shown are looked up in the table.
-_ABSENT = f"""
-    WITH shown AS MATERIALIZED (
-        SELECT DISTINCT unnest(hashes) AS hash FROM generations WHERE {_THIS} AND sequence > 0
-    ), absent AS MATERIALIZED (
+_NOTED = f"SELECT DISTINCT unnest(hashes) AS hash FROM generations WHERE {_THIS} AND sequence > 0"
+_TOLD = """
+    SELECT DISTINCT hashtextextended(given.key COLLATE "C", 0) AS hash
+    FROM unnest(%(keys)b::text[]) AS given (key)
+"""
+_ABSENT_FROM = """
+    WITH shown AS MATERIALIZED ({shown}), absent AS MATERIALIZED (
         SELECT r.key FROM records AS r
         WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s
           AND NOT EXISTS (SELECT FROM shown WHERE shown.hash = hashtextextended(r.key COLLATE "C", 0))
@@ -50,6 +53,7 @@ _ABSENT = f"""
         LIMIT 1) AS held
     ORDER BY 1
 """
+_ABSENT, _FORESEEN = _ABSENT_FROM.format(shown=_NOTED), _ABSENT_FROM.format(shown=_TOLD)
 _FINISH = """
     INSERT INTO generations
         (tenant_id, flow_id, generation_id, partition, fencing_token, sequence, shown, removed)
@@ -123,6 +127,26 @@ async def absent_keys(cursor: _Cursor, writer: Writer, limits: Absence) -> tuple
     return int(shown), absent
 
 
+async def foreseen_keys(
+    cursor: _Cursor, writer: Writer, limits: Absence, shown: Sequence[str]
+) -> list[bytes]:
+    """Give the keys of the flow's records that would be absent, had a reading shown these.
+
+    Raises:
+        Precondition: `DELETIONS_SUSPICIOUS`.
+    """
+    keys = [key.encode() for key in dict.fromkeys(shown)]
+    told = {"mark": limits.mark.decode(), "keys": TextArray(keys)}
+    await cursor.execute(_FORESEEN, {**_named(writer), **told})
+    absent = [bytes(row[0]) for row in await cursor.fetchall()]
+    why = too_many_absent(
+        len(keys), len(absent), most_records=limits.most_records, most_percent=limits.most_percent
+    )
+    if why:
+        raise Precondition("DELETIONS_SUSPICIOUS", why)
+    return absent
+
+
 def batches(keys: Sequence[bytes], limits: Absence) -> Iterator[Screened]:
     """Give batches that remove or mark records."""
     operation = Operation.PATCH if limits.mark else Operation.DELETE
@@ -149,4 +173,4 @@ def _named(writer: Writer) -> dict[str, Any]:
     }
 
 
-__all__ = ["Absence", "absent_keys", "batches", "begin_finish", "end", "note_shown"]
+__all__ = ["Absence", "absent_keys", "batches", "begin_finish", "end", "foreseen_keys", "note_shown"]

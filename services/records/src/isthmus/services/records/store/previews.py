@@ -7,6 +7,7 @@ import psycopg
 from isthmus.services.records.domain.batches import Screened, WriteMode
 from isthmus.services.records.domain.folding import Effects, fold, patched_keys
 from isthmus.services.records.domain.records import Applied, Foreseen, Writer
+from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
 from isthmus.services.records.store.raw import TextArray, raw_cursor
 from isthmus.services.records.store.writes import RecordWriter, reject_by_mode
@@ -25,6 +26,20 @@ class RecordPreviewer(RecordWriter):
         async with self._database.tenant(writer.tenant_id) as connection:
             cursor = await raw_cursor(connection)
             return [await self._compare(cursor, writer, batch) for batch in batches]
+
+    async def foresee(
+        self, writer: Writer, limits: generations.Absence, shown: Sequence[str]
+    ) -> tuple[int, list[tuple[str, str]]]:
+        """Tell how many records would be absent, had a reading shown these keys, and a few of them.
+
+        Raises:
+            Precondition: `DELETIONS_SUSPICIOUS`, more would go than may.
+        """
+        async with self._database.tenant(writer.tenant_id) as connection:
+            cursor = await raw_cursor(connection)
+            absent = await generations.foreseen_keys(cursor, writer, limits, shown)
+            held = await self._present(cursor, writer, absent[:_SAMPLES])
+        return len(absent), [(key.decode(), data.decode()) for key, data in held.items()]
 
     async def _compare(self, cursor: _Cursor, writer: Writer, screened: Screened) -> Applied:
         present = await self._present(cursor, writer, patched_keys(screened))
