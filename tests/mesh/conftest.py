@@ -79,7 +79,7 @@ name: {word}-plan
 spec:
   description: {note}
   steps:
-    - {{name: {word}-step, flow: {word}-flow, compensate: {word}-flow}}
+    - {{name: {word}-step, flow: {word}-flow, compensate: {word}-other}}
     - {{name: barrier, after: [{word}-step]}}
 """
 
@@ -271,6 +271,7 @@ async def _link(world: World, tenant: Tenant) -> None:
     done = [{"key": f"{word}-1", "result": "RESULT_DONE", "externalId": f"{word}-ticket"}]
     await world.do(writer, "records.SettleIntents", flowId=wanted["flowId"], claim=word, settlements=done)
     tenant.values |= {"external_id": f"{word}-ticket", "flow_id": flows[0].flow_id}
+    tenant.values["compensation_flow_id"] = flows[1].flow_id
 
 
 async def _change_schema(world: World, tenant: Tenant) -> None:
@@ -307,7 +308,6 @@ async def _settle(world: World, tenant: Tenant) -> None:
         now = await world.shown_to(tenant)
         if wanted <= tenant.values.keys() and now == before:
             tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
-            tenant.values["compensation_flow_id"] = tenant.values["flow_id"]
             tenant.values["external_ids"] = tenant.values["correlation_ids"] = tenant.values["external_id"]
             tenant.values["reverse_mapping_id"] = tenant.values["mapping_id"]
             tenant.values["after_event_id"] = tenant.values["event_id"]

@@ -66,6 +66,21 @@ async def test_a_stream_without_times_says_what_to_do(world):
     assert world.connector.reads == []
 
 
+async def test_a_field_that_no_record_has_is_told(world):
+    """
+    A misspelt field leaves everything out, and the execution says why; one that records have is no matter.
+    """
+    world.registry.configuration = {"count": 4}
+
+    misspelt = await world.run(backfill(world, 0, 10, field="di"))
+    outside = await world.run(backfill(world, 100, 110))
+
+    assert (misspelt.outcome, misspelt.counts.filtered) == (Finish.OUTCOME_COMPLETED, 4)
+    assert "None of the 4 records" in misspelt.note
+    assert "`di`" in misspelt.note
+    assert outside.note == ""
+
+
 async def test_a_record_whose_time_cannot_be_read_waits_in_quarantine(world):
     """
     Nobody can tell whether it belongs to the range, so it is not lost silently.

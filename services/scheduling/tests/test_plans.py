@@ -1,7 +1,7 @@
 """Plans: the order of their steps, what follows a failure, and how they are kept."""
 
 import pytest
-from isthmus.resilience.faults import AlreadyExists, Conflict, FixRequest, Missing
+from isthmus.resilience.faults import AlreadyExists, Conflict, FixRequest, Missing, Precondition
 from isthmus.scheduling.v1 import plans_pb2 as pb
 from isthmus.scheduling.v1 import scheduling_pb2
 
@@ -123,22 +123,56 @@ async def test_a_step_waits_for_a_flow_that_is_busy(planning, bench):
     assert (await planning.ended(run)).status == Run.STATUS_COMPLETED
 
 
-@pytest.mark.parametrize("state", ["deleted", "inactive", "instance"])
+@pytest.mark.parametrize("state", ["inactive", "instance"])
 async def test_a_step_whose_flow_cannot_run_has_failed(planning, bench, state):
     """
     The reason is the one that starting the flow would give.
     """
     flow = await bench.flow(is_active=state != "inactive", source=endpoint("ins_away"))
     plan = await planning.made(planning.step("one", flow))
-    if state == "deleted":
-        await bench.stub.DeleteFlow(scheduling_pb2.DeleteFlowRequest(flow_id=flow.flow_id))
     if state == "instance":
         bench.registry.inactive.add("ins_away")
     run = await planning.started(plan)
     bench.registry.inactive.discard("ins_away")
 
-    reasons = {"deleted": "FLOW_UNKNOWN", "inactive": "FLOW_INACTIVE", "instance": "INSTANCE_INACTIVE"}
+    reasons = {"inactive": "FLOW_INACTIVE", "instance": "INSTANCE_INACTIVE"}
     assert (run.status, planning.of(run, "one").reason) == (Run.STATUS_FAILED, reasons[state])
+
+
+async def test_a_flow_that_plans_use_stays(planning, bench, three):
+    """
+    Deleting it is refused with the plans' names, whether it does or undoes a step, until they let go of it.
+    """
+    plan = await planning.chain(three)
+    wanted = [scheduling_pb2.DeleteFlowRequest(flow_id=flow.flow_id) for flow in three["users"]]
+    refused = [await bench.refused(bench.stub.DeleteFlow(one)) for one in wanted]
+    await bench.plans.DeletePlan(pb.DeletePlanRequest(plan_id=plan.plan_id))
+    for one in wanted:
+        await bench.stub.DeleteFlow(one)
+
+    assert {(type(one), one.reason) for one in refused} == {(Precondition, "FLOW_IN_USE")}
+    assert all('"joiners"' in one.message for one in refused)
+    assert {one.metadata["plan_id"] for one in refused} == {plan.plan_id}
+
+
+async def test_a_run_that_waits_fails_at_a_flow_that_is_gone(planning, bench, three):
+    """
+    It keeps the plan's old form, though the plan has let go of the flow since.
+    """
+    (users, _), (groups, _) = three["users"], three["groups"]
+    first, second = planning.step("users", users), planning.step("groups", groups, ["users"])
+    plan = await planning.made(first, second)
+    run = await planning.started(plan)
+    await bench.plans.UpdatePlan(pb.UpdatePlanRequest(plan=lone(plan, first)))
+    await bench.stub.DeleteFlow(scheduling_pb2.DeleteFlowRequest(flow_id=groups.flow_id))
+    await planning.finish(await planning.at_work(run, "users"))
+
+    assert planning.of(await planning.ended(run), "groups").reason == "FLOW_UNKNOWN"
+
+
+def lone(plan, step):
+    """Give a plan's form with nothing but one step."""
+    return pb.Plan(plan_id=plan.plan_id, name=plan.name, is_active=True, steps=[step])
 
 
 def endpoint(instance_id):
@@ -181,7 +215,9 @@ async def test_flaws_of_a_plan_are_told_with_their_place(planning, bench, three)
         planning.made(planning.step("a", users, **stop), mode=pb.Plan.MODE_ALL_OR_COMPENSATE)
     )
     nothing = await bench.refused(planning.made(planning.step("a", undo=undo)))
+    again = await bench.refused(planning.made(planning.step("a", users, undo=users)))
 
     assert (type(circle), circle.path) == (FixRequest, "plan.steps[0].after[0]")
     assert (stranger.reason, stranger.path) == ("FLOW_UNKNOWN", "plan.steps[0].flow_id")
+    assert (again.path, "does not undo" in again.message) == ("plan.steps[0].compensation_flow_id", True)
     assert (mixed.path, nothing.path) == ("plan.steps[0].on_failure", "plan.steps[0].compensation_flow_id")

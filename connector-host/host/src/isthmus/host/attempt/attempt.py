@@ -15,7 +15,7 @@ from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.quarantine import Quarantine
-from isthmus.host.attempt.ranging import range_mode, range_of
+from isthmus.host.attempt.ranging import RangedPlan, range_mode, range_of
 from isthmus.host.attempt.reading import Door, Layout, SourceFault, SourceReader
 from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, left_out, reconciliation_of
 from isthmus.host.attempt.requeue import requeued_pages
@@ -70,6 +70,7 @@ class Attempt:
         self._is_dry = grant.execution.is_dry_run
         self._reconciliation = reconciliation_of(tools.control, grant, patience=settings.patience_seconds)
         self._is_range = grant.execution.HasField("range")
+        self._ranged: RangedPlan | None = None
         self._story = Story(tools.reports, tenant_id, grant, is_wordy=settings.log_level.upper() == "DEBUG")
         self._lease = Lease(
             tools.control,
@@ -136,6 +137,9 @@ class Attempt:
         ending = await self._move(self._produce(reader, layout, preparation, door), delivery, settling)
         if ending.outcome != _Finish.OUTCOME_COMPLETED:
             return ending
+        if self._ranged is not None and (doubt := self._ranged.doubt(grant.execution.counts)):
+            self._story.say(Log.TYPE_WARNING, doubt)
+            ending = replace(ending, note=doubt)
         absence = self._absence(opening)
         if isinstance(settling, Previewing):
             if not delivery.cannot_tell:
@@ -171,7 +175,7 @@ class Attempt:
         if self._is_range:
             wanted = range_of(self._grant.execution.range, layout.stream)
             reader.between = wanted.between if wanted.asks else None
-            preparation.mapper.within(wanted)
+            self._ranged = preparation.mapper.within(wanted)
         if self._reconciliation is not None and not await self._reconciliation.begin(layout.stream):
             layout = Layout(layout.stream, ())
         remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _UNWATCHED_LEGS)

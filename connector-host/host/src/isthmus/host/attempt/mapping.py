@@ -68,9 +68,10 @@ class PageMapper:
         else:
             self._plan = NarrowedPlan(plan, cut)
 
-    def within(self, wanted: Range) -> None:
-        """Leave out what does not belong to a range."""
-        self._plan = RangedPlan(self._plan or identity_plan(), wanted)
+    def within(self, wanted: Range) -> RangedPlan:
+        """Leave out what does not belong to a range, and return what decides it."""
+        self._plan = ranged = RangedPlan(self._plan or identity_plan(), wanted)
+        return ranged
 
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
         """Give the pieces of a page, in order; the last one is its boundary."""

@@ -13,6 +13,7 @@ from isthmus.resilience import Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.sdk.records import at_path
 from isthmus.sdk.runtime import Between
+from isthmus.type.v1 import batch_pb2 as batch
 
 _MILLISECONDS = 100_000_000_000
 """Numbers beyond it are milliseconds since 1970; as seconds they would be past the year 5000."""
@@ -40,8 +41,20 @@ class Range:
         Raises:
             ValueError: Its field holds something else.
         """
+        return self.includes(self.time_of(record))
+
+    def time_of(self, record: Any) -> Any:
+        """Return what a record tells of its time; None where it tells nothing."""
         value = at_path(record, self.field) if isinstance(record, dict) else None
-        if value is None or value == "":
+        return None if value == "" else value
+
+    def includes(self, value: Any) -> bool:
+        """Tell whether what `time_of` gave belongs to the range.
+
+        Raises:
+            ValueError: It is no time.
+        """
+        if value is None:
             return self.asks
         return self.between.start <= moment_of(value) < self.between.end
 
@@ -100,15 +113,20 @@ class RangedPlan:
     def __init__(self, plan: RecordPlan, wanted: Range) -> None:
         self.plan = plan
         self._wanted = wanted
+        self._given = 0
+        self._timed = 0
 
     def apply_many(self, records: Iterable[object]) -> Mapped:
         """Map what belongs to the range; a record whose time cannot be read is rejected."""
         given = list(records)
         places: list[int] = []
         rejected: list[Rejection] = []
+        self._given += len(given)
         for place, record in enumerate(given):
+            value = self._wanted.time_of(record)
+            self._timed += value is not None
             try:
-                if self._wanted.holds(record):
+                if self._wanted.includes(value):
                     places.append(place)
             except ValueError:
                 rejected.append(Rejection(place, (self._unreadable(),)))
@@ -117,6 +135,20 @@ class RangedPlan:
         left_out = len(given) - len(mapped.records) - len(rejected)
         indexes = [places[index] for index in mapped.indexes]
         return Mapped(mapped.records, indexes, sorted(rejected, key=lambda one: one.index), left_out)
+
+    def doubt(self, before: batch.Counts) -> str:
+        """Say that the field is probably not the right one; empty where a record has it.
+
+        Args:
+            before: What earlier attempts did.
+        """
+        is_new = before.read == before.filtered  # else a record had the field, and this is only the rest
+        if self._wanted.asks or self._timed or not self._given or not is_new:
+            return ""
+        return (
+            f"None of the {self._given} records that were read has a time in the field "
+            f"`{self._wanted.field}`, so all of them were left out; name the right one with `--field`."
+        )
 
     def _unreadable(self) -> FieldError:
         message = (

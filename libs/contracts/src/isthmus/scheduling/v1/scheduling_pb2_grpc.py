@@ -246,6 +246,7 @@ class SchedulingServiceServicer:
         keeps the executions' history; deleting twice is no error.
 
         Errors:
+        FAILED_PRECONDITION FLOW_IN_USE: plans use it, and the message names them; change or delete those first.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -80,6 +80,7 @@ class SchedulingServiceStub:
     keeps the executions' history; deleting twice is no error.
 
     Errors:
+      FAILED_PRECONDITION FLOW_IN_USE: plans use it, and the message names them; change or delete those first.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     ResetFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.ResetFlowRequest, _scheduling_pb2.ResetFlowResponse]
@@ -312,6 +313,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     keeps the executions' history; deleting twice is no error.
 
     Errors:
+      FAILED_PRECONDITION FLOW_IN_USE: plans use it, and the message names them; change or delete those first.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     ResetFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.ResetFlowRequest, _scheduling_pb2.ResetFlowResponse]  # type: ignore[assignment]
@@ -571,6 +573,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         keeps the executions' history; deleting twice is no error.
 
         Errors:
+          FAILED_PRECONDITION FLOW_IN_USE: plans use it, and the message names them; change or delete those first.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 

@@ -8,8 +8,8 @@ from isthmus.resilience.faults import AlreadyExists, Precondition
 from isthmus.services.scheduling.domain import Endpoint, Flow, FlowSpec
 from isthmus.services.scheduling.engine.executions import Executions, remember
 from isthmus.services.scheduling.engine.ports import Announcer, InstanceFacts
-from isthmus.services.scheduling.engine.refusals import flow_unknown
-from isthmus.services.scheduling.store import executions, flows
+from isthmus.services.scheduling.engine.refusals import flow_in_use, flow_unknown
+from isthmus.services.scheduling.store import executions, flows, plans
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -115,11 +115,15 @@ class Flows:
 
         Raises:
             Conflict: `ETAG_MISMATCH`.
+            Precondition: `FLOW_IN_USE`, a plan would be left with a step that nobody can run.
         """
         flow = await flows.get_flow(conn, tenant_id, flow_id, lock="UPDATE")
         if flow is None:
             return
         check_etag(etag, flow.revision)
+        users = await plans.plans_with(conn, tenant_id, flow_id)
+        if users:
+            raise flow_in_use(flow, users)
         await flows.delete_flow_parts(conn, tenant_id, flow_id)
         await self._executions.cancel_live(conn, tenant_id, flow_id)
         await flows.delete_flow(conn, tenant_id, flow_id)

@@ -1,11 +1,13 @@
 """Why something cannot be found or started, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from isthmus.resilience.faults import Fault, Missing, Precondition
 from isthmus.services.scheduling.domain import Flow, refuse_repair, refuse_two_way
 from isthmus.services.scheduling.engine.causes import Cause
 from isthmus.services.scheduling.engine.ports import InstanceFacts
+
+_MOST_NAMED = 10
 
 
 class OtherInstances(Exception):
@@ -23,6 +25,18 @@ class OtherInstances(Exception):
 def flow_unknown(flow_id: str) -> Missing:
     """Say that there is no such flow."""
     return Missing("FLOW_UNKNOWN", f"There is no flow {flow_id}; ListFlows shows what there is.")
+
+
+def flow_in_use(flow: Flow, users: Sequence[tuple[str, str]]) -> Precondition:
+    """Say that plans, given with id and name, need a flow that was to be deleted."""
+    named = ", ".join(f'"{name}"' for _, name in users[:_MOST_NAMED])
+    more = f" and {len(users) - _MOST_NAMED} more" if len(users) > _MOST_NAMED else ""
+    are = "plan" if len(users) == 1 else "plans"
+    message = (
+        f'Flow "{flow.spec.name}" is used by {are} {named}{more}; take it out of there, then delete the flow.'
+    )
+    metadata = {"flow_id": flow.flow_id, "plan_id": users[0][0]}
+    return Precondition("FLOW_IN_USE", message, metadata=metadata)
 
 
 def execution_unknown(execution_id: str) -> Missing:
@@ -78,6 +92,7 @@ def refuse_start(flow: Flow, cause: Cause, instances: Mapping[str, InstanceFacts
 __all__ = [
     "OtherInstances",
     "execution_unknown",
+    "flow_in_use",
     "flow_unknown",
     "is_in_doubt",
     "paused",

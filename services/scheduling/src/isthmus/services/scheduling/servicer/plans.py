@@ -252,6 +252,11 @@ def _check_work(check: Check, path: str, step: pb.PlanStep) -> None:
         if is_there and not any(does):
             text = "A step that does nothing needs nothing that undoes it; leave this out."
             check.add(f"{path}.{name}", "NOT_ALLOWED", text)
+    if step.flow_id and step.flow_id == step.compensation_flow_id:
+        text = (
+            "Running a flow once more does not undo it; name another flow that removes what this one wrote."
+        )
+        check.add(f"{path}.compensation_flow_id", "NOT_ALLOWED", text)
     if step.HasField("reconcile"):
         if not step.flow_id:
             check.add(f"{path}.flow_id", "REQUIRED", "Name the flow whose sides are to be compared.")

@@ -158,6 +158,16 @@ async def unknown_flows(conn: AsyncConnection, tenant_id: str, flow_ids: Sequenc
     return set(flow_ids) - {row[0] for row in found}
 
 
+async def plans_with(conn: AsyncConnection, tenant_id: str, flow_id: str) -> list[tuple[str, str]]:
+    """Give id and name of the plans that run a flow, as a step or to undo one."""
+    query = text(
+        "SELECT plan_id, name FROM plans "
+        "WHERE tenant_id = :tenant_id AND :flow_id = ANY(flow_ids) ORDER BY name"
+    )
+    found = await conn.execute(query, {"tenant_id": tenant_id, "flow_id": flow_id})
+    return [(row[0], row[1]) for row in found]
+
+
 async def insert_run(
     conn: AsyncConnection, tenant_id: str, run: PlanRun, correlation_id: str
 ) -> PlanRun | None:
@@ -357,6 +367,7 @@ __all__ = [
     "live_run",
     "lock_due_runs",
     "plan_of",
+    "plans_with",
     "prune_runs",
     "run_of",
     "save_run",
