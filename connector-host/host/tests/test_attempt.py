@@ -144,6 +144,21 @@ async def test_a_destination_that_stays_away_ends_the_attempt_as_transient(world
     assert "Writing numbers of hub" in ended.error.message
 
 
+async def test_a_failing_destination_is_named_as_people_name_it(world):
+    """
+    Nobody knows an instance by its id; where the registry does not answer, the id has to do.
+    """
+    world.registry.address = lambda: "127.0.0.1:1"
+    messages = []
+    for instance in ("ins_sink", "ins_unknown"):
+        grant = world.scheduling.grant()
+        grant.flow.destination.instance_id = instance
+        messages.append((await world.run(grant, patience_seconds=0.3)).error.message)
+
+    assert "Writing numbers of counter" in messages[0]
+    assert "Writing numbers of ins_unknown" in messages[1]
+
+
 async def test_a_slow_destination_holds_the_source_back(world):
     """
     While nothing is acknowledged only a few pages are read, however long the stream is.

@@ -34,6 +34,7 @@ T = TypeVar("T")
 _log = logger(__name__)
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
+_NAME_SECONDS = 2.0
 # They read what was noted of both sides, which has one form, or the destination, whose form is its own.
 _UNWATCHED_LEGS = frozenset(
     {
@@ -65,6 +66,7 @@ class Attempt:
         self._stop = stop
         self._doing = f"Preparing {grant.flow.name}"
         self._source = grant.flow.source.instance_id
+        self._destination = grant.flow.destination.instance_id
         # A two-way flow reads its sides again for what comes out of quarantine.
         self._is_requeue = not grant.leg and grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
         self._is_dry = grant.execution.is_dry_run
@@ -114,7 +116,20 @@ class Attempt:
         except _Halted:
             return self._halt()
         except Exception as error:
+            if isinstance(error, DestinationFault) and not self._stop.is_set():
+                self._destination = await self._named_destination()
             return self._failed(error)
+
+    async def _named_destination(self) -> str:
+        """What people call the destination; its id where the registry does not say soon."""
+        asked = self._tools.preparing.resolver.configuration(
+            self._tenant_id,
+            connector.Binding(instance_id=self._destination, etag=self._grant.destination_etag),
+        )
+        try:
+            return (await asyncio.wait_for(asked, _NAME_SECONDS)).title
+        except (Fault, TimeoutError):
+            return self._destination
 
     async def _carry_out(self) -> Ending:
         grant, tools = self._grant, self._tools
@@ -333,7 +348,7 @@ class Attempt:
         if isinstance(cause, SourceFault):
             doing, cause = f"Reading {flow.source.stream} of {self._source}", cause.fault
         elif isinstance(cause, DestinationFault):
-            doing = f"Writing {flow.destination.stream} of {flow.destination.instance_id}"
+            doing = f"Writing {flow.destination.stream} of {self._destination}"
             cause = cause.fault
         if not isinstance(cause, Fault):
             _log.error("attempt failed unexpectedly", cause, execution_id=self._id)
