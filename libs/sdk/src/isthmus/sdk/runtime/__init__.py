@@ -39,9 +39,10 @@ from isthmus.sdk.model import (
     WriteMode,
 )
 from isthmus.sdk.page import Foreseen, ReadReject, Rejected
+from isthmus.sdk.runtime.calling import Received
 from isthmus.sdk.runtime.ledger import Announced, Claim, Known, Ledger, Settled, Standing, correlation_id
 from isthmus.sdk.runtime.reading import PageRead, Reading
-from isthmus.sdk.runtime.session import Received, Session
+from isthmus.sdk.runtime.session import Session
 from isthmus.sdk.runtime.writing import Prepared, WriteResult
 from isthmus.sdk.shaped import Shape, ShapedRecords, Shaper
 from isthmus.sdk.tracking import Outcome

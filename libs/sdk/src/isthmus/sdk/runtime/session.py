@@ -1,15 +1,13 @@
 """One open connector: settings validated, clients made, streams at hand."""
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import Context
-from isthmus.sdk.declared import actions_of, allowed_hosts, input_model, settings_model, webhooks_of
+from isthmus.sdk.declared import allowed_hosts, settings_model
 from isthmus.sdk.egress import AllowedHosts, Egress, hosts_of
-from isthmus.sdk.failures import ConfigurationFailure, NotFound, Violation
+from isthmus.sdk.failures import ConfigurationFailure, NotFound
 from isthmus.sdk.generations import Finished, Foresight, Generation, generations_unsupported
 from isthmus.sdk.guards import Guards
 from isthmus.sdk.limits import Limits
@@ -25,8 +23,8 @@ from isthmus.sdk.model import (
     WriteMode,
 )
 from isthmus.sdk.page import Event
-from isthmus.sdk.records import as_dict
 from isthmus.sdk.redaction import secrets_in
+from isthmus.sdk.runtime.calling import Received, invoke, receive
 from isthmus.sdk.runtime.checking import check
 from isthmus.sdk.runtime.failing import failing
 from isthmus.sdk.runtime.ledger import Ledger
@@ -35,22 +33,9 @@ from isthmus.sdk.runtime.tracked import is_trackable, write_tracked
 from isthmus.sdk.runtime.writing import Prepared, WriteResult, prepare_batch, preview_batch, write_batch
 from isthmus.sdk.settings import load_settings
 from isthmus.sdk.shaped import Shaper
-from pydantic import BaseModel, ValidationError
 
 if TYPE_CHECKING:
     import httpx
-
-
-@dataclass(frozen=True)
-class Received:
-    """What a webhook said."""
-
-    kind: str
-    stream: str = ""
-    records: list[dict[str, Any]] = field(default_factory=list)
-    delivery_id: str = ""
-    reply_status: int = 202
-    reply_body: bytes = b""
 
 
 class Session:
@@ -359,18 +344,7 @@ class Session:
             NotFound: `ACTION_UNKNOWN`.
             ConfigurationFailure: `INPUT_INVALID`, with the fields.
         """
-        actions = actions_of(type(self.connector))
-        if action not in actions:
-            listed = ", ".join(sorted(actions)) or "none"
-            raise NotFound(
-                "ACTION_UNKNOWN", f"There is no action {action!r}; the connector has {listed}.", path="action"
-            )
-        method = getattr(self.connector, actions[action].__name__)
-        argument = _input(actions[action], given)
-        extra = {"request_id": request_id} if "request_id" in inspect.signature(method).parameters else {}
-        async with failing(self.connector, self.context):
-            outcome = await method(argument, **extra)
-        return as_dict(outcome) if outcome is not None else {}
+        return await invoke(self.connector, self.context, action, given, request_id)
 
     async def receive(
         self, kind: str, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -382,42 +356,11 @@ class Session:
             SignatureInvalid: Answer 401 and drop the body.
             DataFailure: `BODY_INVALID`.
         """
-        webhooks = webhooks_of(type(self.connector))
-        if not kind and len(webhooks) == 1:
-            kind = next(iter(webhooks))
-        if kind not in webhooks:
-            listed = ", ".join(sorted(webhooks)) or "none"
-            raise NotFound(
-                "WEBHOOK_UNKNOWN", f"There is no webhook {kind!r}; the connector has {listed}.", path="kind"
-            )
-        function, mark = webhooks[kind]
-        event = Event(
-            kind, method.upper(), target, {name.lower(): value for name, value in headers.items()}, body
-        )
-        async with failing(self.connector, self.context):
-            outcome = await getattr(self.connector, function.__name__)(event)
-        if isinstance(outcome, Received):
-            return outcome
-        several = outcome if isinstance(outcome, list) else [outcome] if outcome is not None else []
-        return Received(kind, mark.feeds, [as_dict(record) for record in several])
+        lowered = {name.lower(): value for name, value in headers.items()}
+        event = Event(kind, method.upper(), target, lowered, body)
+        return await receive(self.connector, self.context, event)
 
     async def notify(self, change: str) -> None:
         """Tells the connector that its instance was activated, updated, deactivated or deleted."""
         async with failing(self.connector, self.context):
             await self.connector.instance_changed(change)
-
-
-def _input(method: Any, given: Mapping[str, Any]) -> Any:
-    model: type[BaseModel] | None = input_model(method)
-    if model is None:
-        return dict(given)
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        told = error.errors(include_input=False, include_url=False, include_context=False)
-        violations = tuple(
-            Violation(".".join(map(str, item["loc"])), item["type"].upper(), f"{item['msg']}.")
-            for item in told
-        )
-        message = f"The action's input is not valid: see {', '.join(v.path for v in violations)}."
-        raise ConfigurationFailure("INPUT_INVALID", message, violations=violations) from None

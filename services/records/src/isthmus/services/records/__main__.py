@@ -72,17 +72,7 @@ async def wire(chassis: Chassis) -> Wiring:
     orphans = OrphanStore(chassis.db, chassis.clock, keep=timedelta(days=chassis.settings.orphan_links_days))
 
     async def prune() -> None:
-        while True:
-            with suppress(RetryLater, OutOfTime):
-                while await orphans.prune():
-                    pass
-            await asyncio.sleep(chassis.settings.prune_seconds)
-
-    async def flow_deleted(connection: AsyncConnection, event: ReceivedEvent) -> None:
-        await pairing.flow_deleted(connection, event)
-        await reconciling.flow_deleted(connection, event)
-        name = str(event.data.get("flow", {}).get("name", ""))
-        await orphans.deleted(connection, event.tenant_id, event.subject, name, event.time)
+        await _prune(orphans, chassis.settings.prune_seconds)
 
     return Wiring(
         servicers=[
@@ -99,16 +89,31 @@ async def wire(chassis: Chassis) -> Wiring:
             ),
         ],
         tasks=[prune],
-        consumers=[
-            Consumer("records-rounds", _ENDS, pairing.ended, wanted=pairing.is_of_round),
-            Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),
-            Consumer(
-                "records-reconciliations",
-                ["isthmus.v1.*.scheduling.reconciliation.*"],
-                reconciling.ended,
-            ),
-        ],
+        consumers=_consumers(pairing, reconciling, orphans),
     )
+
+
+def _consumers(pairing: Pairing, reconciling: Reconciling, orphans: OrphanStore) -> list[Consumer]:
+    async def flow_deleted(connection: AsyncConnection, event: ReceivedEvent) -> None:
+        await pairing.flow_deleted(connection, event)
+        await reconciling.flow_deleted(connection, event)
+        name = str(event.data.get("flow", {}).get("name", ""))
+        await orphans.deleted(connection, event.tenant_id, event.subject, name, event.time)
+
+    return [
+        Consumer("records-rounds", _ENDS, pairing.ended, wanted=pairing.is_of_round),
+        Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),
+        Consumer("records-reconciliations", ["isthmus.v1.*.scheduling.reconciliation.*"], reconciling.ended),
+    ]
+
+
+async def _prune(orphans: OrphanStore, seconds: float) -> None:
+    """Forget links of flows that were deleted long ago, for ever; an outage is waited out."""
+    while True:
+        with suppress(RetryLater, OutOfTime):
+            while await orphans.prune():
+                pass
+        await asyncio.sleep(seconds)
 
 
 def serve() -> None:

@@ -1,8 +1,10 @@
 """Puts the service together."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from isthmus.kit import Clock, Database
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Backoff
 from isthmus.scheduling.v1.plans_pb2_grpc import add_PlansServiceServicer_to_server
@@ -58,35 +60,8 @@ async def wire(chassis: Chassis) -> Wiring:
     calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
-    rules, at_work = lease_rules(settings), nothing_at_work()
-    leases = Leases(
-        db=db,
-        work=executions,
-        mappings=mappings,
-        announcer=announcer,
-        clock=clock,
-        rules=rules,
-        room=room,
-        at_work=at_work,
-    )
-    grants = Grants(
-        db=db,
-        work=executions,
-        leases=leases,
-        mappings=mappings,
-        announcer=announcer,
-        clock=clock,
-        rules=rules,
-        at_work=at_work,
-    )
-    ends = Ends(
-        db=db,
-        work=executions,
-        leases=leases,
-        announcer=announcer,
-        clock=clock,
-        rules=rules,
-        at_work=at_work,
+    leases, grants, ends = _leasing(
+        db, executions, mappings=mappings, announcer=announcer, clock=clock, room=room, settings=settings
     )
     desk = Desk(
         db=db,
@@ -107,13 +82,12 @@ async def wire(chassis: Chassis) -> Wiring:
         changes=changes,
         watch_seconds=settings.watch_seconds,
     )
-    batch = settings.batch
-    ticker = Ticker(db, executions, clock, batch=batch)
-    coordinator = Coordinator(db, plan_runs, calls, clock, batch=batch)
-    sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=batch)
-    pruner = Pruner(db, clock, keep=timedelta(days=settings.executions_kept_days), batch=batch)
     queue = JobQueue(chassis.bus)
-    dispatcher = Dispatcher(db, queue, registry, clock, room, resend=settings.resend_seconds, batch=batch)
+    dispatcher = Dispatcher(
+        db, queue, registry, clock, room, resend=settings.resend_seconds, batch=settings.batch
+    )
+    ticker = Ticker(db, executions, clock, batch=settings.batch)
+    coordinator = Coordinator(db, plan_runs, calls, clock, batch=settings.batch)
     return Wiring(
         servicers=[
             (add_SchedulingServiceServicer_to_server, SchedulingServicer(desk)),
@@ -122,13 +96,59 @@ async def wire(chassis: Chassis) -> Wiring:
         tasks=[
             every(settings.tick_seconds, ticker.tick),
             every(settings.tick_seconds, coordinator.coordinate, moved),
-            every(settings.sweep_seconds, sweeper.sweep),
             every(settings.dispatch_seconds, dispatcher.dispatch, pending, pace=_DISPATCH_PACE),
-            every(settings.prune_seconds, pruner.prune),
+            *_cleaning(db, leases, clock, settings),
         ],
         consumers=Reactions(executions, schedules).consumers(),
         closers=[calls.close, dispatcher.close],
     )
+
+
+def _leasing(
+    db: Database,
+    work: Executions,
+    *,
+    mappings: RemoteMappings,
+    announcer: Announcements,
+    clock: Clock,
+    room: Room,
+    settings: Settings,
+) -> tuple[Leases, Grants, Ends]:
+    """What gives leases one by one, gives several together, and ends several together."""
+    rules, at_work = lease_rules(settings), nothing_at_work()
+    leases = Leases(
+        db=db,
+        work=work,
+        mappings=mappings,
+        announcer=announcer,
+        clock=clock,
+        rules=rules,
+        room=room,
+        at_work=at_work,
+    )
+    grants = Grants(
+        db=db,
+        work=work,
+        leases=leases,
+        mappings=mappings,
+        announcer=announcer,
+        clock=clock,
+        rules=rules,
+        at_work=at_work,
+    )
+    ends = Ends(
+        db=db, work=work, leases=leases, announcer=announcer, clock=clock, rules=rules, at_work=at_work
+    )
+    return leases, grants, ends
+
+
+def _cleaning(
+    db: Database, leases: Leases, clock: Clock, settings: Settings
+) -> list[Callable[[], Awaitable[None]]]:
+    """What takes back leases of the dead, and removes executions of long ago."""
+    sweeper = Sweeper(db, leases, clock, grace=settings.lease_grace_seconds, batch=settings.batch)
+    pruner = Pruner(db, clock, keep=timedelta(days=settings.executions_kept_days), batch=settings.batch)
+    return [every(settings.sweep_seconds, sweeper.sweep), every(settings.prune_seconds, pruner.prune)]
 
 
 def lease_rules(settings: Settings) -> LeaseRules:

@@ -1,7 +1,7 @@
 """How executions start and end."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -25,6 +25,7 @@ from isthmus.services.scheduling.domain import (
     lineage_of,
     spec_for,
 )
+from isthmus.services.scheduling.engine.begun import Beginnings
 from isthmus.services.scheduling.engine.causes import Cause, cause_of, together
 from isthmus.services.scheduling.engine.changes import Changes
 from isthmus.services.scheduling.engine.kept import Kept
@@ -41,27 +42,8 @@ from isthmus.services.scheduling.store.endings import AttemptEnd, NextLeg
 from isthmus.services.scheduling.store.schedules import Waiting
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_MOST_BEGUN = 2000
 _MOST_FLOWS = 2000
 _MOST_REMEMBERED = 10_000
-_FRESH_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An execution that was started a moment ago.
-
-    Attributes:
-        execution: As it was stored.
-        etags: Those of its instances at that time.
-        origin: What ties together all that belongs to it.
-        at: Monotonic time.
-    """
-
-    execution: Execution
-    etags: Mapping[str, str]
-    origin: Origin
-    at: float
 
 
 class Executions:
@@ -94,7 +76,7 @@ class Executions:
         self.changes = changes
         self.needs: dict[tuple[str, str], tuple[str, ...]] = {}
         self.known: Kept[tuple[str, str], Flow] = Kept(_MOST_FLOWS)
-        self._begun: Kept[tuple[str, str], Begun] = Kept(_MOST_BEGUN)
+        self.begun = Beginnings(clock)
         self._remembered: Kept[tuple[str, str], InstanceFacts] = Kept(_MOST_REMEMBERED)
 
     async def start(
@@ -183,27 +165,8 @@ class Executions:
         if execution is None:
             raise await self._running(conn, tenant_id, flow)
         origin = Origin(current_correlation_id() or execution.execution_id, current_traceparent())
-        after_commit(conn, partial(self.note_begun, tenant_id, execution, instances, origin))
+        after_commit(conn, partial(self.begun.note, tenant_id, execution, instances, origin))
         return execution
-
-    def note_begun(
-        self,
-        tenant_id: str,
-        execution: Execution,
-        instances: Mapping[str, InstanceFacts | Missing],
-        origin: Origin,
-    ) -> None:
-        """Keep what is known of an execution that has been started, for the host that takes it over."""
-        etags = {one.instance_id: one.etag for one in instances.values() if isinstance(one, InstanceFacts)}
-        begun = Begun(execution, etags, origin, self._clock.monotonic())
-        self._begun[tenant_id, execution.execution_id] = begun
-
-    def begun(self, tenant_id: str, execution_id: str) -> Begun | None:
-        """Give once what is known of an execution that was started here a moment ago."""
-        begun = self._begun.pop((tenant_id, execution_id), None)
-        if begun is None or self._clock.monotonic() - begun.at > _FRESH_SECONDS:
-            return None
-        return begun
 
     def remembers(self, tenant_id: str, facts: InstanceFacts | Missing) -> bool:
         """Tell whether nothing new was learned of an instance."""

@@ -14,7 +14,8 @@ from isthmus.kit.gathering import Gathered
 from isthmus.resilience.faults import Missing
 from isthmus.services.scheduling.domain import Execution, Leg, Status, resume_points
 from isthmus.services.scheduling.engine.at_work import AtWork, AtWorks
-from isthmus.services.scheduling.engine.executions import Begun, Executions
+from isthmus.services.scheduling.engine.begun import Begun
+from isthmus.services.scheduling.engine.executions import Executions
 from isthmus.services.scheduling.engine.leases import Acquired, LeaseRules, Leases
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
 from isthmus.services.scheduling.engine.refusals import is_in_doubt
@@ -89,7 +90,7 @@ class Grants:
     async def _together(self, tenant_id: str, demands: Sequence[Demand]) -> Sequence[Acquired | None]:
         begun: dict[str, tuple[Demand, Begun]] = {}
         for demand in demands:
-            known = self._executions.begun(tenant_id, demand.execution_id)
+            known = self._executions.begun.take(tenant_id, demand.execution_id)
             if known is not None and demand.connector_id in {"", known.execution.connector_id}:
                 begun[demand.execution_id] = (demand, known)
         versions = await self._versions([known.execution for _, known in begun.values()])

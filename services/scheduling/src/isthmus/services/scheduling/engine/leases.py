@@ -33,7 +33,12 @@ from isthmus.services.scheduling.domain.flow import FailurePolicy
 from isthmus.services.scheduling.engine.at_work import AtWorks, note_progress
 from isthmus.services.scheduling.engine.executions import Executions
 from isthmus.services.scheduling.engine.ports import Announcer, Mappings
-from isthmus.services.scheduling.engine.refusals import execution_unknown, flow_unknown
+from isthmus.services.scheduling.engine.refusals import (
+    execution_ended,
+    execution_unknown,
+    fenced,
+    flow_unknown,
+)
 from isthmus.services.scheduling.engine.room import NoRoom, Room
 from isthmus.services.scheduling.store import executions, flows, leases
 from isthmus.services.scheduling.store.endings import AttemptEnd
@@ -158,7 +163,7 @@ class Leases:
     async def _try(
         self, tenant_id: str, execution_id: str, host_id: str, connector_id: str, *, stands_back: bool
     ) -> Acquired:
-        begun = self._executions.begun(tenant_id, execution_id)
+        begun = self._executions.begun.take(tenant_id, execution_id)
         if begun is not None:
             acquired = await self._acquire(
                 tenant_id, begun.execution, host_id, connector_id, stands_back=stands_back
@@ -188,7 +193,7 @@ class Leases:
                 version = await self._mappings.version(flow.mapping_id, flow.mapping_version)
         except Missing as error:
             await self._give_up(tenant_id, execution_id, error)
-            raise _ended(execution_id) from error
+            raise execution_ended(execution_id) from error
         async with self._db.tenant(tenant_id) as conn:
             return await self._open(conn, tenant_id, execution, host_id, version, stands_back=stands_back)
 
@@ -224,17 +229,17 @@ class Leases:
         """Find out why an execution could not be had."""
         execution = await executions.get_execution(conn, tenant_id, seen.execution_id)
         if execution is None:
-            return _ended(seen.execution_id)
+            return execution_ended(seen.execution_id)
         self._refuse_unavailable(execution)
         _refuse_foreign(execution, seen.connector_id)
         if execution.leg != seen.leg:
             message = "The execution has gone on to another leg; drop the job, one for that leg comes."
             return Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
-        return _ended(seen.execution_id)  # its flow is gone
+        return execution_ended(seen.execution_id)  # its flow is gone
 
     def _refuse_unavailable(self, execution: Execution) -> None:
         if not execution.status.is_live:
-            raise _ended(execution.execution_id)
+            raise execution_ended(execution.execution_id)
         if execution.status is Status.RUNNING:
             message = (
                 f"Host {execution.host_id} has the lease; drop the job, it comes again if that host dies."
@@ -273,7 +278,7 @@ class Leases:
             cancel_seconds=self._rules.cancel.total_seconds(),
         )
         if held is None:
-            raise _fenced(progress.execution_id)
+            raise fenced(progress.execution_id)
         self._executions.changes.note(conn, tenant_id, progress.execution_id)
         key = (tenant_id, progress.execution_id)
         after_commit(conn, partial(note_progress, self._at_work, key, progress.token, held))
@@ -298,7 +303,7 @@ class Leases:
         """
         execution = await executions.get_execution(conn, tenant_id, progress.execution_id, lock=True)
         if execution is None:
-            raise _fenced(progress.execution_id)
+            raise fenced(progress.execution_id)
         if execution.status is not Status.RUNNING or execution.fencing_token != progress.token:
             return await self._repeated(conn, tenant_id, execution, progress.token, outcome)
         now = self._clock.now()
@@ -317,7 +322,7 @@ class Leases:
     ) -> Execution:
         attempt = await leases.attempt_by_token(conn, tenant_id, execution.execution_id, token)
         if attempt is None or attempt.outcome != outcome.value:
-            raise _fenced(execution.execution_id)
+            raise fenced(execution.execution_id)
         return execution
 
     async def expire(self, conn: AsyncConnection, limit: int) -> int:
@@ -386,16 +391,6 @@ def _lies(outcome: Outcome, ending: Ending) -> bool:
     The positions that come along are not believed either.
     """
     return outcome is Outcome.COMPLETED and ending.status is Status.FAILED
-
-
-def _ended(execution_id: str) -> Precondition:
-    message = f"Execution {execution_id} has ended; drop the job."
-    return Precondition("EXECUTION_ENDED", message, metadata={"execution_id": execution_id})
-
-
-def _fenced(execution_id: str) -> Precondition:
-    message = f"Another attempt at execution {execution_id} has taken over; stop at once, write nothing more."
-    return Precondition("FENCED", message, metadata={"execution_id": execution_id})
 
 
 __all__ = ["EXPIRED", "Acquired", "LeaseRules", "Leases", "Renewed", "moving_flow"]

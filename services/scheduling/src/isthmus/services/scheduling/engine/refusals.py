@@ -45,6 +45,18 @@ def execution_unknown(execution_id: str) -> Missing:
     return Missing("EXECUTION_UNKNOWN", message)
 
 
+def execution_ended(execution_id: str) -> Precondition:
+    """Say that there is nothing left to carry out."""
+    message = f"Execution {execution_id} has ended; drop the job."
+    return Precondition("EXECUTION_ENDED", message, metadata={"execution_id": execution_id})
+
+
+def fenced(execution_id: str) -> Precondition:
+    """Say that whoever asks has been overtaken."""
+    message = f"Another attempt at execution {execution_id} has taken over; stop at once, write nothing more."
+    return Precondition("FENCED", message, metadata={"execution_id": execution_id})
+
+
 def paused(flow: Flow) -> Precondition:
     """Say that a flow is paused."""
     why = f" ({flow.pause_reason})" if flow.pause_reason else ""
@@ -91,7 +103,9 @@ def refuse_start(flow: Flow, cause: Cause, instances: Mapping[str, InstanceFacts
 
 __all__ = [
     "OtherInstances",
+    "execution_ended",
     "execution_unknown",
+    "fenced",
     "flow_in_use",
     "flow_unknown",
     "is_in_doubt",

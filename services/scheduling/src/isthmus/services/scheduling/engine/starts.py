@@ -117,7 +117,7 @@ class Starts(Generic[A]):
             execution = one.start.execution
             if execution.execution_id in started:
                 origin = Origin(one.start.correlation_id, one.start.traceparent)
-                self._executions.note_begun(tenant_id, execution, one.facts, origin)
+                self._executions.begun.note(tenant_id, execution, one.facts, origin)
                 answers[id(one.wish)] = one.answer
         return [answers.get(id(wish)) for wish in wishes]
 
