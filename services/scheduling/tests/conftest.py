@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import grpc
 import nats
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.connector.v1 import connector_pb2, connector_pb2_grpc
 from isthmus.kit import Clock, fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2, mapping_pb2_grpc
@@ -47,6 +48,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.etag = "1"
         self.limits = {}
         self.address = ""
+        self.changed = {}
 
     async def GetInstance(self, request, context):
         if request.instance_id in self.gone:
@@ -60,8 +62,15 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
             etag=self.etag,
             limits=self.limits.get(request.instance_id, ""),
         )
-        instance.update_time.GetCurrentTime()
-        return registry_pb2.GetInstanceResponse(instance=instance)
+        # As at the registry, an instance is only newer where something about it has changed.
+        before = self.changed.get(request.instance_id)
+        if before is None or before[0] != instance:
+            before = self.changed[request.instance_id] = (instance, Timestamp())
+            before[1].GetCurrentTime()
+        found = registry_pb2.IntegrationInstance()
+        found.CopyFrom(instance)
+        found.update_time.CopyFrom(before[1])
+        return registry_pb2.GetInstanceResponse(instance=found)
 
     async def ResolveHost(self, request, context):
         self.resolved.append(request.connector_id)

@@ -229,6 +229,40 @@ async def test_what_was_told_meanwhile_counts(bench):
     assert seen == expected
 
 
+async def test_a_flow_that_another_process_has_paused_is_not_started(bench):
+    """
+    What this process has seen of a flow counts only as long as it is stored so.
+    """
+    flow = await bench.flow()
+    await bench.host.finish(await bench.host.acquire((await bench.start(flow)).execution_id))
+    await _behind(bench, "UPDATE flows SET pause_time = now(), paused_by = 'usr_2'", "flow_id", flow.flow_id)
+    fault = await bench.refused(bench.start(flow))
+
+    assert fault.reason == "FLOW_PAUSED"
+    assert len(await bench.executions(flow)) == 1
+
+
+async def test_an_attempt_that_another_process_has_given_away_does_not_end(bench):
+    """
+    The end of an attempt that was overtaken through another process is refused, beside one that is not.
+    """
+    ids = await started(bench, 2)
+    one, two = await acquired(bench, *ids)
+    overtaken = "UPDATE executions SET fencing_token = fencing_token + 1, revision = revision + 1"
+    await _behind(bench, overtaken, "execution_id", ids[0])
+    results = await finished(bench, end_of(one), end_of(two))
+
+    assert [result.refusal.reason for result in results] == ["FENCED", ""]
+    assert (await bench.execution(ids[0])).status == State.STATUS_RUNNING
+
+
+async def _behind(bench, change, column, value):
+    """Change a row as another process of the service would."""
+    async with await psycopg.AsyncConnection.connect(bench.mesh.database_url()) as admin:
+        await admin.execute("SET search_path = scheduling")
+        await admin.execute(f"{change} WHERE {column} = %s", [value])
+
+
 async def test_each_event_belongs_to_its_own_execution(bench):
     """
     Events of what was done together carry the correlation id of each start.

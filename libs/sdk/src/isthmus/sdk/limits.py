@@ -83,7 +83,8 @@ class Limits:
             ConfigurationFailure: `LIMITS_INVALID`, when the schema does not allow them.
         """
         told = dict(document)
-        _fields({"executions": told.pop("executions", 1)})  # Kept to before a session begins.
+        # Scheduling keeps to this one, before there is a session; here it only has to be allowed.
+        _fields({"executions": told.pop("executions", 1)})
         retry = _fields(told.pop("retry", {}), "retry")
         breaker = _fields(told.pop("breaker", {}), "breaker")
         timeouts = _fields(told.pop("timeouts", {}), "timeouts")
