@@ -28,6 +28,10 @@ _MOST_CREDIT = 8
 _MOST_RECORDS = 5000
 _USUAL_RECORDS = 1000
 _MOST_BYTES = 1024 * 1024
+# So many whole batches are cut anew, whatever came between: the same pages make the same batches again.
+_BLOCK_BATCHES = 4
+# So long an idle destination is left without pages that could become a whole batch.
+_PATIENCE_SECONDS = 0.25
 _BROKEN_STREAM = (grpc.RpcError, asyncio.InvalidStateError)
 _log = logger(__name__)
 
@@ -77,6 +81,7 @@ class Delivery:
         self._on_stream = 0
         self._credit = 1
         self._sequences: dict[str, int] = {}
+        self._offered: dict[str, tuple[int, int]] = {}
         self._closed = False
         self._settled = 0
         self.limits = Limits(_USUAL_RECORDS, _MOST_BYTES)
@@ -86,11 +91,24 @@ class Delivery:
     async def offer(self, piece: Piece) -> None:
         """Take a piece; returns when there is room for the next one of its partition."""
         async with self._changed:
+            self._place(piece)
             self._waiting.add(piece.split(self.limits))
             self._changed.notify_all()
             await self._changed.wait_for(
                 lambda: self._closed or self._waiting.has_room(self.limits, piece.partition)
             )
+
+    def _place(self, piece: Piece) -> None:
+        """Say whether a batch begins, by nothing but what was read, so that a destination may know it again.
+
+        The first page goes alone, because somebody may wait for it.
+        """
+        records, begins = self._offered.get(piece.partition, (0, 0))
+        piece.begins = records >= begins
+        if piece.begins:
+            block = _BLOCK_BATCHES * self.limits.records
+            begins = (records // block + 1) * block if records else 1
+        self._offered[piece.partition] = records + piece.count, begins
 
     async def close(self) -> None:
         """Say that no more pieces come; `run` ends when everything is settled."""
@@ -231,20 +249,33 @@ class Delivery:
         with suppress(*_BROKEN_STREAM):
             while True:
                 async with self._changed:
-                    await self._changed.wait_for(self._may_send)
+                    await self._until_something_is_to_be_sent()
                     unit = self._next_unit()
                     self._changed.notify_all()
                 if unit.request is not None:
                     unit.sent += 1
                     await call.write(unit.request)
 
+    async def _until_something_is_to_be_sent(self) -> None:
+        while not self._may_send():
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                if self._waiting and not self._units:
+                    return
+
     def _may_send(self) -> bool:
         if self._on_stream < len(self._units):
             return True
         if not self._waiting or len(self._units) >= self._credit:
             return False
-        # While the destination is busy small pages are gathered, so that it gets them together.
-        return not self._units or self._closed or self._waiting.is_full(self.limits)
+        # While the destination is busy small pages are gathered, so that it gets them together. Of large ones
+        # a batch is soon whole, and one that is cut alike each time may be known.
+        if self._closed or self._waiting.is_full(self.limits):
+            return True
+        first = self._waiting.first(self.limits)
+        return not self._units and not (first.is_large(self.limits) and self._sequences.get(first.partition))
 
     def _next_unit(self) -> Unit:
         if self._on_stream == len(self._units):

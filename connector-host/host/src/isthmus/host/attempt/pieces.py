@@ -15,6 +15,7 @@ _COLUMN_TYPES = {
     "integer": batch_pb2.Column.TYPE_INTEGER,
     "boolean": batch_pb2.Column.TYPE_BOOLEAN,
 }
+_FEW = 8
 _AROUND_VALUE = len('"":"",')
 _encode = msgspec.json.Encoder().encode
 
@@ -32,6 +33,10 @@ class Limits:
     records: int = 1000
     size: int = 1024 * 1024
     takes_lines: bool = False
+
+    def are_met(self, head: "Piece", records: int, size: int) -> bool:
+        """Tell whether a batch is whole: one more piece like its first would not fit."""
+        return records + max(1, head.count) > self.records or size + max(1, head.size) > self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class Piece:
         position: Where reading goes on behind it; only at a boundary.
         size: Bytes of record data, as they are sent.
         complete: The partition ends here.
+        begins: It is the first of its batch.
     """
 
     partition: str = ""
@@ -117,12 +123,17 @@ class Piece:
     position: batch_pb2.Position | None = None
     complete: bool = False
     barrier: bool = False
+    begins: bool = False
     usage: Usage = field(default_factory=Usage)
 
     @property
     def count(self) -> int:
         """How many mapped records there are."""
         return len(self.records) if self.lines is None else self.lines.count
+
+    def is_large(self, limits: Limits) -> bool:
+        """Tell whether a few like this make a batch."""
+        return _FEW * self.count >= limits.records or _FEW * self.size >= limits.size
 
     def joins(self, head: "Piece", after: "Piece", records: int, size: int, limits: Limits) -> bool:
         """Tell whether this piece may follow others, from `head` to `after`, in one batch.
@@ -136,6 +147,8 @@ class Piece:
             return True
         return (
             bool(after.count)
+            and not self.begins
+            and not limits.are_met(head, records, size)
             and records + self.count <= limits.records
             and size + self.size <= limits.size
             and (self.operations is None) == (head.operations is None)

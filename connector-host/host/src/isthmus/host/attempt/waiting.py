@@ -13,14 +13,20 @@ _MOST_BATCHES = 2
 
 @dataclass(slots=True)
 class _Lane:
-    """The pieces of one partition, in order."""
+    """The pieces of one partition, in order.
+
+    Attributes:
+        batches: How many pieces behind the first one begin another batch.
+    """
 
     pieces: deque[Piece] = field(default_factory=deque)
     records: int = 0
     size: int = 0
     barriers: int = 0
+    batches: int = 0
 
     def add(self, piece: Piece) -> None:
+        self.batches += piece.begins and bool(self.pieces)
         self.pieces.append(piece)
         self.records += piece.count
         self.size += piece.size
@@ -31,6 +37,7 @@ class _Lane:
         self.records -= piece.count
         self.size -= piece.size
         self.barriers -= piece.barrier
+        self.batches -= bool(self.pieces) and self.pieces[0].begins
         return piece
 
     def is_full(self, limits: Limits) -> bool:
@@ -38,8 +45,8 @@ class _Lane:
         return (
             not first.boundary
             or self.barriers > 0
-            or self.records + max(1, first.count) > limits.records
-            or self.size + max(1, first.size) > limits.size
+            or self.batches > 0
+            or limits.are_met(first, self.records, self.size)
         )
 
 
