@@ -21,6 +21,10 @@ CREDENTIALS = {
     "header": {"type": "api_key", "header_name": "X-Vendor-Key"},
     "query": {"type": "api_key", "query_parameter": "apikey"},
     "basic": {"type": "basic", "username": "robot"},
+    "oauth": {
+        "type": "oauth2_client_credentials",
+        "oauth": {"client_id": "robot", "client_authentication": "post"},
+    },
 }
 OWN_PLACES = {
     "keys",
@@ -61,11 +65,10 @@ def documents(url, name, kind):
         {"name": path, "path": f"/{path}", "records_path": "items", "key": ["id"]} for path in THROWN_BACK
     ]
     configuration = {"base_url": url, "streams": streams}
-    yield {
-        "kind": "Credential",
-        "name": name,
-        "spec": CREDENTIALS[kind] | {"secret": {"env": f"CANARY_{kind}"}},
-    }
+    credential = CREDENTIALS[kind] | {"secret": {"env": f"CANARY_{kind}"}}
+    if "oauth" in credential:
+        credential["oauth"] = credential["oauth"] | {"token_url": f"{url}/token"}
+    yield {"kind": "Credential", "name": name, "spec": credential}
     spec = {"connector": "http-json", "credential": name, "configuration": configuration}
     yield {"kind": "Instance", "name": name, "spec": spec}
     for path in THROWN_BACK:
@@ -174,10 +177,12 @@ async def test_what_a_vendor_throws_back_stays_out_of_everything(world):
     word = f"thrown{secrets.token_hex(4)}"
     wanted = {kind: f"canary{secrets.token_hex(16)}" for kind in CREDENTIALS}
     env = {f"CANARY_{kind}": secret for kind, secret in wanted.items()}
+    wanted["token"] = f"canary{secrets.token_hex(16)}"
     names = {f"{word}{kind}": kind for kind in CREDENTIALS}
     async with HttpServer() as vendor:
         for path in THROWN_BACK:
             vendor.on(f"/{path}", {"items": []})
+        vendor.on("/token", {"access_token": wanted["token"], "expires_in": 3600}, "POST")
         texts = [one for name, kind in names.items() for one in documents(vendor.url, name, kind)]
         applied = await asyncio.to_thread(apply, world.mesh, texts, env)
         for path, handler in THROWN_BACK.items():
@@ -207,7 +212,7 @@ def apply(mesh, texts, env):
 
 def seen(vendor, wanted):
     """Names the secrets that have reached the vendor, which shows that they were used."""
-    return found("\n".join(f"{one.headers} {one.query}" for one in vendor.requests).encode(), wanted)
+    return found("\n".join(f"{one.headers} {one.query} {one.body!r}" for one in vendor.requests).encode(), wanted)
 
 
 async def test_the_mesh_keeps_its_own_secrets(world):

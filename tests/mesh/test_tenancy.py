@@ -14,7 +14,15 @@ from isthmus.testing.contract import GOOD_TEXTS, Callers, Filler, id_fields
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
-NAMELESS = {"correlation_id", "generation_id", "sample_id", "user_id"}
+NAMELESS = {
+    "client_id",
+    "correlation_id",
+    "generation_id",
+    "key_id",
+    "refused_token_id",
+    "sample_id",
+    "user_id",
+}
 """Fields that look like ids and name nothing that anybody owns."""
 NEEDS_NO_PERMISSION = {"public", "authenticated"}
 UNREACHED = {StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND, StatusCode.PERMISSION_DENIED}

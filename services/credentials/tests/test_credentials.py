@@ -102,13 +102,14 @@ async def test_the_secret_is_in_no_table(stub, service):
     """
     import psycopg
 
-    await stub.CreateAuthConfig(bearer())
+    made = await stub.CreateAuthConfig(bearer())
 
-    url = service.settings.database_owner_url.get_secret_value()
+    url = service.settings.database_url.get_secret_value()
     with psycopg.connect(url) as connection:
-        connection.execute("set role isthmus_credentials_owner")
+        connection.execute("set role isthmus_credentials_system")
         tables = ("auth_configs", "leases", "outbox", "idempotency")
         dump = [connection.execute(f"select * from credentials.{table}").fetchall() for table in tables]
+    assert made.auth_config.auth_config_id in str(dump)
     assert CANARY not in str(dump)
 
 

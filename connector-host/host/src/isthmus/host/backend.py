@@ -23,6 +23,7 @@ class Bound:
         auth_config_id: The credential it uses; empty where it needs none.
         material: The credential's material, as both kinds of connectors read it.
         secret_version: Number of the secret.
+        token_id: Tells access tokens apart that were got with the secret; empty where there are none.
         limits: What the instance says about its limits; empty means the defaults.
     """
 
@@ -34,7 +35,13 @@ class Bound:
     auth_config_id: str = ""
     material: Mapping[str, Any] | None = field(default=None, repr=False)
     secret_version: int = 0
+    token_id: str = ""
     limits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def secret_identity(self) -> tuple[int, str]:
+        """Tells secrets apart, without saying anything about them."""
+        return self.secret_version, self.token_id
 
     @property
     def title(self) -> str:

@@ -25,12 +25,14 @@ class Leased:
     """A borrowed secret; lives in memory only.
 
     Attributes:
+        token_id: Tells access tokens apart; empty for secrets that are none.
         taken_at: Monotonic time at which it was lent.
         expires_at: Monotonic time at which it has to be asked for again.
     """
 
     material: Mapping[str, Any] = field(repr=False)
     secret_version: int
+    token_id: str
     taken_at: float
     expires_at: float
 
@@ -49,11 +51,17 @@ class Leases:
         self._held: OrderedDict[tuple[str, str, str], Leased] = OrderedDict()
 
     async def lease(
-        self, tenant_id: str, auth_config_id: str, instance_id: str, *, fresh: float = _FRESH_SECONDS
+        self,
+        tenant_id: str,
+        auth_config_id: str,
+        instance_id: str,
+        *,
+        fresh: float = _FRESH_SECONDS,
+        refused: str = "",
     ) -> Leased:
         """Borrow a secret; one that is older than `fresh` seconds is asked for again.
 
-        A lease that still holds is good while the vault is away.
+        A lease that still holds is good while the vault is away, unless it is of the `refused` token.
 
         Raises:
             Fault: What the credentials service answered.
@@ -64,9 +72,10 @@ class Leases:
         if held is not None and now - held.taken_at < fresh and now < held.expires_at:
             return held
         try:
-            leased = await self._borrow(auth_config_id, instance_id)
+            leased = await self._borrow(auth_config_id, instance_id, refused)
         except Fault as fault:
-            if held is not None and passes(fault) and now < held.expires_at:
+            is_refused = held is not None and refused != "" and held.token_id == refused
+            if held is not None and not is_refused and passes(fault) and now < held.expires_at:
                 return held
             self._held.pop(key, None)
             raise
@@ -79,14 +88,18 @@ class Leases:
         """Let the next use ask for the secret anew."""
         self._held.pop((bound.tenant_id, bound.auth_config_id, bound.instance_id), None)
 
-    async def _borrow(self, auth_config_id: str, instance_id: str) -> Leased:
-        request = credentials.LeaseCredentialRequest(
-            auth_config_id=auth_config_id, instance_id=instance_id, host_id=self._host_id
-        )
-        answer = await call(self._control.credentials.LeaseCredential, request)
+    async def _borrow(self, auth_config_id: str, instance_id: str, refused: str) -> Leased:
+        common = {"auth_config_id": auth_config_id, "instance_id": instance_id, "host_id": self._host_id}
+        stub = self._control.credentials
+        if refused:
+            again = credentials.RefreshCredentialRequest(**common, refused_token_id=refused)
+            answer = (await call(stub.RefreshCredential, again)).lease
+        else:
+            answer = await call(stub.LeaseCredential, credentials.LeaseCredentialRequest(**common))
         now = time.monotonic()
         lasting = min(max(answer.expire_time.seconds - time.time(), 1.0), 300.0)
-        return Leased(_material(answer), answer.secret_version, now, now + lasting)
+        token_id = answer.access_token.token_id
+        return Leased(_material(answer), answer.secret_version, token_id, now, now + lasting)
 
 
 class Resolver:
@@ -143,19 +156,27 @@ class Resolver:
             del self._known[next(iter(self._known))]
         return bound
 
-    async def authenticated(self, bound: Bound, *, fresh: float = _FRESH_SECONDS) -> Bound:
+    async def authenticated(self, bound: Bound, *, fresh: float = _FRESH_SECONDS, refused: str = "") -> Bound:
         """Return the connection with its secret."""
         if not bound.auth_config_id:
             return bound
         leased = await self.leases.lease(
-            bound.tenant_id, bound.auth_config_id, bound.instance_id, fresh=fresh
+            bound.tenant_id, bound.auth_config_id, bound.instance_id, fresh=fresh, refused=refused
         )
-        return replace(bound, material=leased.material, secret_version=leased.secret_version)
+        return replace(
+            bound,
+            material=leased.material,
+            secret_version=leased.secret_version,
+            token_id=leased.token_id,
+        )
 
     async def renewed(self, bound: Bound) -> Bound:
-        """Return the connection with its secret as it is now; for one that the system has refused."""
+        """Return the connection with its secret as it is now; for one that the system has refused.
+
+        An access token is replaced, once for all who were refused with it.
+        """
         with acting_for(bound.tenant_id):
-            return await self.authenticated(bound, fresh=0.0)
+            return await self.authenticated(bound, fresh=0.0, refused=bound.token_id)
 
 
 def _document(text: str, path: str) -> dict[str, Any]:

@@ -133,8 +133,12 @@ class LocalBackend:
         if renew is None or not bound.auth_config_id:
             return None
 
+        held = bound
+
         async def renewed() -> Credential:
-            return _credential(await renew(bound)) or Credential()
+            nonlocal held
+            held = await renew(held)
+            return _credential(held) or Credential()
 
         return renewed
 

@@ -15,7 +15,7 @@ from isthmus.sdk.runtime import Session
 _SPOILING = (AuthenticationFailure, TransientFailure, Fatal)
 _MOST_SESSIONS = 64
 _log = logger(__name__)
-_Key = tuple[str, str, int, int]
+_Key = tuple[str, str, int, tuple[int, str]]
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Held:
 
 
 class Sessions:
-    """Keeps one session for each instance, configuration revision and secret version.
+    """Keeps one session for each instance, configuration revision and secret.
 
     Args:
         make: Makes a session that is not connected yet.
@@ -83,7 +83,7 @@ class Sessions:
     async def _take(self, bound: Bound) -> Held:
         if not bound.instance_id:
             return Held(self._make(bound), users=1, spent=True)
-        key = (bound.tenant_id, bound.instance_id, bound.revision, bound.secret_version)
+        key = (bound.tenant_id, bound.instance_id, bound.revision, bound.secret_identity)
         held = self._held.get(key)
         if held is None or held.spent:
             held = self._held[key] = Held(self._make(bound))

@@ -59,6 +59,22 @@ class Vault:
         data: dict[str, Any] = answer["data"]["data"]
         return data
 
+    async def newest(self, path: str) -> tuple[dict[str, Any], int]:
+        """Return the newest version of a secret with its number; nothing and 0 where there is none.
+
+        Raises:
+            RetryLater: `VAULT_UNREACHABLE`.
+        """
+        try:
+            answer = await self._call(
+                lambda engine: engine.read_secret_version(
+                    path, mount_point=self._mount, raise_on_deleted_version=True
+                )
+            )
+        except Missing:
+            return {}, 0
+        return answer["data"]["data"], int(answer["data"]["metadata"]["version"])
+
     async def write(self, path: str, data: dict[str, Any], *, after: int | None = None) -> int:
         """Store a new version of the secret at `path` and return the version's number.
 

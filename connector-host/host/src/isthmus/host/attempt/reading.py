@@ -22,6 +22,7 @@ from isthmus.sdk.runtime import Between
 T = TypeVar("T")
 Admit = Callable[[SourcePage], Awaitable[SourcePage]]
 _SECRET_FRESH_SECONDS = 120.0
+_MOST_REFUSALS = 3
 _SILENCE_MARGIN = 60.0
 _SILENCE_UNTOLD = 900.0
 
@@ -180,11 +181,12 @@ class SourceReader:
         """Keep the lease on the secret; another version counts as a refusal of the one in use."""
         if bound.auth_config_id:
             now = await self._preparing.resolver.authenticated(bound, fresh=_SECRET_FRESH_SECONDS)
-            if now.secret_version != bound.secret_version:
+            if now.secret_identity != bound.secret_identity:
                 raise _SecretChanged(now)
 
     async def _authenticated(self, work: Callable[[Connection, Bound], Awaitable[T]]) -> T:
         """Do something with a connection; repeat it when a newer secret is to be had."""
+        refusals = 0
         while True:
             bound = self._bound
             try:
@@ -193,19 +195,21 @@ class SourceReader:
             except _SecretChanged as changed:
                 self._bound = changed.bound
             except Fault as fault:
-                if not is_authentication(fault) or not await self._has_newer_secret(bound):
+                refusals += 1
+                hopeless = not is_authentication(fault) or refusals > _MOST_REFUSALS
+                if hopeless or not await self._has_newer_secret(bound):
                     raise SourceFault(fault) from fault
 
     async def _has_newer_secret(self, bound: Bound) -> bool:
         if not bound.auth_config_id:
             return False
-        if self._bound.secret_version != bound.secret_version:
+        if self._bound.secret_identity != bound.secret_identity:
             return True  # another partition has met the refusal first
         try:
-            self._bound = await self._preparing.resolver.authenticated(bound, fresh=0.0)
+            self._bound = await self._preparing.resolver.renewed(bound)
         except Fault:
             return False
-        return self._bound.secret_version != bound.secret_version
+        return self._bound.secret_identity != bound.secret_identity
 
 
 async def _admitted(page: SourcePage) -> SourcePage:

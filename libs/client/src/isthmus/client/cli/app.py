@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from isthmus.client.cli import (
+    auth,
     conflicts,
     connectors,
     credentials,
@@ -53,6 +54,7 @@ for _group in (
     connectors,
     instances,
     credentials,
+    auth,
     mappings,
     schemas,
     flows,

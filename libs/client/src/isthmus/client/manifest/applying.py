@@ -1,14 +1,13 @@
 """Makes the mesh hold what the documents say; doing it twice changes nothing."""
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
+from isthmus.client.manifest import credentials
 from isthmus.client.manifest.both_ways import fields_of
 from isthmus.client.manifest.document import (
     CredentialDocument,
@@ -20,7 +19,6 @@ from isthmus.client.manifest.document import (
     PlanDocument,
     PlanSpec,
     ScheduleSpec,
-    SecretReference,
     SubscriptionDocument,
 )
 from isthmus.client.manifest.planning import Action, Change, Step, step
@@ -119,25 +117,15 @@ class _Worker:
 
     def _credential(self, document: CredentialDocument, held: Held | None) -> str:
         spec = document.spec
-        fields: dict[str, Any] = {
-            "name": document.name,
-            "description": spec.description,
-            "is_system_account": spec.is_system_account,
-            "parameters": credentials_pb2.AuthParameters(
-                header_name=spec.header_name,
-                prefix=spec.prefix,
-                query_parameter=spec.query_parameter,
-                username=spec.username,
-            ),
-        }
+        fields = credentials.fields_of(document.name, spec)
         if held is None or self._renew_secrets:
-            fields["secret"] = _secret(document)
+            fields["secret"] = credentials.secret_of(document.name, spec)
         if held is not None:
             changed = self._mesh.credentials.UpdateAuthConfig(
                 credentials_pb2.UpdateAuthConfigRequest(auth_config_id=held.id, etag=held.etag, **fields)
             )
             return changed.auth_config.auth_config_id
-        method = connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{spec.type.upper()}")
+        method = credentials.method_of(spec)
         created = self._mesh.credentials.CreateAuthConfig(
             credentials_pb2.CreateAuthConfigRequest(auth_type=method, request_id=_request_id(), **fields)
         )
@@ -333,42 +321,3 @@ def _schedule(target: str, spec: ScheduleSpec) -> scheduling_pb2.Schedule:
 
 def _request_id() -> str:
     return str(uuid.uuid4())
-
-
-def _secret(document: CredentialDocument) -> credentials_pb2.SecretMaterial:
-    reference = document.spec.secret
-    if reference is None:
-        raise Problem(
-            "SECRET_REFERENCE_MISSING",
-            f"Credential {document.name} is new: say where its secret stands, with `secret: {{env: NAME}}` "
-            "or `secret: {file: PATH}`.",
-            exit_code=ExitCode.USAGE,
-        )
-    value = _secret_text(document.name, reference)
-    match document.spec.type:
-        case "api_key":
-            return credentials_pb2.SecretMaterial(api_key=value)
-        case "basic":
-            return credentials_pb2.SecretMaterial(password=value)
-        case "bearer":
-            return credentials_pb2.SecretMaterial(bearer_token=value)
-
-
-def _secret_text(name: str, reference: SecretReference) -> str:
-    if reference.env:
-        value = os.environ.get(reference.env, "")
-        if not value:
-            raise Problem(
-                "SECRET_MISSING",
-                f"Credential {name} reads its secret from the environment variable {reference.env}: set it.",
-                exit_code=ExitCode.USAGE,
-            )
-        return value
-    try:
-        return Path(reference.file).expanduser().read_text().rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(
-            "SECRET_MISSING",
-            f"Credential {name} reads its secret from {reference.file}: name a readable text file.",
-            exit_code=ExitCode.USAGE,
-        ) from error

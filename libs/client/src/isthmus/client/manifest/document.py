@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from isthmus.client.manifest.both_ways import BothWaysSpec
+from isthmus.client.manifest.credentials import CredentialSpec
 from isthmus.client.manifest.ordering import check_order
 from isthmus.client.manifest.priorities import PriorityWord
 from isthmus.client.manifest.schema_changes import SchemaPolicySpec
@@ -15,32 +16,6 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 
 
 Limits = Annotated[dict[str, Any], WithJsonSchema(LIMITS_SCHEMA)]
-
-
-class SecretReference(Strict):
-    """Where the secret stands; it never stands in the document itself."""
-
-    env: str = Field(default="", description="Name of an environment variable.")
-    file: str = Field(default="", description="Path of a file; a final line break is dropped.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "SecretReference":
-        if bool(self.env) == bool(self.file):
-            raise ValueError("name either `env` or `file`")
-        return self
-
-
-class CredentialSpec(Strict):
-    """What an instance authenticates with."""
-
-    type: Literal["api_key", "basic", "bearer"] = Field(description="How it authenticates.")
-    description: str = ""
-    username: str = Field(default="", description="For basic authentication.")
-    header_name: str = Field(default="", description="For API keys; X-API-Key when empty.")
-    prefix: str = Field(default="", description="For API keys: written before the key.")
-    query_parameter: str = Field(default="", description="For API keys that travel in the query.")
-    is_system_account: bool = False
-    secret: SecretReference | None = Field(default=None, description="Needed when the credential is new.")
 
 
 class InstanceSpec(Strict):

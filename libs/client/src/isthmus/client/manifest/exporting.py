@@ -18,5 +18,6 @@ def _document(kind: Kind, held: Held) -> dict[str, Any]:
     spec = held.spec.model_dump(mode="json", exclude_defaults=True)
     if kind == "Credential":
         variable = re.sub(r"[^A-Z0-9]+", "_", held.name.upper()).strip("_") + "_SECRET"
-        spec["secret"] = {"env": variable}
+        if spec.get("oauth", {}).get("client_authentication") != "none":
+            spec["secret"] = {"env": variable}
     return {"apiVersion": API_VERSION, "kind": kind, "name": held.name, "spec": spec}

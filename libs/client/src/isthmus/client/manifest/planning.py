@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from isthmus.client.manifest.credentials import SECRET_FIELDS
 from isthmus.client.manifest.document import Document, InstanceDocument
 from isthmus.client.manifest.state import Held, State
 
@@ -47,7 +48,7 @@ def step(document: Document, state: State) -> Step:
     wanted = comparable(document)
     if held is None:
         return Step(Action.CREATE, document, None, tuple(_differences({}, wanted)))
-    present = held.spec.model_dump(mode="json", exclude={"secret"})
+    present = held.spec.model_dump(mode="json", exclude=SECRET_FIELDS)
     for name in _SERVER_DEFAULTS:
         if not wanted.get(name, True):
             present.pop(name, None)
@@ -58,7 +59,7 @@ def step(document: Document, state: State) -> Step:
 
 def comparable(document: Document) -> dict[str, Any]:
     """Gives a document's spec without the reference to its secret, which cannot be compared."""
-    return document.spec.model_dump(mode="json", exclude={"secret"})
+    return document.spec.model_dump(mode="json", exclude=SECRET_FIELDS)
 
 
 def needs_activation(step_: Step) -> bool:

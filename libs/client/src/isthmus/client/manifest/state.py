@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from isthmus.client.manifest.both_ways import spec_fields
+from isthmus.client.manifest.credentials import spec_of
 from isthmus.client.manifest.document import (
-    CredentialSpec,
     EndpointSpec,
     FlowSpec,
     InstanceSpec,
@@ -70,9 +70,7 @@ class State:
         found = pages(
             self._mesh.credentials.ListAuthConfigs, credentials_pb2.ListAuthConfigsRequest(), "auth_configs"
         )
-        return {
-            item.name: Held(item.auth_config_id, item.name, item.etag, _credential(item)) for item in found
-        }
+        return {item.name: Held(item.auth_config_id, item.name, item.etag, spec_of(item)) for item in found}
 
     @cached_property
     def instances(self) -> dict[str, Held]:
@@ -190,20 +188,6 @@ def _word(name: str, prefix: str) -> Any:
 
 def _json(text: str) -> Any:
     return json.loads(text) if text else {}
-
-
-def _credential(item: credentials_pb2.AuthenticationConfig) -> CredentialSpec:
-    parameters = item.parameters
-    return CredentialSpec.model_construct(
-        type=_word(connector_pb2.AuthMethod.Name(item.auth_type), "AUTH_METHOD_"),
-        description=item.description,
-        username=parameters.username,
-        header_name=parameters.header_name,
-        prefix=parameters.prefix,
-        query_parameter=parameters.query_parameter,
-        is_system_account=item.is_system_account,
-        secret=None,
-    )
 
 
 def _instance(item: registry_pb2.IntegrationInstance, credentials: dict[str, str]) -> InstanceSpec:

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from isthmus.connector.v1 import connector_pb2 as _connector_pb2
 import builtins as _builtins
 import sys
@@ -40,6 +41,7 @@ class AuthenticationConfig(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    TOKEN_STATUS_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -80,6 +82,10 @@ class AuthenticationConfig(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
 
+    @_builtins.property
+    def token_status(self) -> Global___TokenStatus:
+        """Set for the OAuth methods."""
+
     def __init__(
         self,
         *,
@@ -97,14 +103,94 @@ class AuthenticationConfig(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        token_status: Global___TokenStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret_version", b"secret_version", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuthenticationConfig: _TypeAlias = AuthenticationConfig  # noqa: Y015
+
+@_typing.final
+class TokenStatus(_message.Message):
+    """What is known of the access token of an OAuth method, without the token itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TokenStatus._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: TokenStatus._State.ValueType  # 0
+        """Never sent."""
+        STATE_READY: TokenStatus._State.ValueType  # 1
+        """Tokens are got when they are needed."""
+        STATE_AUTHORIZATION_NEEDED: TokenStatus._State.ValueType  # 2
+        """A person has to authorize it first."""
+        STATE_REAUTHORIZATION_NEEDED: TokenStatus._State.ValueType  # 3
+        """The token server takes the refresh token no more; a person has to authorize it again."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Whether tokens can be had."""
+
+    STATE_UNSPECIFIED: TokenStatus.State.ValueType  # 0
+    """Never sent."""
+    STATE_READY: TokenStatus.State.ValueType  # 1
+    """Tokens are got when they are needed."""
+    STATE_AUTHORIZATION_NEEDED: TokenStatus.State.ValueType  # 2
+    """A person has to authorize it first."""
+    STATE_REAUTHORIZATION_NEEDED: TokenStatus.State.ValueType  # 3
+    """The token server takes the refresh token no more; a person has to authorize it again."""
+
+    STATE_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    ISSUE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    GRANTED_SCOPES_FIELD_NUMBER: _builtins.int
+    FAILURE_REASON_FIELD_NUMBER: _builtins.int
+    FAILURE_MESSAGE_FIELD_NUMBER: _builtins.int
+    state: Global___TokenStatus.State.ValueType
+    """Set by the service only."""
+    token_id: _builtins.str
+    """Tells tokens apart; says nothing about the token. Empty while there is none."""
+    failure_reason: _builtins.str
+    """Why the last try to get one failed; empty when it did not."""
+    failure_message: _builtins.str
+    """The same in a sentence, with the remedy."""
+    @_builtins.property
+    def issue_time(self) -> _timestamp_pb2.Timestamp:
+        """When the present token was got; unset while there is none."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by what the token server has said."""
+
+    @_builtins.property
+    def granted_scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the token server has granted; what was asked for where it does not say."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___TokenStatus.State.ValueType = ...,
+        token_id: _builtins.str = ...,
+        issue_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        granted_scopes: _abc.Iterable[_builtins.str] | None = ...,
+        failure_reason: _builtins.str = ...,
+        failure_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "granted_scopes", b"granted_scopes", "issue_time", b"issue_time", "state", b"state", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenStatus: _TypeAlias = TokenStatus  # noqa: Y015
 
 @_typing.final
 class AuthParameters(_message.Message):
@@ -146,19 +232,59 @@ class OAuthConfig(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _ClientAuthentication:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ClientAuthenticationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OAuthConfig._ClientAuthentication.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CLIENT_AUTHENTICATION_UNSPECIFIED: OAuthConfig._ClientAuthentication.ValueType  # 0
+        """As `CLIENT_AUTHENTICATION_BASIC`."""
+        CLIENT_AUTHENTICATION_BASIC: OAuthConfig._ClientAuthentication.ValueType  # 1
+        """Id and secret in the Authorization header, RFC 6749 section 2.3.1."""
+        CLIENT_AUTHENTICATION_POST: OAuthConfig._ClientAuthentication.ValueType  # 2
+        """Id and secret in the body of the request."""
+        CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT: OAuthConfig._ClientAuthentication.ValueType  # 3
+        """A signed assertion in place of a secret, RFC 7523 section 2.2."""
+        CLIENT_AUTHENTICATION_NONE: OAuthConfig._ClientAuthentication.ValueType  # 4
+        """The id alone: a public client, RFC 6749 section 2.1."""
+
+    class ClientAuthentication(_ClientAuthentication, metaclass=_ClientAuthenticationEnumTypeWrapper):
+        """How the client proves to the token server who it is."""
+
+    CLIENT_AUTHENTICATION_UNSPECIFIED: OAuthConfig.ClientAuthentication.ValueType  # 0
+    """As `CLIENT_AUTHENTICATION_BASIC`."""
+    CLIENT_AUTHENTICATION_BASIC: OAuthConfig.ClientAuthentication.ValueType  # 1
+    """Id and secret in the Authorization header, RFC 6749 section 2.3.1."""
+    CLIENT_AUTHENTICATION_POST: OAuthConfig.ClientAuthentication.ValueType  # 2
+    """Id and secret in the body of the request."""
+    CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT: OAuthConfig.ClientAuthentication.ValueType  # 3
+    """A signed assertion in place of a secret, RFC 7523 section 2.2."""
+    CLIENT_AUTHENTICATION_NONE: OAuthConfig.ClientAuthentication.ValueType  # 4
+    """The id alone: a public client, RFC 6749 section 2.1."""
+
     TOKEN_URL_FIELD_NUMBER: _builtins.int
     AUTHORIZATION_URL_FIELD_NUMBER: _builtins.int
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
+    CLIENT_AUTHENTICATION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNING_ALGORITHM_FIELD_NUMBER: _builtins.int
     token_url: _builtins.str
-    """RFC 6749 section 3.2."""
+    """RFC 6749 section 3.2. With https, except on the loopback interface."""
     authorization_url: _builtins.str
     """RFC 6749 section 3.1."""
     client_id: _builtins.str
     """RFC 6749 section 2.2."""
     audience: _builtins.str
     """Whom the token is for, where the server wants to know."""
+    client_authentication: Global___OAuthConfig.ClientAuthentication.ValueType
+    """How the client proves who it is."""
+    key_id: _builtins.str
+    """For assertions: `kid` of the key that signs."""
+    signing_algorithm: _builtins.str
+    """For assertions: `RS256`, `PS256` or `ES256`; empty means `RS256`."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What to ask for."""
@@ -171,10 +297,13 @@ class OAuthConfig(_message.Message):
         client_id: _builtins.str = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         audience: _builtins.str = ...,
+        client_authentication: Global___OAuthConfig.ClientAuthentication.ValueType = ...,
+        key_id: _builtins.str = ...,
+        signing_algorithm: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "authorization_url", b"authorization_url", "client_id", b"client_id", "scopes", b"scopes", "token_url", b"token_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "authorization_url", b"authorization_url", "client_authentication", b"client_authentication", "client_id", b"client_id", "key_id", b"key_id", "scopes", b"scopes", "signing_algorithm", b"signing_algorithm", "token_url", b"token_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,28 +318,64 @@ class SecretMaterial(_message.Message):
     API_KEY_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     BEARER_TOKEN_FIELD_NUMBER: _builtins.int
+    OAUTH_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
     """For `AUTH_METHOD_API_KEY`."""
     password: _builtins.str
     """For `AUTH_METHOD_BASIC`."""
     bearer_token: _builtins.str
-    """For `AUTH_METHOD_BEARER`."""
+    """For `AUTH_METHOD_BEARER`; in a lease also the access token of an OAuth method."""
+    @_builtins.property
+    def oauth(self) -> Global___OAuthSecret:
+        """For the OAuth methods; never in a lease."""
+
     def __init__(
         self,
         *,
         api_key: _builtins.str = ...,
         password: _builtins.str = ...,
         bearer_token: _builtins.str = ...,
+        oauth: Global___OAuthSecret | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "material", b"material", "password", b"password"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "material", b"material", "oauth", b"oauth", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "material", b"material", "password", b"password"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "material", b"material", "oauth", b"oauth", "password", b"password"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_material: _TypeAlias = _typing.Literal["api_key", "password", "bearer_token"]  # noqa: Y015
+    _WhichOneofReturnType_material: _TypeAlias = _typing.Literal["api_key", "password", "bearer_token", "oauth"]  # noqa: Y015
     _WhichOneofArgType_material: _TypeAlias = _typing.Literal["material", b"material"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_material) -> _WhichOneofReturnType_material | None: ...
 
 Global___SecretMaterial: _TypeAlias = SecretMaterial  # noqa: Y015
+
+@_typing.final
+class OAuthSecret(_message.Message):
+    """The secret part of an OAuth 2.0 client; which fields count follows from the method."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_SECRET_FIELD_NUMBER: _builtins.int
+    PRIVATE_KEY_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    client_secret: _builtins.str
+    """RFC 6749 section 2.3.1."""
+    private_key: _builtins.str
+    """PEM of the key that signs assertions."""
+    refresh_token: _builtins.str
+    """For methods that a person authorizes: a refresh token got elsewhere, RFC 6749 section 6."""
+    def __init__(
+        self,
+        *,
+        client_secret: _builtins.str = ...,
+        private_key: _builtins.str = ...,
+        refresh_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_secret", b"client_secret", "private_key", b"private_key", "refresh_token", b"refresh_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OAuthSecret: _TypeAlias = OAuthSecret  # noqa: Y015
 
 @_typing.final
 class AuthConfigChanged(_message.Message):
@@ -254,12 +419,13 @@ class CreateAuthConfigRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     IS_SYSTEM_ACCOUNT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OAUTH_CONFIG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique inside the tenant; at most 100 characters."""
     description: _builtins.str
     """What it is for."""
     auth_type: _connector_pb2.AuthMethod.ValueType
-    """API key, basic or bearer."""
+    """API key, basic, bearer, OAuth 2.0 client credentials or authorization code."""
     is_system_account: _builtins.bool
     """True for an account that belongs to no person."""
     request_id: _builtins.str
@@ -276,6 +442,10 @@ class CreateAuthConfigRequest(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the secret ceases to be valid; unset when unknown."""
 
+    @_builtins.property
+    def oauth_config(self) -> Global___OAuthConfig:
+        """For the OAuth methods."""
+
     def __init__(
         self,
         *,
@@ -287,10 +457,11 @@ class CreateAuthConfigRequest(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         is_system_account: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        oauth_config: Global___OAuthConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "description", b"description", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "parameters", b"parameters", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "description", b"description", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,6 +609,7 @@ class UpdateAuthConfigRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     IS_SYSTEM_ACCOUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    OAUTH_CONFIG_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Which one."""
     name: _builtins.str
@@ -460,6 +632,10 @@ class UpdateAuthConfigRequest(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the secret ceases to be valid; unset when unknown."""
 
+    @_builtins.property
+    def oauth_config(self) -> Global___OAuthConfig:
+        """For the OAuth methods. What changes here ends the present access token."""
+
     def __init__(
         self,
         *,
@@ -471,10 +647,11 @@ class UpdateAuthConfigRequest(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         is_system_account: _builtins.bool = ...,
         etag: _builtins.str = ...,
+        oauth_config: Global___OAuthConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -589,6 +766,7 @@ class LeaseCredentialResponse(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SECRET_VERSION_FIELD_NUMBER: _builtins.int
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
     """For the record and for logs."""
     auth_type: _connector_pb2.AuthMethod.ValueType
@@ -607,6 +785,10 @@ class LeaseCredentialResponse(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Ask again before this time; at most 5 minutes ahead."""
 
+    @_builtins.property
+    def access_token(self) -> Global___AccessTokenFacts:
+        """Set where the secret is an access token."""
+
     def __init__(
         self,
         *,
@@ -616,11 +798,204 @@ class LeaseCredentialResponse(_message.Message):
         secret: Global___SecretMaterial | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         secret_version: _builtins.int = ...,
+        access_token: Global___AccessTokenFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expire_time", b"expire_time", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "expire_time", b"expire_time", "lease_id", b"lease_id", "parameters", b"parameters", "secret", b"secret", "secret_version", b"secret_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "auth_type", b"auth_type", "expire_time", b"expire_time", "lease_id", b"lease_id", "parameters", b"parameters", "secret", b"secret", "secret_version", b"secret_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LeaseCredentialResponse: _TypeAlias = LeaseCredentialResponse  # noqa: Y015
+
+@_typing.final
+class AccessTokenFacts(_message.Message):
+    """What a host may know of an access token besides the token itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.str
+    """Tells tokens apart; for `RefreshCredentialRequest.refused_token_id`."""
+    audience: _builtins.str
+    """Whom it is for; empty where nobody asked."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the token ends by what the token server has said."""
+
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the token server has granted."""
+
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        audience: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "expire_time", b"expire_time", "scopes", b"scopes", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessTokenFacts: _TypeAlias = AccessTokenFacts  # noqa: Y015
+
+@_typing.final
+class RefreshCredentialRequest(_message.Message):
+    """Tells that the external system has refused an access token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    HOST_ID_FIELD_NUMBER: _builtins.int
+    REFUSED_TOKEN_ID_FIELD_NUMBER: _builtins.int
+    auth_config_id: _builtins.str
+    """Which configuration it was got with."""
+    instance_id: _builtins.str
+    """The instance that it was used for; recorded."""
+    host_id: _builtins.str
+    """The host that asks; recorded."""
+    refused_token_id: _builtins.str
+    """The token that was refused, as its lease has named it."""
+    def __init__(
+        self,
+        *,
+        auth_config_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
+        host_id: _builtins.str = ...,
+        refused_token_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "host_id", b"host_id", "instance_id", b"instance_id", "refused_token_id", b"refused_token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshCredentialRequest: _TypeAlias = RefreshCredentialRequest  # noqa: Y015
+
+@_typing.final
+class RefreshCredentialResponse(_message.Message):
+    """Another access token, or the same one where it must not be replaced yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease(self) -> Global___LeaseCredentialResponse:
+        """As `LeaseCredential` gives it."""
+
+    def __init__(
+        self,
+        *,
+        lease: Global___LeaseCredentialResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshCredentialResponse: _TypeAlias = RefreshCredentialResponse  # noqa: Y015
+
+@_typing.final
+class RefreshAuthConfigRequest(_message.Message):
+    """Asks for a new access token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
+    auth_config_id: _builtins.str
+    """Which configuration to get it with."""
+    def __init__(
+        self,
+        *,
+        auth_config_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshAuthConfigRequest: _TypeAlias = RefreshAuthConfigRequest  # noqa: Y015
+
+@_typing.final
+class RefreshAuthConfigResponse(_message.Message):
+    """There is a new access token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def auth_config(self) -> Global___AuthenticationConfig:
+        """As stored after the refresh."""
+
+    def __init__(
+        self,
+        *,
+        auth_config: Global___AuthenticationConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auth_config", b"auth_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config", b"auth_config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshAuthConfigResponse: _TypeAlias = RefreshAuthConfigResponse  # noqa: Y015
+
+@_typing.final
+class TestAuthConfigRequest(_message.Message):
+    """Asks to try a configuration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
+    auth_config_id: _builtins.str
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        auth_config_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestAuthConfigRequest: _TypeAlias = TestAuthConfigRequest  # noqa: Y015
+
+@_typing.final
+class TestAuthConfigResponse(_message.Message):
+    """How far the configuration works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    IS_USABLE_FIELD_NUMBER: _builtins.int
+    is_usable: _builtins.bool
+    """True when no step failed."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_connector_pb2.CheckStep]:
+        """In the order tried: `expiry`, `secret`, and for OAuth methods `token` and `scopes`."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[_connector_pb2.CheckStep] | None = ...,
+        is_usable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_usable", b"is_usable", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestAuthConfigResponse: _TypeAlias = TestAuthConfigResponse  # noqa: Y015

@@ -75,6 +75,21 @@ class CredentialsServiceStub:
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.LeaseCredentialRequest.SerializeToString,
                 response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.LeaseCredentialResponse.FromString,
                 _registered_method=True)
+        self.RefreshCredential = channel.unary_unary(
+                '/isthmus.credentials.v1.CredentialsService/RefreshCredential',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshCredentialRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshCredentialResponse.FromString,
+                _registered_method=True)
+        self.RefreshAuthConfig = channel.unary_unary(
+                '/isthmus.credentials.v1.CredentialsService/RefreshAuthConfig',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.FromString,
+                _registered_method=True)
+        self.TestAuthConfig = channel.unary_unary(
+                '/isthmus.credentials.v1.CredentialsService/TestAuthConfig',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigResponse.FromString,
+                _registered_method=True)
 
 
 class CredentialsServiceServicer:
@@ -152,13 +167,62 @@ class CredentialsServiceServicer:
     def LeaseCredential(self, request, context):
         """Lends a secret to a host, which keeps it in memory and asks again before the lease ends.
 
-        Each lease is recorded with its holder and counts as a use.
+        Of an OAuth method only the access token is lent; it is got from the token server when there is none, once,
+        however many ask. Each lease is recorded with its holder and counts as a use.
 
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
         FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
+        FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
+        FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
+        FAILED_PRECONDITION TOKEN_SCOPE_REFUSED: a person has to correct the scopes.
+        FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the grant; the message says why.
+        FAILED_PRECONDITION TOKEN_REQUEST_REFUSED: the token server does not take the request; the message says why.
+        FAILED_PRECONDITION SIGNING_KEY_UNUSABLE: a person has to enter a private key in PEM that fits the algorithm.
+        FAILED_PRECONDITION TOKEN_ANSWER_INVALID: what answers is no token server; correct `token_url`.
+        UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
+        UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
+        UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
         UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshCredential(self, request, context):
+        """Lends another access token in place of one that the external system has refused.
+
+        Many hosts may tell of the same token; it is replaced once. A token that is only seconds old is not replaced:
+        its lease comes back as it is, and the host reports the refusal.
+        May fail as `LeaseCredential` does.
+
+        Errors:
+        NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshAuthConfig(self, request, context):
+        """Gets a new access token now, whatever was refused before; for a person who has mended something.
+        May fail as `LeaseCredential` does.
+
+        Errors:
+        NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+        FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestAuthConfig(self, request, context):
+        """Tries a configuration step by step; a failed step is an answer, not an error.
+
+        Of an OAuth method a new access token is got, as by `RefreshAuthConfig`.
+
+        Errors:
+        NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +260,21 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
                     servicer.LeaseCredential,
                     request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.LeaseCredentialRequest.FromString,
                     response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.LeaseCredentialResponse.SerializeToString,
+            ),
+            'RefreshCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshCredential,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshCredentialRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshCredentialResponse.SerializeToString,
+            ),
+            'RefreshAuthConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshAuthConfig,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.SerializeToString,
+            ),
+            'TestAuthConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestAuthConfig,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -371,6 +450,87 @@ class CredentialsService:
             '/isthmus.credentials.v1.CredentialsService/LeaseCredential',
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.LeaseCredentialRequest.SerializeToString,
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.LeaseCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.CredentialsService/RefreshCredential',
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshCredentialRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshAuthConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.CredentialsService/RefreshAuthConfig',
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestAuthConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.CredentialsService/TestAuthConfig',
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

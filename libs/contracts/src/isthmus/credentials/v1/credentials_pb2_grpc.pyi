@@ -85,13 +85,50 @@ class CredentialsServiceStub:
     LeaseCredential: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.LeaseCredentialRequest, _credentials_pb2.LeaseCredentialResponse]
     """Lends a secret to a host, which keeps it in memory and asks again before the lease ends.
 
-    Each lease is recorded with its holder and counts as a use.
+    Of an OAuth method only the access token is lent; it is got from the token server when there is none, once,
+    however many ask. Each lease is recorded with its holder and counts as a use.
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
       FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
+      FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
+      FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
+      FAILED_PRECONDITION TOKEN_SCOPE_REFUSED: a person has to correct the scopes.
+      FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the grant; the message says why.
+      FAILED_PRECONDITION TOKEN_REQUEST_REFUSED: the token server does not take the request; the message says why.
+      FAILED_PRECONDITION SIGNING_KEY_UNUSABLE: a person has to enter a private key in PEM that fits the algorithm.
+      FAILED_PRECONDITION TOKEN_ANSWER_INVALID: what answers is no token server; correct `token_url`.
+      UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
+      UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
+      UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
       UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
+    """
+    RefreshCredential: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RefreshCredentialRequest, _credentials_pb2.RefreshCredentialResponse]
+    """Lends another access token in place of one that the external system has refused.
+
+    Many hosts may tell of the same token; it is replaced once. A token that is only seconds old is not replaced:
+    its lease comes back as it is, and the host reports the refusal.
+    May fail as `LeaseCredential` does.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+    """
+    RefreshAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RefreshAuthConfigRequest, _credentials_pb2.RefreshAuthConfigResponse]
+    """Gets a new access token now, whatever was refused before; for a person who has mended something.
+    May fail as `LeaseCredential` does.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+      FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+    """
+    TestAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.TestAuthConfigRequest, _credentials_pb2.TestAuthConfigResponse]
+    """Tries a configuration step by step; a failed step is an answer, not an error.
+
+    Of an OAuth method a new access token is got, as by `RefreshAuthConfig`.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
     """
 
 @_typing.type_check_only
@@ -151,13 +188,50 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     LeaseCredential: _aio.UnaryUnaryMultiCallable[_credentials_pb2.LeaseCredentialRequest, _credentials_pb2.LeaseCredentialResponse]  # type: ignore[assignment]
     """Lends a secret to a host, which keeps it in memory and asks again before the lease ends.
 
-    Each lease is recorded with its holder and counts as a use.
+    Of an OAuth method only the access token is lent; it is got from the token server when there is none, once,
+    however many ask. Each lease is recorded with its holder and counts as a use.
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
       FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
+      FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
+      FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
+      FAILED_PRECONDITION TOKEN_SCOPE_REFUSED: a person has to correct the scopes.
+      FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the grant; the message says why.
+      FAILED_PRECONDITION TOKEN_REQUEST_REFUSED: the token server does not take the request; the message says why.
+      FAILED_PRECONDITION SIGNING_KEY_UNUSABLE: a person has to enter a private key in PEM that fits the algorithm.
+      FAILED_PRECONDITION TOKEN_ANSWER_INVALID: what answers is no token server; correct `token_url`.
+      UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
+      UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
+      UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
       UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
+    """
+    RefreshCredential: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RefreshCredentialRequest, _credentials_pb2.RefreshCredentialResponse]  # type: ignore[assignment]
+    """Lends another access token in place of one that the external system has refused.
+
+    Many hosts may tell of the same token; it is replaced once. A token that is only seconds old is not replaced:
+    its lease comes back as it is, and the host reports the refusal.
+    May fail as `LeaseCredential` does.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+    """
+    RefreshAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RefreshAuthConfigRequest, _credentials_pb2.RefreshAuthConfigResponse]  # type: ignore[assignment]
+    """Gets a new access token now, whatever was refused before; for a person who has mended something.
+    May fail as `LeaseCredential` does.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+      FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+    """
+    TestAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.TestAuthConfigRequest, _credentials_pb2.TestAuthConfigResponse]  # type: ignore[assignment]
+    """Tries a configuration step by step; a failed step is an answer, not an error.
+
+    Of an OAuth method a new access token is got, as by `RefreshAuthConfig`.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
     """
 
 class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -250,13 +324,68 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credentials_pb2.LeaseCredentialResponse, _abc.Awaitable[_credentials_pb2.LeaseCredentialResponse]]:
         """Lends a secret to a host, which keeps it in memory and asks again before the lease ends.
 
-        Each lease is recorded with its holder and counts as a use.
+        Of an OAuth method only the access token is lent; it is got from the token server when there is none, once,
+        however many ask. Each lease is recorded with its holder and counts as a use.
 
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
           FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
           FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
+          FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
+          FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
+          FAILED_PRECONDITION TOKEN_SCOPE_REFUSED: a person has to correct the scopes.
+          FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the grant; the message says why.
+          FAILED_PRECONDITION TOKEN_REQUEST_REFUSED: the token server does not take the request; the message says why.
+          FAILED_PRECONDITION SIGNING_KEY_UNUSABLE: a person has to enter a private key in PEM that fits the algorithm.
+          FAILED_PRECONDITION TOKEN_ANSWER_INVALID: what answers is no token server; correct `token_url`.
+          UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
+          UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
+          UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
           UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
+        """
+
+    @_abc_1.abstractmethod
+    def RefreshCredential(
+        self,
+        request: _credentials_pb2.RefreshCredentialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RefreshCredentialResponse, _abc.Awaitable[_credentials_pb2.RefreshCredentialResponse]]:
+        """Lends another access token in place of one that the external system has refused.
+
+        Many hosts may tell of the same token; it is replaced once. A token that is only seconds old is not replaced:
+        its lease comes back as it is, and the host reports the refusal.
+        May fail as `LeaseCredential` does.
+
+        Errors:
+          NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def RefreshAuthConfig(
+        self,
+        request: _credentials_pb2.RefreshAuthConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RefreshAuthConfigResponse, _abc.Awaitable[_credentials_pb2.RefreshAuthConfigResponse]]:
+        """Gets a new access token now, whatever was refused before; for a person who has mended something.
+        May fail as `LeaseCredential` does.
+
+        Errors:
+          NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+          FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+        """
+
+    @_abc_1.abstractmethod
+    def TestAuthConfig(
+        self,
+        request: _credentials_pb2.TestAuthConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.TestAuthConfigResponse, _abc.Awaitable[_credentials_pb2.TestAuthConfigResponse]]:
+        """Tries a configuration step by step; a failed step is an answer, not an error.
+
+        Of an OAuth method a new access token is got, as by `RefreshAuthConfig`.
+
+        Errors:
+          NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         """
 
 def add_CredentialsServiceServicer_to_server(servicer: CredentialsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

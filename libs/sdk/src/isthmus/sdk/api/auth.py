@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from isthmus.sdk.failures import ConfigurationFailure
 from isthmus.sdk.model import AuthMethod, Credential
 
+_TOKENS = {AuthMethod.BEARER, AuthMethod.JWT_BEARER}
+
 
 @dataclass(frozen=True, slots=True)
 class Auth:
@@ -42,7 +44,7 @@ class Auth:
             if credential.query_param:
                 return cls(params={credential.query_param: key})
             return cls({credential.header or "X-API-Key": f"{credential.prefix}{key}"})
-        if credential.method is AuthMethod.BEARER or credential.method.startswith("oauth2"):
+        if credential.method in _TOKENS or credential.method.startswith("oauth2"):
             return cls.bearer(credential.secret)
         message = (
             f"Credentials of method {credential.method} cannot be sent by this client; use another method."

@@ -17,6 +17,7 @@ from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.context import WORK, current_context
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure
 from isthmus.sdk.guard import Guard, Verdict, verdict_of
+from isthmus.sdk.model import Credential
 from isthmus.sdk.redaction import safe_url
 from isthmus.sdk.secret import reveal
 from isthmus.sdk.shaped import Shaping
@@ -146,8 +147,9 @@ class Api:
         safe: bool,
         accept: frozenset[int] | set[int],
     ) -> Reply:
+        credential = self.context.credential
         reply = await self._repeated(method, url, sent, content, safe=safe)
-        if reply.raw_status == 401 and await self._renewed():
+        if reply.raw_status == 401 and await self._renewed(credential):
             reply = await self._repeated(method, url, sent, content, safe=safe)
         if reply.not_modified:
             self.context.stats.not_modified = True
@@ -258,16 +260,16 @@ class Api:
         judge = _judged_once if not safe else _judged_reading if method in _READING else _judged
         return await self._guard.run(once, what=what, judge=judge)
 
-    async def _renewed(self) -> bool:
+    async def _renewed(self, refused: Credential) -> bool:
         """Takes a fresh credential, once for each request that was refused; False where there is none."""
         if not self._leased or self.context.renew is None:
             return False
-        credential = await self.context.renew()
-        self.context.secrets.update(credential.secrets())
-        changed = credential != self.context.credential
-        self.context.credential = credential
-        self._exchange.auth = Auth.of(credential)
-        return changed
+        if self.context.credential is refused:  # else another request has met the refusal first
+            credential = await self.context.renew()
+            self.context.secrets.update(credential.secrets())
+            self.context.credential = credential
+        self._exchange.auth = Auth.of(self.context.credential)
+        return self.context.credential != refused
 
 
 @contextmanager

@@ -3,11 +3,24 @@
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.kit.times import stamp
-from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, Parameters, Secret
+from isthmus.services.credentials.domain import (
+    AuthConfig,
+    AuthType,
+    Lease,
+    OAuth,
+    Parameters,
+    Secret,
+    Token,
+    TokenRow,
+)
 
 _TYPES = {connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{kind.upper()}"): kind for kind in AuthType}
-_MATERIAL = {"api_key": AuthType.API_KEY, "password": AuthType.BASIC, "bearer_token": AuthType.BEARER}
-_FIELDS = {kind: name for name, kind in _MATERIAL.items()}
+_CLIENTS = {
+    number: name.removeprefix("CLIENT_AUTHENTICATION_").lower()
+    for name, number in pb.OAuthConfig.ClientAuthentication.items()
+    if number
+}
+_OPEN = ("token_url", "authorization_url", "client_id", "audience", "key_id", "signing_algorithm")
 
 
 def type_of(method: int) -> AuthType | None:
@@ -18,7 +31,16 @@ def type_of(method: int) -> AuthType | None:
 def secret_of(material: pb.SecretMaterial) -> Secret | None:
     """Reads a secret; None when none was sent."""
     name = material.WhichOneof("material")
-    return Secret(_MATERIAL[name], getattr(material, name)) if name else None
+    if name == "oauth":
+        return Secret(name, {field.name: value for field, value in material.oauth.ListFields()})
+    return Secret(name, {"value": getattr(material, name)}) if name else None
+
+
+def oauth_of(config: pb.OAuthConfig) -> OAuth:
+    """Reads the open part of an OAuth client."""
+    given = {name: getattr(config, name).strip() for name in _OPEN if getattr(config, name).strip()}
+    kind = _CLIENTS.get(config.client_authentication)
+    return OAuth(**given, scopes=tuple(config.scopes), **({"client_authentication": kind} if kind else {}))
 
 
 def parameters_of(parameters: pb.AuthParameters) -> Parameters:
@@ -31,20 +53,39 @@ def parameters_of(parameters: pb.AuthParameters) -> Parameters:
     )
 
 
-def lease_message(lease: Lease, config: AuthConfig, value: str) -> pb.LeaseCredentialResponse:
-    """Hands a secret over."""
-    return pb.LeaseCredentialResponse(
+def lease_message(
+    lease: Lease, config: AuthConfig, value: str, token: Token | None
+) -> pb.LeaseCredentialResponse:
+    """Hands a secret over, or the access token that takes its place."""
+    message = pb.LeaseCredentialResponse(
         lease_id=lease.lease_id,
         auth_type=connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{config.auth_type.upper()}"),
         parameters=parameters_message(config),
-        secret=pb.SecretMaterial(**{_FIELDS[config.auth_type]: value}),
+        secret=_lent(config, value),
         expire_time=stamp(lease.expire_time),
         secret_version=lease.secret_version,
     )
+    if token is not None:
+        facts = pb.AccessTokenFacts(
+            token_id=token.token_id,
+            expire_time=stamp(token.expire_time),
+            scopes=token.scopes,
+            audience=config.oauth.audience,
+        )
+        message.access_token.CopyFrom(facts)
+    return message
 
 
-def config_message(config: AuthConfig) -> pb.AuthenticationConfig:
-    """Tells a configuration, which has no secret in it."""
+def _lent(config: AuthConfig, value: str) -> pb.SecretMaterial:
+    if config.auth_type is AuthType.API_KEY:
+        return pb.SecretMaterial(api_key=value)
+    if config.auth_type is AuthType.BASIC:
+        return pb.SecretMaterial(password=value)
+    return pb.SecretMaterial(bearer_token=value)
+
+
+def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.AuthenticationConfig:
+    """Tells a configuration, which has no secret in it, and what is known of its tokens."""
     return pb.AuthenticationConfig(
         auth_config_id=config.auth_config_id,
         name=config.name,
@@ -59,6 +100,8 @@ def config_message(config: AuthConfig) -> pb.AuthenticationConfig:
         create_time=stamp(config.create_time),
         update_time=stamp(config.update_time),
         etag=str(config.revision),
+        oauth_config=_oauth_message(config.oauth) if config.auth_type.has_tokens else None,
+        token_status=_token_message(tokens) if tokens else None,
     )
 
 
@@ -73,4 +116,25 @@ def parameters_message(config: AuthConfig) -> pb.AuthParameters:
     )
 
 
-__all__ = ["config_message", "lease_message", "parameters_of", "secret_of", "type_of"]
+def _oauth_message(oauth: OAuth) -> pb.OAuthConfig:
+    kind = f"CLIENT_AUTHENTICATION_{oauth.client_authentication.upper()}"
+    return pb.OAuthConfig(
+        **{name: getattr(oauth, name) for name in _OPEN},
+        scopes=oauth.scopes,
+        client_authentication=pb.OAuthConfig.ClientAuthentication.Value(kind),
+    )
+
+
+def _token_message(row: TokenRow) -> pb.TokenStatus:
+    return pb.TokenStatus(
+        state=pb.TokenStatus.State.Value(f"STATE_{row.state.upper()}"),
+        token_id=row.token_id,
+        issue_time=stamp(row.issue_time),
+        expire_time=stamp(row.expire_time),
+        granted_scopes=row.scopes,
+        failure_reason=row.failure_reason,
+        failure_message=row.failure_message,
+    )
+
+
+__all__ = ["config_message", "lease_message", "oauth_of", "parameters_of", "secret_of", "type_of"]

@@ -2,8 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import grpc.aio
 from isthmus.connector.v1 import connector_pb2
@@ -13,37 +12,32 @@ from isthmus.kit import Clock, Database, Page, PageRequest, check_etag, current_
 from isthmus.kit.times import moment
 from isthmus.kit.validation import Check, validating
 from isthmus.kit.vault import Vault
-from isthmus.resilience.faults import Missing, Precondition
+from isthmus.resilience.faults import Precondition
 from isthmus.services.credentials.domain import (
     AuthConfig,
     AuthType,
-    Lease,
-    Parameters,
     Secret,
+    TokenRow,
+    TokenState,
     mistakes_of,
-    refuse_expired,
+    tokens_path,
     vault_path,
 )
+from isthmus.services.credentials.leasing import Lending, Tells
 from isthmus.services.credentials.messages import (
     config_message,
     lease_message,
+    oauth_of,
     parameters_of,
     secret_of,
     type_of,
 )
-from isthmus.services.credentials.store import Rows
+from isthmus.services.credentials.refreshing import Tokens
+from isthmus.services.credentials.store import Rows, TokenRows
+from isthmus.services.credentials.trying import Trying
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-class Tells(Protocol):
-    """Tells the mesh what happened, in the transaction in which it did."""
-
-    async def changed(self, conn: AsyncConnection, verb: str, config: AuthConfig, subject: str) -> None:
-        """Tell that a configuration was created, updated, deleted or leased."""
-
-
 FindUser = Callable[[str], Awaitable[str]]
 
 
@@ -54,9 +48,11 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         db: Where everything but secrets is kept.
         vault: Where secrets are kept.
         events: Tells the mesh what happened.
+        tokens: Gets access tokens.
+        lending: Lends secrets and tokens.
+        trying: Tries configurations.
         clock: The time.
         find_user: Names an instance that uses a configuration, or gives an empty text.
-        lease: How long a secret is lent.
     """
 
     def __init__(
@@ -65,16 +61,20 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         vault: Vault,
         events: Tells,
         *,
+        tokens: Tokens,
+        lending: Lending,
+        trying: Trying,
         clock: Clock,
         find_user: FindUser,
-        lease: timedelta,
     ) -> None:
         self._db = db
         self._vault = vault
         self._events = events
         self._clock = clock
         self._find_user = find_user
-        self._lease = lease
+        self._tokens = tokens
+        self._lending = lending
+        self._trying = trying
 
     async def CreateAuthConfig(
         self, request: pb.CreateAuthConfigRequest, context: Context
@@ -93,6 +93,9 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
 
             async def create() -> pb.CreateAuthConfigResponse:
                 await Rows(conn).add(config)
+                if auth_type.has_tokens:
+                    state = _state_with(auth_type, secret)
+                    await TokenRows(conn).add(config.tenant_id, config.auth_config_id, state)
                 await self._keep(config, secret)
                 await self._events.changed(conn, "created", config, config.created_by)
                 return pb.CreateAuthConfigResponse(auth_config=config_message(config))
@@ -104,8 +107,8 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
     ) -> pb.GetAuthConfigResponse:
         """Reads a configuration, without its secret."""
         async with self._db.tenant(current_principal().tenant_id) as conn:
-            config = await Rows(conn).get(request.auth_config_id)
-        return pb.GetAuthConfigResponse(auth_config=config_message(config))
+            config, tokens = await _found(conn, request.auth_config_id)
+        return pb.GetAuthConfigResponse(auth_config=config_message(config, tokens))
 
     async def ListAuthConfigs(
         self, request: pb.ListAuthConfigsRequest, context: Context
@@ -114,9 +117,10 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         asked = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
         async with self._db.tenant(current_principal().tenant_id) as conn:
             page = Page.of(await Rows(conn).page(asked, request.name), asked, _key)
-        return pb.ListAuthConfigsResponse(
-            auth_configs=map(config_message, page.items), next_page_token=page.next_token
-        )
+            ids = [config.auth_config_id for config in page.items if config.auth_type.has_tokens]
+            tokens = await TokenRows(conn).of(ids)
+        told = (config_message(config, tokens.get(config.auth_config_id)) for config in page.items)
+        return pb.ListAuthConfigsResponse(auth_configs=told, next_page_token=page.next_token)
 
     async def UpdateAuthConfig(
         self, request: pb.UpdateAuthConfigRequest, context: Context
@@ -134,6 +138,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 name=request.name,
                 description=request.description,
                 parameters=parameters_of(request.parameters),
+                oauth=oauth_of(request.oauth_config),
                 expire_time=moment(request.expire_time, "expire_time"),
                 is_system_account=request.is_system_account,
                 update_time=self._clock.now(),
@@ -142,8 +147,12 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             if secret is not None:
                 config = replace(config, secret_version=await self._keep(config, secret))
             await Rows(conn).change(config)
+            if secret is not None or config.oauth != held.oauth:
+                state = _state_with(held.auth_type, secret) if secret is not None else None
+                await TokenRows(conn).reset(config.auth_config_id, state)
+            tokens = await TokenRows(conn).find(config.auth_config_id)
             await self._events.changed(conn, "updated", config, principal.subject)
-        return pb.UpdateAuthConfigResponse(auth_config=config_message(config))
+        return pb.UpdateAuthConfigResponse(auth_config=config_message(config, tokens))
 
     async def DeleteAuthConfig(
         self, request: pb.DeleteAuthConfigRequest, context: Context
@@ -157,33 +166,55 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             check_etag(request.etag, config.revision)
             await self._refuse_used(config)
             await Rows(conn).remove(config.auth_config_id)
+            await TokenRows(conn).remove(config.auth_config_id)
             await self._events.changed(conn, "deleted", config, principal.subject)
+            if config.auth_type.has_tokens:
+                await self._vault.delete(tokens_path(config.tenant_id, config.auth_config_id))
             await self._vault.delete(vault_path(config.tenant_id, config.auth_config_id))
         return pb.DeleteAuthConfigResponse()
 
     async def LeaseCredential(
         self, request: pb.LeaseCredentialRequest, context: Context
     ) -> pb.LeaseCredentialResponse:
-        """Lends a secret to a host and records it."""
-        principal = current_principal()
-        now = self._clock.now()
-        async with self._db.tenant(principal.tenant_id) as conn:
-            config = await Rows(conn).get(request.auth_config_id)
-            refuse_expired(config, now)
-            value = await self._reveal(config)
-            lease = Lease(
-                config.tenant_id,
-                new_id("lse"),
-                config.auth_config_id,
-                request.instance_id,
-                request.host_id,
-                config.secret_version,
-                now,
-                now + self._lease,
+        """Lends a secret, or a short-lived token in its place, to a host and records it."""
+        lent = await self._lending.lend(request.auth_config_id, request.instance_id, request.host_id)
+        return lease_message(*lent)
+
+    async def RefreshCredential(
+        self, request: pb.RefreshCredentialRequest, context: Context
+    ) -> pb.RefreshCredentialResponse:
+        """Lends another token in place of one that was refused."""
+        lent = await self._lending.lend(
+            request.auth_config_id, request.instance_id, request.host_id, request.refused_token_id
+        )
+        return pb.RefreshCredentialResponse(lease=lease_message(*lent))
+
+    async def RefreshAuthConfig(
+        self, request: pb.RefreshAuthConfigRequest, context: Context
+    ) -> pb.RefreshAuthConfigResponse:
+        """Gets a new token because a person says so."""
+        tenant_id = current_principal().tenant_id
+        async with self._db.tenant(tenant_id) as conn:
+            config, row = await _found(conn, request.auth_config_id)
+        if not config.auth_type.has_tokens:
+            message = (
+                f"{config.name} authenticates by {config.auth_type}, without tokens; enter a new secret."
             )
-            await Rows(conn).lend(lease)
-            await self._events.changed(conn, "leased", config, principal.subject)
-        return lease_message(lease, config, value)
+            raise Precondition("TOKENLESS", message)
+        await self._tokens.current(config, row, by_person=True)
+        async with self._db.tenant(tenant_id) as conn:
+            config, row = await _found(conn, request.auth_config_id)
+        return pb.RefreshAuthConfigResponse(auth_config=config_message(config, row))
+
+    async def TestAuthConfig(
+        self, request: pb.TestAuthConfigRequest, context: Context
+    ) -> pb.TestAuthConfigResponse:
+        """Tries a configuration step by step."""
+        async with self._db.tenant(current_principal().tenant_id) as conn:
+            config, row = await _found(conn, request.auth_config_id)
+        steps = [step async for step in self._trying.steps(config, row)]
+        failed = any(step.result == connector_pb2.CheckStep.RESULT_FAILED for step in steps)
+        return pb.TestAuthConfigResponse(steps=steps, is_usable=not failed)
 
     def _new(self, request: pb.CreateAuthConfigRequest, auth_type: AuthType) -> AuthConfig:
         principal, now = current_principal(), self._clock.now()
@@ -194,6 +225,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             description=request.description,
             auth_type=auth_type,
             parameters=parameters_of(request.parameters),
+            oauth=oauth_of(request.oauth_config),
             is_system_account=request.is_system_account,
             secret_version=1,
             created_by=principal.subject,
@@ -203,16 +235,12 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         )
 
     async def _keep(self, config: AuthConfig, secret: Secret) -> int:
-        path = vault_path(config.tenant_id, config.auth_config_id)
-        return await self._vault.write(path, {"value": secret.value})
-
-    async def _reveal(self, config: AuthConfig) -> str:
-        path = vault_path(config.tenant_id, config.auth_config_id)
-        try:
-            return str((await self._vault.read(path, version=config.secret_version))["value"])
-        except (Missing, KeyError):
-            message = f"The vault has no secret for {config.name}; enter it again."
-            raise Precondition("SECRET_MISSING", message) from None
+        values = dict(secret.values)
+        refresh_token = values.pop("refresh_token", "")
+        if refresh_token:
+            path = tokens_path(config.tenant_id, config.auth_config_id)
+            await self._vault.write(path, {"refresh_token": refresh_token})
+        return await self._vault.write(vault_path(config.tenant_id, config.auth_config_id), values)
 
     async def _refuse_used(self, config: AuthConfig) -> None:
         user = await self._find_user(config.auth_config_id)
@@ -221,6 +249,18 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 f"Instance {user} authenticates with {config.name}; give it another one or delete it first."
             )
             raise Precondition("AUTH_CONFIG_IN_USE", message, metadata={"instance_id": user})
+
+
+async def _found(conn: AsyncConnection, auth_config_id: str) -> tuple[AuthConfig, TokenRow | None]:
+    config = await Rows(conn).get(auth_config_id)
+    return config, await TokenRows(conn).find(auth_config_id) if config.auth_type.has_tokens else None
+
+
+def _state_with(auth_type: AuthType, secret: Secret) -> TokenState:
+    """Tell whether tokens can be had with a new secret, or a person has to authorize it first."""
+    if not auth_type.needs_authorization or secret.values.get("refresh_token"):
+        return TokenState.READY
+    return TokenState.AUTHORIZATION_NEEDED
 
 
 def _key(config: AuthConfig) -> dict[str, Any]:
@@ -245,9 +285,8 @@ def _check_common(
 ) -> None:
     check.text("name", request.name, longest=100)
     check.text("description", request.description, required=False, longest=2000, lines=True)
-    parameters: Parameters = parameters_of(request.parameters)
-    for violation in mistakes_of(auth_type, parameters, secret):
-        check.violations.append(violation)
+    parameters, oauth = parameters_of(request.parameters), oauth_of(request.oauth_config)
+    check.violations += mistakes_of(auth_type, parameters, oauth, secret)
 
 
 __all__ = ["CredentialsServicer"]

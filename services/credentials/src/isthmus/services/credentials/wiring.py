@@ -6,7 +6,13 @@ from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.services.credentials.events import Events
+from isthmus.services.credentials.grants import Grants
+from isthmus.services.credentials.leasing import Lending
+from isthmus.services.credentials.refreshing import Patience, Tokens
 from isthmus.services.credentials.servicer import CredentialsServicer
+from isthmus.services.credentials.settings import CredentialsSettings
+from isthmus.services.credentials.token_server import TokenServers
+from isthmus.services.credentials.trying import Trying
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -18,16 +24,29 @@ async def wire(chassis: Chassis) -> Wiring:
         found = (await registry.ListInstances(request)).instances
         return found[0].instance_id if found else ""
 
+    settings: CredentialsSettings = chassis.settings
+    db, vault, clock, events = chassis.db, chassis.vault, chassis.clock, Events(chassis.outbox)
+    servers = TokenServers(seconds=settings.token_seconds, unknown_lifetime=settings.token_lifetime_seconds)
+    grants = Grants(vault, servers)
+    patience = Patience(
+        hold=settings.token_hold_seconds,
+        wait=settings.token_wait_seconds,
+        settle=settings.token_settle_seconds,
+    )
+    tokens = Tokens(db, vault, grants, clock=clock, patience=patience)
+    lease = timedelta(seconds=settings.lease_seconds)
     servicer = CredentialsServicer(
-        chassis.db,
-        chassis.vault,
-        Events(chassis.outbox),
-        clock=chassis.clock,
+        db,
+        vault,
+        events,
+        tokens=tokens,
+        lending=Lending(db, vault, tokens, events, clock=clock, lease=lease),
+        trying=Trying(grants, tokens, clock=clock),
+        clock=clock,
         find_user=find_user,
-        lease=timedelta(seconds=chassis.settings.lease_seconds),
     )
     add = credentials_pb2_grpc.add_CredentialsServiceServicer_to_server
-    return Wiring(servicers=[(add, servicer)])
+    return Wiring(servicers=[(add, servicer)], closers=[tokens.close, servers.close])
 
 
 __all__ = ["wire"]

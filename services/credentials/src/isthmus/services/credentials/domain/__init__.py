@@ -1,19 +1,53 @@
 """The rules of credentials, in plain Python."""
 
 from isthmus.services.credentials.domain.model import AuthConfig, AuthType, Lease, Parameters, Secret
+from isthmus.services.credentials.domain.oauth import (
+    BASIC,
+    NONE,
+    POST,
+    PRIVATE_KEY_JWT,
+    OAuth,
+    is_safe_url,
+)
 from isthmus.services.credentials.domain.rules import (
     mistakes_of,
     refuse_expired,
+    tokens_path,
     vault_path,
+)
+from isthmus.services.credentials.domain.tokens import (
+    Grant,
+    Token,
+    TokenRow,
+    TokenState,
+    document_of,
+    lifetime_of,
+    pause_after,
+    token_of,
 )
 
 __all__ = [
+    "BASIC",
+    "NONE",
+    "POST",
+    "PRIVATE_KEY_JWT",
     "AuthConfig",
     "AuthType",
+    "Grant",
     "Lease",
+    "OAuth",
     "Parameters",
     "Secret",
+    "Token",
+    "TokenRow",
+    "TokenState",
+    "document_of",
+    "is_safe_url",
+    "lifetime_of",
     "mistakes_of",
+    "pause_after",
     "refuse_expired",
+    "token_of",
+    "tokens_path",
     "vault_path",
 ]

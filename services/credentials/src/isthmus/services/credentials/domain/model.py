@@ -1,8 +1,11 @@
 """What instances authenticate with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from isthmus.services.credentials.domain.oauth import OAuth
 
 
 class AuthType(StrEnum):
@@ -11,6 +14,18 @@ class AuthType(StrEnum):
     API_KEY = "api_key"
     BASIC = "basic"
     BEARER = "bearer"
+    OAUTH2_CLIENT_CREDENTIALS = "oauth2_client_credentials"
+    OAUTH2_AUTHORIZATION_CODE = "oauth2_authorization_code"
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether hosts get short-lived access tokens in place of the secret."""
+        return self.startswith("oauth2")
+
+    @property
+    def needs_authorization(self) -> bool:
+        """Whether a person has to authorize it, which gives a refresh token."""
+        return self is AuthType.OAUTH2_AUTHORIZATION_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +40,15 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """The secret part; prints as stars."""
+    """The secret part; prints without it.
 
-    kind: AuthType
-    value: str = field(repr=False)
+    Attributes:
+        material: What it is: `api_key`, `password`, `bearer_token` or `oauth`.
+        values: Its parts by name; a secret of one part has only `value`.
+    """
+
+    material: str
+    values: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,7 @@ class AuthConfig:
     revision: int = 1
     expire_time: datetime | None = None
     last_used_time: datetime | None = None
+    oauth: OAuth = field(default_factory=OAuth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,33 @@ from datetime import datetime
 
 from isthmus.resilience.faults import Precondition, Violation
 from isthmus.services.credentials.domain.model import AuthConfig, AuthType, Parameters, Secret
+from isthmus.services.credentials.domain.oauth import OAuth, oauth_mistakes, oauth_secret_mistakes
 
 _LONGEST_SECRET = 16 * 1024
+_OF_LINES = {"private_key"}
 # RFC 9110 section 5.6.2: what a header's name is made of.
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
 
-def mistakes_of(auth_type: AuthType | None, parameters: Parameters, secret: Secret | None) -> list[Violation]:
+_MATERIAL = {AuthType.API_KEY: "api_key", AuthType.BASIC: "password", AuthType.BEARER: "bearer_token"}
+
+
+def mistakes_of(
+    auth_type: AuthType | None, parameters: Parameters, oauth: OAuth, secret: Secret | None
+) -> list[Violation]:
     """Gives everything wrong with the parts of a method; secrets are not repeated."""
     found = list(_parameter_mistakes(auth_type, parameters))
+    has_tokens = auth_type is not None and auth_type.has_tokens
+    if has_tokens:
+        found += oauth_mistakes(oauth)
+    elif oauth != OAuth():
+        found.append(
+            Violation("oauth_config", "EXCLUSIVE", "Clear `oauth_config`; the method has no tokens.")
+        )
     if secret is not None:
         found += _secret_mistakes(auth_type, secret)
+        if has_tokens and secret.material == "oauth":
+            found += oauth_secret_mistakes(oauth, secret.values)
     return found
 
 
@@ -37,14 +53,16 @@ def _parameter_mistakes(auth_type: AuthType | None, parameters: Parameters) -> I
 
 
 def _secret_mistakes(auth_type: AuthType | None, secret: Secret) -> Iterator[Violation]:
-    if auth_type is not None and secret.kind is not auth_type:
-        message = f"The secret is one of {secret.kind}, the method is {auth_type}; send the one that fits."
+    fitting = "oauth" if auth_type is None or auth_type.has_tokens else _MATERIAL[auth_type]
+    if auth_type is not None and secret.material != fitting:
+        message = f"The secret is sent as `{secret.material}`, the method {auth_type} wants `{fitting}`."
         yield Violation("secret", "WRONG_KIND", message)
-    if not secret.value:
+    if secret.material != "oauth" and not all(secret.values.values()):
         yield Violation("secret", "REQUIRED", "Send the secret; it is empty.")
-    if len(secret.value) > _LONGEST_SECRET:
+    if any(len(value) > _LONGEST_SECRET for value in secret.values.values()):
         yield Violation("secret", "TOO_LONG", f"A secret has at most {_LONGEST_SECRET:,} characters.")
-    if any(letter in "\r\n\0" for letter in secret.value):
+    inline = (value for name, value in secret.values.items() if name not in _OF_LINES)
+    if any(letter in "\r\n\0" for value in inline for letter in value):
         message = "A secret has no line breaks: they would end the header that carries it."
         yield Violation("secret", "CHARACTER_FORBIDDEN", message)
 
@@ -67,4 +85,9 @@ def vault_path(tenant_id: str, auth_config_id: str) -> str:
     return f"isthmus/tenants/{tenant_id}/{auth_config_id}"
 
 
-__all__ = ["mistakes_of", "refuse_expired", "vault_path"]
+def tokens_path(tenant_id: str, auth_config_id: str) -> str:
+    """Gives where in the vault the tokens lie that were got with a secret."""
+    return f"{vault_path(tenant_id, auth_config_id)}/tokens"
+
+
+__all__ = ["mistakes_of", "refuse_expired", "tokens_path", "vault_path"]

@@ -1,5 +1,6 @@
-"""The only SQL of the credentials service."""
+"""Configurations and leases."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -7,13 +8,13 @@ from typing import Any
 
 from isthmus.kit import PageRequest
 from isthmus.resilience.faults import AlreadyExists, Missing
-from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, Parameters
+from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, OAuth, Parameters
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
     username, is_system_account, secret_version, expire_time, last_used_time, created_by, create_time,
-    update_time, revision"""
+    update_time, revision, oauth"""
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 
 
@@ -48,7 +49,7 @@ class Rows:
         sql = """update auth_configs set name = :name, description = :description, header_name = :header_name,
                 prefix = :prefix, query_parameter = :query_parameter, username = :username,
                 is_system_account = :is_system_account, secret_version = :secret_version,
-                expire_time = :expire_time, update_time = :update_time, revision = :revision
+                oauth = :oauth, expire_time = :expire_time, update_time = :update_time, revision = :revision
             where auth_config_id = :auth_config_id"""
         await self.conn.execute(text(sql), fields)
 
@@ -106,13 +107,15 @@ def _name_taken(name: str) -> AlreadyExists:
 
 def _fields(config: AuthConfig) -> dict[str, Any]:
     values = {name: getattr(config, name) for name in config.__dataclass_fields__ if name != "parameters"}
+    values["oauth"] = json.dumps(asdict(config.oauth))
     return values | {name: getattr(config.parameters, name) for name in _PARAMETERS}
 
 
 def _config(row: Mapping[str, Any]) -> AuthConfig:
     parameters = Parameters(**{name: row[name] for name in _PARAMETERS})
-    rest = {name: value for name, value in row.items() if name not in (*_PARAMETERS, "auth_type")}
-    return AuthConfig(auth_type=AuthType(row["auth_type"]), parameters=parameters, **rest)
+    oauth = OAuth(**{**row["oauth"], "scopes": tuple(row["oauth"].get("scopes", ()))})
+    rest = {name: value for name, value in row.items() if name not in (*_PARAMETERS, "auth_type", "oauth")}
+    return AuthConfig(auth_type=AuthType(row["auth_type"]), parameters=parameters, oauth=oauth, **rest)
 
 
 __all__ = ["Rows"]

@@ -1,0 +1,178 @@
+"""What a document says about a credential, and where its secret is read from."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from isthmus.client.manifest.strict import Strict
+from isthmus.client.problem import ExitCode, Problem
+from isthmus.connector.v1 import connector_pb2
+from isthmus.credentials.v1 import credentials_pb2
+from pydantic import Field, model_validator
+
+SECRET_FIELDS = {"secret", "refresh_token"}
+"""References, which cannot be compared with what the mesh holds."""
+
+_PREFIX = "AUTH_METHOD_"
+_CLIENT = "CLIENT_AUTHENTICATION_"
+_PARAMETERS = ("username", "header_name", "prefix", "query_parameter")
+Method = Literal["api_key", "basic", "bearer", "oauth2_client_credentials", "oauth2_authorization_code"]
+
+
+class SecretReference(Strict):
+    """Where the secret stands; it never stands in the document itself."""
+
+    env: str = Field(default="", description="Name of an environment variable.")
+    file: str = Field(default="", description="Path of a file; a final line break is dropped.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SecretReference":
+        if bool(self.env) == bool(self.file):
+            raise ValueError("name either `env` or `file`")
+        return self
+
+
+class OAuthSpec(Strict):
+    """An OAuth 2.0 client, without its secret."""
+
+    token_url: str = Field(default="", description="With https, except on the loopback interface.")
+    authorization_url: str = ""
+    client_id: str = ""
+    scopes: list[str] = Field(default_factory=list)
+    audience: str = Field(default="", description="Whom tokens are for, where the server wants to know.")
+    client_authentication: Literal["basic", "post", "private_key_jwt", "none"] = Field(
+        default="basic", description="How the client proves to the token server who it is."
+    )
+    key_id: str = Field(default="", description="For assertions: `kid` of the key that signs.")
+    signing_algorithm: Literal["", "RS256", "PS256", "ES256"] = Field(
+        default="", description="For assertions; RS256 when empty."
+    )
+
+
+class CredentialSpec(Strict):
+    """What an instance authenticates with; see docs/credentials.md."""
+
+    type: Method = Field(description="How it authenticates.")
+    description: str = ""
+    username: str = Field(default="", description="For basic authentication.")
+    header_name: str = Field(default="", description="For API keys; X-API-Key when empty.")
+    prefix: str = Field(default="", description="For API keys: written before the key.")
+    query_parameter: str = Field(default="", description="For API keys that travel in the query.")
+    oauth: OAuthSpec | None = Field(default=None, description="For the OAuth methods.")
+    is_system_account: bool = False
+    secret: SecretReference | None = Field(
+        default=None,
+        description="Needed when the credential is new; of an OAuth client its secret or its private key.",
+    )
+    refresh_token: SecretReference | None = Field(
+        default=None, description="For `oauth2_authorization_code`: a refresh token got elsewhere."
+    )
+
+    @model_validator(mode="after")
+    def _oauth_fits(self) -> "CredentialSpec":
+        if self.type.startswith("oauth2") != (self.oauth is not None):
+            raise ValueError("the OAuth methods need `oauth`, the others must not have it")
+        return self
+
+
+def spec_of(item: credentials_pb2.AuthenticationConfig) -> CredentialSpec:
+    """Gives what the mesh holds as a document would say it, without secrets."""
+    kind = credentials_pb2.OAuthConfig.ClientAuthentication.Name
+    oauth = item.oauth_config
+    client = {name: getattr(oauth, name) for name in OAuthSpec.model_fields}
+    client |= {
+        "scopes": list(oauth.scopes),
+        "client_authentication": kind(oauth.client_authentication).removeprefix(_CLIENT).lower(),
+    }
+    method: Any = connector_pb2.AuthMethod.Name(item.auth_type).removeprefix(_PREFIX).lower()
+    return CredentialSpec.model_construct(
+        type=method,
+        description=item.description,
+        oauth=OAuthSpec.model_construct(**client) if item.HasField("oauth_config") else None,
+        is_system_account=item.is_system_account,
+        secret=None,
+        refresh_token=None,
+        **{name: getattr(item.parameters, name) for name in _PARAMETERS},
+    )
+
+
+def method_of(spec: CredentialSpec) -> connector_pb2.AuthMethod.ValueType:
+    """Gives the method as the contract names it."""
+    return connector_pb2.AuthMethod.Value(f"{_PREFIX}{spec.type.upper()}")
+
+
+def fields_of(name: str, spec: CredentialSpec) -> dict[str, Any]:
+    """Gives the fields that creating and changing have in common, without the secret."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": spec.description,
+        "is_system_account": spec.is_system_account,
+        "parameters": credentials_pb2.AuthParameters(**{name: getattr(spec, name) for name in _PARAMETERS}),
+    }
+    if spec.oauth is not None:
+        client = spec.oauth.model_dump()
+        kind = client.pop("client_authentication").upper()
+        client["client_authentication"] = credentials_pb2.OAuthConfig.ClientAuthentication.Value(
+            f"{_CLIENT}{kind}"
+        )
+        fields["oauth_config"] = credentials_pb2.OAuthConfig(**client)
+    return fields
+
+
+def secret_of(name: str, spec: CredentialSpec) -> credentials_pb2.SecretMaterial:
+    """Reads the secret from where the document says.
+
+    Raises:
+        Problem: `SECRET_REFERENCE_MISSING`, `SECRET_MISSING`.
+    """
+    if spec.oauth is not None:
+        return credentials_pb2.SecretMaterial(oauth=_oauth_secret(name, spec, spec.oauth))
+    value = _read(name, _required(name, spec.secret))
+    match spec.type:
+        case "api_key":
+            return credentials_pb2.SecretMaterial(api_key=value)
+        case "basic":
+            return credentials_pb2.SecretMaterial(password=value)
+        case _:
+            return credentials_pb2.SecretMaterial(bearer_token=value)
+
+
+def _oauth_secret(name: str, spec: CredentialSpec, oauth: OAuthSpec) -> credentials_pb2.OAuthSecret:
+    parts = {}
+    if oauth.client_authentication != "none":
+        kind = "private_key" if oauth.client_authentication == "private_key_jwt" else "client_secret"
+        parts[kind] = _read(name, _required(name, spec.secret))
+    if spec.refresh_token is not None:
+        parts["refresh_token"] = _read(name, spec.refresh_token)
+    return credentials_pb2.OAuthSecret(**parts)
+
+
+def _required(name: str, reference: SecretReference | None) -> SecretReference:
+    if reference is None:
+        raise Problem(
+            "SECRET_REFERENCE_MISSING",
+            f"Credential {name} is new: say where its secret stands, with `secret: {{env: NAME}}` "
+            "or `secret: {file: PATH}`.",
+            exit_code=ExitCode.USAGE,
+        )
+    return reference
+
+
+def _read(name: str, reference: SecretReference) -> str:
+    if reference.env:
+        value = os.environ.get(reference.env, "")
+        if not value:
+            raise Problem(
+                "SECRET_MISSING",
+                f"Credential {name} reads its secret from the environment variable {reference.env}: set it.",
+                exit_code=ExitCode.USAGE,
+            )
+        return value
+    try:
+        return Path(reference.file).expanduser().read_text().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(
+            "SECRET_MISSING",
+            f"Credential {name} reads its secret from {reference.file}: name a readable text file.",
+            exit_code=ExitCode.USAGE,
+        ) from error

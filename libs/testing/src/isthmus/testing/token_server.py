@@ -1,0 +1,145 @@
+"""A token server that follows its RFCs, and misbehaves where a test wants it to."""
+
+import asyncio
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from isthmus.testing.http_server import Answer, HttpServer, Request
+
+__all__ = ["TokenServer"]
+
+
+@dataclass
+class Family:
+    """Refresh tokens that follow from one authorization; only the newest is good.
+
+    Attributes:
+        newest: The one that is good.
+        revoked: Set when an older one came again.
+    """
+
+    scope: str = ""
+    newest: str = ""
+    revoked: bool = False
+
+
+@dataclass
+class TokenServer:
+    """OAuth 2.0 over `HttpServer`: client credentials, and refresh tokens that rotate.
+
+    A refresh token that comes again revokes its whole family, as RFC 9700 asks for.
+
+    Attributes:
+        clients: Secrets of clients by their id; an empty one makes a public client.
+        expires_in: What is told about the life of access tokens; None tells nothing.
+        rotates: Whether each refresh gives a new refresh token.
+        granted: Gives the scopes granted for those asked for.
+        hold: Answers wait for this once the request has had its effect.
+        lost: How many answers are lost after the request has had its effect.
+        failures: Answers given in place of a token, first ones first.
+        keys: Checks signed assertions: the public key by client.
+        asked: The forms that came, oldest first.
+    """
+
+    clients: dict[str, str] = field(default_factory=lambda: {"mesh": "client-secret"})
+    expires_in: int | None = 3600
+    rotates: bool = True
+    granted: Callable[[str], str] = str
+    hold: asyncio.Event | None = None
+    lost: int = 0
+    failures: list[Answer] = field(default_factory=list)
+    keys: dict[str, Any] = field(default_factory=dict)
+    asked: list[dict[str, str]] = field(default_factory=list)
+    good: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._families: dict[str, Family] = {}
+        self._arrived = asyncio.Event()
+
+    def serve(self, server: HttpServer, path: str = "/token") -> str:
+        """Answer at a server, and give the address of the token endpoint."""
+        server.on(path, self._token, "POST")
+        return f"{server.url}{path}"
+
+    def authorize(self, scope: str = "") -> str:
+        """Give a refresh token, as if a person had authorized the client."""
+        return self._new_refresh_token(Family(scope))
+
+    async def arrival(self) -> None:
+        """Wait for the next request."""
+        self._arrived.clear()
+        await self._arrived.wait()
+
+    async def _token(self, request: Request) -> Answer:
+        form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
+        self.asked.append(form)
+        self._arrived.set()
+        answer = self.failures.pop(0) if self.failures else self._answered(request, form)
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.lost:
+            self.lost -= 1
+            return Answer(answer.status, json.dumps(answer.body), cut=0)
+        return answer
+
+    def _answered(self, request: Request, form: dict[str, str]) -> Answer:
+        if not self._is_client(request, form):
+            return Answer(401, {"error": "invalid_client"})
+        match form.get("grant_type"):
+            case "client_credentials":
+                return self._granting(form.get("scope", ""))
+            case "refresh_token":
+                return self._refreshed(form.get("refresh_token", ""))
+            case _:
+                return Answer(400, {"error": "unsupported_grant_type"})
+
+    def _is_client(self, request: Request, form: dict[str, str]) -> bool:
+        scheme, _, pair = request.headers.get("authorization", "").partition(" ")
+        if scheme == "Basic":
+            name, _, secret = base64.b64decode(pair).decode().partition(":")
+            return self.clients.get(unquote_plus(name)) == unquote_plus(secret)
+        if "client_assertion" in form:
+            return self._is_signed(form["client_assertion"], form.get("client_id", ""))
+        return self.clients.get(form.get("client_id", "")) == form.get("client_secret", "")
+
+    def _is_signed(self, assertion: str, client: str) -> bool:
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+
+        try:
+            claims = jwt.decode(assertion, self.keys[client]).claims
+        except (JoseError, KeyError, ValueError):
+            return False
+        return bool(claims["iss"] == claims["sub"] == client and claims["aud"].endswith("/token"))
+
+    def _refreshed(self, token: str) -> Answer:
+        family = self._families.get(token)
+        if family is None or family.revoked:
+            return Answer(400, {"error": "invalid_grant"})
+        if family.newest != token:
+            family.revoked = True
+            return Answer(400, {"error": "invalid_grant"})
+        return self._granting(family.scope, family if self.rotates else None)
+
+    def _granting(self, asked: str, family: Family | None = None) -> Answer:
+        token = f"access-{secrets.token_hex(8)}"
+        self.good.add(token)
+        body: dict[str, Any] = {"access_token": token, "token_type": "Bearer"}
+        if self.expires_in is not None:
+            body["expires_in"] = self.expires_in
+        scope = self.granted(asked)
+        if scope != asked:
+            body["scope"] = scope
+        if family is not None:
+            body["refresh_token"] = self._new_refresh_token(family)
+        return Answer(200, body, {"cache-control": "no-store"})
+
+    def _new_refresh_token(self, family: Family) -> str:
+        family.newest = f"refresh-{secrets.token_hex(8)}"
+        self._families[family.newest] = family
+        return family.newest

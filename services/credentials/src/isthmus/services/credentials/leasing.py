@@ -1,0 +1,112 @@
+"""Lends secrets, and access tokens in their place, to hosts."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from isthmus.kit import Clock, Database, current_principal, new_id
+from isthmus.kit.vault import Vault
+from isthmus.resilience.faults import Missing, Precondition
+from isthmus.services.credentials.domain import (
+    AuthConfig,
+    Lease,
+    Token,
+    refuse_expired,
+    vault_path,
+)
+from isthmus.services.credentials.refreshing import Tokens
+from isthmus.services.credentials.store import Rows, TokenRows
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class Tells(Protocol):
+    """Tells the mesh what happened, in the transaction in which it did."""
+
+    async def changed(self, conn: AsyncConnection, verb: str, config: AuthConfig, subject: str) -> None:
+        """Tell that something happened to a configuration."""
+
+
+class Lending:
+    """Lends and records.
+
+    Args:
+        db: Where leases are recorded.
+        vault: Where secrets are kept.
+        tokens: Gets access tokens.
+        events: Tells the mesh what happened.
+        clock: The time.
+        lease: How long a secret is lent at most.
+    """
+
+    def __init__(
+        self, db: Database, vault: Vault, tokens: Tokens, events: Tells, *, clock: Clock, lease: timedelta
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._tokens = tokens
+        self._events = events
+        self._clock = clock
+        self._lease = lease
+
+    async def lend(
+        self, auth_config_id: str, instance_id: str, host_id: str, refused: str = ""
+    ) -> tuple[Lease, AuthConfig, str, Token | None]:
+        """Lend a secret, or the access token that takes its place.
+
+        Args:
+            auth_config_id: The configuration.
+            instance_id: What it is used for; recorded.
+            host_id: Who asks; recorded.
+            refused: A token that the external system has refused.
+
+        Raises:
+            Fault: As the contract tells for `LeaseCredential`.
+        """
+        now = self._clock.now()
+        async with self._db.tenant(current_principal().tenant_id) as conn:
+            config = await Rows(conn).get(auth_config_id)
+            refuse_expired(config, now)
+            if not config.auth_type.has_tokens:
+                value = await self.reveal(config)
+                lease = await self._record(conn, config, instance_id, host_id, now + self._lease)
+                return lease, config, value, None
+            row = await TokenRows(conn).find(auth_config_id)
+        token = await self._tokens.current(config, row, refused=refused)
+        # Hosts ask again when the next token is due, not when this one ends in the middle of a request.
+        due = token.refresh_time if now < token.refresh_time else token.expire_time
+        until = min(now + self._lease, due)
+        async with self._db.tenant(config.tenant_id) as conn:
+            lease = await self._record(conn, config, instance_id, host_id, until)
+        return lease, config, token.value, token
+
+    async def reveal(self, config: AuthConfig) -> str:
+        """Return a secret of one part.
+
+        Raises:
+            Precondition: `SECRET_MISSING`.
+        """
+        path = vault_path(config.tenant_id, config.auth_config_id)
+        try:
+            return str((await self._vault.read(path, version=config.secret_version))["value"])
+        except (Missing, KeyError):
+            message = f"The vault has no secret for {config.name}; enter it again."
+            raise Precondition("SECRET_MISSING", message) from None
+
+    async def _record(
+        self, conn: AsyncConnection, config: AuthConfig, instance_id: str, host_id: str, until: datetime
+    ) -> Lease:
+        lease = Lease(
+            config.tenant_id,
+            new_id("lse"),
+            config.auth_config_id,
+            instance_id,
+            host_id,
+            config.secret_version,
+            self._clock.now(),
+            until,
+        )
+        await Rows(conn).lend(lease)
+        await self._events.changed(conn, "leased", config, current_principal().subject)
+        return lease
+
+
+__all__ = ["Lending", "Tells"]

@@ -1,0 +1,6 @@
+"""The only SQL of the credentials service."""
+
+from isthmus.services.credentials.store.configs import Rows
+from isthmus.services.credentials.store.tokens import TokenRows
+
+__all__ = ["Rows", "TokenRows"]

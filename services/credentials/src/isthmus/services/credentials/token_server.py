@@ -1,0 +1,227 @@
+"""Speaks to token servers, RFC 6749; whatever they answer ends as a grant or as a fault with a remedy."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+from isthmus.kit import new_id
+from isthmus.resilience.faults import Fault, Precondition, RetryLater
+from isthmus.services.credentials.domain import (
+    BASIC,
+    POST,
+    PRIVATE_KEY_JWT,
+    Grant,
+    OAuth,
+    is_safe_url,
+    lifetime_of,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+_MOST_BYTES = 256 * 1024
+_ASSERTION_SECONDS = 120
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ERROR = re.compile(r"[a-z_]{1,40}")
+_ENTRA_CODE = re.compile(r"AADSTS\d{4,8}")
+_REMEDIES = {
+    "invalid_client": ("TOKEN_CLIENT_REFUSED", "correct the client id, the secret, or how they are sent"),
+    "unauthorized_client": ("TOKEN_CLIENT_REFUSED", "allow the client this grant at the token server"),
+    "invalid_scope": ("TOKEN_SCOPE_REFUSED", "correct the scopes, or have them granted to the client"),
+    "invalid_target": ("TOKEN_SCOPE_REFUSED", "correct the audience"),
+    "invalid_grant": ("TOKEN_GRANT_REFUSED", "authorize it again, or correct what stands in the grant"),
+}
+_PASSING = {"slow_down", "temporarily_unavailable", "server_error"}
+
+
+class TokenServers:
+    """Asks token servers; every question has a deadline, and no redirect is followed.
+
+    Args:
+        seconds: Longest wait for an answer, connecting included.
+        unknown_lifetime: Seconds a token is taken to live when the server does not say.
+    """
+
+    def __init__(self, *, seconds: float, unknown_lifetime: float) -> None:
+        self._seconds = seconds
+        self._unknown_lifetime = unknown_lifetime
+        self._client: httpx.AsyncClient | None = None
+
+    async def grant(self, oauth: OAuth, secret: Mapping[str, str], form: Mapping[str, str]) -> Grant:
+        """Ask for a token.
+
+        Args:
+            oauth: The client.
+            secret: Its secret parts.
+            form: The grant; the client's authentication is added.
+
+        Raises:
+            Precondition: `TOKEN_CLIENT_REFUSED`, `TOKEN_SCOPE_REFUSED`, `TOKEN_GRANT_REFUSED`,
+                `TOKEN_REQUEST_REFUSED`, `TOKEN_ANSWER_INVALID`.
+            RetryLater: `TOKEN_SERVER_BUSY`, `TOKEN_SERVER_UNREACHABLE`.
+        """
+        sent = {name: value for name, value in form.items() if value}
+        status, headers, answer = await self.post(oauth.token_url, oauth, secret, sent)
+        if status == 200 and isinstance(answer.get("access_token"), str) and answer["access_token"]:
+            return self._granted(oauth, answer)
+        raise _refusal(oauth.token_url, status, headers, answer)
+
+    async def post(
+        self, url: str, oauth: OAuth, secret: Mapping[str, str], form: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+        """Send a form in the client's name; gives the status, the headers and the JSON of the answer.
+
+        Raises:
+            Precondition: `TOKEN_URL_INVALID`.
+            RetryLater: `TOKEN_SERVER_UNREACHABLE`.
+        """
+        import httpx
+
+        if not is_safe_url(url):
+            message = f"{_shown(url)} is no address that a secret may be sent to; use https."
+            raise Precondition("TOKEN_URL_INVALID", message)
+        fields, headers = authenticated(oauth, secret)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._exchange(url, {**form, **fields}, headers)
+        except TimeoutError:
+            raise _unreachable(url, f"has not answered within {self._seconds:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # What the client says may repeat the request: only the kind of the error is told.
+            raise _unreachable(url, f"cannot be reached ({type(error).__name__})") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _exchange(
+        self, url: str, form: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+        async with self._open().stream("POST", url, data=dict(form), headers=dict(headers)) as response:
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    return response.status_code, response.headers, {}
+        try:
+            answer = json.loads(bytes(body))
+        except (ValueError, RecursionError):
+            answer = {}
+        return response.status_code, response.headers, answer if isinstance(answer, dict) else {}
+
+    def _open(self) -> "httpx.AsyncClient":
+        if self._client is None:
+            import httpx
+
+            self._client = httpx.AsyncClient(
+                timeout=self._seconds,
+                follow_redirects=False,
+                trust_env=False,
+                limits=httpx.Limits(max_connections=50, max_keepalive_connections=4, keepalive_expiry=15),
+                headers={"Accept": "application/json", "User-Agent": "isthmus/0.1"},
+            )
+        return self._client
+
+    def _granted(self, oauth: OAuth, answer: Mapping[str, Any]) -> Grant:
+        told, refresh = answer.get("scope"), answer.get("refresh_token")
+        if str(answer.get("token_type", "bearer")).lower() != "bearer":
+            message = (
+                f"{_shown(oauth.token_url)} gives tokens that are no bearer tokens, which is not supported."
+            )
+            raise Precondition("TOKEN_ANSWER_INVALID", message)
+        return Grant(
+            access_token=str(answer["access_token"]),
+            lifetime=lifetime_of(answer.get("expires_in"), self._unknown_lifetime),
+            refresh_token=refresh if isinstance(refresh, str) else "",
+            scopes=tuple(told.split()) if isinstance(told, str) and told.strip() else None,
+        )
+
+
+def authenticated(oauth: OAuth, secret: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Gives the fields and headers by which a client proves who it is."""
+    if oauth.client_authentication == BASIC:
+        import base64
+
+        # RFC 6749 section 2.3.1: both are encoded as in a form before they are joined.
+        pair = f"{quote_plus(oauth.client_id)}:{quote_plus(secret.get('client_secret', ''))}"
+        return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    fields = {"client_id": oauth.client_id}
+    if oauth.client_authentication == POST:
+        fields["client_secret"] = secret.get("client_secret", "")
+    elif oauth.client_authentication == PRIVATE_KEY_JWT:
+        fields["client_assertion_type"] = _ASSERTION_TYPE
+        fields["client_assertion"] = assertion(oauth, secret, {"sub": oauth.client_id})
+    return fields, {}
+
+
+def assertion(oauth: OAuth, secret: Mapping[str, str], claims: Mapping[str, Any]) -> str:
+    """Signs who the client is, RFC 7523; good for two minutes and one use.
+
+    Raises:
+        Precondition: `SIGNING_KEY_UNUSABLE`.
+    """
+    from joserfc import jwt
+    from joserfc.jwk import import_key
+
+    algorithm = oauth.signing_algorithm or "RS256"
+    now = int(time.time())
+    header = {"alg": algorithm, "typ": "JWT", **({"kid": oauth.key_id} if oauth.key_id else {})}
+    body = {
+        "iss": oauth.client_id, "aud": oauth.token_url, "jti": new_id("jwt"),
+        "iat": now, "exp": now + _ASSERTION_SECONDS, **claims,
+    }  # fmt: skip
+    try:
+        key = import_key(secret.get("private_key", ""), "EC" if algorithm.startswith("ES") else "RSA")
+        return jwt.encode(header, body, key, algorithms=[algorithm])
+    except Exception:
+        # The library's errors may show parts of the key.
+        message = f"The private key cannot sign with {algorithm}; enter a key in PEM that fits."
+        raise Precondition("SIGNING_KEY_UNUSABLE", message) from None
+
+
+def _refusal(url: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> Fault:
+    told = answer.get("error")
+    error = told if isinstance(told, str) and _ERROR.fullmatch(told) else ""
+    # Descriptions may repeat what was sent; of them only Microsoft's error numbers are shown.
+    number = _ENTRA_CODE.search(str(answer.get("error_description", "")))
+    said = f"{error or f'status {status}'}{f' ({number[0]})' if number else ''}"
+    where = _shown(url)
+    if status == 429 or error in _PASSING:
+        message = f"{where} asks to be left alone for a while ({said}); repeat later."
+        return RetryLater("TOKEN_SERVER_BUSY", message, retry_after=_retry_after(headers))
+    if status >= 500:
+        message = f"{where} is in trouble (status {status}); repeat later."
+        return RetryLater("TOKEN_SERVER_UNREACHABLE", message, retry_after=_retry_after(headers))
+    if error in _REMEDIES:
+        reason, remedy = _REMEDIES[error]
+        return Precondition(reason, f"{where} answers {said}: {remedy}.")
+    if error:
+        return Precondition("TOKEN_REQUEST_REFUSED", f"{where} answers {said}: correct the configuration.")
+    message = (
+        f"{where} answers with status {status} and nothing that a token server says (RFC 6749, 5.2); "
+        "correct `token_url`."
+    )
+    return Precondition("TOKEN_ANSWER_INVALID", message)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    told = headers.get("retry-after", "").strip()
+    return float(told) if told.isdecimal() and len(told) < 6 else 5.0
+
+
+def _unreachable(url: str, why: str) -> RetryLater:
+    message = f"{_shown(url)} {why}; check `token_url` and the network, or repeat later."
+    return RetryLater("TOKEN_SERVER_UNREACHABLE", message, retry_after=5.0)
+
+
+def _shown(url: str) -> str:
+    """The address without what might be a secret in it."""
+    return f"The token server {url.partition('?')[0]}" if is_safe_url(url) else "The token server"
+
+
+__all__ = ["TokenServers", "assertion", "authenticated"]
