@@ -212,7 +212,9 @@ def apply(mesh, texts, env):
 
 def seen(vendor, wanted):
     """Names the secrets that have reached the vendor, which shows that they were used."""
-    return found("\n".join(f"{one.headers} {one.query} {one.body!r}" for one in vendor.requests).encode(), wanted)
+    return found(
+        "\n".join(f"{one.headers} {one.query} {one.body!r}" for one in vendor.requests).encode(), wanted
+    )
 
 
 async def test_the_mesh_keeps_its_own_secrets(world):

@@ -46,7 +46,7 @@ def refresh(ctx: typer.Context, credential: Credential, output: Output = Format.
 
     Hosts take it up within seconds.
 
-    Example: `isthmus auth refresh ath_01j9zq5v8c3f6k2m4n7p9r1s3t`
+    Example: `isthmus auth refresh ath_01j9`
     """
     mesh = mesh_of(ctx)
     request = credentials_pb2.RefreshAuthConfigRequest(auth_config_id=auth_config_id(mesh, credential))
