@@ -64,7 +64,7 @@ _PERMISSIONS = """
 
 Every RPC names one permission, `service.entity.verb`; a server with an RPC that names none does not start.
 A caller holds patterns: `*` stands for one part, or for everything when it stands alone. `authenticated`
-asks for any valid identity. People and programs get patterns by the roles of their service account, and
+asks for any valid identity. People and programs get patterns by their roles, and
 nobody can give what he does not have. Processes of the mesh have theirs in the trust file.
 
 ## Roles
@@ -193,7 +193,7 @@ def permissions_page() -> str:
         ),
         "",
         f"No role of a tenant holds {_codes(MESH_ONLY)}.",
-        "These belong to processes of the mesh, except that `installation_admin` may create tenants.",
+        "These belong to processes of the mesh, except what `installation_admin` holds.",
         "",
         "## RPCs",
         "",

@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"Example: `(.+)`")
-# They end something that the following examples need, or the mesh itself.
+# They end something that the following examples need, or the mesh itself, or make others of us.
 ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop"}
+ENDING |= {"login", "logout", "passwd"}
 RECORD = {"policyId": "p", "requirementId": "r", "status": "fail", "evidenceRef": "e"}
 
 

@@ -12,7 +12,12 @@ from isthmus.client.profile import Profile
 from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.events.v1 import events_pb2_grpc
 from isthmus.gateway.v1 import gateway_pb2_grpc
-from isthmus.identity.v1 import identity_pb2_grpc
+from isthmus.identity.v1 import (
+    identity_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+    users_pb2_grpc,
+)
 from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
 from isthmus.monitoring.v1 import monitoring_pb2_grpc
 from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, reconciliation_pb2_grpc, records_pb2_grpc
@@ -41,15 +46,19 @@ class _CallDetails(grpc.ClientCallDetails):
 
 
 class _Identity(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
-    """Sends the API key and a correlation id along with every call."""
+    """Sends the caller's credential and a correlation id along with every call.
 
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key
+    Args:
+        credential: Gives an API key or an access token; empty where there is none.
+    """
+
+    def __init__(self, credential: Callable[[], str]) -> None:
+        self._credential = credential
 
     def _with_identity(self, details: grpc.ClientCallDetails, *, bounded: bool) -> _CallDetails:
         metadata = [*(details.metadata or ()), ("isthmus-correlation-id", uuid.uuid4().hex)]
-        if self._api_key:
-            metadata.append(("authorization", f"Bearer {self._api_key}"))
+        if credential := self._credential():
+            metadata.append(("authorization", f"Bearer {credential}"))
         default = _DEADLINE_SECONDS if bounded else None
         return _CallDetails(details, metadata, details.timeout if details.timeout is not None else default)
 
@@ -93,6 +102,18 @@ class Mesh:
         self._channels.clear()
 
     def _channel(self, service: str) -> grpc.Channel:
+        return grpc.intercept_channel(self._bare(service), _Identity(self._credential))
+
+    def _credential(self) -> str:
+        session = self.profile.session
+        return (session.access_token(self._refresh) if session else "") or self.profile.api_key
+
+    def _refresh(self, refresh_token: str) -> tuple[str, str, int]:
+        request = sessions_pb2.RefreshSessionRequest(refresh_token=refresh_token)
+        answer = self.door.RefreshSession(request, timeout=_DEADLINE_SECONDS)
+        return answer.access_token, answer.refresh_token, answer.expires_in
+
+    def _bare(self, service: str) -> grpc.Channel:
         address = self.profile.addresses.get(service)
         if not address:
             raise Problem(
@@ -102,7 +123,7 @@ class Mesh:
             )
         if address not in self._channels:
             self._channels[address] = _open(address)
-        return grpc.intercept_channel(self._channels[address], _Identity(self.profile.api_key))
+        return self._channels[address]
 
     @cached_property
     def registry(self) -> registry_pb2_grpc.RegistryServiceStub:
@@ -118,6 +139,21 @@ class Mesh:
     def identity(self) -> identity_pb2_grpc.IdentityServiceStub:
         """Tenants, service accounts and API keys."""
         return identity_pb2_grpc.IdentityServiceStub(self._channel("identity"))
+
+    @cached_property
+    def users(self) -> users_pb2_grpc.UsersServiceStub:
+        """People."""
+        return users_pb2_grpc.UsersServiceStub(self._channel("identity"))
+
+    @cached_property
+    def sessions(self) -> sessions_pb2_grpc.SessionsServiceStub:
+        """Sessions of people."""
+        return sessions_pb2_grpc.SessionsServiceStub(self._channel("identity"))
+
+    @cached_property
+    def door(self) -> sessions_pb2_grpc.SessionsServiceStub:
+        """The same for who has no credential yet."""
+        return sessions_pb2_grpc.SessionsServiceStub(self._bare("identity"))
 
     @cached_property
     def mapping(self) -> mapping_pb2_grpc.MappingServiceStub:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.session import SessionFile
 
 SERVICES = (
     "registry",
@@ -24,12 +25,18 @@ SERVICES = (
 
 @dataclass(frozen=True)
 class Profile:
-    """One way into one mesh; printing it never shows the key."""
+    """One way into one mesh; printing it never shows the key.
+
+    Attributes:
+        api_key: What calls carry where nobody has logged in.
+        session: Where the session of who has logged in is kept; None where a key was named that counts.
+    """
 
     addresses: Mapping[str, str]
     api_key: str = field(repr=False)
     tenant_id: str = ""
     gateway_url: str = ""
+    session: SessionFile | None = None
 
 
 def find_home(explicit: Path | None = None) -> Path:
@@ -49,7 +56,8 @@ def load_profile(home: Path | None = None) -> Profile:
     """Reads `cli.json` of the home folder; environment variables win over it.
 
     `ISTHMUS_<SERVICE>_ADDRESS` names one service, `ISTHMUS_ADDRESS` all of them;
-    the key comes from `ISTHMUS_API_KEY` or the file in `ISTHMUS_API_KEY_FILE`.
+    the key comes from `ISTHMUS_API_KEY` or the file in `ISTHMUS_API_KEY_FILE`. The session that
+    `isthmus login` began counts before the key in `cli.json`.
 
     Raises:
         Problem: neither the folder nor the environment tells where the mesh is.
@@ -70,11 +78,13 @@ def load_profile(home: Path | None = None) -> Profile:
             f"No mesh is set up in {folder}: run `isthmus up`, or name its folder with --home.",
             exit_code=ExitCode.UNREACHABLE,
         )
+    named = _api_key()
     return Profile(
         addresses=addresses,
-        api_key=_api_key() or stored.get("api_key", ""),
+        api_key=named or stored.get("api_key", ""),
         tenant_id=stored.get("tenant_id", ""),
         gateway_url=stored.get("gateway_url", ""),
+        session=None if named else SessionFile(folder),
     )
 
 

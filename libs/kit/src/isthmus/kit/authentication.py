@@ -15,27 +15,35 @@ from isthmus.resilience.faults import Fault, NotAllowed, NotAuthenticated
 TENANT_HEADER = "isthmus-tenant"
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _API_KEY = re.compile(r"ist_[A-Za-z0-9]{1,64}_[A-Za-z0-9_-]{8,256}")
-_REMEMBER_SECONDS = 5.0
+_ACCESS_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,2048}")
+REMEMBER_SECONDS = 5.0
 _REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Whom an API key belongs to, and until when (Unix seconds; None: until revoked)."""
+    """Whom an API key or an access token belongs to.
+
+    Attributes:
+        principal: Who it is.
+        expires_at: Until when, in Unix seconds; None means until revoked.
+        remember: Seconds for which this answer holds without asking again.
+    """
 
     principal: Principal
     expires_at: float | None = None
+    remember: float = REMEMBER_SECONDS
 
 
 KeyLookup = Callable[[str], Awaitable[KeyHolder]]
 
 
 class Authenticator:
-    """Verifies API keys through the identity service and mesh tokens by the trust file.
+    """Verifies API keys and access tokens through the identity service, mesh tokens by the trust file.
 
     Args:
         trust: Verifies mesh tokens; None refuses them all.
-        lookup: Asks whom an API key belongs to; None refuses them all.
+        lookup: Asks whom an API key or an access token belongs to; None refuses them all.
     """
 
     def __init__(self, trust: TrustStore | None = None, lookup: KeyLookup | None = None) -> None:
@@ -45,7 +53,7 @@ class Authenticator:
         self._pending: dict[bytes, asyncio.Future[KeyHolder]] = {}
 
     def use(self, lookup: KeyLookup) -> None:
-        """Replace how API keys are looked up; the identity service asks itself."""
+        """Replace how keys and access tokens are looked up; the identity service asks itself."""
         self._lookup = lookup
 
     async def authenticate(self, metadata: Mapping[str, str | bytes]) -> Principal | None:
@@ -62,38 +70,40 @@ class Authenticator:
         if header is None:
             return None
         credential = _bearer(header)
-        if credential.startswith("ist_"):
-            principal = await self._by_api_key(credential)
-        elif self._trust is not None:
-            principal = self._trust.verify(credential)
-        else:
-            raise _refused()
+        principal = None
+        if self._trust is not None and not credential.startswith("ist_"):
+            principal = self._trust.find(credential)
+        if principal is None:
+            principal = await self._by_lookup(credential)
         return _placed(principal, metadata.get(TENANT_HEADER))
 
-    async def _by_api_key(self, api_key: str) -> Principal:
-        if self._lookup is None or not _API_KEY.fullmatch(api_key):
+    async def _by_lookup(self, credential: str) -> Principal:
+        form = _API_KEY if credential.startswith("ist_") else _ACCESS_TOKEN
+        if self._lookup is None or not form.fullmatch(credential):
             raise _refused()
-        digest = hashlib.sha256(api_key.encode()).digest()
+        digest = hashlib.sha256(credential.encode()).digest()
         holder, until = self._holders.get(digest, (None, 0.0))
         if holder is None or time.time() >= until:
-            holder = await self._ask(digest, api_key)
+            holder = await self._ask(digest, credential)
         if holder.expires_at is not None and holder.expires_at <= time.time():
             raise _refused()
         return holder.principal
 
-    async def _ask(self, digest: bytes, api_key: str) -> KeyHolder:
-        """Look a key up once, however many calls with it arrive at the same moment."""
+    async def _ask(self, digest: bytes, credential: str) -> KeyHolder:
+        """Look a credential up once, however many calls with it arrive at the same moment."""
         pending = self._pending.get(digest)
         if pending is None:
-            pending = asyncio.ensure_future(self._look_up(digest, api_key))
+            pending = asyncio.ensure_future(self._look_up(digest, credential))
             self._pending[digest] = pending
             pending.add_done_callback(lambda _: self._pending.pop(digest, None))
         return await asyncio.shield(pending)
 
-    async def _look_up(self, digest: bytes, api_key: str) -> KeyHolder:
+    async def _look_up(self, digest: bytes, credential: str) -> KeyHolder:
         assert self._lookup is not None
-        holder = await self._lookup(api_key)
-        self._holders[digest] = (holder, time.time() + _REMEMBER_SECONDS)
+        # Counted from before the question: what is revoked meanwhile is not remembered for longer.
+        asked = time.time()
+        holder = await self._lookup(credential)
+        self._holders[digest] = (holder, asked + holder.remember)
         self._holders.move_to_end(digest)
         while len(self._holders) > _REMEMBERED:
             self._holders.popitem(last=False)
@@ -121,8 +131,10 @@ def _placed(principal: Principal, tenant: str | bytes | None) -> Principal:
 
 
 def _refused() -> Fault:
-    message = "The credential is not valid; send an API key as `authorization: Bearer ist_…`."
+    message = (
+        "The credential is not valid; log in again, or send an API key as `authorization: Bearer ist_…`."
+    )
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
-__all__ = ["TENANT_HEADER", "Authenticator", "KeyHolder", "KeyLookup"]
+__all__ = ["REMEMBER_SECONDS", "TENANT_HEADER", "Authenticator", "KeyHolder", "KeyLookup"]

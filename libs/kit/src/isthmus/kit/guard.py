@@ -6,7 +6,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -18,7 +20,12 @@ from isthmus.kit.ids import new_id
 from isthmus.kit.logs import logger
 from isthmus.kit.metrics import counter, histogram
 from isthmus.kit.permissions import PUBLIC, require
-from isthmus.kit.principal import acting_from_here, correlated_from_here, current_correlation_id
+from isthmus.kit.principal import (
+    acting_from_here,
+    called_from,
+    correlated_from_here,
+    current_correlation_id,
+)
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import continue_trace
 from isthmus.resilience.faults import Broken, Fault, FixRequest, RetryLater
@@ -130,6 +137,7 @@ class Guard:
         continue_trace(metadata.get(TRACE_HEADER, ""))
         remaining = context.time_remaining()
         deadline.start(limit if remaining is None else remaining)
+        called_from(_address(context.peer()))
         principal = None
         if permission != PUBLIC:
             principal = await self._authenticator.authenticate(metadata)
@@ -160,6 +168,15 @@ def refusal(fault: Fault) -> Any:
         yield b""
 
     return grpc.stream_stream_rpc_method_handler(behaviour)
+
+
+@lru_cache(maxsize=1024)
+def _address(peer: str) -> str:
+    """Return the address of a peer as gRPC names it, `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`."""
+    kind, _, place = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return ""
+    return unquote(place).rpartition(":")[0].strip("[]")
 
 
 def _checked(request: Any) -> Any:

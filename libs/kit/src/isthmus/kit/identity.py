@@ -1,10 +1,10 @@
-"""Asks the identity service whom an API key belongs to."""
+"""Asks the identity service whom an API key or an access token belongs to."""
 
 from collections.abc import Callable
 
 import grpc.aio
 from isthmus.identity.v1 import identity_pb2, identity_pb2_grpc
-from isthmus.kit.authentication import KeyHolder
+from isthmus.kit.authentication import REMEMBER_SECONDS, KeyHolder
 from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.kit.principal import Kind, Principal
 from isthmus.resilience.faults import NotAuthenticated, OutOfTime, RetryLater
@@ -17,7 +17,7 @@ _KINDS: dict[int, Kind] = {
 
 
 class IdentityPeer:
-    """Looks API keys up at the identity service.
+    """Looks API keys and access tokens up at the identity service.
 
     Args:
         channel: Gives the channel to it; called on first use.
@@ -27,16 +27,17 @@ class IdentityPeer:
         self._channel = channel
         self._stub: identity_pb2_grpc.IdentityServiceAsyncStub | None = None
 
-    async def __call__(self, api_key: str) -> KeyHolder:
-        """Return whom the key belongs to.
+    async def __call__(self, credential: str) -> KeyHolder:
+        """Return whom the credential belongs to.
 
         Raises:
-            NotAuthenticated: `CALLER_UNKNOWN`, the key is unknown, revoked or expired.
+            NotAuthenticated: `CALLER_UNKNOWN`, it is unknown, revoked or expired.
             RetryLater: `IDENTITY_UNREACHABLE`.
         """
         if self._stub is None:
             self._stub = identity_pb2_grpc.IdentityServiceStub(self._channel())
-        request = identity_pb2.AuthenticateCallerRequest(api_key=api_key)
+        field = "api_key" if credential.startswith("ist_") else "access_token"
+        request = identity_pb2.AuthenticateCallerRequest(**{field: credential})
         try:
             response = await self._stub.AuthenticateCaller(request, timeout=_LIMIT)
         except grpc.aio.AioRpcError as error:
@@ -44,20 +45,24 @@ class IdentityPeer:
             if isinstance(fault, RetryLater | OutOfTime):
                 raise _unreachable() from error
             raise fault from error
-        return _holder(response.caller)
+        return _holder(response)
 
 
-def _holder(caller: identity_pb2.Caller) -> KeyHolder:
+def _holder(response: identity_pb2.AuthenticateCallerResponse) -> KeyHolder:
+    caller = response.caller
     kind = _KINDS.get(caller.kind)
     if kind is None:
-        raise NotAuthenticated("CALLER_UNKNOWN", "An API key cannot belong to this kind of caller.")
-    principal = Principal(caller.subject, caller.tenant_id, frozenset(caller.permissions), kind)
+        raise NotAuthenticated("CALLER_UNKNOWN", "A credential cannot belong to this kind of caller.")
+    principal = Principal(
+        caller.subject, caller.tenant_id, frozenset(caller.permissions), kind, caller.session_id
+    )
     expires = caller.expire_time.ToMicroseconds() / 1e6 if caller.HasField("expire_time") else None
-    return KeyHolder(principal, expires)
+    remember = response.max_age.ToMicroseconds() / 1e6 if response.HasField("max_age") else REMEMBER_SECONDS
+    return KeyHolder(principal, expires, remember)
 
 
 def _unreachable() -> RetryLater:
-    message = "Your API key cannot be verified at the moment; repeat the call."
+    message = "Your credential cannot be verified at the moment; repeat the call."
     return RetryLater("IDENTITY_UNREACHABLE", message, retry_after=1.0)
 
 

@@ -20,12 +20,14 @@ class Principal:
         tenant_id: The tenant it acts in; empty for a mesh principal that acts for none.
         permissions: Patterns such as `registry.*.read`; `*` allows everything.
         kind: Where the identity comes from.
+        session_id: The session of a user who has logged in; empty for everybody else.
     """
 
     subject: str
     tenant_id: str
     permissions: frozenset[str]
     kind: Kind
+    session_id: str = ""
 
     def may(self, permission: str) -> bool:
         """Tell whether a pattern of this principal covers `permission`."""
@@ -44,6 +46,7 @@ def _covers(pattern: str, wanted: list[str]) -> bool:
 
 _principal: ContextVar[Principal | None] = ContextVar("isthmus_principal", default=None)
 _correlation_id: ContextVar[str] = ContextVar("isthmus_correlation_id", default="")
+_client_address: ContextVar[str] = ContextVar("isthmus_client_address", default="")
 
 
 def current_principal() -> Principal:
@@ -92,6 +95,16 @@ def acting_for(tenant_id: str) -> Iterator[Principal]:
         yield principal
 
 
+def current_client_address() -> str:
+    """Return the address that the RPC being served came from; empty where it has none."""
+    return _client_address.get()
+
+
+def called_from(address: str) -> None:
+    """Note the address that the call served by the current task came from."""
+    _client_address.set(address)
+
+
 def acting_from_here(principal: Principal | None) -> None:
     """Make `principal` the acting one until the current task ends."""
     _principal.set(principal)
@@ -117,8 +130,10 @@ __all__ = [
     "acting_as",
     "acting_for",
     "acting_from_here",
+    "called_from",
     "correlated",
     "correlated_from_here",
+    "current_client_address",
     "current_correlation_id",
     "current_principal",
     "peek_principal",

@@ -15,7 +15,7 @@ _LONGEST_BYTES = 64
 _QUERY_NAMES = r"(?:key|token|secret|passw|pwd|sig|auth|credential|code|assertion|session)"
 _VALUE_NAMES = r"(?:api_?key|private_?key|token|secret|passw|authorization|credential)"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bist_[A-Za-z0-9]+_[A-Za-z0-9_-]{8,}"), f"ist_{STARS}"),
+    (re.compile(r"\bis([tr])_[A-Za-z0-9]+_[A-Za-z0-9_-]{8,}"), rf"is\1_{STARS}"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {STARS}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), STARS),
     (re.compile(r"\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{24,}"), STARS),

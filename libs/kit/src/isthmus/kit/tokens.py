@@ -79,12 +79,26 @@ class TrustStore:
         Raises:
             NotAuthenticated: `CALLER_UNKNOWN`, whatever is wrong with it.
         """
+        principal = self.find(token)
+        if principal is None:
+            raise _refused()
+        return principal
+
+    def find(self, token: str) -> Principal | None:
+        """Return who signed a token, or None when it names no key of the trust file.
+
+        Raises:
+            NotAuthenticated: `CALLER_UNKNOWN`, it names such a key and is not valid, or is no token at all.
+        """
         self._follow()
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
         if known and known[1] > time.time():
             return known[0]
-        principal, expires_at = self._check(token)
+        entry = self._entries.get(_key_id(token))
+        if entry is None:
+            return None
+        principal, expires_at = self._check(token, entry)
         self._verified[digest] = (principal, expires_at)
         while len(self._verified) > _REMEMBERED:
             self._verified.popitem(last=False)
@@ -103,13 +117,12 @@ class TrustStore:
         self._entries = {entry["kid"]: entry for entry in keys}
         self._verified.clear()
 
-    def _check(self, token: str) -> tuple[Principal, float]:
+    def _check(self, token: str, entry: dict[str, Any]) -> tuple[Principal, float]:
         from joserfc import jwt
         from joserfc.errors import JoseError
         from joserfc.jwk import OKPKey
 
         try:
-            entry = self._entries[_key_id(token)]
             decoded = jwt.decode(token, OKPKey.import_key(entry), algorithms=[_ALGORITHM])
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise _refused() from error
@@ -124,8 +137,11 @@ def _key_id(token: str) -> str:
     import base64
 
     header = token.split(".", 1)[0]
-    fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    return str(fields["kid"])
+    try:
+        fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+    except (ValueError, RecursionError) as error:
+        raise _refused() from error
+    return str(fields.get("kid", "")) if isinstance(fields, dict) else ""
 
 
 def _fresh(claims: dict[str, Any]) -> bool:

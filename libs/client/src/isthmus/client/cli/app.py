@@ -17,6 +17,7 @@ from isthmus.client.cli import (
     logs,
     manifests,
     mappings,
+    people,
     plans,
     quarantine,
     reconcile,
@@ -69,5 +70,6 @@ for _group in (
     logs,
     manifests,
     identity,
+    people,
 ):
     _group.register(app)

@@ -8,7 +8,7 @@ from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.client.profile import load_profile
 from isthmus.credentials.v1 import credentials_pb2
-from isthmus.identity.v1 import identity_pb2
+from isthmus.identity.v1 import identity_pb2, users_pb2
 from isthmus.mapping.v1 import mapping_pb2
 from isthmus.registry.v1 import registry_pb2
 from isthmus.scheduling.v1 import plans_pb2, scheduling_pb2
@@ -82,6 +82,15 @@ def account_id(mesh: Mesh, reference: str) -> str:
     if found is None:
         return _unknown("service account", reference, "isthmus service-accounts list")
     return str(found.service_account_id)
+
+
+def user_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a user named by id or name."""
+    if reference.startswith("usr_"):
+        return reference
+    request = users_pb2.ListUsersRequest(user_name=reference)
+    found = next(pages(mesh.users.ListUsers, request, "users"), None)
+    return found.user_id if found else _unknown("user", reference, "isthmus users list")
 
 
 def instance_names(mesh: Mesh) -> dict[str, str]:

@@ -20,7 +20,9 @@ _COMMANDS = {
     "ListRoles": "isthmus service-accounts roles",
     "ListSchedules": "isthmus schedules list",
     "ListServiceAccounts": "isthmus service-accounts list",
+    "ListSessions": "isthmus sessions list",
     "ListTenants": "isthmus tenants list",
+    "ListUsers": "isthmus users list",
 }
 _RPC = re.compile(rf"`?\b({'|'.join(_COMMANDS)})\b`?")
 

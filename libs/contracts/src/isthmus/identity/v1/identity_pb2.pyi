@@ -5,6 +5,7 @@ Who may call what: tenants, service accounts, API keys, roles."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -258,12 +259,15 @@ class Caller(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """Stable name for logs and audit, for example `service_account:svc_01…`."""
     tenant_id: _builtins.str
     """Whose data it may see; empty for a mesh process that acts for nobody."""
     kind: Global___Caller.Kind.ValueType
     """What kind of caller this is."""
+    session_id: _builtins.str
+    """The session that an access token belongs to; empty for keys and processes."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Patterns of permissions."""
@@ -280,10 +284,11 @@ class Caller(_message.Message):
         kind: Global___Caller.Kind.ValueType = ...,
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "kind", b"kind", "permissions", b"permissions", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "kind", b"kind", "permissions", b"permissions", "session_id", b"session_id", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,21 +346,25 @@ Global___BootstrapResponse: _TypeAlias = BootstrapResponse  # noqa: Y015
 
 @_typing.final
 class AuthenticateCallerRequest(_message.Message):
-    """Hands over an API key for verification."""
+    """Hands over a caller's credential for verification: one of the two."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     API_KEY_FIELD_NUMBER: _builtins.int
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
-    """As the caller sent it."""
+    """An API key, as the caller sent it."""
+    access_token: _builtins.str
+    """An access token, as the caller sent it."""
     def __init__(
         self,
         *,
         api_key: _builtins.str = ...,
+        access_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "api_key", b"api_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -363,23 +372,29 @@ Global___AuthenticateCallerRequest: _TypeAlias = AuthenticateCallerRequest  # no
 
 @_typing.final
 class AuthenticateCallerResponse(_message.Message):
-    """The key's holder."""
+    """The credential's holder."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CALLER_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def caller(self) -> Global___Caller:
         """Who called."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """How long the answer may be remembered; unset means five seconds."""
 
     def __init__(
         self,
         *,
         caller: Global___Caller | None = ...,
+        max_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

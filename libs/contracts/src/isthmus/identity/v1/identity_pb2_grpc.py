@@ -146,13 +146,13 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuthenticateCaller(self, request, context):
-        """Tells whose API key this is and what its holder may do; called by services.
+        """Tells whose API key or access token this is and what its holder may do; called by services.
 
-        Unknown, expired and revoked keys get one and the same answer.
+        Unknown, expired and revoked ones get one and the same answer.
 
         Errors:
-        UNAUTHENTICATED CALLER_UNKNOWN: the key is not valid; do not retry.
-        UNAVAILABLE VAULT_UNREACHABLE: the key cannot be verified now; repeat after the given delay.
+        UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+        UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

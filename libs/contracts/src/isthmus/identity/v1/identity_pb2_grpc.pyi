@@ -52,13 +52,13 @@ class IdentityServiceStub:
       UNAVAILABLE VAULT_UNREACHABLE: keys cannot be made without the vault; repeat after the given delay.
     """
     AuthenticateCaller: _grpc.UnaryUnaryMultiCallable[_identity_pb2.AuthenticateCallerRequest, _identity_pb2.AuthenticateCallerResponse]
-    """Tells whose API key this is and what its holder may do; called by services.
+    """Tells whose API key or access token this is and what its holder may do; called by services.
 
-    Unknown, expired and revoked keys get one and the same answer.
+    Unknown, expired and revoked ones get one and the same answer.
 
     Errors:
-      UNAUTHENTICATED CALLER_UNKNOWN: the key is not valid; do not retry.
-      UNAVAILABLE VAULT_UNREACHABLE: the key cannot be verified now; repeat after the given delay.
+      UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+      UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
     """
     GetCaller: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetCallerRequest, _identity_pb2.GetCallerResponse]
     """Tells the caller who it is.
@@ -172,13 +172,13 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
       UNAVAILABLE VAULT_UNREACHABLE: keys cannot be made without the vault; repeat after the given delay.
     """
     AuthenticateCaller: _aio.UnaryUnaryMultiCallable[_identity_pb2.AuthenticateCallerRequest, _identity_pb2.AuthenticateCallerResponse]  # type: ignore[assignment]
-    """Tells whose API key this is and what its holder may do; called by services.
+    """Tells whose API key or access token this is and what its holder may do; called by services.
 
-    Unknown, expired and revoked keys get one and the same answer.
+    Unknown, expired and revoked ones get one and the same answer.
 
     Errors:
-      UNAUTHENTICATED CALLER_UNKNOWN: the key is not valid; do not retry.
-      UNAVAILABLE VAULT_UNREACHABLE: the key cannot be verified now; repeat after the given delay.
+      UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+      UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
     """
     GetCaller: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetCallerRequest, _identity_pb2.GetCallerResponse]  # type: ignore[assignment]
     """Tells the caller who it is.
@@ -301,13 +301,13 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.AuthenticateCallerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.AuthenticateCallerResponse, _abc.Awaitable[_identity_pb2.AuthenticateCallerResponse]]:
-        """Tells whose API key this is and what its holder may do; called by services.
+        """Tells whose API key or access token this is and what its holder may do; called by services.
 
-        Unknown, expired and revoked keys get one and the same answer.
+        Unknown, expired and revoked ones get one and the same answer.
 
         Errors:
-          UNAUTHENTICATED CALLER_UNKNOWN: the key is not valid; do not retry.
-          UNAVAILABLE VAULT_UNREACHABLE: the key cannot be verified now; repeat after the given delay.
+          UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+          UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
         """
 
     @_abc_1.abstractmethod

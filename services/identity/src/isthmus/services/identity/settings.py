@@ -5,8 +5,18 @@ from pydantic import Field
 
 
 class IdentitySettings(ServiceSettings):
-    """The chassis' settings and where the pepper lies."""
+    """The chassis' settings, where secrets lie, and how long what holds."""
 
     pepper_path: str = Field(
         "isthmus/identity/pepper", description="Path of the pepper in the vault's KV engine."
     )
+    signing_keys_path: str = Field(
+        "isthmus/identity/signing-keys", description="Path of the signing keys in the vault's KV engine."
+    )
+    signing_key_days: float = Field(30.0, gt=0, description="Age at which the signing key is replaced.")
+    access_token_minutes: float = Field(10.0, gt=0, le=60, description="How long an access token lives.")
+    session_hours: float = Field(
+        12.0, gt=0, description="How long a session lasts, however often it is refreshed."
+    )
+    password_memory_kib: int = Field(65_536, ge=8_192, description="Memory that checking a password takes.")
+    password_passes: int = Field(3, ge=1, description="How often that memory is gone over.")

@@ -1,32 +1,43 @@
-"""Finds out whose API key a call carries."""
+"""Finds out whose API key or access token a call carries."""
 
 from isthmus.kit import Clock
 from isthmus.services.identity.domain import (
     Caller,
     parse,
     permissions_of,
+    unknown_caller,
     use_is_worth_noting,
     verify,
 )
 from isthmus.services.identity.pepper import Pepper
-from isthmus.services.identity.store import Store
+from isthmus.services.identity.signing import SigningKeys
+from isthmus.services.identity.store import Sessions, Store
+
+# What ends a session has to hold everywhere within a second, the call that asks included.
+_SESSION_AGE = 0.8
 
 
 class Verifier:
-    """Verifies API keys against the stored digests and notes their use."""
+    """Verifies API keys against the stored digests, access tokens by signature and session."""
 
-    def __init__(self, store: Store, pepper: Pepper, clock: Clock) -> None:
+    def __init__(self, store: Store, pepper: Pepper, signing: SigningKeys, clock: Clock) -> None:
         self._store = store
         self._pepper = pepper
+        self._signing = signing
         self._clock = clock
 
-    async def caller(self, api_key: str) -> Caller:
-        """Return the holder of a key.
+    async def caller(self, credential: str) -> Caller:
+        """Return the holder of a key or a token.
 
         Raises:
-            NotAuthenticated: `CALLER_UNKNOWN`, the key has no effect.
-            RetryLater: `VAULT_UNREACHABLE`, the pepper is not known yet.
+            NotAuthenticated: `CALLER_UNKNOWN`, it has no effect.
+            RetryLater: `VAULT_UNREACHABLE`, it cannot be verified yet.
         """
+        if credential.count(".") == 2:
+            return await self._by_token(credential)
+        return await self._by_key(credential)
+
+    async def _by_key(self, api_key: str) -> Caller:
         parsed = parse(api_key)
         pepper = await self._pepper.get()
         now = self._clock.now()
@@ -39,6 +50,26 @@ class Verifier:
             tenant_id=record.holder.tenant_id,
             permissions=permissions_of(record.holder.roles),
             expire_time=record.key.expire_time,
+        )
+
+    async def _by_token(self, token: str) -> Caller:
+        claims = await self._signing.verify(token)
+        tenant_id, session_id = str(claims["tid"]), str(claims["sid"])
+        async with self._store.of(tenant_id) as rows:
+            known = await Sessions(rows.conn).with_user(tenant_id, session_id)
+        now = self._clock.now()
+        if known is None or not known[0].is_open(now) or known[1].is_disabled:
+            raise unknown_caller()
+        session, user = known
+        end = now.fromtimestamp(claims["exp"], now.tzinfo)
+        return Caller(
+            subject=user.subject,
+            tenant_id=tenant_id,
+            permissions=permissions_of(user.roles),
+            expire_time=min(end, session.expire_time),
+            kind="user",
+            session_id=session_id,
+            max_age=_SESSION_AGE,
         )
 
 

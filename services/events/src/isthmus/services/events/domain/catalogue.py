@@ -49,6 +49,17 @@ _ENTITIES = {
         "updated": "A subscription changed.",
         "deleted": "A subscription was removed.",
     },
+    ("identity", "session", "SessionChanged"): {
+        "started": "A user logged in.",
+        "ended": "A session was ended: by its user, by an administrator, or because a token was stolen.",
+    },
+    ("identity", "user", "UserChanged"): {
+        "created": "A user was created.",
+        "updated": "A user changed, was disabled or enabled.",
+        "deleted": "A user was removed.",
+        "password_changed": "A user has another password.",
+        "locked": "A user is locked out for a while, after too many wrong attempts to log in.",
+    },
     ("mapping", "mapping", "MappingChanged"): {
         "created": "A mapping was created as version 1.",
         "version_created": "A mapping got a new version.",

@@ -37,7 +37,7 @@ class KeyRecord:
 def mint(api_key_id: str, pepper: bytes) -> tuple[str, bytes]:
     """Make the text of a new API key and the digest that is kept of it."""
     secret = secrets.token_hex(32)
-    return f"ist_{api_key_id}_{secret}", _digest(ParsedKey(api_key_id, secret), pepper)
+    return f"ist_{api_key_id}_{secret}", keyed_digest(api_key_id, secret, pepper)
 
 
 def parse(text: str) -> ParsedKey:
@@ -59,7 +59,7 @@ def verify(parsed: ParsedKey, record: KeyRecord | None, pepper: bytes, now: date
         NotAuthenticated: `CALLER_UNKNOWN`, it is wrong, expired, revoked, or its account is disabled.
     """
     stored = record.key.digest if record else bytes(32)
-    is_right = hmac.compare_digest(_digest(parsed, pepper), stored)
+    is_right = hmac.compare_digest(keyed_digest(parsed.api_key_id, parsed.secret, pepper), stored)
     if record is None or not is_right or not _is_in_force(record, now):
         raise unknown_caller()
     return record
@@ -67,7 +67,7 @@ def verify(parsed: ParsedKey, record: KeyRecord | None, pepper: bytes, now: date
 
 def unknown_caller() -> NotAuthenticated:
     """Build the one answer that every credential without effect gets."""
-    message = "The API key is not valid: it is unknown, expired or revoked; send another one."
+    message = "The credential is not valid: it is unknown, expired or revoked; send another one."
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
@@ -76,9 +76,9 @@ def _is_in_force(record: KeyRecord, now: datetime) -> bool:
     return key.revoke_time is None and now < key.expire_time and not record.holder.is_disabled
 
 
-def _digest(parsed: ParsedKey, pepper: bytes) -> bytes:
-    """Bind the secret to its key id, so that rows cannot be swapped."""
-    return hmac.digest(pepper, f"{parsed.api_key_id}:{parsed.secret}".encode(), hashlib.sha256)
+def keyed_digest(id_: str, secret: str, pepper: bytes) -> bytes:
+    """Return what is kept of a secret, bound to its id so that rows cannot be swapped."""
+    return hmac.digest(pepper, f"{id_}:{secret}".encode(), hashlib.sha256)
 
 
-__all__ = ["KeyRecord", "ParsedKey", "mint", "parse", "unknown_caller", "verify"]
+__all__ = ["KeyRecord", "ParsedKey", "keyed_digest", "mint", "parse", "unknown_caller", "verify"]

@@ -9,6 +9,7 @@ MESH_ONLY = (
     "credentials.leases.*",
     "identity.callers.*",
     "identity.installation.*",
+    "identity.signing_keys.*",
     "identity.tenants.create",
     "mapping.plans.*",
     "mapping.schemas.observe",

@@ -75,12 +75,22 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified holder of an API key, and when the key expires."""
+    """A verified holder of an API key or an access token.
+
+    Attributes:
+        expire_time: When the credential ends.
+        kind: A person or a program.
+        session_id: The session that an access token belongs to; empty for keys.
+        max_age: Seconds for which this may be remembered.
+    """
 
     subject: str
     tenant_id: str
     permissions: frozenset[str]
     expire_time: datetime
+    kind: Literal["user", "service_account"] = "service_account"
+    session_id: str = ""
+    max_age: float = 5.0
 
 
 __all__ = ["ApiKey", "Caller", "Role", "Scope", "ServiceAccount", "Tenant"]

@@ -49,7 +49,9 @@ _ACCOUNTS = (
     "identity.api_keys.*",
     "identity.roles.read",
     "identity.service_accounts.*",
+    "identity.sessions.*",
     "identity.tenants.read",
+    "identity.users.*",
 )
 _SECURITY_VIEW = ("events.events.read", "records.records.read")
 _SECURITY_ADMIN = (
@@ -71,7 +73,7 @@ _ROLES = (
     Role(
         "installation_admin",
         "Who runs the installation: creates tenants and sees which there are.",
-        ("identity.tenants.create", "identity.tenants.read"),
+        ("identity.signing_keys.rotate", "identity.tenants.create", "identity.tenants.read"),
         scope="installation",
     ),
     Role("integration_admin", "Who sets up and runs a tenant's integrations.", _INTEGRATION),

@@ -1,5 +1,7 @@
 """Speaks the contract of the identity service."""
 
 from isthmus.services.identity.servicer.servicer import IdentityServicer
+from isthmus.services.identity.servicer.sessions import SessionsServicer
+from isthmus.services.identity.servicer.users import UsersServicer
 
-__all__ = ["IdentityServicer"]
+__all__ = ["IdentityServicer", "SessionsServicer", "UsersServicer"]

@@ -3,10 +3,19 @@
 from datetime import datetime
 
 from isthmus.identity.v1 import identity_pb2 as pb
+from isthmus.identity.v1 import sessions_pb2, users_pb2
 from isthmus.kit.validation import Check, validating
-from isthmus.services.identity.domain import expiry_trouble, is_tenant_name
+from isthmus.services.identity.domain import (
+    expiry_trouble,
+    is_email,
+    is_tenant_name,
+    is_user_name,
+    password_trouble,
+    user_name,
+)
 
 _MOST_ROLES = 50
+_LONGEST_PASSWORD = 256
 
 
 def tenant(path: str, name: str) -> None:
@@ -46,10 +55,77 @@ def new_key(request: pb.CreateApiKeyRequest, expire_time: datetime | None, now: 
             check.add("expire_time", "OUT_OF_RANGE", trouble)
 
 
+def new_user(request: users_pb2.CreateUserRequest) -> None:
+    """Refuse a user who cannot be made."""
+    with validating() as check:
+        name = user_name(request.name)
+        if not is_user_name(name):
+            check.add("name", "NAME_INVALID", "Use 1 to 128 letters, digits and `.@_+-` for `name`.")
+        _about_user(check, request)
+        if request.password and request.without_password:
+            check.add("password", "CONTRADICTION", "Leave out `password` or `without_password`.")
+        elif request.password:
+            _password(check, "password", request.password, name)
+
+
+def changed_user(request: users_pb2.UpdateUserRequest) -> None:
+    """Refuse a change that nobody could read."""
+    with validating() as check:
+        _about_user(check, request)
+
+
+def login(request: sessions_pb2.LoginRequest) -> None:
+    """Refuse a login that cannot be one."""
+    with validating() as check:
+        check.text("tenant_name", request.tenant_name, required=False, longest=63)
+        check.text("user_name", request.user_name, longest=200)
+        if not 0 < len(request.password) <= _LONGEST_PASSWORD:
+            check.add("password", "REQUIRED", f"Send 1 to {_LONGEST_PASSWORD} characters in `password`.")
+
+
+def changed_password(request: sessions_pb2.ChangePasswordRequest) -> None:
+    """Refuse a change without a present password that can be one."""
+    with validating() as check:
+        if not 0 < len(request.password) <= _LONGEST_PASSWORD:
+            check.add("password", "REQUIRED", f"Send 1 to {_LONGEST_PASSWORD} characters in `password`.")
+        _password(check, "new_password", request.new_password, "")
+
+
+def password(path: str, text: str, name: str) -> None:
+    """Refuse a password that is too easy to guess."""
+    with validating() as check:
+        _password(check, path, text, name)
+
+
+def _about_user(check: Check, request: users_pb2.CreateUserRequest | users_pb2.UpdateUserRequest) -> None:
+    check.text("display_name", request.display_name, required=False, longest=200)
+    check.text("external_id", request.external_id, required=False, longest=200)
+    check.count("roles", request.roles, most=_MOST_ROLES)
+    if request.email and not is_email(request.email):
+        check.add("email", "EMAIL_INVALID", "Send an address like `ann@example.com` in `email`, or none.")
+
+
+def _password(check: Check, path: str, text: str, name: str) -> None:
+    trouble = password_trouble(text, name)
+    if trouble:
+        check.add(path, "PASSWORD_WEAK", trouble)
+
+
 def _tenant_name(check: Check, path: str, name: str) -> None:
     if not is_tenant_name(name):
         message = f"Use 1 to 63 lower-case letters, digits and inner dashes for `{path}`."
         check.add(path, "NAME_INVALID", message)
 
 
-__all__ = ["changed_account", "new_account", "new_key", "new_tenant", "tenant"]
+__all__ = [
+    "changed_account",
+    "changed_password",
+    "changed_user",
+    "login",
+    "new_account",
+    "new_key",
+    "new_tenant",
+    "new_user",
+    "password",
+    "tenant",
+]

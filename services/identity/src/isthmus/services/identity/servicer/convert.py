@@ -73,13 +73,14 @@ def role(value: Role) -> pb.Role:
 
 
 def caller(value: Caller) -> pb.Caller:
-    """Write the holder of an API key."""
+    """Write the holder of an API key or an access token."""
     return pb.Caller(
         subject=value.subject,
         tenant_id=value.tenant_id,
-        kind=pb.Caller.KIND_SERVICE_ACCOUNT,
+        kind=_KINDS[value.kind],
         permissions=sorted(value.permissions),
         expire_time=stamp(value.expire_time),
+        session_id=value.session_id,
     )
 
 
@@ -90,6 +91,7 @@ def principal(value: Principal) -> pb.Caller:
         tenant_id=value.tenant_id,
         kind=_KINDS[value.kind],
         permissions=sorted(value.permissions),
+        session_id=value.session_id,
     )
 
 

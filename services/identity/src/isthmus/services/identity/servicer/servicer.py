@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
@@ -51,9 +52,11 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
     async def AuthenticateCaller(
         self, request: pb.AuthenticateCallerRequest, context: Any
     ) -> pb.AuthenticateCallerResponse:
-        """Tell whose API key it is."""
-        caller = await self._verifier.caller(request.api_key)
-        return pb.AuthenticateCallerResponse(caller=convert.caller(caller))
+        """Tell whose API key or access token it is."""
+        caller = await self._verifier.caller(request.access_token or request.api_key)
+        max_age = Duration()
+        max_age.FromMilliseconds(round(caller.max_age * 1000))
+        return pb.AuthenticateCallerResponse(caller=convert.caller(caller), max_age=max_age)
 
     async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
         """Tell the caller who it is."""

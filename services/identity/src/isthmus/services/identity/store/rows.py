@@ -1,4 +1,4 @@
-"""The only SQL of the identity service.
+"""Tenants, service accounts and API keys.
 
 Tenant names are unique in the whole installation, which is the one unique key
 here that does not begin with the tenant: only administrators of the
@@ -14,8 +14,7 @@ from typing import Any
 from isthmus.kit import Database, PageRequest
 from isthmus.resilience.faults import AlreadyExists, Missing
 from isthmus.services.identity.domain import ApiKey, KeyRecord, ServiceAccount, Tenant
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from isthmus.services.identity.store.statements import Statements, fields, window
 
 _ACCOUNT = (
     "tenant_id, service_account_id, name, description, roles, is_disabled, created_by, create_time, "
@@ -53,11 +52,8 @@ class Store:
             yield
 
 
-class Rows:
+class Rows(Statements):
     """The rows that one transaction sees."""
-
-    def __init__(self, conn: AsyncConnection) -> None:
-        self.conn = conn
 
     async def lock(self, purpose: str) -> None:
         """Wait for a lock on `purpose` and keep it until the transaction ends."""
@@ -77,7 +73,7 @@ class Rows:
         sql = """insert into tenants (tenant_id, name, display_name, create_time, update_time, revision)
             values (:tenant_id, :name, :display_name, :create_time, :update_time, :revision)
             on conflict (name) do nothing returning 1"""
-        if not await self._all(sql, **_fields(tenant)):
+        if not await self._all(sql, **fields(tenant)):
             message = f"There is a tenant `{tenant.name}` already; choose another name."
             raise AlreadyExists("TENANT_NAME_TAKEN", message, path="name")
 
@@ -96,7 +92,7 @@ class Rows:
     async def tenants(self, page: PageRequest) -> list[Tenant]:
         """Return tenants, oldest first, one more than the page holds."""
         sql = "select * from tenants where tenant_id > :after order by tenant_id limit :limit"
-        return [_tenant(row) for row in await self._all(sql, **_window(page))]
+        return [_tenant(row) for row in await self._all(sql, **window(page))]
 
     async def add_account(self, account: ServiceAccount) -> None:
         """Store a service account.
@@ -108,7 +104,7 @@ class Rows:
             values (:tenant_id, :service_account_id, :name, :description, :roles, :is_disabled, :created_by,
                 :create_time, :update_time, :revision)
             on conflict (tenant_id, name) do nothing returning 1"""
-        if not await self._all(sql, **_fields(account)):
+        if not await self._all(sql, **fields(account)):
             message = f"There is a service account `{account.name}` already; choose another name."
             raise AlreadyExists("SERVICE_ACCOUNT_NAME_TAKEN", message, path="name")
 
@@ -136,7 +132,7 @@ class Rows:
         """Return service accounts, oldest first, one more than the page holds."""
         sql = """select * from service_accounts where service_account_id > :after
             order by service_account_id limit :limit"""
-        return [_account(row) for row in await self._all(sql, **_window(page))]
+        return [_account(row) for row in await self._all(sql, **window(page))]
 
     async def save_account(self, account: ServiceAccount) -> ServiceAccount:
         """Replace what may change of a service account and return it with its next revision."""
@@ -144,7 +140,7 @@ class Rows:
         sql = """update service_accounts set description = :description, roles = :roles,
             is_disabled = :is_disabled, update_time = :update_time, revision = :revision
             where tenant_id = :tenant_id and service_account_id = :service_account_id"""
-        await self._run(sql, **_fields(changed))
+        await self._run(sql, **fields(changed))
         return changed
 
     async def remove_account(self, account: ServiceAccount, now: datetime) -> None:
@@ -161,13 +157,13 @@ class Rows:
         sql = f"""insert into api_keys ({_KEY})
             values (:tenant_id, :api_key_id, :service_account_id, :name, :digest, :expire_time, :created_by,
                 :create_time, :revoke_time, :last_used_time)"""
-        await self._run(sql, **_fields(key))
+        await self._run(sql, **fields(key))
 
     async def keys(self, page: PageRequest, account_id: str) -> list[ApiKey]:
         """Return API keys, oldest first, one more than the page holds; all accounts' when none is named."""
         sql = """select * from api_keys where api_key_id > :after
             and (:account = '' or service_account_id = :account) order by api_key_id limit :limit"""
-        return [_key(row) for row in await self._all(sql, account=account_id, **_window(page))]
+        return [_key(row) for row in await self._all(sql, account=account_id, **window(page))]
 
     async def revoke_key(self, api_key_id: str, now: datetime) -> ApiKey:
         """End an API key, or return it as it is when it has ended before.
@@ -197,21 +193,6 @@ class Rows:
         await self._run(
             "update api_keys set last_used_time = :now where api_key_id = :k", k=api_key_id, now=now
         )
-
-    async def _all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        return [row._asdict() for row in await self.conn.execute(text(sql), values)]
-
-    async def _run(self, sql: str, **values: Any) -> None:
-        await self.conn.execute(text(sql), values)
-
-
-def _window(page: PageRequest) -> dict[str, Any]:
-    return {"after": (page.after or {}).get("id", ""), "limit": page.size + 1}
-
-
-def _fields(row: Tenant | ServiceAccount | ApiKey) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _tenant(row: Mapping[str, Any]) -> Tenant:

@@ -1,0 +1,45 @@
+"""From the rules' values to messages that both answers and events carry."""
+
+from isthmus.identity.v1 import sessions_pb2, users_pb2
+from isthmus.kit.times import stamp
+from isthmus.services.identity.domain import Session, User
+
+
+def user_message(value: User) -> users_pb2.User:
+    """Write what may be shown of a user."""
+    return users_pb2.User(
+        user_id=value.user_id,
+        name=value.name,
+        display_name=value.display_name,
+        email=value.email,
+        external_id=value.external_id,
+        roles=value.roles,
+        is_disabled=value.is_disabled,
+        has_password=value.password_hash is not None,
+        must_change_password=value.must_change_password,
+        has_second_factor=value.has_second_factor,
+        last_login_time=stamp(value.last_login_time),
+        created_by=value.created_by,
+        create_time=stamp(value.create_time),
+        update_time=stamp(value.update_time),
+        etag=str(value.revision),
+    )
+
+
+def session_message(value: Session) -> sessions_pb2.Session:
+    """Write a session."""
+    reason = f"END_REASON_{value.end_reason.upper()}" if value.end_reason else "END_REASON_UNSPECIFIED"
+    return sessions_pb2.Session(
+        session_id=value.session_id,
+        user_id=value.user_id,
+        methods=value.methods,
+        client_address=value.client_address,
+        create_time=stamp(value.create_time),
+        refresh_time=stamp(value.refresh_time),
+        expire_time=stamp(value.expire_time),
+        end_time=stamp(value.end_time),
+        end_reason=sessions_pb2.Session.EndReason.Value(reason),
+    )
+
+
+__all__ = ["session_message", "user_message"]

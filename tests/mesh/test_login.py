@@ -1,0 +1,46 @@
+"""A person logs in on a machine of its own, works, and leaves; all by the command line."""
+
+import json
+import stat
+
+import pytest
+
+from tests.conftest import LocalMesh
+
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def elsewhere(mesh, tmp_path):
+    """Another machine: it knows where the mesh is, and has no key."""
+    profile = json.loads((mesh.home / "cli.json").read_text())
+    (tmp_path / "cli.json").write_text(json.dumps({**profile, "api_key": ""}))
+    return LocalMesh(tmp_path)
+
+
+def test_a_user_logs_in_works_and_leaves(mesh, elsewhere):
+    """
+    The made-up password is changed at the first login, every service knows the user, and afterwards nobody.
+    """
+    made = mesh.answer("users", "create", "cli-ann", "--role", "auditor")
+    old, new = elsewhere.home / "old", elsewhere.home / "new"
+    old.write_text(made["password"])
+    new.write_text("a much better one")
+    files = ("--password-file", str(old))
+
+    refused = elsewhere.run("login", "cli-ann", *files)
+    elsewhere.ok("login", "cli-ann", *files, "--new-password-file", str(new))
+    me = elsewhere.answer("whoami")
+    elsewhere.ok("connectors", "list")
+    forbidden = elsewhere.run("service-accounts", "create", "x", "--role", "auditor")
+    kept = elsewhere.home / "session.json"
+    private, token = stat.S_IMODE(kept.stat().st_mode), kept.read_text()
+    elsewhere.ok("logout")
+    kept.write_text(token)
+    after = elsewhere.run("whoami")
+
+    assert "PASSWORD_CHANGE_REQUIRED" in refused.err
+    assert me["subject"] == f"user:{made['user_id']}"
+    assert "PERMISSION_MISSING" in forbidden.err
+    assert private == 0o600
+    assert "CALLER_UNKNOWN" in after.err
