@@ -83,12 +83,26 @@ async def hub(home: Path, admin_url: str) -> AsyncIterator[tuple[Callable[[], An
     try:
         async with grpc.aio.insecure_channel(address) as channel:
             stub = pb_grpc.ConnectorServiceStub(channel)
-            await stub.Describe(pb.DescribeRequest(), metadata=metadata, wait_for_ready=True, timeout=30)
+            await _answering(stub, metadata)
             yield lambda: stub.Write(metadata=metadata), process.pid
     finally:
         process.terminate()
         await process.wait()
         nats.kill()
+
+
+async def _answering(stub: pb_grpc.ConnectorServiceStub, metadata: tuple[tuple[str, str], ...]) -> None:
+    """Wait until the service has brought its schema up to date."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await stub.Describe(pb.DescribeRequest(), metadata=metadata, wait_for_ready=True)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
 
 
 async def through_hub(open_write, token: int, work) -> None:

@@ -212,17 +212,17 @@ async def test_structs_and_dictionaries_end_alike(
         st.integers(0, 3).flatmap(lambda one: [changed_records, *[even_records] * 3][one]()), max_size=3
     ),
     st.sampled_from([("id",), ("id", "owner")]),
+    st.sampled_from(["takes_lines", "takes_json_lines"]),
 )
 async def test_lines_and_dictionaries_end_alike(
-    several: list[list[str]], destination_key: tuple[str, ...]
+    several: list[list[str]], destination_key: tuple[str, ...], form: str
 ) -> None:
-    """What travels as lines of text stands for what would be sent, and the rest is told of alike."""
+    """What travels as lines stands for what would be sent, and the rest is told of alike."""
     pages = [f"[{', '.join(texts)}]".encode(errors="surrogatepass") for texts in several]
     mapper = PageMapper(PLAN, destination_key)
 
-    by_lines, _ = await pieces_of(
-        "", *pages, mapper=mapper, shaped=True, limits=Limits(4, 10**6, takes_lines=True)
-    )
+    limits = Limits(4, 10**6, **{form: True})
+    by_lines, _ = await pieces_of("", *pages, mapper=mapper, shaped=True, limits=limits)
 
     by_dictionary, _ = await pieces_of("", *pages, mapper=mapper, shaped=False, limits=Limits(4, 10**6))
     assert by_lines == by_dictionary

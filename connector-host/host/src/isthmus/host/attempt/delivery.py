@@ -207,19 +207,18 @@ class Delivery:
         self._on_stream = 0
         self._credit = max(1, min(ready.credit, _MOST_CREDIT))
         opening = self._opening
-        # A preview and what is noted of a generation speak of single records.
-        plain = not (opening.is_preview or opening.generation_id)
+        # A preview speaks of single records, and what is noted of a generation of their keys.
+        is_told_of = opening.is_preview or bool(opening.generation_id)
         self.limits = Limits(
             min(ready.max_batch_records or _USUAL_RECORDS, _MOST_RECORDS),
             min(ready.max_batch_bytes or _MOST_BYTES, _MOST_BYTES),
-            takes_lines=plain and batch.ENCODING_TEXT_LINES in ready.encodings,
+            takes_lines=not is_told_of and batch.ENCODING_TEXT_LINES in ready.encodings,
+            takes_json_lines=not opening.is_preview and batch.ENCODING_JSON_LINES in ready.encodings,
         )
         self._waiting.fit(self.limits)
-        if self.limits.takes_lines:
-            return
         for unit in self._units:
-            unit.without_lines()
-            if unit.size > self.limits.size and unit.count > 1:
+            unit.fit(self.limits)
+            if not self.limits.takes_lines and unit.size > self.limits.size and unit.count > 1:
                 message = "This host of the destination takes less at a time than the one before it."
                 raise DestinationFault(RetryLater("STREAM_CLOSED", message))
 

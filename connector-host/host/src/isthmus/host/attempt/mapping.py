@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from isthmus.host.attempt.deletions import Deletions
+from isthmus.host.attempt.jsonlines import json_lines
 from isthmus.host.attempt.legs import RecordPlan
 from isthmus.host.attempt.narrowing import NarrowedPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, is_large
@@ -113,6 +114,8 @@ class PageMapper:
             self._pass(gone, [place for place in places if done.is_deletion(place)])
             self._map(done, [place for place in places if not done.is_deletion(place)])
             done = interleaved(done, gone)
+        elif page.operations is None and limits.takes_json_lines:
+            self._map(done, places, as_lines=limits)
         else:
             self._map(done, places)
         if self._deletions.field and page.operations is not None:
@@ -136,9 +139,15 @@ class PageMapper:
             else:
                 self._encode(done, place, record)
 
-    def _map(self, done: Slice, places: list[int]) -> None:
-        """Map records; each ends up kept, rejected or filtered."""
-        if self._map_shaped(done, places):
+    def _map(self, done: Slice, places: list[int], as_lines: Limits | None = None) -> None:
+        """Map records; each ends up kept, rejected or filtered.
+
+        Args:
+            done: Gets what becomes of them.
+            places: All records of the slice, or some of them.
+            as_lines: Whole slices may become lines of JSON that fit into these limits.
+        """
+        if self._map_shaped(done, places, as_lines):
             return
         objects, kept = _decoded(done, places)
         if self._plan is None:
@@ -148,17 +157,13 @@ class PageMapper:
         self._encode_all(done, picked(kept, mapped.indexes), mapped.records)
         _set_aside(done, kept, mapped)
 
-    def _map_shaped(self, done: Slice, places: list[int]) -> bool:
+    def _map_shaped(self, done: Slice, places: list[int], as_lines: Limits | None) -> bool:
         """Map records of a shape; False, and nothing done, where one of them is odd."""
         shaped = done.page.records
         if not isinstance(shaped, ShapedRecords) or not isinstance(shaped.shape, TypedPlan):
             return False
         typed = shaped.shape
         rows = typed.rows(picked(shaped, range(done.start, done.start + len(places))))
-        try:
-            encoded = [_encode(row) for row in rows.records]
-        except _UNFIT:
-            return False
         kept = picked(places, rows.indexes)
         if self._key:
             getters = {path: typed.target(path) for path in self._key}
@@ -167,9 +172,16 @@ class PageMapper:
             keys = _source_keys(done, kept)
         if keys is None:
             return False
-        done.records.extend(encoded)
-        done.keys.extend(keys)
-        done.places.extend(kept)
+        try:
+            if as_lines is not None and kept:
+                done.lines = json_lines(rows.records, keys, kept, as_lines.size)
+            encoded = [] if done.lines is not None else [_encode(row) for row in rows.records]
+        except _UNFIT:
+            return False
+        if done.lines is None:
+            done.records.extend(encoded)
+            done.keys.extend(keys)
+            done.places.extend(kept)
         _set_aside(done, places, rows)
         return True
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2
+from isthmus.host.attempt.jsonlines import JsonLines
 from isthmus.mapper import TextLines, records_of_lines
 from isthmus.sdk.keying import Keying
 from isthmus.type.v1 import batch_pb2
@@ -28,11 +29,19 @@ class Limits:
         records: Most records.
         size: Most bytes of them.
         takes_lines: Records may come as lines of text.
+        takes_json_lines: Records may come as lines of JSON.
     """
 
     records: int = 1000
     size: int = 1024 * 1024
     takes_lines: bool = False
+    takes_json_lines: bool = False
+
+    def take(self, lines: TextLines | JsonLines | None) -> bool:
+        """Tell whether records may come in this form; one by one they always may."""
+        if isinstance(lines, JsonLines):
+            return self.takes_json_lines
+        return lines is None or self.takes_lines
 
     def are_met(self, head: "Piece", records: int, size: int) -> bool:
         """Tell whether a batch is whole: one more piece like its first would not fit."""
@@ -85,8 +94,8 @@ class Piece:
         read: Records of the source that this piece accounts for.
         filtered: Those of them that the mapping leaves out.
         records: The bytes of each mapped record.
-        lines: The mapped records as lines of text, in place of `records`.
-        line_key: Columns of the lines that make up a record's key.
+        lines: The mapped records as lines, in place of `records`; lines of JSON have the keys as well.
+        line_key: Columns of lines of text that make up a record's key.
         keys: One for each of `records`, or none at all.
         operations: One for each of `records`; None means that all are upserts.
         sources: The source's form of each of `records`, for quarantine.
@@ -107,7 +116,7 @@ class Piece:
     read: int = 0
     filtered: int = 0
     records: list[bytes] = field(default_factory=list)
-    lines: TextLines | None = None
+    lines: TextLines | JsonLines | None = None
     line_key: tuple[str, ...] = ()
     keys: list[str] = field(default_factory=list)
     operations: list[Any] | None = None
@@ -158,7 +167,7 @@ class Piece:
 
     def split(self, limits: Limits) -> list["Piece"]:
         """Return the parts that a destination takes as batches; usually the piece itself."""
-        if self.lines is not None and not limits.takes_lines:
+        if not limits.take(self.lines):
             return self.as_json().split(limits)
         if self.count <= limits.records and self.size <= limits.size:
             return [self]
@@ -183,15 +192,12 @@ class Piece:
         """Return the piece without lines, for a destination that does not take them."""
         if self.lines is None:
             return self
-        found = records_of_lines(self.lines.text, self.lines.columns)
-        records = list(map(_encode, found))
-        return replace(
-            self,
-            records=records,
-            lines=None,
-            keys=Keying(self.line_key).keys(found) or [],
-            size=sum(map(len, records)),
-        )
+        if isinstance(self.lines, JsonLines):
+            records, keys = self.lines.records(), self.lines.single_keys()
+        else:
+            found = records_of_lines(self.lines.text, self.lines.columns)
+            records, keys = list(map(_encode, found)), Keying(self.line_key).keys(found) or []
+        return replace(self, records=records, lines=None, keys=keys, size=sum(map(len, records)))
 
     @property
     def _columns(self) -> object:
@@ -228,7 +234,7 @@ def is_large(lines: TextLines, size: int) -> bool:
     return len(lines.text) + around > size and max(_sizes_of(lines)) + around > size
 
 
-def _sizes_of(lines: TextLines) -> list[int]:
+def _sizes_of(lines: TextLines | JsonLines) -> list[int]:
     return [len(line) + 1 for line in lines.text.split(b"\n")[:-1]]
 
 
@@ -268,9 +274,9 @@ class Unit:
         """How many mapped records are sent."""
         return sum(piece.count for piece in self.pieces) if self.request is not None else 0
 
-    def without_lines(self) -> None:
-        """Have it sent as JSON, under the same number."""
-        if self.request is not None and any(piece.lines is not None for piece in self.pieces):
+    def fit(self, limits: Limits) -> None:
+        """Have it sent as single records, under the same number, where its lines are not taken."""
+        if self.request is not None and not all(limits.take(piece.lines) for piece in self.pieces):
             self.pieces = [piece.as_json() for piece in self.pieces]
             self.request = request_of(self.pieces, self.sequence)
 
@@ -288,11 +294,9 @@ def request_of(pieces: Sequence[Piece], sequence: int) -> connector_pb2.WriteReq
     one.barrier = last.barrier
     lines = [piece.lines for piece in pieces if piece.lines is not None]
     if lines:
-        one.encoding = batch_pb2.ENCODING_TEXT_LINES
         one.records.append(b"".join(part.text for part in lines))
         one.line_count = sum(part.count for part in lines)
-        for column in lines[0].columns:
-            one.columns.add(name=column.name, type=_COLUMN_TYPES[column.kind])
+        _tell_form(one, lines)
     else:
         one.encoding = batch_pb2.ENCODING_JSON
         for piece in pieces:
@@ -303,6 +307,18 @@ def request_of(pieces: Sequence[Piece], sequence: int) -> connector_pb2.WriteReq
     if last.position is not None:
         one.position.CopyFrom(last.position)
     return request
+
+
+def _tell_form(one: batch_pb2.Batch, lines: Sequence[TextLines | JsonLines]) -> None:
+    """Say what the lines of a batch are."""
+    first = lines[0]
+    if isinstance(first, JsonLines):
+        one.encoding = batch_pb2.ENCODING_JSON_LINES
+        one.key_lines = "".join(part.keys for part in lines if isinstance(part, JsonLines))
+        return
+    one.encoding = batch_pb2.ENCODING_TEXT_LINES
+    for column in first.columns:
+        one.columns.add(name=column.name, type=_COLUMN_TYPES[column.kind])
 
 
 __all__ = ["Limits", "Piece", "Reason", "Reject", "Unit", "Usage", "is_large", "request_of"]

@@ -151,7 +151,7 @@ class Repairing:
     @property
     def limits(self) -> Limits:
         """What fits into one batch; which records differ is told by the key of each."""
-        return replace(self._delivery.limits, takes_lines=False)
+        return replace(self._delivery.limits, takes_lines=False, takes_json_lines=False)
 
     async def offer(self, piece: Piece) -> None:
         """Take a piece; returns when there is room for the next one."""

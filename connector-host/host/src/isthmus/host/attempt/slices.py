@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from isthmus.host.attempt.jsonlines import JsonLines
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
 from isthmus.host.backend import Originals, SourcePage
 from isthmus.mapper import Rejection, TextLines
@@ -30,7 +31,7 @@ class Slice:
     page: SourcePage
     start: int
     records: list[bytes] = field(default_factory=list)
-    lines: TextLines | None = None
+    lines: TextLines | JsonLines | None = None
     line_key: tuple[str, ...] = ()
     keys: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
@@ -125,7 +126,7 @@ def _piece(done: Slice, begin: int, end: int) -> Piece:
     )
 
 
-def _line_piece(done: Slice, lines: TextLines) -> Piece:
+def _line_piece(done: Slice, lines: TextLines | JsonLines) -> Piece:
     page, indexes, start = done.page, lines.indexes, done.start
     places: Sequence[int]
     if isinstance(indexes, range):

@@ -68,6 +68,10 @@ class _EncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Encoding.Val
     In a text a backslash and U+001F have a backslash before them, and U+000A and U+000D are
     written as a backslash with `n` or `r`.
     """
+    ENCODING_JSON_LINES: _Encoding.ValueType  # 4
+    """One UTF-8 JSON object a record, each ended by U+000A and without line breaks besides, for the whole batch in the
+    only element of `records`; sent only to who offers to take it. The keys are in `key_lines`.
+    """
 
 class Encoding(_Encoding, metaclass=_EncodingEnumTypeWrapper):
     """How the bytes of a record are written."""
@@ -86,6 +90,10 @@ Where there is no value stands the bare word `None`, and a text that is this wor
 before it.
 In a text a backslash and U+001F have a backslash before them, and U+000A and U+000D are
 written as a backslash with `n` or `r`.
+"""
+ENCODING_JSON_LINES: Encoding.ValueType  # 4
+"""One UTF-8 JSON object a record, each ended by U+000A and without line breaks besides, for the whole batch in the
+only element of `records`; sent only to who offers to take it. The keys are in `key_lines`.
 """
 Global___Encoding: _TypeAlias = Encoding  # noqa: Y015
 
@@ -196,6 +204,7 @@ class Batch(_message.Message):
     LINE_COUNT_FIELD_NUMBER: _builtins.int
     EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
     CORRELATION_IDS_FIELD_NUMBER: _builtins.int
+    KEY_LINES_FIELD_NUMBER: _builtins.int
     partition: _builtins.str
     """Which part of the stream this is; empty where a stream has one part only."""
     sequence: _builtins.int
@@ -205,7 +214,11 @@ class Batch(_message.Message):
     barrier: _builtins.bool
     """The destination must flush and acknowledge this batch at once."""
     line_count: _builtins.int
-    """With `ENCODING_TEXT_LINES`, how many lines there are."""
+    """With `ENCODING_TEXT_LINES` and `ENCODING_JSON_LINES`, how many lines there are."""
+    key_lines: _builtins.str
+    """With `ENCODING_JSON_LINES`, in place of `keys`: the key of each record, in the same order, each ended by U+000A.
+    Records with a key that holds this character are not sent as lines. Empty where the destination derives keys itself.
+    """
     @_builtins.property
     def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The records, in the order in which they must take effect."""
@@ -257,10 +270,11 @@ class Batch(_message.Message):
         line_count: _builtins.int = ...,
         external_ids: _abc.Iterable[_builtins.str] | None = ...,
         correlation_ids: _abc.Iterable[_builtins.str] | None = ...,
+        key_lines: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "columns", b"columns", "correlation_ids", b"correlation_ids", "encoding", b"encoding", "external_ids", b"external_ids", "keys", b"keys", "line_count", b"line_count", "operations", b"operations", "partition", b"partition", "position", b"position", "records", b"records", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "columns", b"columns", "correlation_ids", b"correlation_ids", "encoding", b"encoding", "external_ids", b"external_ids", "key_lines", b"key_lines", "keys", b"keys", "line_count", b"line_count", "operations", b"operations", "partition", b"partition", "position", b"position", "records", b"records", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

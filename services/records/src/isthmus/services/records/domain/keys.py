@@ -22,7 +22,7 @@ def find(screened: "Screened", primary_key: Sequence[str]) -> None:
     The batch's own keys come first, then the primary key's fields, then the content itself.
     """
     given = screened.batch.keys
-    screened.keys = [key.encode() for key in given] if given else _derive_all(screened, primary_key)
+    screened.keys = list(given) if given else _derive_all(screened, primary_key)
     sizes = set(map(len, screened.keys))
     if sizes and (min(sizes) == 0 or max(sizes) > MAX_KEY_BYTES or b"\0" in b"".join(screened.keys)):
         _reject_unusable(screened)

@@ -220,6 +220,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
                 max_batch_records=MAX_BATCH_RECORDS,
                 guarantee=pb.GUARANTEE_TRANSACTIONAL,
                 is_preview=is_preview,
+                encodings=[batch_pb2.ENCODING_JSON_LINES] if own is None else (),
             )
         )
         call = WriteCall(store, target, self._chassis.draining, credit=credit, group=group)

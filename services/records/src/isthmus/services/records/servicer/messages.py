@@ -85,6 +85,8 @@ def writer(opened: connector_pb.WriteOpen, tenant_id: str) -> Writer:
 
 def screened(batch: batch_pb2.Batch, target: Writer) -> Screened:
     """Translate a batch and screen it."""
+    if batch.encoding == batch_pb2.ENCODING_JSON_LINES:
+        return screen(_of_lines(batch), target.primary_key)
     if batch.encoding not in {batch_pb2.ENCODING_UNSPECIFIED, batch_pb2.ENCODING_JSON}:
         message = f"Batch {batch.sequence} is not in JSON; the hub's streams announce JSON only."
         raise FixRequest("BATCH_INVALID", message, path="batch.encoding")
@@ -92,10 +94,25 @@ def screened(batch: batch_pb2.Batch, target: Writer) -> Screened:
         partition=batch.partition,
         sequence=batch.sequence,
         records=list(batch.records),
-        keys=list(batch.keys),
+        keys=[key.encode() for key in batch.keys],
         operations=[operation or 1 for operation in batch.operations],
     )
     return screen(arrived, target.primary_key)
+
+
+def _of_lines(batch: batch_pb2.Batch) -> Batch:
+    """Translate a batch whose records are one text."""
+    if len(batch.records) != 1 or batch.keys or batch.operations:
+        message = f"Batch {batch.sequence} of lines has one element in `records`, and no keys or operations."
+        raise FixRequest("BATCH_INVALID", message, path="batch.records")
+    text = batch.records[0]
+    records = text.split(b"\n")
+    keys = batch.key_lines.encode().split(b"\n")
+    # Behind the last line feed there is nothing.
+    if records.pop() or keys.pop() or len(records) != batch.line_count:
+        message = f"Batch {batch.sequence} has other lines than it says; end each record and key with U+000A."
+        raise FixRequest("BATCH_INVALID", message, path="batch.line_count")
+    return Batch(batch.partition, batch.sequence, records, keys, text=text)
 
 
 def absence(request: connector_pb.FinishGenerationRequest) -> Absence:
