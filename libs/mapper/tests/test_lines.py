@@ -61,7 +61,16 @@ FIELDS = [
     {"target": "seven", "constant": 7},
     {"target": "either", "coalesce": ["a", "b"]},
     {"target": "upper", "source": "b", "steps": ["upper"]},
+    {"target": "tidy", "source": "b", "steps": ["trim", "lower", {"truncate": 4}], "default": "none"},
+    {"target": "tagged", "template": "{id}\\{a}", "steps": ["trim"]},
+    {"target": "now", "now": True},
+    {"target": "list item", "source": "l[0]"},
+    {"target": "trimmed", "source": "l", "steps": [{"map": ["trim"]}, "join"]},
+    {"target": "empty", "source": "b", "steps": ["is_empty"]},
+    {"target": "noted", "source": "a", "when": {"path": "b", "not_equals": "x"}, "required": True},
 ]
+MANY = 50
+"""As many records as are mapped field by field, where that can be."""
 texts = st.none() | st.sampled_from(ODD_TEXTS) | st.text(alphabet="aé\\\n\r\x1fNone", max_size=6)
 anything = texts | st.integers(-(2**66), 2**66) | st.booleans() | st.floats(allow_nan=False)
 records = st.fixed_dictionaries(
@@ -79,6 +88,37 @@ odd_records = st.fixed_dictionaries(
 )
 chosen_fields = st.lists(st.sampled_from(FIELDS), min_size=1, max_size=6, unique_by=lambda one: one["target"])
 filters = st.sampled_from([{}, {"where": {"path": "a", "not_equals": "on"}}])
+COLUMNS: list[dict[str, Any]] = [
+    {"source": "t", "cast": "timestamp"},
+    {"source": "n", "cast": "integer"},
+    {"source": "n"},
+    {"source": "f", "cast": "boolean"},
+    {"source": "a", "cast": "string"},
+    {"source": "a", "table": {"entries": {"a": "x", "1": None, "None": "y"}, "otherwise": "keep"}},
+    {"source": "a", "steps": ["upper", "trim"]},
+    {"source": "l", "steps": [{"join": ", "}]},
+    {"template": "{a?}: {b}", "steps": ["lower"]},
+]
+USUAL = {"t": "2026-01-31 12:00:00", "n": 7, "f": True, "l": ["a", "b"]}
+MOMENTS = [
+    *("2026-01-31 12:00:00", "2026-01-31T12:00:00Z", "2026-01-31T12:00:00", "2026-01-31 12:00:00Z"),
+    *(
+        "0000-01-01 00:00:00",
+        "2026-02-29 00:00:00",
+        "2026-01-31 24:00:00",
+        "2026-01-31 12:00:00.5",
+        "2026-01-31",
+    ),
+    *("2026-01-31 12:00:00Z\x1f2026-01-31 12:00:00", "", "٢026-01-31 12:00:00", "2026-01-31T12:00:00+02:00"),
+]
+values = (
+    anything
+    | st.sampled_from(MOMENTS)
+    | st.lists(texts, max_size=2)
+    | st.sampled_from(
+        [[1, "a"], ["x"] * 101, {"a": 1}, "9" * 18, "9" * 19, "٣", "ß" * 700, 2**32, -(2**32), 2**64]
+    )
+)
 patient = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -123,9 +163,9 @@ def check_same(typed: TypedPlan, writer: LineWriter, structs: list[msgspec.Struc
 
 
 @patient
-@given(chosen_fields, filters, st.lists(st.lists(records, max_size=5), min_size=1, max_size=4))
+@given(chosen_fields, filters, st.lists(st.lists(records, max_size=5), min_size=1, max_size=4), st.booleans())
 def test_lines_stand_for_the_records_that_are_mapped(
-    fields: list[dict[str, Any]], transformations: dict[str, Any], slices: list[list[Any]]
+    fields: list[dict[str, Any]], transformations: dict[str, Any], slices: list[list[Any]], many: bool
 ) -> None:
     """Whatever texts come, in whatever order: what lines say is what rows say, errors included."""
     typed = typed_of(fields, **transformations)
@@ -134,13 +174,13 @@ def test_lines_stand_for_the_records_that_are_mapped(
         return
 
     for some in slices:
-        check_same(typed, writer, structs_of(typed, some))
+        check_same(typed, writer, structs_of(typed, (some * MANY)[:MANY] if many else some))
 
 
 @patient
-@given(chosen_fields, st.lists(st.lists(odd_records, max_size=4), min_size=1, max_size=4))
+@given(chosen_fields, st.lists(st.lists(odd_records, max_size=4), min_size=1, max_size=4), st.booleans())
 def test_values_of_other_types_are_said_exactly_or_not_at_all(
-    fields: list[dict[str, Any]], slices: list[list[Any]]
+    fields: list[dict[str, Any]], slices: list[list[Any]], many: bool
 ) -> None:
     """Numbers and booleans where text was expected, and texts where numbers were."""
     typed = typed_of(fields)
@@ -149,7 +189,43 @@ def test_values_of_other_types_are_said_exactly_or_not_at_all(
         return
 
     for some in slices:
-        check_same(typed, writer, structs_of(typed, some))
+        check_same(typed, writer, structs_of(typed, (some * MANY)[:MANY] if many else some))
+
+
+@patient
+@given(
+    st.sampled_from([*COLUMNS, *FIELDS]),
+    st.lists(st.lists(values, min_size=1, max_size=3), min_size=1, max_size=3),
+)
+def test_a_column_is_what_its_values_are_one_by_one(field: dict[str, Any], several: list[list[Any]]) -> None:
+    """Whatever a step does with many values at once, it does with each; an odd one among many is found."""
+    typed = typed_of([{**field, "target": "t"}])
+    writer = writer_of(typed)
+    usual = [USUAL.get(str(field.get("source")), "a")] * MANY
+
+    for some in several:
+        column = [*usual, *some, *usual]
+        met = [{"id": "1", **dict.fromkeys("abntfl", value)} for value in column]
+        check_same(typed, writer, structs_of(typed, met))
+
+
+def test_many_usual_records_are_mapped_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nulls, characters of any alphabet, and what has to be escaped are usual; so is a filter."""
+    fields = [one for one in FIELDS if one["target"] not in {"raw flag", "raw number", "count"}]
+    typed = typed_of(fields, where={"path": "id", "not_equals": "b"})
+    monkeypatch.setattr(LineWriter, "_by_record", lambda *_: None)
+    usual = {
+        "a": "12",
+        "b": "x\\ü",
+        "n": 1,
+        "f": True,
+        "t": "2026-01-31 12:00:00",
+        "l": ["a"],
+        "o": {"x": "y"},
+    }
+    met = [{"id": "a", **usual}, {"id": "b", **usual}, {"id": "c", **usual, "t": None, "o": None}] * MANY
+
+    assert check_same(typed, writer_of(typed, "id"), structs_of(typed, met))
 
 
 def test_a_thousand_records_with_every_odd_text() -> None:

@@ -20,8 +20,9 @@ STRING, INTEGER, BOOLEAN, LEFT_OUT = "string", "integer", "boolean", ""
 DELIMITER: Final = "\x1f"
 ABSENT: Final = "None"
 _END: Final = "\n"
-_LONGEST_LINE = 64 * 1024
+LONGEST_LINE: Final = 64 * 1024
 _REST = 20
+_FEWEST = 50
 _STRIDE = 32
 _KINDS = {str: STRING, int: INTEGER, bool: BOOLEAN}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", DELIMITER: "\\" + DELIMITER})
@@ -87,8 +88,24 @@ class OddValueError(BaseException):
         self.kind = _KINDS.get(value.__class__)
 
 
+@dataclass(frozen=True, slots=True)
+class MadeLines:
+    """The lines of a batch in which nothing was refused.
+
+    Attributes:
+        text: All lines.
+        indexes: For each of them the input record that it came from.
+    """
+
+    text: bytes
+    indexes: Sequence[int]
+
+
 WriteMany = Callable[["Written", Iterable[Any], datetime], Sequence[object]]
 """Generated code that writes many records, and tells of each column whether a value was met."""
+
+WriteByColumn = Callable[[Sequence[Any], datetime, Sequence[str], frozenset[int]], MadeLines]
+"""Writes many records where none is unusual, and raises where one is; see `isthmus.mapper.columnar`."""
 
 
 class Written:
@@ -132,12 +149,14 @@ class LineSource:
         open: Places of columns whose values may be something else.
         make: Gives the code for what columns are taken for, and for places of columns that need a value.
         row: Maps one record to its values, each UNSET where it has none.
+        by_column: Does the same as the code, quicker, where nothing is unusual.
     """
 
     columns: tuple[TextColumn, ...]
     open: frozenset[int]
     make: Callable[[tuple[str, ...], frozenset[int]], WriteMany]
     row: Callable[[Any, datetime], Sequence[Any]]
+    by_column: WriteByColumn
 
 
 class LineWriter:
@@ -155,6 +174,7 @@ class LineWriter:
         self._key = frozenset(place for place, column in enumerate(source.columns) if column.name in key)
         self._changes_left = 2 * len(source.columns) + 2
         self._resting = 0
+        self._one_by_one = 0
 
     def lines(self, records: Sequence[Any], *, now: datetime | None = None) -> TextLines | None:
         """Maps a batch; what is refused or left out is the same as with `TypedPlan.rows`.
@@ -167,6 +187,27 @@ class LineWriter:
             self._resting -= 1
             return None
         moment = moment_at(now)
+        found = self._by_column(records, moment)
+        if found is None:
+            found = self._by_record(records, moment)
+        if found is None:
+            self._resting = _REST
+        return found
+
+    def _by_column(self, records: Sequence[Any], moment: datetime) -> TextLines | None:
+        """The lines, unless a record is unusual; then the next ones probably are as well."""
+        if self._one_by_one or len(records) < _FEWEST:
+            self._one_by_one = max(0, self._one_by_one - 1)
+            return None
+        try:
+            made = self._source.by_column(records, moment, self._kinds, self._key)
+        except Exception:  # whatever is wrong with a record, mapping it by itself tells
+            self._one_by_one = _REST
+            return None
+        count = len(made.indexes)
+        return TextLines(made.text, self._columns, count, made.indexes, filtered=len(records) - count)
+
+    def _by_record(self, records: Sequence[Any], moment: datetime) -> TextLines | None:
         changes: dict[int, str] | None = {}
         while changes is not None:
             self._take(changes)
@@ -183,7 +224,6 @@ class LineWriter:
                 if found is not None:
                     return found
             changes = self._affordable(dict.fromkeys(missing, LEFT_OUT)) if missing else None
-        self._resting = _REST
         return None
 
     def _affordable(self, changes: dict[int, str]) -> dict[int, str] | None:
@@ -195,6 +235,7 @@ class LineWriter:
         """Take some columns for something else from now on."""
         if not changes:
             return
+        self._one_by_one = 0
         self._kinds = tuple(changes.get(place, kind) for place, kind in enumerate(self._kinds))
         self._columns = tuple(
             TextColumn(column.name, kind, column.keeps_null)
@@ -224,7 +265,7 @@ class LineWriter:
 
     def _finished(self, written: Written, records: Sequence[Any], moment: datetime) -> TextLines | None:
         lines, indexes = written.lines, written.indexes
-        if not self._columns or max(map(len, lines), default=0) > _LONGEST_LINE:
+        if not self._columns or max(map(len, lines), default=0) > LONGEST_LINE:
             return None
         delimiters = len(self._columns) - 1
         parts: list[bytes] = []
@@ -318,6 +359,7 @@ def _meant(value: str, kind: str) -> Any:
 __all__ = [
     "LineSource",
     "LineWriter",
+    "MadeLines",
     "OddValueError",
     "TextColumn",
     "TextLines",

@@ -97,6 +97,12 @@ class Lines:
             yield
         self._lines, self._depth = self._lines + outer, depth
 
+    def function_named(self, name: str) -> Any:
+        """Runs the lines and gives one of the functions that they define."""
+        # The source is made of this package's templates around generated identifiers; it sees no builtins.
+        exec(compile(self.source(), "<isthmus mapping>", "exec"), self.namespace)  # noqa: S102
+        return self.namespace[name]
+
     def source(self) -> str:
         """All lines as Python source."""
         return "\n".join(self._lines) + "\n"

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from isthmus.mapper.generation.blocks import Writer, is_clean
+from isthmus.mapper.generation.columns import lines_by_column
 from isthmus.mapper.generation.forms import Form
 from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.values import TEXTS, Finish
@@ -69,7 +70,8 @@ def line_source(definition: Definition, shape: Shape, row: Callable[[Any, Any], 
     def make(kinds: tuple[str, ...], key: frozenset[int]) -> WriteMany:
         return _generate(definition.block, shape, kinds, key)
 
-    return LineSource(tuple(columns), frozenset(unknown), make, row)
+    by_column = lines_by_column(definition.block, shape, lambda value: _may_read(value, ABSENT))
+    return LineSource(tuple(columns), frozenset(unknown), make, row, by_column)
 
 
 def _generate(block: Block, shape: Shape, kinds: tuple[str, ...], key: frozenset[int]) -> WriteMany:
@@ -89,9 +91,7 @@ def _generate(block: Block, shape: Shape, kinds: tuple[str, ...], key: frozenset
                 lines.add("refuse(e)", "continue")
             lines.add(f"made.append({made.result()})")
         lines.add(f"return {made.met()}")
-    # As in `generate`: templates of this package around generated identifiers, and no builtins.
-    exec(compile(lines.source(), "<isthmus lines>", "exec"), lines.namespace)  # noqa: S102
-    write: WriteMany = lines.namespace["transform"]
+    write: WriteMany = lines.function_named("transform")
     return write
 
 

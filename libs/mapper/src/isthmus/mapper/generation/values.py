@@ -124,7 +124,7 @@ class ValueWriter:
     def _calls(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             call = self.lines.bind(step.call, "f")
-            if _is_timestamp(step):
+            if is_usual_timestamp(step):
                 self._timestamp(call)
                 continue
             if step.needs_now:
@@ -275,7 +275,8 @@ class ValueWriter:
         return f"{self.lines.bind(predicate(condition, form.reader), 'q')}(r, t)"
 
 
-def _is_timestamp(step: Step) -> bool:
+def is_usual_timestamp(step: Step) -> bool:
+    """Whether the step reads points in time whose usual spellings need only be cut to form."""
     return step.name == "cast" and step.returns == "timestamp" and step.fast and not KNOWS_24_HOURS
 
 
