@@ -66,12 +66,15 @@ class LocalMesh:
             RuntimeError: it did not complete, or not in time.
         """
         request = scheduling_pb2.WatchExecutionRequest(execution_id=execution_id)
+        execution = scheduling_pb2.Execution()
         with suppress(grpc.RpcError):
             for news in self.api.scheduling.WatchExecution(request, timeout=seconds):
-                if news.execution.status in ENDED:
+                execution = news.execution
+                if execution.status in ENDED:
                     break
-        asked = scheduling_pb2.GetExecutionRequest(execution_id=execution_id)
-        execution = self.api.scheduling.GetExecution(asked).execution
+        if execution.status not in ENDED:
+            asked = scheduling_pb2.GetExecutionRequest(execution_id=execution_id)
+            execution = self.api.scheduling.GetExecution(asked).execution
         if execution.status != _STATUS.STATUS_COMPLETED:
             status = _STATUS.Status.Name(execution.status)
             raise RuntimeError(

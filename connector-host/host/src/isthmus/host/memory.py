@@ -93,8 +93,8 @@ def remember(progress: Progress, ack: connector.BatchAck) -> None:
         progress.acks.popitem(last=False)
 
 
-def check_limits(one: batch.Batch, *, records: int, size: int) -> None:
-    """Refuse a batch that is larger than announced.
+def check_limits(one: batch.Batch, *, records: int, size: int) -> list[bytes]:
+    """Return the records of a batch, unless it is larger than announced.
 
     Raises:
         FixRequest: `BATCH_INVALID`.
@@ -103,9 +103,10 @@ def check_limits(one: batch.Batch, *, records: int, size: int) -> None:
     if is_text and len(one.records) != 1:
         message = "Lines of text travel in the only element of `records`; put all of them there."
         raise FixRequest("BATCH_INVALID", message, path="batch.records")
-    count = one.line_count if is_text else len(one.records)
-    # To look at the length of a text is to copy it; what more there is in a message is never less.
-    total = sum(map(len, one.records)) if not is_text or one.ByteSize() > size else 0
+    # Whoever looks at an element of a message gets a copy of it, so that is done once.
+    found = list(one.records)
+    count = one.line_count if is_text else len(found)
+    total = sum(map(len, found))
     if count > records or (total > size and count > 1):
         message = f"A batch holds at most {records} records and {size} bytes; cut it smaller."
         raise FixRequest("BATCH_INVALID", message, path="batch.records")
@@ -113,6 +114,7 @@ def check_limits(one: batch.Batch, *, records: int, size: int) -> None:
         if given and len(given) != count:
             message = f"`{name}` has {len(given)} elements for {count} records; send one for each."
             raise FixRequest("BATCH_INVALID", message, path=f"batch.{name}")
+    return found
 
 
 def _repeated(progress: Progress, sequence: int) -> connector.BatchAck:

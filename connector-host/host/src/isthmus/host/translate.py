@@ -24,8 +24,12 @@ _CHANGES: dict[Any, str] = {
 }
 
 
-def lines_of(one: batch.Batch) -> sdk.Lines:
+def lines_of(one: batch.Batch, text: bytes) -> sdk.Lines:
     """Return the records of a batch of text.
+
+    Args:
+        one: The batch.
+        text: Its only element.
 
     Raises:
         FixRequest: `BATCH_INVALID`.
@@ -36,7 +40,7 @@ def lines_of(one: batch.Batch) -> sdk.Lines:
             message = f"Column {column.name} has type {column.type}, which is none; send another."
             raise FixRequest("BATCH_INVALID", message, path="batch.columns")
         columns.append(sdk.LineColumn(column.name, _LINE_TYPES[column.type]))
-    return sdk.Lines(one.records[0], columns, one.line_count)
+    return sdk.Lines(text, columns, one.line_count)
 
 
 def spec_message(spec: sdk.ConnectorSpec, *, max_message_bytes: int) -> connector.ConnectorSpec:

@@ -105,12 +105,12 @@ class SessionWriter:
     ) -> AsyncIterator[tuple[batch.Batch, Prepared]]:
         """Do for each batch what can be done before its turn comes."""
         async for one in batches:
-            check_limits(one, records=self._most_records, size=MOST_BYTES)
+            found = check_limits(one, records=self._most_records, size=MOST_BYTES)
             yield (
                 one,
                 await self._session.prepare(
                     self._opening.stream,
-                    self._records(one),
+                    self._records(one, found),
                     one.keys,
                     [OPERATIONS.get(operation, Operation.UPSERT) for operation in one.operations],
                     mode=self._mode,
@@ -120,13 +120,13 @@ class SessionWriter:
                 ),
             )
 
-    def _records(self, one: batch.Batch) -> Documents | Lines:
+    def _records(self, one: batch.Batch, found: list[bytes]) -> Documents | Lines:
         if one.encoding in _JSON:
-            return Documents(one.records)
+            return Documents(found)
         if one.encoding != batch.ENCODING_TEXT_LINES or not self._takes_lines:
             taken = "JSON records and lines of text" if self._takes_lines else "JSON records"
             raise Unsupported("ENCODING_UNSUPPORTED", f"This connector takes {taken} only.")
-        return lines_of(one)
+        return lines_of(one, found[0])
 
     async def _apply(self, one: batch.Batch, prepared: Prepared) -> connector.BatchAck:
         opening = self._opening

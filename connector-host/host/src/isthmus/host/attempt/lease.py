@@ -67,7 +67,8 @@ class Lease:
             self._pending[checkpoint.partition] = checkpoint
         self._counts.CopyFrom(counts)
         self._dirty.set()
-        if counts.read - self._told >= _MOST_UNTOLD:
+        # Behind the end of a partition nothing is read again, and most often the attempt ends there, too.
+        if counts.read - self._told >= _MOST_UNTOLD and not any(one.is_complete for one in checkpoints):
             self._much.set()
 
     async def keep(self) -> None:

@@ -158,6 +158,7 @@ class Reading:
                 self._handed.task_done()
                 if page is None:
                     break
+                await asyncio.sleep(0)  # the next page is asked for before this one is worked on
                 yield self._made(page, place)
                 if self._limit and self.records >= self._limit:
                     return

@@ -28,11 +28,11 @@ def nothing_at_work() -> AtWorks:
     return Kept(_MOST)
 
 
-def note_progress(at_work: AtWorks, key: tuple[str, str], token: int, held: Held) -> None:
-    """Keep what a host has told meanwhile, as far as the execution is known."""
+def note_progress(at_work: AtWorks, key: tuple[str, str], token: int, held: Held) -> Execution | None:
+    """Keep what a host has told meanwhile, and return the execution as it is then, if it is known."""
     known = at_work.get(key)
     if known is None or known.execution.fencing_token != token:
-        return
+        return None
     execution = replace(
         known.execution,
         live=held.live,
@@ -44,6 +44,7 @@ def note_progress(at_work: AtWorks, key: tuple[str, str], token: int, held: Held
         revision=held.revision,
     )
     at_work[key] = AtWork(execution, known.origin)
+    return execution
 
 
 __all__ = ["AtWork", "AtWorks", "note_progress", "nothing_at_work"]

@@ -17,23 +17,31 @@ class News:
 
     def __init__(self) -> None:
         self._arrived = asyncio.Event()
+        self._turned = asyncio.Event()
         self._execution: Execution | None = None
 
-    def tell(self, execution: Execution | None) -> None:
-        """Let the watcher know."""
+    def tell(self, execution: Execution | None, *, is_progress: bool = False) -> None:
+        """Let the watcher know; mere progress is not urgent."""
         self._execution = execution
         self._arrived.set()
+        if not is_progress:
+            self._turned.set()
 
-    async def heard(self, seconds: float) -> Execution | None:
+    async def heard(self, seconds: float, pace: float = 0.0) -> Execution | None:
         """Wait until something is told, but not longer than some seconds.
+
+        Args:
+            seconds: The longest wait.
+            pace: So long at least, where there is nothing but progress; what came meanwhile is told as one.
 
         Returns:
             The execution as it is now; None where it has to be read, because only others know.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._arrived.wait()
+        await _within(pace, self._turned)
+        if not self._arrived.is_set():
+            await _within(seconds - pace, self._arrived)
         self._arrived.clear()
+        self._turned.clear()
         execution, self._execution = self._execution, None
         return execution
 
@@ -70,10 +78,18 @@ class Changes:
         if not watchers:
             del self._watching[tenant_id, execution_id]
 
-    def tell(self, key: tuple[str, str], execution: Execution | None) -> None:
+    def tell(self, key: tuple[str, str], execution: Execution | None, *, is_progress: bool = False) -> None:
         """Tell who watches an execution, by tenant and id, of a change that has been committed."""
         for news in self._watching.get(key, ()):
-            news.tell(execution)
+            news.tell(execution, is_progress=is_progress)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, but not for long."""
+    if seconds > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
 
 
 __all__ = ["Changes", "News"]

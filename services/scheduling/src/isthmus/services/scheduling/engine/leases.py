@@ -279,14 +279,17 @@ class Leases:
         )
         if held is None:
             raise fenced(progress.execution_id)
-        self._executions.changes.note(conn, tenant_id, progress.execution_id)
         key = (tenant_id, progress.execution_id)
-        after_commit(conn, partial(note_progress, self._at_work, key, progress.token, held))
+        after_commit(conn, partial(self._progressed, key, progress.token, held))
         stop = held.stop is not Stop.NONE
         if not stop and exceeds(FailurePolicy(0, held.max_quarantined), held.total):
             await executions.request_stop(conn, tenant_id, progress.execution_id, Stop.QUARANTINE, now)
             stop = True
         return Renewed(held.expires, stop)
+
+    def _progressed(self, key: tuple[str, str], token: int, held: leases.Held) -> None:
+        """Keep what has been stored, and tell who watches."""
+        self._executions.changes.tell(key, note_progress(self._at_work, key, token, held), is_progress=True)
 
     async def finish(
         self,

@@ -33,6 +33,7 @@ from isthmus.services.scheduling.translate import (
 )
 
 _RATE_SECONDS = 5.0
+_PROGRESS_SECONDS = 0.2  # no eye follows what changes more often
 _CHANGES_MEANWHILE = 4
 _MOST_KNOWN = 10_000
 
@@ -164,7 +165,7 @@ class ExecutionRpcs(Rpcs):
                 if not execution.status.is_live:
                     return
                 # Changes made through other replicas are found by looking.
-                told = await news.heard(self._desk.watch_seconds)
+                told = await news.heard(self._desk.watch_seconds, _PROGRESS_SECONDS)
         finally:
             self._desk.changes.leave(tenant_id, request.execution_id, news)
 
