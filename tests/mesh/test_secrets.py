@@ -242,6 +242,7 @@ def own_secrets(home):
         f"role {name}": text for name, text in json.loads((home / "keys/database.json").read_text()).items()
     }
     wanted |= {path.name: path.read_text().strip() for path in home.glob("postgres/*.password")}
+    wanted |= {path.name: path.read_text() for path in home.glob("openbao/roles/*.secret-id")}
     for path in home.glob("keys/service-*.jwk"):
         wanted[path.name] = json.loads(path.read_text())["d"]
     root = json.loads((home / "openbao/root.json").read_text())
@@ -249,7 +250,6 @@ def own_secrets(home):
     wanted |= {
         "api key": profile["api_key"],
         "nats": json.loads((home / "nats/account.json").read_text())["password"],
-        "vault token": (home / "openbao/service.token").read_text().strip(),
         "vault root token": root["root_token"],
     }
     return wanted

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres, start_all
 from isthmus.local.logs import rotate
+from isthmus.local.private import read_json
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def _eventually(condition):
 
 def _vault(server, method, path, body=None):
     request = urllib.request.Request(f"{server.address}/v1/{path}", method=method)
-    request.add_header("X-Vault-Token", server.token)
+    request.add_header("X-Vault-Token", read_json(server.folder / "root.json")["root_token"])
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(request, data=data, timeout=5) as answer:
         return json.loads(answer.read() or b"{}")
@@ -153,12 +154,21 @@ def test_openbao_begins_anew_after_a_first_start_that_was_cut_short(tmp_path):
         second.stop()
 
 
-def test_openbao_token_of_services_is_not_root(backends):
+def test_openbao_lets_in_with_the_newest_secret_id_only(backends):
     """
-    The services' token reads secrets but changes no policies.
+    A start hands out a new secret id and ends the one before; the role keeps its id.
     """
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        _vault(backends[2], "PUT", "sys/policies/acl/mine", {"policy": ""})
+    server = backends[2]
+    files = server.role_files("identity")
+    before = {name: getattr(files, name).read_text() for name in ("role_id", "secret_id")}
+    server.stop()
+    server.start()
+    after = {name: getattr(files, name).read_text() for name in ("role_id", "secret_id")}
+
+    assert before["role_id"] == after["role_id"]
+    assert _vault(server, "POST", "auth/approle/login", after)["auth"]["token_policies"]
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        _vault(server, "POST", "auth/approle/login", before)
 
 
 def test_openbao_writes_an_audit_log_without_secrets(backends):

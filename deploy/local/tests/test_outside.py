@@ -36,7 +36,7 @@ def test_servers_outside_replace_our_own(home, postgres, nats_server, vault):
     With all three addresses given no back end is started, and the next start needs no addresses.
     """
     places = ["--postgres-url", postgres.database(), "--nats-url", nats_server.url]
-    places += ["--vault-addr", vault.address, "--vault-token-file", str(vault.token_file)]
+    places += ["--vault-addr", vault.address, "--vault-roles", str(vault.folder / "roles")]
     first = isthmus(home, "up", *places)
     isthmus(home, "down")
     isthmus(home, "up")
@@ -68,8 +68,9 @@ def test_unreachable_database_fails_in_one_sentence(home):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["up", "--vault-addr", "http://127.0.0.1:1"], "--vault-token-file"),
+        (["up", "--vault-addr", "http://127.0.0.1:1"], "--vault-roles"),
         (["up", "--vault-addr", "http://127.0.0.1:1", "--vault-token-file", "/nowhere"], "cannot be read"),
+        (["up", "--vault-addr", "http://127.0.0.1:1", "--vault-roles", "/nowhere"], "identity.role-id"),
         (["--home", "/proc/nowhere", "up"], "--home"),
         (["up", "--nonsense"], "--help"),
     ],

@@ -2,14 +2,20 @@
 
 import asyncio
 
+import hvac
 import pytest
-from isthmus.kit import Vault
-from isthmus.resilience.faults import Conflict, Missing, RetryLater
+from isthmus.kit.vault import AppRole, TokenFile, Vault
+from isthmus.resilience.faults import Conflict, DataLost, Missing, RetryLater
 
 
 @pytest.fixture
 def client(vault):
-    return Vault(vault.address, vault.token_file)
+    return vault.open("credentials")
+
+
+@pytest.fixture
+def root(vault):
+    return hvac.Client(url=vault.address, token=vault.root_token)
 
 
 async def test_what_was_written_is_read(client):
@@ -55,11 +61,12 @@ async def test_only_one_of_two_writers_creates(client):
 
 
 @pytest.mark.timeout(20)
-async def test_a_vault_that_is_gone_is_told_soon(free_port, vault):
+async def test_a_vault_that_is_gone_is_told_soon(free_port, tmp_path):
     """
     Nobody waits long for a vault that does not listen.
     """
-    gone = Vault(f"http://127.0.0.1:{free_port}", vault.token_file)
+    (tmp_path / "token").write_text("any")
+    gone = Vault(f"http://127.0.0.1:{free_port}", TokenFile(tmp_path / "token"), service="credentials")
     with pytest.raises(RetryLater) as refused:
         await gone.read("kit/a")
 
@@ -67,25 +74,105 @@ async def test_a_vault_that_is_gone_is_told_soon(free_port, vault):
 
 
 @pytest.mark.timeout(20)
-async def test_a_vault_that_swallows_packets_is_told_soon(vault):
+async def test_a_vault_that_swallows_packets_is_told_soon(tmp_path):
     """
     A vault that accepts connections and never answers is as good as gone.
     """
+    (tmp_path / "token").write_text("any")
     async with await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1") as silent:
         port = silent.sockets[0].getsockname()[1]
+        silent_vault = Vault(f"http://127.0.0.1:{port}", TokenFile(tmp_path / "token"), service="credentials")
         with pytest.raises(RetryLater):
-            await Vault(f"http://127.0.0.1:{port}", vault.token_file).read("kit/a")
+            await silent_vault.read("kit/a")
 
 
 async def test_a_renewed_token_is_picked_up(vault, tmp_path):
     """
-    When the token in the file has been renewed, the next call uses it.
+    When the token in the file has been renewed, the next call uses it, for a tenant's secrets too.
     """
     token_file = tmp_path / "token"
     token_file.write_text("worn-out")
-    client = Vault(vault.address, token_file)
+    client = Vault(vault.address, TokenFile(token_file), service="credentials")
     with pytest.raises(RetryLater, match="refuses"):
         await client.write("kit/d", {"key": "one"})
-    token_file.write_text(vault.token)
+    token_file.write_text(vault.root_token)
 
     assert await client.write("kit/d", {"key": "one"}) == 1
+    assert await client.tenant("tnt_file").write("kit/d", {"key": "one"}) == 1
+
+
+async def test_a_service_reaches_its_own_folder_only(vault, client):
+    """
+    Another service's secrets, and a tenant's without that tenant's token, are refused.
+    """
+    await vault.open("identity").tenant("tnt_a").write("kit/own", {"key": "one"})
+    prying = Vault(vault.address, _role(vault, "credentials"), service="identity")
+
+    assert await client.tenant("tnt_a").write("kit/own", {"key": "two"}) == 1
+    with pytest.raises(RetryLater, match="refuses"):
+        await prying.read("kit/own")
+    with pytest.raises(RetryLater, match="refuses"):
+        await client.read("../tenants/tnt_a/credentials/kit/own")
+
+
+async def test_a_tenants_token_reaches_no_other_tenant(vault, client):
+    """
+    A defect that mixes up paths ends at the vault: the token that a tenant's calls carry names the tenant.
+    """
+    await client.tenant("tnt_a").write("kit/mixed", {"key": "one"})
+    mixed = client.tenant("tnt_b")
+    mixed._folder = client.tenant("tnt_a")._folder
+
+    with pytest.raises(RetryLater, match="refuses"):
+        await mixed.read("kit/mixed")
+
+
+async def test_what_is_sealed_opens_for_the_same_tenant_only(client):
+    """
+    Text for PostgreSQL is of no use to another tenant, nor once it was altered.
+    """
+    sealed = await client.tenant("tnt_a").encrypt(b"state")
+
+    assert sealed.startswith("vault:")
+    assert "state" not in sealed
+    assert await client.tenant("tnt_a").decrypt(sealed) == b"state"
+    await client.tenant("tnt_b").encrypt(b"other")
+    for tenant, text in (("tnt_b", sealed), ("tnt_a", sealed[:-6] + "AAAA=="), ("tnt_a", "nonsense")):
+        with pytest.raises(DataLost):
+            await client.tenant(tenant).decrypt(text)
+
+
+async def test_tokens_that_were_revoked_are_replaced(client, root):
+    """
+    A service whose tokens end early logs in again, and the caller notices nothing.
+    """
+    await client.write("kit/again", {"key": "own"})
+    await client.tenant("tnt_a").write("kit/again", {"key": "tenant"})
+    root.adapter.put("/v1/sys/leases/revoke-prefix/auth/approle/login")
+
+    assert await client.tenant("tnt_a").read("kit/again") == {"key": "tenant"}
+    root.adapter.put("/v1/sys/leases/revoke-prefix/auth/approle/login")
+    assert await client.read("kit/again") == {"key": "own"}
+
+
+async def test_a_token_is_renewed_before_it_ends(vault, root):
+    """
+    Through renewals, and a new login when no more are granted, calls go on beyond the life of any token.
+    """
+    role = "/v1/auth/approle/role/isthmus-credentials"
+    lives = root.adapter.get(role)["data"]
+    root.adapter.post(role, json={"token_ttl": 1, "token_max_ttl": 2})
+    client = vault.open("credentials")
+    try:
+        for _ in range(30):
+            await client.write("kit/lasting", {"key": "one"})
+            await asyncio.sleep(0.1)
+    finally:
+        root.adapter.post(role, json={name: lives[name] for name in ("token_ttl", "token_max_ttl")})
+
+    assert "auth/token/renew-self" in vault.audit_log.read_text()
+
+
+def _role(vault, service):
+    files = vault.role_files(service)
+    return AppRole(files.role_id, files.secret_id)

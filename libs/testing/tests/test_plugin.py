@@ -45,7 +45,7 @@ def test_vault_is_unsealed(vault):
     """
     import hvac
 
-    client = hvac.Client(url=vault.address, token=vault.token)
+    client = hvac.Client(url=vault.address, token=vault.root_token)
     client.secrets.kv.v2.create_or_update_secret("x", secret={"a": "b"}, mount_point="secret")
 
     assert client.secrets.kv.v2.read_secret("x")["data"]["data"] == {"a": "b"}

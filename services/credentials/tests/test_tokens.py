@@ -9,7 +9,6 @@ from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Database, fault_from_rpc_error, new_id
-from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Precondition, RetryLater
 from isthmus.services.credentials.grants import Grants
 from isthmus.services.credentials.refreshing import Patience, Tokens
@@ -92,7 +91,7 @@ class Refresher(Tokens):
 async def refreshers(replicas, vault):
     """One for each replica, with a pool of connections of its own."""
     url = replicas[0].settings.database_url.get_secret_value()
-    safe = Vault(vault.address, vault.token_file)
+    safe = vault.open("credentials")
     databases = [Database(url, "credentials", pool=4) for _ in replicas]
     grants = Grants(safe, TokenServers(seconds=30, unknown_lifetime=300))
     patience = Patience(hold=6, wait=30, settle=0)

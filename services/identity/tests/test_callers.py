@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.identity.v1 import identity_pb2 as pb
-from isthmus.kit import Vault
 from isthmus.resilience.faults import FixRequest, Missing, NotAllowed, NotAuthenticated, RetryLater
 
 from .conftest import Callers, fault_of, new_tenant
@@ -216,10 +215,10 @@ async def test_two_replicas_make_one_pepper(open_mesh, vault):
     """
     Replicas that start together on an empty vault agree, so that each verifies the other's keys.
     """
-    await Vault(vault.address, vault.token_file).delete("isthmus/identity/pepper-race")
+    await vault.open("identity").delete("pepper-race")
     async with open_mesh() as mesh:
-        one = await mesh.start("identity", pepper_path="isthmus/identity/pepper-race")
-        two = await mesh.start("identity", pepper_path="isthmus/identity/pepper-race", replica=True)
+        one = await mesh.start("identity", pepper_path="pepper-race")
+        two = await mesh.start("identity", pepper_path="pepper-race", replica=True)
         made = await asyncio.gather(*(new_tenant(Callers(service)) for service in (one, two)))
         seen = await asyncio.gather(
             Callers(two).key(made[0].api_key).GetCaller(ME), Callers(one).key(made[1].api_key).GetCaller(ME)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from isthmus.kit.db.provisioning import service_databases
 from isthmus.local.backends.ports import HOST, PortBook
+from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.home import Home
 from isthmus.local.keys import KeyRing
 from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_DATABASE
@@ -64,7 +65,7 @@ class Environment:
             place = service_databases(self.admin_url, {name: self.database_secrets[name]})[name]
             known["ISTHMUS_DATABASE_URL"] = place.url
         if name in WITH_VAULT:
-            known |= self._vault()
+            known |= self._vault(name)
         return known
 
     def of_host(self, connector: str) -> dict[str, str]:
@@ -91,14 +92,21 @@ class Environment:
             "ISTHMUS_DRAIN_SECONDS": _DRAIN_SECONDS,
         }
 
-    def _vault(self) -> dict[str, str]:
+    def _vault(self, name: str) -> dict[str, str]:
         openbao = self._servers.openbao
-        if openbao is None:
+        known = {"ISTHMUS_VAULT_ADDR": self._options.vault_addr if openbao is None else openbao.address}
+        if openbao is None and not self._options.vault_roles:
             return {
-                "ISTHMUS_VAULT_ADDR": self._options.vault_addr,
+                **known,
                 "ISTHMUS_VAULT_TOKEN_FILE": str(Path(self._options.vault_token_file).expanduser()),
             }
-        return {"ISTHMUS_VAULT_ADDR": openbao.address, "ISTHMUS_VAULT_TOKEN_FILE": str(openbao.token_file)}
+        folder = Path(self._options.vault_roles) if openbao is None else openbao.roles
+        files = RoleFiles.within(folder, name)
+        return {
+            **known,
+            "ISTHMUS_VAULT_ROLE_ID_FILE": str(files.role_id),
+            "ISTHMUS_VAULT_SECRET_ID_FILE": str(files.secret_id),
+        }
 
     def _database_secrets(self) -> dict[str, str]:
         path = self._home.keys / "database.json"

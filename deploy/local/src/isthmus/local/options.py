@@ -21,8 +21,9 @@ class Options:
     Attributes:
         postgres_url: A role that may create roles, and the database to use.
         nats_url: NATS with JetStream.
-        vault_addr: OpenBao or Vault with a KV version 2 engine at `secret/`.
-        vault_token_file: Holds a token that may use `secret/`.
+        vault_addr: OpenBao or Vault, prepared as `isthmus vault script` prints it.
+        vault_roles: Folder with `<service>.role-id` and `<service>.secret-id` for those that keep secrets.
+        vault_token_file: Holds a token that reaches everything of ours, in place of the roles.
         services: Those to run here; the others are somewhere else.
         reflection: Lets tools list the RPCs of every service.
         log_level: Least level that services log.
@@ -34,6 +35,7 @@ class Options:
     postgres_url: str = field(default="", repr=False)
     nats_url: str = field(default="", repr=False)
     vault_addr: str = ""
+    vault_roles: str = ""
     vault_token_file: str = ""
     services: tuple[str, ...] = SERVICES
     reflection: bool = False

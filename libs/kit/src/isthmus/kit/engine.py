@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 
 import grpc.aio
 from isthmus.kit import logs, telemetry
@@ -122,13 +121,23 @@ class Engine:
             await self._open_database()
         if self._settings.nats_url:
             self._open_bus()
-        if self._settings.vault_addr and self._settings.vault_token_file is not None:
-            self._open_vault(self._settings.vault_addr, self._settings.vault_token_file)
+        if self._settings.vault_addr:
+            self._open_vault()
 
-    def _open_vault(self, address: str, token_file: Path) -> None:
-        from isthmus.kit.vault import Vault
+    def _open_vault(self) -> None:
+        from isthmus.kit.vault import AppRole, Login, TokenFile, Vault
 
-        self._chassis.secrets = Vault(address, token_file)
+        settings = self._settings
+        login: Login
+        if settings.vault_role_id_file is not None and settings.vault_secret_id_file is not None:
+            login = AppRole(settings.vault_role_id_file, settings.vault_secret_id_file)
+        elif settings.vault_token_file is not None:
+            login = TokenFile(settings.vault_token_file)
+        else:
+            return
+        self._chassis.secrets = Vault(
+            settings.vault_addr, login, service=self._name, ca_file=settings.vault_ca_file
+        )
 
     def _open_bus(self) -> None:
         from isthmus.kit.bus import Bus

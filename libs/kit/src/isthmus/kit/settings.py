@@ -25,7 +25,16 @@ class ServiceSettings(BaseSettings):
     )
     nats_url: str = Field("", description="NATS with JetStream, for example nats://127.0.0.1:4222.")
     vault_addr: str = Field("", description="OpenBao or Vault, for example http://127.0.0.1:8200.")
-    vault_token_file: Path | None = Field(None, description="File that holds the vault token.")
+    vault_role_id_file: Path | None = Field(
+        None, description="File that holds the id of the vault's AppRole."
+    )
+    vault_secret_id_file: Path | None = Field(None, description="File that holds the AppRole's secret id.")
+    vault_token_file: Path | None = Field(
+        None, description="File that holds a token of the vault, where there is no AppRole."
+    )
+    vault_ca_file: Path | None = Field(
+        None, description="Certificates that vouch for the vault; by default those that the system trusts."
+    )
     trust_file: Path | None = Field(None, description="JWKS of the mesh's public keys.")
     service_key_file: Path | None = Field(None, description="This process's own private JWK.")
     identity_address: str = Field("", description="Where the identity service listens.")

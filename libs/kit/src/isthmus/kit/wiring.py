@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_VAULT_SETTINGS = (
+    "ISTHMUS_VAULT_ADDR with ISTHMUS_VAULT_ROLE_ID_FILE and ISTHMUS_VAULT_SECRET_ID_FILE, "
+    "or with ISTHMUS_VAULT_TOKEN_FILE"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -70,7 +75,7 @@ class Chassis:
     @property
     def vault(self) -> "Vault":
         """The vault that keeps secrets."""
-        return _configured(self.secrets, "ISTHMUS_VAULT_ADDR and ISTHMUS_VAULT_TOKEN_FILE")
+        return _configured(self.secrets, _VAULT_SETTINGS)
 
     @property
     def bus(self) -> "Bus":

@@ -203,7 +203,8 @@ class Mesh:
             **peers,
             "nats_url": self._backends.nats().url,
             "vault_addr": vault.address if vault else "",
-            "vault_token_file": vault.token_file if vault else None,
+            "vault_role_id_file": vault.role_files(name).role_id if vault else None,
+            "vault_secret_id_file": vault.role_files(name).secret_id if vault else None,
             "trust_file": self.keys.trust_file,
             "service_key_file": self.keys.key_file(f"service:{name}"),
         }

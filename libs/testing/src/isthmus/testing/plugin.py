@@ -98,15 +98,13 @@ def nats_url(nats_server: "NatsServer") -> str:
 
 @pytest.fixture(scope="session")
 def vault(backend_home: Path) -> "Iterator[VaultServer]":
-    """Run an OpenBao for this worker, unsealed, with a store at `secret/`."""
+    """Run an OpenBao for this worker, unsealed, with a role for each service that keeps secrets."""
     from isthmus.local.backends import EmbeddedOpenBao
     from isthmus.testing.servers import VaultServer
 
     embedded = EmbeddedOpenBao(backend_home)
     embedded.start()
-    yield VaultServer(
-        embedded.address, embedded.token_file, embedded.audit_log, embedded.kill, embedded.start
-    )
+    yield VaultServer(embedded.address, embedded.folder, embedded.kill, embedded.start)
     embedded.kill()
 
 

@@ -1,11 +1,17 @@
 """The back ends as tests see them: addresses, whether they run as processes or in containers."""
 
 import itertools
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from isthmus.kit.vault import Vault
+    from isthmus.local.backends.vault_roles import RoleFiles
 
 __all__ = ["NatsServer", "PostgresServer", "VaultServer"]
 
@@ -60,23 +66,39 @@ class NatsServer:
 
 @dataclass(frozen=True)
 class VaultServer:
-    """A running OpenBao with a versioned key-value store at `secret/`.
+    """A running OpenBao with a role for each service that keeps secrets.
 
     Attributes:
         address: For `VAULT_ADDR`.
-        token_file: Holds the services' token.
-        audit_log: What the server writes about every request.
+        folder: Where the server keeps its files.
         kill: Ends the server as a crash would.
         start: Brings it back on the same port with the same secrets.
     """
 
     address: str
-    token_file: Path
-    audit_log: Path
+    folder: Path
     kill: Callable[[], None] = field(default=_nothing, repr=False)
     start: Callable[[], None] = field(default=_nothing, repr=False)
 
     @property
-    def token(self) -> str:
-        """The services' token."""
-        return self.token_file.read_text().strip()
+    def audit_log(self) -> Path:
+        """What the server writes about every request."""
+        return self.folder / "audit.log"
+
+    @property
+    def root_token(self) -> str:
+        """The token that may do everything; no process of the mesh has it."""
+        return str(json.loads((self.folder / "root.json").read_text())["root_token"])
+
+    def role_files(self, service: str) -> "RoleFiles":
+        """Return what a service logs in with."""
+        from isthmus.local.backends.vault_roles import RoleFiles
+
+        return RoleFiles.within(self.folder / "roles", service)
+
+    def open(self, service: str) -> "Vault":
+        """Return the vault as a service reaches it."""
+        from isthmus.kit.vault import AppRole, Vault
+
+        files = self.role_files(service)
+        return Vault(self.address, AppRole(files.role_id, files.secret_id), service=service)

@@ -10,8 +10,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from isthmus.local.backends import vault_roles
 from isthmus.local.backends.base import Backend, BackendFailed, Steps, ask, spawn, wait_until
 from isthmus.local.backends.ports import HOST
+from isthmus.local.backends.vault_roles import RoleFiles
+from isthmus.local.names import WITH_VAULT
 from isthmus.local.private import private_folder, read_json, write_private
 
 __all__ = ["EmbeddedOpenBao"]
@@ -41,19 +44,11 @@ cluster_addr = "https://{host}:{cluster}"
 ui           = false
 log_level    = "warn"
 """
-_POLICY = """\
-path "secret/data/*"     { capabilities = ["create", "read", "update", "patch", "delete"] }
-path "secret/metadata/*" { capabilities = ["read", "list", "delete"] }
-path "secret/delete/*"   { capabilities = ["update"] }
-path "secret/destroy/*"  { capabilities = ["update"] }
-"""
-_TOKEN_PERIOD = "8760h"  # noqa: S105 -- a duration; every start begins it anew
-
 Reply = Generator[None, None, tuple[int, dict[str, Any]]]
 
 
 class EmbeddedOpenBao(Backend):
-    """An OpenBao server with a versioned key-value store at `secret/` and its audit log in the home.
+    """An OpenBao server with a role for each service that keeps secrets, and its audit log in the home.
 
     The key that unseals it lies beside its data, so it protects against a copied backup of the data
     folder, not against somebody who can read the whole home.
@@ -65,8 +60,8 @@ class EmbeddedOpenBao(Backend):
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self.token_file = self.folder / "service.token"
-        """Holds the token of the services, which may use `secret/` and nothing else."""
+        self.roles = private_folder(self.folder / "roles")
+        """How each service logs in."""
         self.audit_log = self.folder / "audit.log"
         """One JSON document a line for every request and response."""
         self._unfinished = self.folder / "unfinished"
@@ -76,10 +71,9 @@ class EmbeddedOpenBao(Backend):
         """Address for `VAULT_ADDR`."""
         return f"http://{HOST}:{self.ports['openbao']}"
 
-    @property
-    def token(self) -> str:
-        """The services' token."""
-        return self.token_file.read_text().strip()
+    def role_files(self, service: str) -> RoleFiles:
+        """Return where a service finds what it logs in with."""
+        return RoleFiles.within(self.roles, service)
 
     def reopen_audit_log(self) -> None:
         """Let the server begin a new file after the old one was renamed."""
@@ -87,7 +81,7 @@ class EmbeddedOpenBao(Backend):
             self.process.send_signal(signal.SIGHUP)
 
     def starting(self) -> Steps:
-        """Start by steps; when they end, it is unsealed and the services' token is valid."""
+        """Start by steps; when they end, it is unsealed and services can log in."""
         yield from self.ports_free()
         self._clear_unfinished()
         self.process = self._spawn()
@@ -141,32 +135,33 @@ class EmbeddedOpenBao(Backend):
         self._unfinished.unlink()
 
     def _furnish(self) -> Steps:
-        """Mount the store and hand out the services' token; safe to repeat at every start."""
+        """Mount what services need and let them in; safe to repeat at every start."""
         root = read_json(self.folder / "root.json").get("root_token", "")
         if not root:
             raise BackendFailed(
                 f"openbao has data, but {self.folder / 'root.json'} is missing. {self.remedy}"
             )
-        _, mounts = yield from self._call("GET", "/v1/sys/mounts", token=root)
-        if "secret/" not in mounts.get("data", mounts):
-            yield from self._call(
-                "POST", "/v1/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, token=root
-            )
-        yield from self._call("PUT", "/v1/sys/policies/acl/isthmus-services", {"policy": _POLICY}, token=root)
-        if self.token_file.exists():
-            status, _ = yield from self._call(
-                "POST", "/v1/auth/token/renew-self", {}, token=self.token, refused=True
-            )
-            if status == 200:
-                return
-        wish = {
-            "policies": ["isthmus-services"],
-            "period": _TOKEN_PERIOD,
-            "no_parent": True,
-            "no_default_policy": False,
-        }
-        _, made = yield from self._call("POST", "/v1/auth/token/create", wish, token=root)
-        write_private(self.token_file, made["auth"]["client_token"])
+        for path, engine in vault_roles.ENGINES.items():
+            # Mounting twice is refused, and what is mounted already is as it should be.
+            yield from self._call("POST", f"/v1/{path}", engine, token=root, refused=True)
+        _, methods = yield from self._call("GET", "/v1/sys/auth", token=root)
+        accessor = methods.get("data", methods)["token/"]["accessor"]
+        for request in vault_roles.requests(accessor):
+            yield from self._call("POST", f"/v1/{request.path}", request.body, token=root)
+        for service in sorted(WITH_VAULT):
+            yield from self._hand_out(service, root)
+
+    def _hand_out(self, service: str, root: str) -> Steps:
+        """Write down how a service logs in; secret ids of earlier starts end."""
+        role = f"/v1/auth/approle/role/isthmus-{service}"
+        files = self.role_files(service)
+        _, answer = yield from self._call("GET", f"{role}/role-id", token=root)
+        write_private(files.role_id, answer["data"]["role_id"])
+        if files.secret_id.exists():
+            worn = {"secret_id": files.secret_id.read_text()}
+            yield from self._call("POST", f"{role}/secret-id/destroy", worn, token=root, refused=True)
+        _, answer = yield from self._call("POST", f"{role}/secret-id", {}, token=root)
+        write_private(files.secret_id, answer["data"]["secret_id"])
 
     def _call(
         self, method: str, path: str, body: object = None, *, token: str = "", refused: bool = False

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Annotated, Any
 import typer
 from isthmus.client.cli.output import Format, Output, emit
 from isthmus.client.problem import Problem
+from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.bytecode import is_compiled
 from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
 from isthmus.local.home import Home
+from isthmus.local.names import WITH_VAULT
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
 
@@ -47,11 +50,21 @@ def up(
     vault_addr: Annotated[
         str | None,
         typer.Option(
-            envvar="ISTHMUS_VAULT_ADDR", help=f"An OpenBao or Vault with a KV 2 store at secret/. {_EMBEDDED}"
+            envvar="ISTHMUS_VAULT_ADDR", help=f"An OpenBao or Vault; see `isthmus vault script`. {_EMBEDDED}"
+        ),
+    ] = None,
+    vault_roles: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ISTHMUS_VAULT_ROLES",
+            help="Folder with <service>.role-id and <service>.secret-id for that vault.",
         ),
     ] = None,
     vault_token_file: Annotated[
-        Path | None, typer.Option(envvar="ISTHMUS_VAULT_TOKEN_FILE", help="File with a token for that vault.")
+        Path | None,
+        typer.Option(
+            envvar="ISTHMUS_VAULT_TOKEN_FILE", help="File with a token for that vault, in place of roles."
+        ),
     ] = None,
     reflection: Annotated[
         bool | None,
@@ -82,6 +95,7 @@ def up(
         postgres_url=postgres_url,
         nats_url=nats_url,
         vault_addr=vault_addr,
+        vault_roles=None if vault_roles is None else str(vault_roles.absolute()),
         vault_token_file=None if vault_token_file is None else str(vault_token_file.absolute()),
         reflection=reflection,
         log_level=log_level,
@@ -117,11 +131,24 @@ def _prepare(home: Home) -> None:
 
 
 def _check(options: Options) -> None:
-    if options.vault_addr and not options.vault_token_file:
-        raise Problem("VAULT_TOKEN_MISSING", "Give --vault-token-file together with --vault-addr.")
-    if options.vault_addr and not os.access(options.vault_token_file, os.R_OK):
-        message = f"{options.vault_token_file} cannot be read: name a file with a vault token."
+    if not options.vault_addr:
+        return
+    if not options.vault_roles and not options.vault_token_file:
+        message = "Give --vault-roles or --vault-token-file together with --vault-addr."
         raise Problem("VAULT_TOKEN_MISSING", message)
+    for path in _vault_files(options):
+        if not os.access(path, os.R_OK):
+            message = f"{path} cannot be read: `isthmus vault script` says what has to be there."
+            raise Problem("VAULT_TOKEN_MISSING", message)
+
+
+def _vault_files(options: Options) -> Iterator[Path]:
+    if not options.vault_roles:
+        yield Path(options.vault_token_file)
+        return
+    for service in sorted(WITH_VAULT & {*options.services}):
+        files = RoleFiles.within(Path(options.vault_roles), service)
+        yield from (files.role_id, files.secret_id)
 
 
 def _launch(home: Home, options: Options, *, foreground: bool) -> subprocess.Popen[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Missing, Precondition
-from isthmus.services.credentials.domain import AuthConfig, Grant, vault_path
+from isthmus.services.credentials.domain import AuthConfig, Grant
 from isthmus.services.credentials.token_server import TokenServers
 
 
@@ -71,9 +71,9 @@ class Grants:
         Raises:
             Precondition: `SECRET_MISSING`.
         """
-        path = vault_path(config.tenant_id, config.auth_config_id)
+        vault = self._vault.tenant(config.tenant_id)
         try:
-            return dict(await self._vault.read(path, version=config.secret_version))
+            return dict(await vault.read(config.auth_config_id, version=config.secret_version))
         except Missing:
             message = f"The vault has no secret for {config.name}; enter it again."
             raise Precondition("SECRET_MISSING", message) from None

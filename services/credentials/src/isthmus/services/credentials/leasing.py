@@ -11,7 +11,6 @@ from isthmus.services.credentials.domain import (
     Lease,
     Token,
     refuse_expired,
-    vault_path,
 )
 from isthmus.services.credentials.refreshing import Tokens
 from isthmus.services.credentials.store import Rows, TokenRows
@@ -84,9 +83,9 @@ class Lending:
         Raises:
             Precondition: `SECRET_MISSING`.
         """
-        path = vault_path(config.tenant_id, config.auth_config_id)
+        vault = self._vault.tenant(config.tenant_id)
         try:
-            return str((await self._vault.read(path, version=config.secret_version))["value"])
+            return str((await vault.read(config.auth_config_id, version=config.secret_version))["value"])
         except (Missing, KeyError):
             message = f"The vault has no secret for {config.name}; enter it again."
             raise Precondition("SECRET_MISSING", message) from None

@@ -15,7 +15,7 @@ from typing import Any
 from isthmus.kit import Clock, Database, deadline, new_id
 from isthmus.kit.logs import logger
 from isthmus.kit.sharing import Shared
-from isthmus.kit.vault import Vault
+from isthmus.kit.vault import TenantVault, Vault
 from isthmus.resilience.faults import Conflict, Fault, Missing, Precondition, RetryLater
 from isthmus.services.credentials.domain import (
     AuthConfig,
@@ -129,8 +129,8 @@ class Tokens:
     async def _from_vault(self, key: tuple[str, str, int, tuple[str, ...]]) -> Token | None:
         tenant_id, auth_config_id, version, scopes = key
         with suppress(Missing):
-            path = tokens_path(tenant_id, auth_config_id)
-            return token_of(await self._vault.read(path, version=version), scopes)
+            kept = await self._vault.tenant(tenant_id).read(tokens_path(auth_config_id), version=version)
+            return token_of(kept, scopes)
         return None
 
     async def close(self) -> None:
@@ -218,8 +218,8 @@ class Tokens:
                     await TokenRows(conn).hold(own, self._patience.hold)
 
     async def _got(self, config: AuthConfig, own: TokenRow, before: TokenRow) -> tuple[Token, int]:
-        path = tokens_path(config.tenant_id, config.auth_config_id)
-        document, version = await self._vault.newest(path)
+        vault, path = self._vault.tenant(config.tenant_id), tokens_path(config.auth_config_id)
+        document, version = await vault.newest(path)
         found = token_of(document, config.oauth.scopes)
         if (
             found is not None
@@ -231,33 +231,16 @@ class Tokens:
         try:
             grant = await self._grants.get(config, document)
         except Reauthorize as refused:
-            again, newer = await self._vault.newest(path)
+            again, newer = await vault.newest(path)
             if newer == version:
                 raise refused.told(_is_doubtful(before)) from None
             document, version = again, newer  # somebody who seemed dead has stored a newer refresh token
             grant = await self._grants.get(config, document)
         kept = document_of(grant, new_id("tok"), self._clock.now(), document, own.epoch)
-        document, version = await self._stored(path, kept, version)
+        document, version = await _stored(vault, path, kept, version)
         token = token_of(document, config.oauth.scopes)
         assert token is not None
         return token, version
-
-    async def _stored(self, path: str, document: dict[str, Any], after: int) -> tuple[dict[str, Any], int]:
-        """Store what a token server has given; as long as the vault is away this is its only copy."""
-        end = time.monotonic() + _STORE_SECONDS
-        while True:
-            try:
-                return document, await self._vault.write(path, document, after=after)
-            except Conflict:
-                newest, version = await self._vault.newest(path)
-                if not newest.get("access_token"):
-                    message = "The credential was taken back while a token was got with it."
-                    raise Precondition("REAUTHORIZATION_NEEDED", message) from None
-                return newest, version
-            except RetryLater:
-                if time.monotonic() > end:
-                    raise
-                await asyncio.sleep(0.5)
 
     async def _failed(self, config: AuthConfig, own: TokenRow, fault: Fault) -> None:
         permanent = not isinstance(fault, RetryLater)
@@ -269,6 +252,26 @@ class Tokens:
                 own, state, fault.reason, fault.message, permanent=permanent, rest=rest
             )
         _log.info("no token", auth_config_id=config.auth_config_id, reason=fault.reason)
+
+
+async def _stored(
+    vault: TenantVault, path: str, document: dict[str, Any], after: int
+) -> tuple[dict[str, Any], int]:
+    """Store what a token server has given; as long as the vault is away this is its only copy."""
+    end = time.monotonic() + _STORE_SECONDS
+    while True:
+        try:
+            return document, await vault.write(path, document, after=after)
+        except Conflict:
+            newest, version = await vault.newest(path)
+            if not newest.get("access_token"):
+                message = "The credential was taken back while a token was got with it."
+                raise Precondition("REAUTHORIZATION_NEEDED", message) from None
+            return newest, version
+        except RetryLater:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.5)
 
 
 def _told(row: TokenRow) -> tuple[int, int, int, TokenState]:

@@ -21,7 +21,6 @@ from isthmus.services.credentials.domain import (
     TokenState,
     mistakes_of,
     tokens_path,
-    vault_path,
 )
 from isthmus.services.credentials.leasing import Lending, Tells
 from isthmus.services.credentials.messages import (
@@ -168,9 +167,10 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             await Rows(conn).remove(config.auth_config_id)
             await TokenRows(conn).remove(config.auth_config_id)
             await self._events.changed(conn, "deleted", config, principal.subject)
+            vault = self._vault.tenant(config.tenant_id)
             if config.auth_type.has_tokens:
-                await self._vault.delete(tokens_path(config.tenant_id, config.auth_config_id))
-            await self._vault.delete(vault_path(config.tenant_id, config.auth_config_id))
+                await vault.delete(tokens_path(config.auth_config_id))
+            await vault.delete(config.auth_config_id)
         return pb.DeleteAuthConfigResponse()
 
     async def LeaseCredential(
@@ -235,12 +235,12 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         )
 
     async def _keep(self, config: AuthConfig, secret: Secret) -> int:
+        vault = self._vault.tenant(config.tenant_id)
         values = dict(secret.values)
         refresh_token = values.pop("refresh_token", "")
         if refresh_token:
-            path = tokens_path(config.tenant_id, config.auth_config_id)
-            await self._vault.write(path, {"refresh_token": refresh_token})
-        return await self._vault.write(vault_path(config.tenant_id, config.auth_config_id), values)
+            await vault.write(tokens_path(config.auth_config_id), {"refresh_token": refresh_token})
+        return await vault.write(config.auth_config_id, values)
 
     async def _refuse_used(self, config: AuthConfig) -> None:
         user = await self._find_user(config.auth_config_id)

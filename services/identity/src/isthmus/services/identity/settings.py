@@ -7,11 +7,9 @@ from pydantic import Field
 class IdentitySettings(ServiceSettings):
     """The chassis' settings, where secrets lie, and how long what holds."""
 
-    pepper_path: str = Field(
-        "isthmus/identity/pepper", description="Path of the pepper in the vault's KV engine."
-    )
+    pepper_path: str = Field("pepper", description="Path of the pepper in the service's folder of the vault.")
     signing_keys_path: str = Field(
-        "isthmus/identity/signing-keys", description="Path of the signing keys in the vault's KV engine."
+        "signing-keys", description="Path of the signing keys in the service's folder of the vault."
     )
     signing_key_days: float = Field(30.0, gt=0, description="Age at which the signing key is replaced.")
     access_token_minutes: float = Field(10.0, gt=0, le=60, description="How long an access token lives.")

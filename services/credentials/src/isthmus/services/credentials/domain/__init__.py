@@ -13,7 +13,6 @@ from isthmus.services.credentials.domain.rules import (
     mistakes_of,
     refuse_expired,
     tokens_path,
-    vault_path,
 )
 from isthmus.services.credentials.domain.tokens import (
     Grant,
@@ -49,5 +48,4 @@ __all__ = [
     "refuse_expired",
     "token_of",
     "tokens_path",
-    "vault_path",
 ]

@@ -80,14 +80,9 @@ def refuse_expired(config: AuthConfig, now: datetime) -> None:
         raise Precondition("AUTH_CONFIG_EXPIRED", message)
 
 
-def vault_path(tenant_id: str, auth_config_id: str) -> str:
-    """Gives where in the vault a secret lies; each tenant has a folder of its own."""
-    return f"isthmus/tenants/{tenant_id}/{auth_config_id}"
+def tokens_path(auth_config_id: str) -> str:
+    """Gives where in the tenant's folder of the vault the tokens lie that were got with a secret."""
+    return f"{auth_config_id}/tokens"
 
 
-def tokens_path(tenant_id: str, auth_config_id: str) -> str:
-    """Gives where in the vault the tokens lie that were got with a secret."""
-    return f"{vault_path(tenant_id, auth_config_id)}/tokens"
-
-
-__all__ = ["mistakes_of", "refuse_expired", "tokens_path", "vault_path"]
+__all__ = ["mistakes_of", "refuse_expired", "tokens_path"]

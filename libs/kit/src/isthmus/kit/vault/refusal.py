@@ -1,0 +1,50 @@
+"""What the vault's errors mean to whoever called."""
+
+from isthmus.resilience.faults import Conflict, Fault, Missing, RetryLater
+
+_RETRY_AFTER = 1.0
+
+
+def fault_of(error: Exception) -> Fault:
+    """Say an error of the client in the mesh's words, without the address and what was sent.
+
+    Args:
+        error: From `hvac`, from the HTTP client beneath it, or from reading a file of the login.
+    """
+    import hvac.exceptions as errors
+
+    if isinstance(error, errors.InvalidPath):
+        return Missing("SECRET_UNKNOWN", "The vault has no such secret; enter it again.")
+    if isinstance(error, errors.InvalidRequest) and "check-and-set" in str(error):
+        return Conflict("SECRET_CHANGED", "Somebody else stored this secret meanwhile; read it again.")
+    return unreachable(_why(error))
+
+
+def _why(error: Exception) -> str:
+    import hvac.exceptions as errors
+
+    known: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+        (errors.VaultDown, "is sealed or starting"),
+        ((errors.Forbidden, errors.Unauthorized), "refuses this service's token"),
+        (errors.VaultError, f"answered with an error ({type(error).__name__})"),
+        (
+            (FileNotFoundError, PermissionError),
+            "cannot be asked: the file with this service's token or role cannot be read",
+        ),
+    )
+    if isinstance(error, errors.InvalidRequest) and "secret id" in str(error):
+        return "refuses this service's secret id; put a new one into its file"
+    return next((words for kinds, words in known if isinstance(error, kinds)), "cannot be reached")
+
+
+def unreachable(why: str) -> RetryLater:
+    """Make the refusal that asks to come again.
+
+    Args:
+        why: What follows "The vault".
+    """
+    message = f"The vault {why}; repeat the call in a moment."
+    return RetryLater("VAULT_UNREACHABLE", message, retry_after=_RETRY_AFTER)
+
+
+__all__ = ["fault_of", "unreachable"]
