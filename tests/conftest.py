@@ -87,7 +87,8 @@ def started() -> Iterator[LocalMesh]:
     home = Path(tempfile.mkdtemp(prefix="isthmus-mesh-"))
     mesh = LocalMesh(home)
     try:
-        mesh.ok("up")
+        # Nothing happens by itself a minute after a test has looked.
+        mesh.ok("up", env={"ISTHMUS_AUDIT_CHECKPOINT_SECONDS": "86400"})
         yield mesh
     finally:
         mesh.run("down")

@@ -1,6 +1,7 @@
 """Prints the whole surface of the contract as one readable list, for review and for comparison.
 
-One line for every RPC (with its permission), message field, enum value and event subject.
+One line for every RPC (with its permission, and what it is to the audit trail), message field, enum value
+and event subject.
 """
 
 import importlib
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
+from isthmus.kit.permissions import audited
 from isthmus.type.v1 import permission_pb2
 
 PROTO_ROOT = Path(__file__).resolve().parents[2] / "proto"
@@ -60,7 +62,9 @@ def _services(file: FileDescriptor) -> list[str]:
             permission = method.GetOptions().Extensions[permission_pb2.permission]
             request = ("stream " if method.client_streaming else "") + method.input_type.full_name
             answer = ("stream " if method.server_streaming else "") + method.output_type.full_name
-            lines.append(f"rpc {method.full_name}({request}) -> {answer} needs {permission}")
+            kind = audited(method)
+            trail = f", audited as {kind}" if kind else ""
+            lines.append(f"rpc {method.full_name}({request}) -> {answer} needs {permission}{trail}")
     return lines
 
 

@@ -19,7 +19,7 @@ from isthmus.identity.v1 import (
     users_pb2_grpc,
 )
 from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
-from isthmus.monitoring.v1 import monitoring_pb2_grpc
+from isthmus.monitoring.v1 import audit_pb2_grpc, monitoring_pb2_grpc
 from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, reconciliation_pb2_grpc, records_pb2_grpc
 from isthmus.registry.v1 import registry_pb2_grpc
 from isthmus.scheduling.v1 import plans_pb2_grpc, scheduling_pb2_grpc
@@ -204,6 +204,11 @@ class Mesh:
     def monitoring(self) -> monitoring_pb2_grpc.MonitoringServiceStub:
         """Logs, counters and health."""
         return monitoring_pb2_grpc.MonitoringServiceStub(self._channel("monitoring"))
+
+    @cached_property
+    def audit(self) -> audit_pb2_grpc.AuditServiceStub:
+        """Who changed what, and who saw which secret."""
+        return audit_pb2_grpc.AuditServiceStub(self._channel("monitoring"))
 
     @cached_property
     def gateway(self) -> gateway_pb2_grpc.GatewayServiceStub:

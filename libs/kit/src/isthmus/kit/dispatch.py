@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from isthmus.kit.guard import Guard, refusal
-from isthmus.kit.permissions import PUBLIC, permissions_of
+from isthmus.kit.permissions import PUBLIC, audits_of, permissions_of
 from isthmus.resilience.faults import Broken, RetryLater, Unsupported
 
 Registration = tuple[Callable[[Any, Any], None], object]
@@ -60,11 +60,13 @@ class Dispatcher(grpc.GenericRpcHandler):
             Broken: `PERMISSION_UNDECLARED`, an RPC does not say what its caller must be allowed to do.
         """
         services = _registered(registrations)
-        permissions = permissions_of(services)
+        permissions, kinds = permissions_of(services), audits_of(services)
         for service, methods in services.items():
             for name, handler in methods.items():
                 method = f"/{service}/{name}"
-                self._handlers[method] = self._guard.wrap(method, permissions[method], handler)
+                self._handlers[method] = self._guard.wrap(
+                    method, permissions[method], handler, kinds.get(method)
+                )
         self._otherwise = refusal(
             Unsupported("RPC_UNKNOWN", "This service has no such call; check the contract's version.")
         )

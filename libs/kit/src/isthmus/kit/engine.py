@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import grpc.aio
 from isthmus.kit import logs, telemetry
@@ -17,6 +18,9 @@ from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.tokens import TrustStore
 from isthmus.kit.wiring import Chassis, Wire, Wiring
 from isthmus.resilience.faults import Precondition
+
+if TYPE_CHECKING:
+    from isthmus.kit.auditing import Recorder
 
 _log = logs.logger(__name__)
 _STREAM_GRACE = 2.0
@@ -55,6 +59,7 @@ class Engine:
         self._server: grpc.aio.Server | None = None
         self._wiring = Wiring()
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._recorder: Recorder | None = None
         self._chassis = Chassis(settings, name, self._caller)
 
     async def start(self, wire: Wire) -> int:
@@ -148,9 +153,10 @@ class Engine:
         self._supervisor.start("bus", bus.run)
 
     async def _open_database(self) -> None:
+        from isthmus.kit.auditing import Recorder
         from isthmus.kit.db import Database
         from isthmus.kit.db.migrating import migrate
-        from isthmus.kit.outbox import Outbox
+        from isthmus.kit.outbox import Outbox, has_outbox
 
         settings = self._settings
         database = Database(
@@ -167,6 +173,8 @@ class Engine:
             await when_reachable(lambda: migrate(database, owner_url, folder))
         self._chassis.database = database
         self._chassis.events = Outbox(self._name)
+        if await has_outbox(database):
+            self._recorder = self._guard.recorder = Recorder(database)
 
     def _start_work(self) -> None:
         for number, task in enumerate(self._wiring.tasks):
@@ -175,6 +183,7 @@ class Engine:
             self._start_event_work()
 
     def _start_event_work(self) -> None:
+        from isthmus.kit.auditing import Courier
         from isthmus.kit.janitor import Janitor
         from isthmus.kit.relay import Relay
         from isthmus.kit.subscription import Subscription
@@ -184,6 +193,9 @@ class Engine:
         if chassis.connection is not None:
             relay = Relay(chassis.db, chassis.bus, chassis.outbox, rest=chassis.settings.event_rest)
             self._supervisor.start("relay", relay.run)
+        if self._recorder is not None and chassis.settings.peer_address("monitoring"):
+            courier = Courier(chassis.db, lambda: chassis.peer("monitoring"), self._recorder.added)
+            self._supervisor.start("audit", courier.run)
         for consumer in self._wiring.consumers:
             subscription = Subscription(consumer, chassis.db, chassis.bus)
             self._supervisor.start(f"consumer {consumer.durable}", subscription.run)

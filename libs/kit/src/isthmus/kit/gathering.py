@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from isthmus.kit import deadline
+from isthmus.kit.deed import done_from_here
 from isthmus.kit.errors import fault_of
 from isthmus.kit.logs import logger
 from isthmus.resilience.faults import Fault
@@ -78,6 +79,7 @@ class Gathered(Generic[K, R, A]):
 
     async def _turns(self, key: K, lane: _Lane[R, A]) -> None:
         deadline.start(None)  # the first who asked has a deadline of its own; the others have not that one
+        done_from_here(None)  # nor is what is done here the deed of the first one
         try:
             while lane.waiting:
                 await self._paced(key)

@@ -6,15 +6,17 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from isthmus.kit import deadline
 from isthmus.kit.authentication import Authenticator
+from isthmus.kit.deed import Deed, Kind, current_deed, done_from_here
 from isthmus.kit.errors import answer_of, code_of, fault_of
 from isthmus.kit.ids import new_id
 from isthmus.kit.logs import logger
@@ -25,10 +27,14 @@ from isthmus.kit.principal import (
     called_from,
     correlated_from_here,
     current_correlation_id,
+    peek_principal,
 )
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import continue_trace
 from isthmus.resilience.faults import Broken, Fault, FixRequest, RetryLater
+
+if TYPE_CHECKING:
+    from isthmus.kit.auditing import Recorder
 
 CORRELATION_HEADER = "isthmus-correlation-id"
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -68,6 +74,8 @@ class Guard:
         self._unary_limit = unary_limit
         self._streams: dict[asyncio.Task[Any], str] = {}
         self._draining = False
+        self.recorder: Recorder | None = None
+        """Keeps what callers change, once there is somewhere to keep it."""
 
     def cancel_streams(self, prefix: str = "/") -> None:
         """End the streams still open whose method begins like that; each caller is told to come back."""
@@ -75,8 +83,8 @@ class Guard:
         for task in [task for task, method in self._streams.items() if method.startswith(prefix)]:
             task.cancel()
 
-    def wrap(self, method: str, permission: str, handler: Any) -> Any:
-        """Surround one method's handler."""
+    def wrap(self, method: str, permission: str, handler: Any, kind: Kind | None = None) -> Any:
+        """Surround one method's handler; its calls are deeds of that kind to the audit trail."""
         inner = handler.stream_stream or handler.unary_stream or handler.stream_unary or handler.unary_unary
         make, surround = {
             (False, False): (grpc.unary_unary_rpc_method_handler, self._unary),
@@ -84,17 +92,18 @@ class Guard:
             (False, True): (grpc.unary_stream_rpc_method_handler, self._stream),
             (True, True): (grpc.stream_stream_rpc_method_handler, self._stream),
         }[handler.request_streaming, handler.response_streaming]
-        behaviour: Any = surround(method, permission, inner)
+        behaviour: Any = surround(method, _Rules(permission, kind), inner)
         return make(behaviour, lenient(handler.request_deserializer), handler.response_serializer)
 
-    def _unary(self, method: str, permission: str, inner: Any) -> Callable[..., Awaitable[Any]]:
+    def _unary(self, method: str, rules: "_Rules", inner: Any) -> Callable[..., Awaitable[Any]]:
         async def behaviour(request: Any, context: Any) -> Any:
             started = time.perf_counter()
             try:
                 limit = None if context.time_remaining() is not None else self._unary_limit
                 async with asyncio.timeout(limit):
-                    await self._admit(permission, context, limit)
+                    await self._admit(method, rules, request, context, limit)
                     answer = await inner(_checked(request), context)
+                    await self._keep_record()
             except Exception as error:
                 await self._refuse(method, context, error, started)
             _measure(method, "OK", started)
@@ -102,14 +111,15 @@ class Guard:
 
         return behaviour
 
-    def _stream(self, method: str, permission: str, inner: Any) -> Callable[..., AsyncIterator[Any]]:
+    def _stream(self, method: str, rules: "_Rules", inner: Any) -> Callable[..., AsyncIterator[Any]]:
         async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()
             task = asyncio.current_task()
             assert task is not None
             self._streams[task] = method
             try:
-                await self._admit(permission, context, None)
+                await self._admit(method, rules, request, context, None)
+                await self._keep_record()  # before anything is shown
                 answers = inner(_checked(request), context)
                 if inspect.isawaitable(answers):
                     await answers  # a handler that writes by itself
@@ -130,7 +140,9 @@ class Guard:
 
         return behaviour
 
-    async def _admit(self, permission: str, context: Any, limit: float | None) -> None:
+    async def _admit(
+        self, method: str, rules: "_Rules", request: Any, context: Any, limit: float | None
+    ) -> None:
         metadata = dict(context.invocation_metadata() or ())
         asked = metadata.get(CORRELATION_HEADER, "")
         correlated_from_here(asked if _CORRELATION.fullmatch(asked) else new_id("cor"))
@@ -139,10 +151,17 @@ class Guard:
         deadline.start(limit if remaining is None else remaining)
         called_from(_address(context.peer()))
         principal = None
-        if permission != PUBLIC:
+        if rules.permission != PUBLIC:
             principal = await self._authenticator.authenticate(metadata)
         acting_from_here(principal)
-        require(permission, principal)
+        if rules.kind is not None and self.recorder is not None and (principal or rules.permission == PUBLIC):
+            done_from_here(_deed(method, rules.kind, request, context, self.recorder))
+        require(rules.permission, principal)
+
+    async def _keep_record(self) -> None:
+        deed = current_deed()
+        if deed is not None and self.recorder is not None:
+            await self.recorder.finish(deed)
 
     async def _refuse(self, method: str, context: Any, error: Exception, started: float) -> NoReturn:
         if isinstance(error, grpc.aio.AbortError):
@@ -153,10 +172,35 @@ class Guard:
             fault = _unexpected()
         else:
             _report(method, fault)
+        deed = current_deed()
+        if deed is not None and self.recorder is not None:
+            await self.recorder.refuse(deed, fault)
         _measure(method, code_of(fault).name, started)
         code, message, trailers = answer_of(fault, current_correlation_id())
         await context.abort(code, message, trailers)
         raise AssertionError("abort always raises")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What one RPC demands of its caller, and what its calls are to the audit trail."""
+
+    permission: str
+    kind: Kind | None
+
+
+def _deed(method: str, kind: Kind, request: Any, context: Any, recorder: "Recorder") -> Deed:
+    asked = request if isinstance(request, Message) else None
+    peer = unquote(str(context.peer() or "")).partition(":")[2]
+    return Deed(
+        method.removeprefix("/"),
+        kind,
+        peek_principal(),
+        asked,
+        peer,
+        current_correlation_id(),
+        wake=recorder.added.set,
+    )
 
 
 def refusal(fault: Fault) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from isthmus.kit.bus import CORRELATION_HEADER
-from isthmus.kit.db.database import after_commit
+from isthmus.kit.db.database import Database, after_commit
+from isthmus.kit.deed import tell_event
 from isthmus.kit.event import DomainEvent
 from isthmus.kit.principal import current_correlation_id
 from isthmus.kit.redaction import without_secrets
@@ -44,7 +45,9 @@ class Outbox:
 
         Fields marked `debug_redact` are left out of it.
         """
-        await self._store(conn, self.row(event))
+        data = MessageToDict(without_secrets(event.payload))
+        tell_event(f"{event.entity}.{event.verb}", event.subject_id, data)
+        await self._store(conn, self.row(event, data))
 
     def row(
         self,
@@ -111,6 +114,12 @@ class Outbox:
         return {name: value for name, value in envelope.items() if value != ""}
 
 
+async def has_outbox(db: Database) -> bool:
+    """Tell whether a service has the table `outbox`."""
+    async with db.system() as conn:
+        return (await conn.execute(text("SELECT to_regclass('outbox')"))).scalar() is not None
+
+
 def _context(correlation_id: str | None = None, traceparent: str | None = None) -> dict[str, str]:
     return {
         CORRELATION_HEADER: current_correlation_id() if correlation_id is None else correlation_id,
@@ -126,4 +135,4 @@ def _row(values: dict[str, str], kind: str, context: Mapping[str, str]) -> dict[
     return {**values, "headers": json.dumps({name: value for name, value in headers.items() if value})}
 
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "has_outbox"]

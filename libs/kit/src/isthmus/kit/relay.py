@@ -9,7 +9,7 @@ from isthmus.kit.db.database import Database
 from isthmus.kit.errors import fault_of
 from isthmus.kit.logs import logger
 from isthmus.kit.metrics import counter
-from isthmus.kit.outbox import Outbox
+from isthmus.kit.outbox import Outbox, has_outbox
 from isthmus.resilience.faults import RetryLater
 from sqlalchemy import text
 
@@ -22,6 +22,7 @@ _published = counter("isthmus.outbox.published", "Messages that left the outbox"
 
 _TAKE = text(
     "SELECT tenant_id, id, subject, body, headers FROM outbox WHERE sent_at IS NULL "
+    "AND subject <> 'isthmus.audit' "
     "ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED"
 )
 _DONE = text(
@@ -61,7 +62,7 @@ class Relay:
 
         Returns at once when the service has no outbox.
         """
-        if not await self._has_outbox():
+        if not await has_outbox(self._db):
             return
         while True:
             await self._bus.ready()
@@ -88,10 +89,6 @@ class Relay:
             _log.warning("relay waits", reason=fault.reason)
         self._waiting_for = fault.reason
         await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _has_outbox(self) -> bool:
-        async with self._db.system() as conn:
-            return (await conn.execute(text("SELECT to_regclass('outbox')"))).scalar() is not None
 
     async def _resend_lost(self) -> None:
         """Mark for sending again what went to a stream that is gone."""

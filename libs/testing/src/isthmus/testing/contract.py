@@ -32,6 +32,8 @@ GOOD_TEXTS = {
     "action_config": '{"message": "tried"}',
     "address": "127.0.0.1:9",
     "auth_type": "4",
+    "AuditRecord.kind": "1",
+    "AuditRecord.method": "isthmus.tried.v1.TriedService/Try",
     "bearer_token": "tried",
     "binding.instance_id": "hub",
     "configuration": json.dumps({"base_url": "http://127.0.0.1:9", "streams": _STREAMS}),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from isthmus.client.cli import (
+    audit,
     auth,
     conflicts,
     connectors,
@@ -68,6 +69,7 @@ for _group in (
     reconcile,
     events,
     logs,
+    audit,
     manifests,
     identity,
     people,

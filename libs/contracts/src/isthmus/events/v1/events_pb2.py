@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/events/v1/events.proto\x12\x11isthmus.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a isthmus/type/v1/permission.proto\"\xc3\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x12\x14\n\x0cnats_subject\x18\t \x01(\t\"U\n\tEventType\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\t\x12\x14\n\x0cnats_subject\x18\x04 \x01(\t\"\xcf\x03\n\x11\x45ventSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x17\n\x0f\x66ilter_criteria\x18\x05 \x01(\t\x12\x44\n\x0b\x61\x63tion_type\x18\x06 \x01(\x0e\x32/.isthmus.events.v1.EventSubscription.ActionType\x12\x15\n\raction_config\x18\x07 \x01(\t\x12\x11\n\tis_active\x18\x08 \x01(\x08\x12\x12\n\ncreated_by\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\"]\n\nActionType\x12\x1b\n\x17\x41\x43TION_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41\x43TION_TYPE_NOTIFICATION\x10\x01\x12\x14\n\x10\x41\x43TION_TYPE_SYNC\x10\x02\"e\n\x13SubscriptionChanged\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"V\n\x13PublishEventRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"?\n\x14PublishEventResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.isthmus.events.v1.Event\"\x8b\x01\n\x0b\x45ventFilter\x12\r\n\x05types\x18\x01 \x03(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x11ListEventsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.isthmus.events.v1.EventFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x12ListEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.isthmus.events.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x11TailEventsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.isthmus.events.v1.EventFilter\x12\x16\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\t\"=\n\x12TailEventsResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.isthmus.events.v1.Event\">\n\x15ListEventTypesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x16ListEventTypesResponse\x12\x31\n\x0b\x65vent_types\x18\x01 \x03(\x0b\x32\x1c.isthmus.events.v1.EventType\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x19\x43reateSubscriptionRequest\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"X\n\x1a\x43reateSubscriptionResponse\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\"1\n\x16GetSubscriptionRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"U\n\x17GetSubscriptionResponse\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\"A\n\x18ListSubscriptionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"q\n\x19ListSubscriptionsResponse\x12;\n\rsubscriptions\x18\x01 \x03(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x19UpdateSubscriptionRequest\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"X\n\x1aUpdateSubscriptionResponse\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\"B\n\x19\x44\x65leteSubscriptionRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1c\n\x1a\x44\x65leteSubscriptionResponse2\xcb\t\n\rEventsService\x12z\n\x0cPublishEvent\x12&.isthmus.events.v1.PublishEventRequest\x1a\'.isthmus.events.v1.PublishEventResponse\"\x19\x8a\xb5\x18\x15\x65vents.events.publish\x12q\n\nListEvents\x12$.isthmus.events.v1.ListEventsRequest\x1a%.isthmus.events.v1.ListEventsResponse\"\x16\x8a\xb5\x18\x12\x65vents.events.read\x12s\n\nTailEvents\x12$.isthmus.events.v1.TailEventsRequest\x1a%.isthmus.events.v1.TailEventsResponse\"\x16\x8a\xb5\x18\x12\x65vents.events.read0\x01\x12}\n\x0eListEventTypes\x12(.isthmus.events.v1.ListEventTypesRequest\x1a).isthmus.events.v1.ListEventTypesResponse\"\x16\x8a\xb5\x18\x12\x65vents.events.read\x12\x92\x01\n\x12\x43reateSubscription\x12,.isthmus.events.v1.CreateSubscriptionRequest\x1a-.isthmus.events.v1.CreateSubscriptionResponse\"\x1f\x8a\xb5\x18\x1b\x65vents.subscriptions.create\x12\x87\x01\n\x0fGetSubscription\x12).isthmus.events.v1.GetSubscriptionRequest\x1a*.isthmus.events.v1.GetSubscriptionResponse\"\x1d\x8a\xb5\x18\x19\x65vents.subscriptions.read\x12\x8d\x01\n\x11ListSubscriptions\x12+.isthmus.events.v1.ListSubscriptionsRequest\x1a,.isthmus.events.v1.ListSubscriptionsResponse\"\x1d\x8a\xb5\x18\x19\x65vents.subscriptions.read\x12\x92\x01\n\x12UpdateSubscription\x12,.isthmus.events.v1.UpdateSubscriptionRequest\x1a-.isthmus.events.v1.UpdateSubscriptionResponse\"\x1f\x8a\xb5\x18\x1b\x65vents.subscriptions.update\x12\x92\x01\n\x12\x44\x65leteSubscription\x12,.isthmus.events.v1.DeleteSubscriptionRequest\x1a-.isthmus.events.v1.DeleteSubscriptionResponse\"\x1f\x8a\xb5\x18\x1b\x65vents.subscriptions.deleteb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/events/v1/events.proto\x12\x11isthmus.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xc3\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x12\x14\n\x0cnats_subject\x18\t \x01(\t\"U\n\tEventType\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\t\x12\x14\n\x0cnats_subject\x18\x04 \x01(\t\"\xcf\x03\n\x11\x45ventSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x17\n\x0f\x66ilter_criteria\x18\x05 \x01(\t\x12\x44\n\x0b\x61\x63tion_type\x18\x06 \x01(\x0e\x32/.isthmus.events.v1.EventSubscription.ActionType\x12\x15\n\raction_config\x18\x07 \x01(\t\x12\x11\n\tis_active\x18\x08 \x01(\x08\x12\x12\n\ncreated_by\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\"]\n\nActionType\x12\x1b\n\x17\x41\x43TION_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41\x43TION_TYPE_NOTIFICATION\x10\x01\x12\x14\n\x10\x41\x43TION_TYPE_SYNC\x10\x02\"e\n\x13SubscriptionChanged\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"V\n\x13PublishEventRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"?\n\x14PublishEventResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.isthmus.events.v1.Event\"\x8b\x01\n\x0b\x45ventFilter\x12\r\n\x05types\x18\x01 \x03(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x11ListEventsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.isthmus.events.v1.EventFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x12ListEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.isthmus.events.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x11TailEventsRequest\x12.\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1e.isthmus.events.v1.EventFilter\x12\x16\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\t\"=\n\x12TailEventsResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.isthmus.events.v1.Event\">\n\x15ListEventTypesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x16ListEventTypesResponse\x12\x31\n\x0b\x65vent_types\x18\x01 \x03(\x0b\x32\x1c.isthmus.events.v1.EventType\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x19\x43reateSubscriptionRequest\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"X\n\x1a\x43reateSubscriptionResponse\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\"1\n\x16GetSubscriptionRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"U\n\x17GetSubscriptionResponse\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\"A\n\x18ListSubscriptionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"q\n\x19ListSubscriptionsResponse\x12;\n\rsubscriptions\x18\x01 \x03(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x19UpdateSubscriptionRequest\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"X\n\x1aUpdateSubscriptionResponse\x12:\n\x0csubscription\x18\x01 \x01(\x0b\x32$.isthmus.events.v1.EventSubscription\"B\n\x19\x44\x65leteSubscriptionRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1c\n\x1a\x44\x65leteSubscriptionResponse2\xcf\t\n\rEventsService\x12~\n\x0cPublishEvent\x12&.isthmus.events.v1.PublishEventRequest\x1a\'.isthmus.events.v1.PublishEventResponse\"\x1d\x8a\xb5\x18\x15\x65vents.events.publish\x90\xb5\x18\x01\x12q\n\nListEvents\x12$.isthmus.events.v1.ListEventsRequest\x1a%.isthmus.events.v1.ListEventsResponse\"\x16\x8a\xb5\x18\x12\x65vents.events.read\x12s\n\nTailEvents\x12$.isthmus.events.v1.TailEventsRequest\x1a%.isthmus.events.v1.TailEventsResponse\"\x16\x8a\xb5\x18\x12\x65vents.events.read0\x01\x12}\n\x0eListEventTypes\x12(.isthmus.events.v1.ListEventTypesRequest\x1a).isthmus.events.v1.ListEventTypesResponse\"\x16\x8a\xb5\x18\x12\x65vents.events.read\x12\x92\x01\n\x12\x43reateSubscription\x12,.isthmus.events.v1.CreateSubscriptionRequest\x1a-.isthmus.events.v1.CreateSubscriptionResponse\"\x1f\x8a\xb5\x18\x1b\x65vents.subscriptions.create\x12\x87\x01\n\x0fGetSubscription\x12).isthmus.events.v1.GetSubscriptionRequest\x1a*.isthmus.events.v1.GetSubscriptionResponse\"\x1d\x8a\xb5\x18\x19\x65vents.subscriptions.read\x12\x8d\x01\n\x11ListSubscriptions\x12+.isthmus.events.v1.ListSubscriptionsRequest\x1a,.isthmus.events.v1.ListSubscriptionsResponse\"\x1d\x8a\xb5\x18\x19\x65vents.subscriptions.read\x12\x92\x01\n\x12UpdateSubscription\x12,.isthmus.events.v1.UpdateSubscriptionRequest\x1a-.isthmus.events.v1.UpdateSubscriptionResponse\"\x1f\x8a\xb5\x18\x1b\x65vents.subscriptions.update\x12\x92\x01\n\x12\x44\x65leteSubscription\x12,.isthmus.events.v1.DeleteSubscriptionRequest\x1a-.isthmus.events.v1.DeleteSubscriptionResponse\"\x1f\x8a\xb5\x18\x1b\x65vents.subscriptions.deleteb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isthmus.events.v1.events_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['PublishEvent']._loaded_options = None
-  _globals['_EVENTSSERVICE'].methods_by_name['PublishEvent']._serialized_options = b'\212\265\030\025events.events.publish'
+  _globals['_EVENTSSERVICE'].methods_by_name['PublishEvent']._serialized_options = b'\212\265\030\025events.events.publish\220\265\030\001'
   _globals['_EVENTSSERVICE'].methods_by_name['ListEvents']._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\212\265\030\022events.events.read'
   _globals['_EVENTSSERVICE'].methods_by_name['TailEvents']._loaded_options = None
@@ -51,54 +52,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSSERVICE'].methods_by_name['UpdateSubscription']._serialized_options = b'\212\265\030\033events.subscriptions.update'
   _globals['_EVENTSSERVICE'].methods_by_name['DeleteSubscription']._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['DeleteSubscription']._serialized_options = b'\212\265\030\033events.subscriptions.delete'
-  _globals['_EVENT']._serialized_start=121
-  _globals['_EVENT']._serialized_end=316
-  _globals['_EVENTTYPE']._serialized_start=318
-  _globals['_EVENTTYPE']._serialized_end=403
-  _globals['_EVENTSUBSCRIPTION']._serialized_start=406
-  _globals['_EVENTSUBSCRIPTION']._serialized_end=869
-  _globals['_EVENTSUBSCRIPTION_ACTIONTYPE']._serialized_start=776
-  _globals['_EVENTSUBSCRIPTION_ACTIONTYPE']._serialized_end=869
-  _globals['_SUBSCRIPTIONCHANGED']._serialized_start=871
-  _globals['_SUBSCRIPTIONCHANGED']._serialized_end=972
-  _globals['_PUBLISHEVENTREQUEST']._serialized_start=974
-  _globals['_PUBLISHEVENTREQUEST']._serialized_end=1060
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=1062
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=1125
-  _globals['_EVENTFILTER']._serialized_start=1128
-  _globals['_EVENTFILTER']._serialized_end=1267
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1269
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1375
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1377
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1464
-  _globals['_TAILEVENTSREQUEST']._serialized_start=1466
-  _globals['_TAILEVENTSREQUEST']._serialized_end=1557
-  _globals['_TAILEVENTSRESPONSE']._serialized_start=1559
-  _globals['_TAILEVENTSRESPONSE']._serialized_end=1620
-  _globals['_LISTEVENTTYPESREQUEST']._serialized_start=1622
-  _globals['_LISTEVENTTYPESREQUEST']._serialized_end=1684
-  _globals['_LISTEVENTTYPESRESPONSE']._serialized_start=1686
-  _globals['_LISTEVENTTYPESRESPONSE']._serialized_end=1786
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1788
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1895
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=1897
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=1985
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=1987
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=2036
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=2038
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=2123
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=2125
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=2190
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=2192
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=2305
-  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_start=2307
-  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_end=2408
-  _globals['_UPDATESUBSCRIPTIONRESPONSE']._serialized_start=2410
-  _globals['_UPDATESUBSCRIPTIONRESPONSE']._serialized_end=2498
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=2500
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=2566
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=2568
-  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=2596
-  _globals['_EVENTSSERVICE']._serialized_start=2599
-  _globals['_EVENTSSERVICE']._serialized_end=3826
+  _globals['_EVENT']._serialized_start=150
+  _globals['_EVENT']._serialized_end=345
+  _globals['_EVENTTYPE']._serialized_start=347
+  _globals['_EVENTTYPE']._serialized_end=432
+  _globals['_EVENTSUBSCRIPTION']._serialized_start=435
+  _globals['_EVENTSUBSCRIPTION']._serialized_end=898
+  _globals['_EVENTSUBSCRIPTION_ACTIONTYPE']._serialized_start=805
+  _globals['_EVENTSUBSCRIPTION_ACTIONTYPE']._serialized_end=898
+  _globals['_SUBSCRIPTIONCHANGED']._serialized_start=900
+  _globals['_SUBSCRIPTIONCHANGED']._serialized_end=1001
+  _globals['_PUBLISHEVENTREQUEST']._serialized_start=1003
+  _globals['_PUBLISHEVENTREQUEST']._serialized_end=1089
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=1091
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=1154
+  _globals['_EVENTFILTER']._serialized_start=1157
+  _globals['_EVENTFILTER']._serialized_end=1296
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1298
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1404
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1406
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1493
+  _globals['_TAILEVENTSREQUEST']._serialized_start=1495
+  _globals['_TAILEVENTSREQUEST']._serialized_end=1586
+  _globals['_TAILEVENTSRESPONSE']._serialized_start=1588
+  _globals['_TAILEVENTSRESPONSE']._serialized_end=1649
+  _globals['_LISTEVENTTYPESREQUEST']._serialized_start=1651
+  _globals['_LISTEVENTTYPESREQUEST']._serialized_end=1713
+  _globals['_LISTEVENTTYPESRESPONSE']._serialized_start=1715
+  _globals['_LISTEVENTTYPESRESPONSE']._serialized_end=1815
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1817
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1924
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=1926
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=2014
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=2016
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=2065
+  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=2067
+  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=2152
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=2154
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=2219
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=2221
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=2334
+  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_start=2336
+  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_end=2437
+  _globals['_UPDATESUBSCRIPTIONRESPONSE']._serialized_start=2439
+  _globals['_UPDATESUBSCRIPTIONRESPONSE']._serialized_end=2527
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=2529
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=2595
+  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_start=2597
+  _globals['_DELETESUBSCRIPTIONRESPONSE']._serialized_end=2625
+  _globals['_EVENTSSERVICE']._serialized_start=2628
+  _globals['_EVENTSSERVICE']._serialized_end=3859
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"isthmus/identity/v1/sessions.proto\x12\x13isthmus.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a isthmus/type/v1/permission.proto\"\x8a\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0crefresh_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\nend_reason\x18\t \x01(\x0e\x32&.isthmus.identity.v1.Session.EndReason\"\xb2\x01\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45ND_REASON_LOGOUT\x10\x01\x12\x14\n\x10\x45ND_REASON_ENDED\x10\x02\x12\x1d\n\x19\x45ND_REASON_REFRESH_REUSED\x10\x03\x12\x1f\n\x1b\x45ND_REASON_PASSWORD_CHANGED\x10\x04\x12\x1c\n\x18\x45ND_REASON_USER_DISABLED\x10\x05\"S\n\x0eSessionChanged\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.isthmus.identity.v1.Session\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"h\n\x0cLoginRequest\x12\x13\n\x0btenant_name\x18\x01 \x01(\t\x12\x11\n\tuser_name\x18\x02 \x01(\t\x12\x15\n\x08password\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cnew_password\x18\x04 \x01(\tB\x03\x80\x01\x01\"\x89\x01\n\rLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12-\n\x07session\x18\x04 \x01(\x0b\x32\x1c.isthmus.identity.v1.Session\"3\n\x15RefreshSessionRequest\x12\x1a\n\rrefresh_token\x18\x01 \x01(\tB\x03\x80\x01\x01\"c\n\x16RefreshSessionResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"I\n\x15\x43hangePasswordRequest\x12\x15\n\x08password\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x18\n\x16\x43hangePasswordResponse\"M\n\x13ListSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.isthmus.identity.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11\x45ndSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"C\n\x12\x45ndSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.isthmus.identity.v1.Session\"\x17\n\x15GetSigningKeysRequest\"&\n\x16GetSigningKeysResponse\x12\x0c\n\x04jwks\x18\x01 \x01(\t\"\x1a\n\x18RotateSigningKeysRequest\"0\n\x19RotateSigningKeysResponse\x12\x13\n\x0bsigning_kid\x18\x01 \x01(\t2\xd1\x07\n\x0fSessionsService\x12Z\n\x05Login\x12!.isthmus.identity.v1.LoginRequest\x1a\".isthmus.identity.v1.LoginResponse\"\n\x8a\xb5\x18\x06public\x12u\n\x0eRefreshSession\x12*.isthmus.identity.v1.RefreshSessionRequest\x1a+.isthmus.identity.v1.RefreshSessionResponse\"\n\x8a\xb5\x18\x06public\x12\x64\n\x06Logout\x12\".isthmus.identity.v1.LogoutRequest\x1a#.isthmus.identity.v1.LogoutResponse\"\x11\x8a\xb5\x18\rauthenticated\x12|\n\x0e\x43hangePassword\x12*.isthmus.identity.v1.ChangePasswordRequest\x1a+.isthmus.identity.v1.ChangePasswordResponse\"\x11\x8a\xb5\x18\rauthenticated\x12\x7f\n\x0cListSessions\x12(.isthmus.identity.v1.ListSessionsRequest\x1a).isthmus.identity.v1.ListSessionsResponse\"\x1a\x8a\xb5\x18\x16identity.sessions.read\x12x\n\nEndSession\x12&.isthmus.identity.v1.EndSessionRequest\x1a\'.isthmus.identity.v1.EndSessionResponse\"\x19\x8a\xb5\x18\x15identity.sessions.end\x12u\n\x0eGetSigningKeys\x12*.isthmus.identity.v1.GetSigningKeysRequest\x1a+.isthmus.identity.v1.GetSigningKeysResponse\"\n\x8a\xb5\x18\x06public\x12\x94\x01\n\x11RotateSigningKeys\x12-.isthmus.identity.v1.RotateSigningKeysRequest\x1a..isthmus.identity.v1.RotateSigningKeysResponse\" \x8a\xb5\x18\x1cidentity.signing_keys.rotateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"isthmus/identity/v1/sessions.proto\x12\x13isthmus.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\x8a\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0crefresh_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\nend_reason\x18\t \x01(\x0e\x32&.isthmus.identity.v1.Session.EndReason\"\xb2\x01\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45ND_REASON_LOGOUT\x10\x01\x12\x14\n\x10\x45ND_REASON_ENDED\x10\x02\x12\x1d\n\x19\x45ND_REASON_REFRESH_REUSED\x10\x03\x12\x1f\n\x1b\x45ND_REASON_PASSWORD_CHANGED\x10\x04\x12\x1c\n\x18\x45ND_REASON_USER_DISABLED\x10\x05\"S\n\x0eSessionChanged\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.isthmus.identity.v1.Session\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"h\n\x0cLoginRequest\x12\x13\n\x0btenant_name\x18\x01 \x01(\t\x12\x11\n\tuser_name\x18\x02 \x01(\t\x12\x15\n\x08password\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cnew_password\x18\x04 \x01(\tB\x03\x80\x01\x01\"\x89\x01\n\rLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12-\n\x07session\x18\x04 \x01(\x0b\x32\x1c.isthmus.identity.v1.Session\"3\n\x15RefreshSessionRequest\x12\x1a\n\rrefresh_token\x18\x01 \x01(\tB\x03\x80\x01\x01\"c\n\x16RefreshSessionResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"I\n\x15\x43hangePasswordRequest\x12\x15\n\x08password\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x18\n\x16\x43hangePasswordResponse\"M\n\x13ListSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.isthmus.identity.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11\x45ndSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"C\n\x12\x45ndSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.isthmus.identity.v1.Session\"\x17\n\x15GetSigningKeysRequest\"&\n\x16GetSigningKeysResponse\x12\x0c\n\x04jwks\x18\x01 \x01(\t\"\x1a\n\x18RotateSigningKeysRequest\"0\n\x19RotateSigningKeysResponse\x12\x13\n\x0bsigning_kid\x18\x01 \x01(\t2\xd5\x07\n\x0fSessionsService\x12Z\n\x05Login\x12!.isthmus.identity.v1.LoginRequest\x1a\".isthmus.identity.v1.LoginResponse\"\n\x8a\xb5\x18\x06public\x12y\n\x0eRefreshSession\x12*.isthmus.identity.v1.RefreshSessionRequest\x1a+.isthmus.identity.v1.RefreshSessionResponse\"\x0e\x8a\xb5\x18\x06public\x90\xb5\x18\x01\x12\x64\n\x06Logout\x12\".isthmus.identity.v1.LogoutRequest\x1a#.isthmus.identity.v1.LogoutResponse\"\x11\x8a\xb5\x18\rauthenticated\x12|\n\x0e\x43hangePassword\x12*.isthmus.identity.v1.ChangePasswordRequest\x1a+.isthmus.identity.v1.ChangePasswordResponse\"\x11\x8a\xb5\x18\rauthenticated\x12\x7f\n\x0cListSessions\x12(.isthmus.identity.v1.ListSessionsRequest\x1a).isthmus.identity.v1.ListSessionsResponse\"\x1a\x8a\xb5\x18\x16identity.sessions.read\x12x\n\nEndSession\x12&.isthmus.identity.v1.EndSessionRequest\x1a\'.isthmus.identity.v1.EndSessionResponse\"\x19\x8a\xb5\x18\x15identity.sessions.end\x12u\n\x0eGetSigningKeys\x12*.isthmus.identity.v1.GetSigningKeysRequest\x1a+.isthmus.identity.v1.GetSigningKeysResponse\"\n\x8a\xb5\x18\x06public\x12\x94\x01\n\x11RotateSigningKeys\x12-.isthmus.identity.v1.RotateSigningKeysRequest\x1a..isthmus.identity.v1.RotateSigningKeysResponse\" \x8a\xb5\x18\x1cidentity.signing_keys.rotateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,7 +55,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSSERVICE'].methods_by_name['Login']._loaded_options = None
   _globals['_SESSIONSSERVICE'].methods_by_name['Login']._serialized_options = b'\212\265\030\006public'
   _globals['_SESSIONSSERVICE'].methods_by_name['RefreshSession']._loaded_options = None
-  _globals['_SESSIONSSERVICE'].methods_by_name['RefreshSession']._serialized_options = b'\212\265\030\006public'
+  _globals['_SESSIONSSERVICE'].methods_by_name['RefreshSession']._serialized_options = b'\212\265\030\006public\220\265\030\001'
   _globals['_SESSIONSSERVICE'].methods_by_name['Logout']._loaded_options = None
   _globals['_SESSIONSSERVICE'].methods_by_name['Logout']._serialized_options = b'\212\265\030\rauthenticated'
   _globals['_SESSIONSSERVICE'].methods_by_name['ChangePassword']._loaded_options = None
@@ -67,44 +68,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSSERVICE'].methods_by_name['GetSigningKeys']._serialized_options = b'\212\265\030\006public'
   _globals['_SESSIONSSERVICE'].methods_by_name['RotateSigningKeys']._loaded_options = None
   _globals['_SESSIONSSERVICE'].methods_by_name['RotateSigningKeys']._serialized_options = b'\212\265\030\034identity.signing_keys.rotate'
-  _globals['_SESSION']._serialized_start=127
-  _globals['_SESSION']._serialized_end=649
-  _globals['_SESSION_ENDREASON']._serialized_start=471
-  _globals['_SESSION_ENDREASON']._serialized_end=649
-  _globals['_SESSIONCHANGED']._serialized_start=651
-  _globals['_SESSIONCHANGED']._serialized_end=734
-  _globals['_LOGINREQUEST']._serialized_start=736
-  _globals['_LOGINREQUEST']._serialized_end=840
-  _globals['_LOGINRESPONSE']._serialized_start=843
-  _globals['_LOGINRESPONSE']._serialized_end=980
-  _globals['_REFRESHSESSIONREQUEST']._serialized_start=982
-  _globals['_REFRESHSESSIONREQUEST']._serialized_end=1033
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=1035
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=1134
-  _globals['_LOGOUTREQUEST']._serialized_start=1136
-  _globals['_LOGOUTREQUEST']._serialized_end=1151
-  _globals['_LOGOUTRESPONSE']._serialized_start=1153
-  _globals['_LOGOUTRESPONSE']._serialized_end=1169
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1171
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1244
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1246
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1270
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1272
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1349
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1351
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1446
-  _globals['_ENDSESSIONREQUEST']._serialized_start=1448
-  _globals['_ENDSESSIONREQUEST']._serialized_end=1487
-  _globals['_ENDSESSIONRESPONSE']._serialized_start=1489
-  _globals['_ENDSESSIONRESPONSE']._serialized_end=1556
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=1558
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=1581
-  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_start=1583
-  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_end=1621
-  _globals['_ROTATESIGNINGKEYSREQUEST']._serialized_start=1623
-  _globals['_ROTATESIGNINGKEYSREQUEST']._serialized_end=1649
-  _globals['_ROTATESIGNINGKEYSRESPONSE']._serialized_start=1651
-  _globals['_ROTATESIGNINGKEYSRESPONSE']._serialized_end=1699
-  _globals['_SESSIONSSERVICE']._serialized_start=1702
-  _globals['_SESSIONSSERVICE']._serialized_end=2679
+  _globals['_SESSION']._serialized_start=156
+  _globals['_SESSION']._serialized_end=678
+  _globals['_SESSION_ENDREASON']._serialized_start=500
+  _globals['_SESSION_ENDREASON']._serialized_end=678
+  _globals['_SESSIONCHANGED']._serialized_start=680
+  _globals['_SESSIONCHANGED']._serialized_end=763
+  _globals['_LOGINREQUEST']._serialized_start=765
+  _globals['_LOGINREQUEST']._serialized_end=869
+  _globals['_LOGINRESPONSE']._serialized_start=872
+  _globals['_LOGINRESPONSE']._serialized_end=1009
+  _globals['_REFRESHSESSIONREQUEST']._serialized_start=1011
+  _globals['_REFRESHSESSIONREQUEST']._serialized_end=1062
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=1064
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=1163
+  _globals['_LOGOUTREQUEST']._serialized_start=1165
+  _globals['_LOGOUTREQUEST']._serialized_end=1180
+  _globals['_LOGOUTRESPONSE']._serialized_start=1182
+  _globals['_LOGOUTRESPONSE']._serialized_end=1198
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1200
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1273
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1275
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1299
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1301
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1378
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1380
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1475
+  _globals['_ENDSESSIONREQUEST']._serialized_start=1477
+  _globals['_ENDSESSIONREQUEST']._serialized_end=1516
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=1518
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=1585
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=1587
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=1610
+  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_start=1612
+  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_end=1650
+  _globals['_ROTATESIGNINGKEYSREQUEST']._serialized_start=1652
+  _globals['_ROTATESIGNINGKEYSREQUEST']._serialized_end=1678
+  _globals['_ROTATESIGNINGKEYSRESPONSE']._serialized_start=1680
+  _globals['_ROTATESIGNINGKEYSRESPONSE']._serialized_end=1728
+  _globals['_SESSIONSSERVICE']._serialized_start=1731
+  _globals['_SESSIONSSERVICE']._serialized_end=2712
 # @@protoc_insertion_point(module_scope)

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import batch_pb2 as isthmus_dot_type_dot_v1_dot_batch__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/records/v1/links.proto\x12\x12isthmus.records.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/batch.proto\x1a isthmus/type/v1/permission.proto\"\xa3\x03\n\x04Link\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x05 \x01(\t\x12-\n\x05state\x18\x06 \x01(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x13\n\x0bis_in_doubt\x18\x07 \x01(\x08\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65stination\x18\x0b \x01(\t\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_LINKED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\x12\x13\n\x0fSTATE_SET_ASIDE\x10\x04\"r\n\x06Intent\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\x12-\n\toperation\x18\x03 \x01(\x0e\x32\x1a.isthmus.type.v1.Operation\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\x0c\"\x85\x02\n\rIntentVerdict\x12:\n\x07verdict\x18\x01 \x01(\x0e\x32).isthmus.records.v1.IntentVerdict.Verdict\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12+\n\x08open_for\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"v\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_FRESH\x10\x01\x12\x12\n\x0eVERDICT_LINKED\x10\x02\x12\x15\n\x11VERDICT_UNCHANGED\x10\x03\x12\x14\n\x10VERDICT_IN_DOUBT\x10\x04\"\x82\x02\n\nSettlement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x06result\x18\x02 \x01(\x0e\x32%.isthmus.records.v1.Settlement.Result\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x9a\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRESULT_DONE\x10\x01\x12\x12\n\x0eRESULT_DELETED\x10\x02\x12\x13\n\x0fRESULT_REJECTED\x10\x03\x12\x14\n\x10RESULT_UNTOUCHED\x10\x04\x12\x12\n\x0eRESULT_UNKNOWN\x10\x05\x12\x14\n\x10RESULT_SET_ASIDE\x10\x06\"\xc9\x01\n\x11PutIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\r\n\x05\x63laim\x18\x03 \x01(\t\x12\'\n\x04hold\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x07intents\x18\x05 \x03(\x0b\x32\x1a.isthmus.records.v1.Intent\x12\x12\n\nis_requeue\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65stination\x18\x07 \x01(\t\"I\n\x12PutIntentsResponse\x12\x33\n\x08verdicts\x18\x01 \x03(\x0b\x32!.isthmus.records.v1.IntentVerdict\"^\n\x13RenewIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14RenewIntentsResponse\x12\x0c\n\x04held\x18\x01 \x01(\x03\"k\n\x14SettleIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x33\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1e.isthmus.records.v1.Settlement\"(\n\x15SettleIntentsResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x03\"\x91\x01\n\x10ListLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12.\n\x06states\x18\x02 \x03(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x15\n\ronly_in_doubt\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"U\n\x11ListLinksResponse\x12\'\n\x05links\x18\x01 \x03(\x0b\x32\x18.isthmus.records.v1.Link\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x14ListLinkFlowsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x15\n\ronly_orphaned\x18\x03 \x01(\x08\"]\n\x15ListLinkFlowsResponse\x12+\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x1c.isthmus.records.v1.LinkFlow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x08LinkFlow\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x11\n\tflow_name\x18\x02 \x01(\t\x12\r\n\x05links\x18\x03 \x01(\x03\x12\x10\n\x08in_doubt\x18\x04 \x01(\x03\x12/\n\x0b\x64\x65lete_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\".\n\x0eGetLinkRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"9\n\x0fGetLinkResponse\x12&\n\x04link\x18\x01 \x01(\x0b\x32\x18.isthmus.records.v1.Link\"E\n\x10\x41\x64optLinkRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\";\n\x11\x41\x64optLinkResponse\x12&\n\x04link\x18\x01 \x01(\x0b\x32\x18.isthmus.records.v1.Link\"@\n\x12\x44\x65leteLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"&\n\x13\x44\x65leteLinksResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x32\xc8\x07\n\x0cLinksService\x12t\n\nPutIntents\x12%.isthmus.records.v1.PutIntentsRequest\x1a&.isthmus.records.v1.PutIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12z\n\x0cRenewIntents\x12\'.isthmus.records.v1.RenewIntentsRequest\x1a(.isthmus.records.v1.RenewIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12}\n\rSettleIntents\x12(.isthmus.records.v1.SettleIntentsRequest\x1a).isthmus.records.v1.SettleIntentsResponse\"\x17\x8a\xb5\x18\x13records.links.write\x12p\n\tListLinks\x12$.isthmus.records.v1.ListLinksRequest\x1a%.isthmus.records.v1.ListLinksResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12|\n\rListLinkFlows\x12(.isthmus.records.v1.ListLinkFlowsRequest\x1a).isthmus.records.v1.ListLinkFlowsResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12j\n\x07GetLink\x12\".isthmus.records.v1.GetLinkRequest\x1a#.isthmus.records.v1.GetLinkResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12q\n\tAdoptLink\x12$.isthmus.records.v1.AdoptLinkRequest\x1a%.isthmus.records.v1.AdoptLinkResponse\"\x17\x8a\xb5\x18\x13records.links.adopt\x12x\n\x0b\x44\x65leteLinks\x12&.isthmus.records.v1.DeleteLinksRequest\x1a\'.isthmus.records.v1.DeleteLinksResponse\"\x18\x8a\xb5\x18\x14records.links.deleteb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/records/v1/links.proto\x12\x12isthmus.records.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a\x1bisthmus/type/v1/batch.proto\x1a isthmus/type/v1/permission.proto\"\xa3\x03\n\x04Link\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x05 \x01(\t\x12-\n\x05state\x18\x06 \x01(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x13\n\x0bis_in_doubt\x18\x07 \x01(\x08\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65stination\x18\x0b \x01(\t\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_LINKED\x10\x02\x12\x11\n\rSTATE_DELETED\x10\x03\x12\x13\n\x0fSTATE_SET_ASIDE\x10\x04\"r\n\x06Intent\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\x12-\n\toperation\x18\x03 \x01(\x0e\x32\x1a.isthmus.type.v1.Operation\x12\x14\n\x0c\x63ontent_hash\x18\x04 \x01(\x0c\"\x85\x02\n\rIntentVerdict\x12:\n\x07verdict\x18\x01 \x01(\x0e\x32).isthmus.records.v1.IntentVerdict.Verdict\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12+\n\x08open_for\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"v\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_FRESH\x10\x01\x12\x12\n\x0eVERDICT_LINKED\x10\x02\x12\x15\n\x11VERDICT_UNCHANGED\x10\x03\x12\x14\n\x10VERDICT_IN_DOUBT\x10\x04\"\x82\x02\n\nSettlement\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x06result\x18\x02 \x01(\x0e\x32%.isthmus.records.v1.Settlement.Result\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x9a\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRESULT_DONE\x10\x01\x12\x12\n\x0eRESULT_DELETED\x10\x02\x12\x13\n\x0fRESULT_REJECTED\x10\x03\x12\x14\n\x10RESULT_UNTOUCHED\x10\x04\x12\x12\n\x0eRESULT_UNKNOWN\x10\x05\x12\x14\n\x10RESULT_SET_ASIDE\x10\x06\"\xc9\x01\n\x11PutIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\r\n\x05\x63laim\x18\x03 \x01(\t\x12\'\n\x04hold\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x07intents\x18\x05 \x03(\x0b\x32\x1a.isthmus.records.v1.Intent\x12\x12\n\nis_requeue\x18\x06 \x01(\x08\x12\x13\n\x0b\x64\x65stination\x18\x07 \x01(\t\"I\n\x12PutIntentsResponse\x12\x33\n\x08verdicts\x18\x01 \x03(\x0b\x32!.isthmus.records.v1.IntentVerdict\"^\n\x13RenewIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14RenewIntentsResponse\x12\x0c\n\x04held\x18\x01 \x01(\x03\"k\n\x14SettleIntentsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\r\n\x05\x63laim\x18\x02 \x01(\t\x12\x33\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1e.isthmus.records.v1.Settlement\"(\n\x15SettleIntentsResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x03\"\x91\x01\n\x10ListLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12.\n\x06states\x18\x02 \x03(\x0e\x32\x1e.isthmus.records.v1.Link.State\x12\x15\n\ronly_in_doubt\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"U\n\x11ListLinksResponse\x12\'\n\x05links\x18\x01 \x03(\x0b\x32\x18.isthmus.records.v1.Link\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x14ListLinkFlowsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x15\n\ronly_orphaned\x18\x03 \x01(\x08\"]\n\x15ListLinkFlowsResponse\x12+\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x1c.isthmus.records.v1.LinkFlow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x08LinkFlow\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x11\n\tflow_name\x18\x02 \x01(\t\x12\r\n\x05links\x18\x03 \x01(\x03\x12\x10\n\x08in_doubt\x18\x04 \x01(\x03\x12/\n\x0b\x64\x65lete_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\".\n\x0eGetLinkRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"9\n\x0fGetLinkResponse\x12&\n\x04link\x18\x01 \x01(\x0b\x32\x18.isthmus.records.v1.Link\"E\n\x10\x41\x64optLinkRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\";\n\x11\x41\x64optLinkResponse\x12&\n\x04link\x18\x01 \x01(\x0b\x32\x18.isthmus.records.v1.Link\"@\n\x12\x44\x65leteLinksRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"&\n\x13\x44\x65leteLinksResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x32\xd5\x07\n\x0cLinksService\x12x\n\nPutIntents\x12%.isthmus.records.v1.PutIntentsRequest\x1a&.isthmus.records.v1.PutIntentsResponse\"\x1b\x8a\xb5\x18\x13records.links.write\x90\xb5\x18\x01\x12~\n\x0cRenewIntents\x12\'.isthmus.records.v1.RenewIntentsRequest\x1a(.isthmus.records.v1.RenewIntentsResponse\"\x1b\x8a\xb5\x18\x13records.links.write\x90\xb5\x18\x01\x12\x81\x01\n\rSettleIntents\x12(.isthmus.records.v1.SettleIntentsRequest\x1a).isthmus.records.v1.SettleIntentsResponse\"\x1b\x8a\xb5\x18\x13records.links.write\x90\xb5\x18\x01\x12p\n\tListLinks\x12$.isthmus.records.v1.ListLinksRequest\x1a%.isthmus.records.v1.ListLinksResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12|\n\rListLinkFlows\x12(.isthmus.records.v1.ListLinkFlowsRequest\x1a).isthmus.records.v1.ListLinkFlowsResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12j\n\x07GetLink\x12\".isthmus.records.v1.GetLinkRequest\x1a#.isthmus.records.v1.GetLinkResponse\"\x16\x8a\xb5\x18\x12records.links.read\x12q\n\tAdoptLink\x12$.isthmus.records.v1.AdoptLinkRequest\x1a%.isthmus.records.v1.AdoptLinkResponse\"\x17\x8a\xb5\x18\x13records.links.adopt\x12x\n\x0b\x44\x65leteLinks\x12&.isthmus.records.v1.DeleteLinksRequest\x1a\'.isthmus.records.v1.DeleteLinksResponse\"\x18\x8a\xb5\x18\x14records.links.deleteb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +37,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isthmus.records.v1.links_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LINKSSERVICE'].methods_by_name['PutIntents']._loaded_options = None
-  _globals['_LINKSSERVICE'].methods_by_name['PutIntents']._serialized_options = b'\212\265\030\023records.links.write'
+  _globals['_LINKSSERVICE'].methods_by_name['PutIntents']._serialized_options = b'\212\265\030\023records.links.write\220\265\030\001'
   _globals['_LINKSSERVICE'].methods_by_name['RenewIntents']._loaded_options = None
-  _globals['_LINKSSERVICE'].methods_by_name['RenewIntents']._serialized_options = b'\212\265\030\023records.links.write'
+  _globals['_LINKSSERVICE'].methods_by_name['RenewIntents']._serialized_options = b'\212\265\030\023records.links.write\220\265\030\001'
   _globals['_LINKSSERVICE'].methods_by_name['SettleIntents']._loaded_options = None
-  _globals['_LINKSSERVICE'].methods_by_name['SettleIntents']._serialized_options = b'\212\265\030\023records.links.write'
+  _globals['_LINKSSERVICE'].methods_by_name['SettleIntents']._serialized_options = b'\212\265\030\023records.links.write\220\265\030\001'
   _globals['_LINKSSERVICE'].methods_by_name['ListLinks']._loaded_options = None
   _globals['_LINKSSERVICE'].methods_by_name['ListLinks']._serialized_options = b'\212\265\030\022records.links.read'
   _globals['_LINKSSERVICE'].methods_by_name['ListLinkFlows']._loaded_options = None
@@ -51,54 +52,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKSSERVICE'].methods_by_name['AdoptLink']._serialized_options = b'\212\265\030\023records.links.adopt'
   _globals['_LINKSSERVICE'].methods_by_name['DeleteLinks']._loaded_options = None
   _globals['_LINKSSERVICE'].methods_by_name['DeleteLinks']._serialized_options = b'\212\265\030\024records.links.delete'
-  _globals['_LINK']._serialized_start=183
-  _globals['_LINK']._serialized_end=602
-  _globals['_LINK_STATE']._serialized_start=498
-  _globals['_LINK_STATE']._serialized_end=602
-  _globals['_INTENT']._serialized_start=604
-  _globals['_INTENT']._serialized_end=718
-  _globals['_INTENTVERDICT']._serialized_start=721
-  _globals['_INTENTVERDICT']._serialized_end=982
-  _globals['_INTENTVERDICT_VERDICT']._serialized_start=864
-  _globals['_INTENTVERDICT_VERDICT']._serialized_end=982
-  _globals['_SETTLEMENT']._serialized_start=985
-  _globals['_SETTLEMENT']._serialized_end=1243
-  _globals['_SETTLEMENT_RESULT']._serialized_start=1089
-  _globals['_SETTLEMENT_RESULT']._serialized_end=1243
-  _globals['_PUTINTENTSREQUEST']._serialized_start=1246
-  _globals['_PUTINTENTSREQUEST']._serialized_end=1447
-  _globals['_PUTINTENTSRESPONSE']._serialized_start=1449
-  _globals['_PUTINTENTSRESPONSE']._serialized_end=1522
-  _globals['_RENEWINTENTSREQUEST']._serialized_start=1524
-  _globals['_RENEWINTENTSREQUEST']._serialized_end=1618
-  _globals['_RENEWINTENTSRESPONSE']._serialized_start=1620
-  _globals['_RENEWINTENTSRESPONSE']._serialized_end=1656
-  _globals['_SETTLEINTENTSREQUEST']._serialized_start=1658
-  _globals['_SETTLEINTENTSREQUEST']._serialized_end=1765
-  _globals['_SETTLEINTENTSRESPONSE']._serialized_start=1767
-  _globals['_SETTLEINTENTSRESPONSE']._serialized_end=1807
-  _globals['_LISTLINKSREQUEST']._serialized_start=1810
-  _globals['_LISTLINKSREQUEST']._serialized_end=1955
-  _globals['_LISTLINKSRESPONSE']._serialized_start=1957
-  _globals['_LISTLINKSRESPONSE']._serialized_end=2042
-  _globals['_LISTLINKFLOWSREQUEST']._serialized_start=2044
-  _globals['_LISTLINKFLOWSREQUEST']._serialized_end=2128
-  _globals['_LISTLINKFLOWSRESPONSE']._serialized_start=2130
-  _globals['_LISTLINKFLOWSRESPONSE']._serialized_end=2223
-  _globals['_LINKFLOW']._serialized_start=2226
-  _globals['_LINKFLOW']._serialized_end=2354
-  _globals['_GETLINKREQUEST']._serialized_start=2356
-  _globals['_GETLINKREQUEST']._serialized_end=2402
-  _globals['_GETLINKRESPONSE']._serialized_start=2404
-  _globals['_GETLINKRESPONSE']._serialized_end=2461
-  _globals['_ADOPTLINKREQUEST']._serialized_start=2463
-  _globals['_ADOPTLINKREQUEST']._serialized_end=2532
-  _globals['_ADOPTLINKRESPONSE']._serialized_start=2534
-  _globals['_ADOPTLINKRESPONSE']._serialized_end=2593
-  _globals['_DELETELINKSREQUEST']._serialized_start=2595
-  _globals['_DELETELINKSREQUEST']._serialized_end=2659
-  _globals['_DELETELINKSRESPONSE']._serialized_start=2661
-  _globals['_DELETELINKSRESPONSE']._serialized_end=2699
-  _globals['_LINKSSERVICE']._serialized_start=2702
-  _globals['_LINKSSERVICE']._serialized_end=3670
+  _globals['_LINK']._serialized_start=212
+  _globals['_LINK']._serialized_end=631
+  _globals['_LINK_STATE']._serialized_start=527
+  _globals['_LINK_STATE']._serialized_end=631
+  _globals['_INTENT']._serialized_start=633
+  _globals['_INTENT']._serialized_end=747
+  _globals['_INTENTVERDICT']._serialized_start=750
+  _globals['_INTENTVERDICT']._serialized_end=1011
+  _globals['_INTENTVERDICT_VERDICT']._serialized_start=893
+  _globals['_INTENTVERDICT_VERDICT']._serialized_end=1011
+  _globals['_SETTLEMENT']._serialized_start=1014
+  _globals['_SETTLEMENT']._serialized_end=1272
+  _globals['_SETTLEMENT_RESULT']._serialized_start=1118
+  _globals['_SETTLEMENT_RESULT']._serialized_end=1272
+  _globals['_PUTINTENTSREQUEST']._serialized_start=1275
+  _globals['_PUTINTENTSREQUEST']._serialized_end=1476
+  _globals['_PUTINTENTSRESPONSE']._serialized_start=1478
+  _globals['_PUTINTENTSRESPONSE']._serialized_end=1551
+  _globals['_RENEWINTENTSREQUEST']._serialized_start=1553
+  _globals['_RENEWINTENTSREQUEST']._serialized_end=1647
+  _globals['_RENEWINTENTSRESPONSE']._serialized_start=1649
+  _globals['_RENEWINTENTSRESPONSE']._serialized_end=1685
+  _globals['_SETTLEINTENTSREQUEST']._serialized_start=1687
+  _globals['_SETTLEINTENTSREQUEST']._serialized_end=1794
+  _globals['_SETTLEINTENTSRESPONSE']._serialized_start=1796
+  _globals['_SETTLEINTENTSRESPONSE']._serialized_end=1836
+  _globals['_LISTLINKSREQUEST']._serialized_start=1839
+  _globals['_LISTLINKSREQUEST']._serialized_end=1984
+  _globals['_LISTLINKSRESPONSE']._serialized_start=1986
+  _globals['_LISTLINKSRESPONSE']._serialized_end=2071
+  _globals['_LISTLINKFLOWSREQUEST']._serialized_start=2073
+  _globals['_LISTLINKFLOWSREQUEST']._serialized_end=2157
+  _globals['_LISTLINKFLOWSRESPONSE']._serialized_start=2159
+  _globals['_LISTLINKFLOWSRESPONSE']._serialized_end=2252
+  _globals['_LINKFLOW']._serialized_start=2255
+  _globals['_LINKFLOW']._serialized_end=2383
+  _globals['_GETLINKREQUEST']._serialized_start=2385
+  _globals['_GETLINKREQUEST']._serialized_end=2431
+  _globals['_GETLINKRESPONSE']._serialized_start=2433
+  _globals['_GETLINKRESPONSE']._serialized_end=2490
+  _globals['_ADOPTLINKREQUEST']._serialized_start=2492
+  _globals['_ADOPTLINKREQUEST']._serialized_end=2561
+  _globals['_ADOPTLINKRESPONSE']._serialized_start=2563
+  _globals['_ADOPTLINKRESPONSE']._serialized_end=2622
+  _globals['_DELETELINKSREQUEST']._serialized_start=2624
+  _globals['_DELETELINKSREQUEST']._serialized_end=2688
+  _globals['_DELETELINKSRESPONSE']._serialized_start=2690
+  _globals['_DELETELINKSRESPONSE']._serialized_end=2728
+  _globals['_LINKSSERVICE']._serialized_start=2731
+  _globals['_LINKSSERVICE']._serialized_end=3712
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'isthmus/records/v1/reconciliation.proto\x12\x12isthmus.records.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a isthmus/type/v1/permission.proto\"\xd3\x05\n\x0eReconciliation\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12\x11\n\tflow_name\x18\x03 \x01(\t\x12\x39\n\x06status\x18\x04 \x01(\x0e\x32).isthmus.records.v1.Reconciliation.Status\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x0e\n\x06repair\x18\x07 \x01(\x08\x12\x14\n\x0c\x64\x65lete_extra\x18\x08 \x01(\x08\x12\x13\n\x0bis_compared\x18\t \x01(\x08\x12\x0f\n\x07missing\x18\n \x01(\x03\x12\r\n\x05\x65xtra\x18\x0b \x01(\x03\x12\x11\n\tdifferent\x18\x0c \x01(\x03\x12\r\n\x05\x65qual\x18\r \x01(\x03\x12\x11\n\tunrelated\x18\x0e \x01(\x03\x12\x12\n\nunreadable\x18\x0f \x01(\x03\x12\x35\n\x07samples\x18\x10 \x03(\x0b\x32$.isthmus.records.v1.DifferenceSample\x12\x10\n\x08repaired\x18\x11 \x01(\x03\x12\x0f\n\x07removed\x18\x12 \x01(\x03\x12\x0f\n\x07refused\x18\x13 \x01(\x03\x12\x15\n\rerror_message\x18\x14 \x01(\t\x12/\n\x0b\x63reate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompare_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_RUNNING\x10\x01\x12\x14\n\x10STATUS_COMPLETED\x10\x02\x12\x11\n\rSTATUS_FAILED\x10\x03\x12\x14\n\x10STATUS_CANCELLED\x10\x04\"\xd5\x01\n\x10\x44ifferenceSample\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).isthmus.records.v1.DifferenceSample.Kind\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x65stination_key\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_MISSING\x10\x01\x12\x0e\n\nKIND_EXTRA\x10\x02\x12\x12\n\x0eKIND_DIFFERENT\x10\x03\"-\n\x18GetReconciliationRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\"W\n\x19GetReconciliationResponse\x12:\n\x0ereconciliation\x18\x01 \x01(\x0b\x32\".isthmus.records.v1.Reconciliation\"T\n\x1aListReconciliationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x03 \x01(\t\"s\n\x1bListReconciliationsResponse\x12;\n\x0freconciliations\x18\x01 \x03(\x0b\x32\".isthmus.records.v1.Reconciliation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x02\n\x1a\x42\x65ginReconciliationRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12\x11\n\tflow_name\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x03\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x1f\n\x17\x64\x65stination_primary_key\x18\x07 \x03(\t\x12\x0e\n\x06repair\x18\x08 \x01(\x08\x12\x14\n\x0c\x64\x65lete_extra\x18\t \x01(\x08\x12\x15\n\rbegins_repair\x18\n \x01(\x08\x12\x0e\n\x06writer\x18\x0b \x01(\t\x12\x16\n\x0emost_deletions\x18\x0c \x01(\x03\"Y\n\x1b\x42\x65ginReconciliationResponse\x12:\n\x0ereconciliation\x18\x01 \x01(\x0b\x32\".isthmus.records.v1.Reconciliation\"Y\n\x19\x43oncludeComparisonRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x12\n\nunreadable\x18\x03 \x01(\x03\"X\n\x1a\x43oncludeComparisonResponse\x12:\n\x0ereconciliation\x18\x01 \x01(\x0b\x32\".isthmus.records.v1.Reconciliation\";\n\x18SelectDifferencesRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"+\n\x19SelectDifferencesResponse\x12\x0e\n\x06places\x18\x01 \x03(\x05\x32\x8f\x06\n\x15ReconciliationService\x12\x92\x01\n\x11GetReconciliation\x12,.isthmus.records.v1.GetReconciliationRequest\x1a-.isthmus.records.v1.GetReconciliationResponse\" \x8a\xb5\x18\x1crecords.reconciliations.read\x12\x98\x01\n\x13ListReconciliations\x12..isthmus.records.v1.ListReconciliationsRequest\x1a/.isthmus.records.v1.ListReconciliationsResponse\" \x8a\xb5\x18\x1crecords.reconciliations.read\x12\x98\x01\n\x13\x42\x65ginReconciliation\x12..isthmus.records.v1.BeginReconciliationRequest\x1a/.isthmus.records.v1.BeginReconciliationResponse\" \x8a\xb5\x18\x1crecords.reconciliations.keep\x12\x95\x01\n\x12\x43oncludeComparison\x12-.isthmus.records.v1.ConcludeComparisonRequest\x1a..isthmus.records.v1.ConcludeComparisonResponse\" \x8a\xb5\x18\x1crecords.reconciliations.keep\x12\x92\x01\n\x11SelectDifferences\x12,.isthmus.records.v1.SelectDifferencesRequest\x1a-.isthmus.records.v1.SelectDifferencesResponse\" \x8a\xb5\x18\x1crecords.reconciliations.keepb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'isthmus/records/v1/reconciliation.proto\x12\x12isthmus.records.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xd3\x05\n\x0eReconciliation\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12\x11\n\tflow_name\x18\x03 \x01(\t\x12\x39\n\x06status\x18\x04 \x01(\x0e\x32).isthmus.records.v1.Reconciliation.Status\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x0e\n\x06repair\x18\x07 \x01(\x08\x12\x14\n\x0c\x64\x65lete_extra\x18\x08 \x01(\x08\x12\x13\n\x0bis_compared\x18\t \x01(\x08\x12\x0f\n\x07missing\x18\n \x01(\x03\x12\r\n\x05\x65xtra\x18\x0b \x01(\x03\x12\x11\n\tdifferent\x18\x0c \x01(\x03\x12\r\n\x05\x65qual\x18\r \x01(\x03\x12\x11\n\tunrelated\x18\x0e \x01(\x03\x12\x12\n\nunreadable\x18\x0f \x01(\x03\x12\x35\n\x07samples\x18\x10 \x03(\x0b\x32$.isthmus.records.v1.DifferenceSample\x12\x10\n\x08repaired\x18\x11 \x01(\x03\x12\x0f\n\x07removed\x18\x12 \x01(\x03\x12\x0f\n\x07refused\x18\x13 \x01(\x03\x12\x15\n\rerror_message\x18\x14 \x01(\t\x12/\n\x0b\x63reate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompare_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_RUNNING\x10\x01\x12\x14\n\x10STATUS_COMPLETED\x10\x02\x12\x11\n\rSTATUS_FAILED\x10\x03\x12\x14\n\x10STATUS_CANCELLED\x10\x04\"\xd5\x01\n\x10\x44ifferenceSample\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).isthmus.records.v1.DifferenceSample.Kind\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x65stination_key\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_MISSING\x10\x01\x12\x0e\n\nKIND_EXTRA\x10\x02\x12\x12\n\x0eKIND_DIFFERENT\x10\x03\"-\n\x18GetReconciliationRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\"W\n\x19GetReconciliationResponse\x12:\n\x0ereconciliation\x18\x01 \x01(\x0b\x32\".isthmus.records.v1.Reconciliation\"T\n\x1aListReconciliationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x03 \x01(\t\"s\n\x1bListReconciliationsResponse\x12;\n\x0freconciliations\x18\x01 \x03(\x0b\x32\".isthmus.records.v1.Reconciliation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x02\n\x1a\x42\x65ginReconciliationRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12\x11\n\tflow_name\x18\x03 \x01(\t\x12\x15\n\rfencing_token\x18\x04 \x01(\x03\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x1f\n\x17\x64\x65stination_primary_key\x18\x07 \x03(\t\x12\x0e\n\x06repair\x18\x08 \x01(\x08\x12\x14\n\x0c\x64\x65lete_extra\x18\t \x01(\x08\x12\x15\n\rbegins_repair\x18\n \x01(\x08\x12\x0e\n\x06writer\x18\x0b \x01(\t\x12\x16\n\x0emost_deletions\x18\x0c \x01(\x03\"Y\n\x1b\x42\x65ginReconciliationResponse\x12:\n\x0ereconciliation\x18\x01 \x01(\x0b\x32\".isthmus.records.v1.Reconciliation\"Y\n\x19\x43oncludeComparisonRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x12\n\nunreadable\x18\x03 \x01(\x03\"X\n\x1a\x43oncludeComparisonResponse\x12:\n\x0ereconciliation\x18\x01 \x01(\x0b\x32\".isthmus.records.v1.Reconciliation\";\n\x18SelectDifferencesRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"+\n\x19SelectDifferencesResponse\x12\x0e\n\x06places\x18\x01 \x03(\x05\x32\x9b\x06\n\x15ReconciliationService\x12\x92\x01\n\x11GetReconciliation\x12,.isthmus.records.v1.GetReconciliationRequest\x1a-.isthmus.records.v1.GetReconciliationResponse\" \x8a\xb5\x18\x1crecords.reconciliations.read\x12\x98\x01\n\x13ListReconciliations\x12..isthmus.records.v1.ListReconciliationsRequest\x1a/.isthmus.records.v1.ListReconciliationsResponse\" \x8a\xb5\x18\x1crecords.reconciliations.read\x12\x9c\x01\n\x13\x42\x65ginReconciliation\x12..isthmus.records.v1.BeginReconciliationRequest\x1a/.isthmus.records.v1.BeginReconciliationResponse\"$\x8a\xb5\x18\x1crecords.reconciliations.keep\x90\xb5\x18\x01\x12\x99\x01\n\x12\x43oncludeComparison\x12-.isthmus.records.v1.ConcludeComparisonRequest\x1a..isthmus.records.v1.ConcludeComparisonResponse\"$\x8a\xb5\x18\x1crecords.reconciliations.keep\x90\xb5\x18\x01\x12\x96\x01\n\x11SelectDifferences\x12,.isthmus.records.v1.SelectDifferencesRequest\x1a-.isthmus.records.v1.SelectDifferencesResponse\"$\x8a\xb5\x18\x1crecords.reconciliations.keep\x90\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,39 +39,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['ListReconciliations']._loaded_options = None
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['ListReconciliations']._serialized_options = b'\212\265\030\034records.reconciliations.read'
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['BeginReconciliation']._loaded_options = None
-  _globals['_RECONCILIATIONSERVICE'].methods_by_name['BeginReconciliation']._serialized_options = b'\212\265\030\034records.reconciliations.keep'
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['BeginReconciliation']._serialized_options = b'\212\265\030\034records.reconciliations.keep\220\265\030\001'
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['ConcludeComparison']._loaded_options = None
-  _globals['_RECONCILIATIONSERVICE'].methods_by_name['ConcludeComparison']._serialized_options = b'\212\265\030\034records.reconciliations.keep'
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['ConcludeComparison']._serialized_options = b'\212\265\030\034records.reconciliations.keep\220\265\030\001'
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['SelectDifferences']._loaded_options = None
-  _globals['_RECONCILIATIONSERVICE'].methods_by_name['SelectDifferences']._serialized_options = b'\212\265\030\034records.reconciliations.keep'
-  _globals['_RECONCILIATION']._serialized_start=131
-  _globals['_RECONCILIATION']._serialized_end=854
-  _globals['_RECONCILIATION_STATUS']._serialized_start=739
-  _globals['_RECONCILIATION_STATUS']._serialized_end=854
-  _globals['_DIFFERENCESAMPLE']._serialized_start=857
-  _globals['_DIFFERENCESAMPLE']._serialized_end=1070
-  _globals['_DIFFERENCESAMPLE_KIND']._serialized_start=988
-  _globals['_DIFFERENCESAMPLE_KIND']._serialized_end=1070
-  _globals['_GETRECONCILIATIONREQUEST']._serialized_start=1072
-  _globals['_GETRECONCILIATIONREQUEST']._serialized_end=1117
-  _globals['_GETRECONCILIATIONRESPONSE']._serialized_start=1119
-  _globals['_GETRECONCILIATIONRESPONSE']._serialized_end=1206
-  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_start=1208
-  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_end=1292
-  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_start=1294
-  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_end=1409
-  _globals['_BEGINRECONCILIATIONREQUEST']._serialized_start=1412
-  _globals['_BEGINRECONCILIATIONREQUEST']._serialized_end=1689
-  _globals['_BEGINRECONCILIATIONRESPONSE']._serialized_start=1691
-  _globals['_BEGINRECONCILIATIONRESPONSE']._serialized_end=1780
-  _globals['_CONCLUDECOMPARISONREQUEST']._serialized_start=1782
-  _globals['_CONCLUDECOMPARISONREQUEST']._serialized_end=1871
-  _globals['_CONCLUDECOMPARISONRESPONSE']._serialized_start=1873
-  _globals['_CONCLUDECOMPARISONRESPONSE']._serialized_end=1961
-  _globals['_SELECTDIFFERENCESREQUEST']._serialized_start=1963
-  _globals['_SELECTDIFFERENCESREQUEST']._serialized_end=2022
-  _globals['_SELECTDIFFERENCESRESPONSE']._serialized_start=2024
-  _globals['_SELECTDIFFERENCESRESPONSE']._serialized_end=2067
-  _globals['_RECONCILIATIONSERVICE']._serialized_start=2070
-  _globals['_RECONCILIATIONSERVICE']._serialized_end=2853
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['SelectDifferences']._serialized_options = b'\212\265\030\034records.reconciliations.keep\220\265\030\001'
+  _globals['_RECONCILIATION']._serialized_start=160
+  _globals['_RECONCILIATION']._serialized_end=883
+  _globals['_RECONCILIATION_STATUS']._serialized_start=768
+  _globals['_RECONCILIATION_STATUS']._serialized_end=883
+  _globals['_DIFFERENCESAMPLE']._serialized_start=886
+  _globals['_DIFFERENCESAMPLE']._serialized_end=1099
+  _globals['_DIFFERENCESAMPLE_KIND']._serialized_start=1017
+  _globals['_DIFFERENCESAMPLE_KIND']._serialized_end=1099
+  _globals['_GETRECONCILIATIONREQUEST']._serialized_start=1101
+  _globals['_GETRECONCILIATIONREQUEST']._serialized_end=1146
+  _globals['_GETRECONCILIATIONRESPONSE']._serialized_start=1148
+  _globals['_GETRECONCILIATIONRESPONSE']._serialized_end=1235
+  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_start=1237
+  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_end=1321
+  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_start=1323
+  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_end=1438
+  _globals['_BEGINRECONCILIATIONREQUEST']._serialized_start=1441
+  _globals['_BEGINRECONCILIATIONREQUEST']._serialized_end=1718
+  _globals['_BEGINRECONCILIATIONRESPONSE']._serialized_start=1720
+  _globals['_BEGINRECONCILIATIONRESPONSE']._serialized_end=1809
+  _globals['_CONCLUDECOMPARISONREQUEST']._serialized_start=1811
+  _globals['_CONCLUDECOMPARISONREQUEST']._serialized_end=1900
+  _globals['_CONCLUDECOMPARISONRESPONSE']._serialized_start=1902
+  _globals['_CONCLUDECOMPARISONRESPONSE']._serialized_end=1990
+  _globals['_SELECTDIFFERENCESREQUEST']._serialized_start=1992
+  _globals['_SELECTDIFFERENCESREQUEST']._serialized_end=2051
+  _globals['_SELECTDIFFERENCESRESPONSE']._serialized_start=2053
+  _globals['_SELECTDIFFERENCESRESPONSE']._serialized_end=2096
+  _globals['_RECONCILIATIONSERVICE']._serialized_start=2099
+  _globals['_RECONCILIATIONSERVICE']._serialized_end=2894
 # @@protoc_insertion_point(module_scope)

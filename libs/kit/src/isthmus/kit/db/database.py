@@ -1,10 +1,11 @@
 """Transactions that see one tenant, or all of them."""
 
 import select
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
+from isthmus.kit.deed import current_deed
 from isthmus.resilience.faults import NotAuthenticated
 from psycopg import sql
 from sqlalchemy import event, exc, make_url
@@ -65,7 +66,7 @@ class Database:
         if not tenant_id:
             message = "Say for which tenant this is; the caller acts for none."
             raise NotAuthenticated("TENANT_MISSING", message)
-        return self._transaction(_AS_TENANT.format(sql.Literal(tenant_id)))
+        return self._transaction(_AS_TENANT.format(sql.Literal(tenant_id)), tenant_id)
 
     def system(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction that sees all tenants; for schedulers, relays and start-up work."""
@@ -76,14 +77,18 @@ class Database:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self, opening: sql.Composed) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(
+        self, opening: sql.Composed, tenant_id: str = ""
+    ) -> AsyncIterator[AsyncConnection]:
         async with self._engine.connect() as connection:
             callbacks = connection.info[_AFTER_COMMIT] = []
             driver: Any = (await connection.get_raw_connection()).driver_connection
             async with connection.begin():
                 # Two commands in one message, which the server does not take as a prepared statement.
                 await driver.execute(opening, prepare=False)
-                yield connection
+                with _rolled_back_with_deed():
+                    yield connection
+                    await _record(connection, tenant_id)
         for callback in callbacks:
             callback()
 
@@ -93,6 +98,26 @@ def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> N
     callbacks: list[Callable[[], None]] = connection.info[_AFTER_COMMIT]
     if callback not in callbacks:
         callbacks.append(callback)
+
+
+async def _record(connection: AsyncConnection, tenant_id: str) -> None:
+    """Store a record of what the present caller does, if the audit trail keeps it, with its first change."""
+    deed = current_deed()
+    if deed is not None and not deed.recorded:
+        from isthmus.kit.auditing import record_change
+
+        await record_change(connection, deed, tenant_id)
+
+
+@contextmanager
+def _rolled_back_with_deed() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        deed = current_deed()
+        if deed is not None:
+            deed.forget_effects()
+        raise
 
 
 def _connect_arguments(service: str, statement_timeout: float) -> dict[str, Any]:

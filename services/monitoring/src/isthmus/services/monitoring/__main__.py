@@ -1,18 +1,28 @@
 """Runs the monitoring service."""
 
+from collections.abc import Callable
+from typing import Any
+
 from isthmus.kit import Chassis, Wiring
 from isthmus.kit import serve as run_service
-from isthmus.monitoring.v1 import monitoring_pb2_grpc
-from isthmus.services.monitoring.events import consumers
-from isthmus.services.monitoring.servicer import MonitoringServicer
+from isthmus.monitoring.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
+from isthmus.monitoring.v1.monitoring_pb2_grpc import add_MonitoringServiceServicer_to_server
+from isthmus.services.monitoring.events import Anchors, ToldEnds, consumers
+from isthmus.services.monitoring.servicer import AuditServicer, MonitoringServicer
 from isthmus.services.monitoring.settings import MonitoringSettings
 
 
 async def wire(chassis: Chassis) -> Wiring:
     """Puts the service together."""
-    servicer = MonitoringServicer(chassis.db, chassis.clock)
-    add = monitoring_pb2_grpc.add_MonitoringServiceServicer_to_server
-    return Wiring(servicers=[(add, servicer)], consumers=consumers())
+    pace = chassis.settings.audit_checkpoint_seconds
+    anchors = Anchors(chassis.db, chassis.outbox, chassis.clock, pace=pace)
+    told = ToldEnds(lambda: chassis.peer("events"))
+    audit = AuditServicer(chassis.db, chassis.clock, anchors.grown, told)
+    servicers: list[tuple[Callable[[Any, Any], None], object]] = [
+        (add_MonitoringServiceServicer_to_server, MonitoringServicer(chassis.db, chassis.clock)),
+        (add_AuditServiceServicer_to_server, audit),
+    ]
+    return Wiring(servicers=servicers, consumers=consumers(), tasks=[anchors.run])
 
 
 def serve() -> None:

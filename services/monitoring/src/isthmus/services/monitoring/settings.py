@@ -1,10 +1,17 @@
 """What the monitoring service reads from its environment."""
 
 from isthmus.kit import ServiceSettings
+from pydantic import Field
 
 
 class MonitoringSettings(ServiceSettings):
-    """Settings of the monitoring service; it has none of its own."""
+    """Settings of the monitoring service."""
+
+    audit_checkpoint_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How often the end of a growing chain of the audit trail goes out as an event.",
+    )
 
 
 __all__ = ["MonitoringSettings"]

@@ -60,6 +60,9 @@ _ENTITIES = {
         "password_changed": "A user has another password.",
         "locked": "A user is locked out for a while, after too many wrong attempts to log in.",
     },
+    ("monitoring", "audit_checkpoint", "AuditCheckpointCreated"): {
+        "created": "The audit trail has grown; whoever keeps its end can prove later what it was.",
+    },
     ("mapping", "mapping", "MappingChanged"): {
         "created": "A mapping was created as version 1.",
         "version_created": "A mapping got a new version.",

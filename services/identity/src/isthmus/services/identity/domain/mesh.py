@@ -13,6 +13,7 @@ MESH_ONLY = (
     "identity.tenants.create",
     "mapping.plans.*",
     "mapping.schemas.observe",
+    "monitoring.audit.append",
     "monitoring.logs.append",
     "monitoring.metrics.record",
     "records.links.write",
@@ -50,6 +51,7 @@ _HOST = (
 )
 _SERVICES = {
     "credentials": ("registry.instances.read",),
+    "monitoring": ("events.events.read",),
     "records": ("scheduling.rounds.follow",),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
     "scheduling": (
@@ -77,7 +79,7 @@ def mesh_permissions(subject: str) -> tuple[str, ...]:
     if kind == "host" and name:
         return _HOST
     if kind == "service" and name:
-        return (*_EVERYBODY, *_SERVICES.get(name, ()))
+        return (*_EVERYBODY, "monitoring.audit.append", *_SERVICES.get(name, ()))
     raise ValueError(f"{subject!r} is no process of the mesh; use service:<name> or host:<connector>.")
 
 

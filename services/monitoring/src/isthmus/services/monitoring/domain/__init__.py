@@ -1,5 +1,6 @@
 """The rules of monitoring, in plain Python."""
 
+from isthmus.services.monitoring.domain.audit import MOST_RECORDS, AuditFilter, AuditRecord, linked
 from isthmus.services.monitoring.domain.health import HealthState, InstanceRecord, Verdict, judge
 from isthmus.services.monitoring.domain.logs import LogEntry, LogFilter
 from isthmus.services.monitoring.domain.runs import ENDS, Run, run_of
@@ -7,6 +8,9 @@ from isthmus.services.monitoring.domain.usage import Metrics, Sample, hour_of, m
 
 __all__ = [
     "ENDS",
+    "MOST_RECORDS",
+    "AuditFilter",
+    "AuditRecord",
     "HealthState",
     "InstanceRecord",
     "LogEntry",
@@ -17,6 +21,7 @@ __all__ = [
     "Verdict",
     "hour_of",
     "judge",
+    "linked",
     "metrics_of",
     "run_of",
 ]

@@ -1,5 +1,6 @@
 """Speaks the contract of the monitoring service."""
 
+from isthmus.services.monitoring.servicer.audit import AuditServicer
 from isthmus.services.monitoring.servicer.servicer import MonitoringServicer
 
-__all__ = ["MonitoringServicer"]
+__all__ = ["AuditServicer", "MonitoringServicer"]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from isthmus.kit import Database, current_principal
+from isthmus.kit.auditing import record_together
+from isthmus.kit.deed import Deed
 from isthmus.kit.gathering import Gathered
 from isthmus.resilience.faults import Fault, Missing
 from isthmus.services.scheduling.domain import Execution
@@ -48,6 +50,7 @@ class Wish(Generic[A]):
         traceparent: The caller's trace.
         answer: Makes the answer.
         alone: Starts the flow with all care, or says why not.
+        deed: What the audit trail keeps of it; None for nothing.
     """
 
     flow_id: str
@@ -58,6 +61,7 @@ class Wish(Generic[A]):
     traceparent: str
     answer: Callable[[Execution], A]
     alone: Callable[[], Awaitable[A]]
+    deed: Deed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,10 @@ class Starts(Generic[A]):
             started = await several.start_executions(conn, tenant_id, _RPC, starts)
             if started:
                 self._executions.send_soon(conn)
+                done = [
+                    one.wish.deed for one in ready.values() if one.start.execution.execution_id in started
+                ]
+                await record_together(conn, tenant_id, done)
         answers: dict[int, A] = {}
         for one in ready.values():
             execution = one.start.execution
@@ -135,6 +143,8 @@ class Starts(Generic[A]):
             return None
         execution = self._executions.made(flow, wish.cause)
         answer = wish.answer(execution)
+        if wish.deed is not None:
+            wish.deed.targets.append(execution.execution_id)
         start = Start(
             execution,
             flow.revision,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from isthmus.kit import PageRequest, current_correlation_id, current_principal, encode_token, once
+from isthmus.kit.deed import current_deed
 from isthmus.kit.idempotency import check_request_id, fingerprint_of
 from isthmus.kit.paging import fitting
 from isthmus.kit.trace import current_traceparent
@@ -69,6 +70,7 @@ class ExecutionRpcs(Rpcs):
                 current_traceparent(),
                 _started,
                 partial(self._start_alone, request, cause),
+                current_deed(),
             )
         )
 

@@ -1,0 +1,213 @@
+"""What a caller is doing at present, as the audit trail will tell it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from google.protobuf.message import Message
+from isthmus.kit.ids import new_id
+from isthmus.kit.principal import Principal
+from isthmus.kit.redaction import loggable, scrub
+
+INSTALLATION = "installation"
+"""Whose trail it is where a deed concerns no tenant."""
+Kind = Literal["change", "access"]
+
+_LARGEST_DETAILS = 48 * 1024
+_LONGEST_TEXT = 2_000
+_MOST_ITEMS = 100
+_MOST_TARGETS = 20
+_NO_TARGETS = frozenset({"request_id", "correlation_id"})
+
+
+@dataclass(slots=True, eq=False)
+class Deed:
+    """One call that the audit trail keeps, from its beginning to its end.
+
+    Attributes:
+        method: The RPC, without the leading slash.
+        kind: A change, or access to a secret.
+        principal: Who calls; None where the RPC asks for no identity.
+        request: What was asked for; None where it came as a stream.
+        peer: From where the call came.
+        correlation_id: Ties together what the request causes.
+        wake: Called once a record of it has been stored.
+        recorded: A record of it was committed.
+        over: The call has ended; whatever its context is still used for is no part of it.
+    """
+
+    method: str
+    kind: Kind
+    principal: Principal | None
+    request: Message | None
+    peer: str
+    correlation_id: str
+    wake: Callable[[], None] = lambda: None
+    tenant_id: str = ""
+    subject: str = ""
+    recorded: bool = False
+    over: bool = False
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    targets: list[str] = field(default_factory=list)
+    before: list[Any] = field(default_factory=list)
+    after: list[Any] = field(default_factory=list)
+
+    @property
+    def owner(self) -> str:
+        """The tenant in whose trail it belongs; empty where it concerns none."""
+        return self.tenant_id or (self.principal.tenant_id if self.principal else "")
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Tell whether nobody knows who did it."""
+        return self.principal is None and not self.subject
+
+    @property
+    def has_left_no_trace(self) -> bool:
+        """Tell whether a process of the mesh asked for a change and nothing had to be changed."""
+        return (
+            self.kind == "change"
+            and self.principal is not None
+            and self.principal.kind == "mesh"
+            and not self.recorded
+        )
+
+    def forget_effects(self) -> None:
+        """Take back what was told of a transaction that was rolled back."""
+        self.before.clear()
+        self.after.clear()
+
+    def record(self, outcome: str = "OK", reason: str = "", message: str = "") -> dict[str, str]:
+        """Return the columns of the outbox row that tells of it.
+
+        Args:
+            outcome: How it ended, as a status of gRPC.
+            reason: Why it failed, a stable word.
+            message: Why it failed, for people.
+        """
+        record_id = new_id("aud")
+        body = {
+            "record_id": record_id,
+            "time": self.time.isoformat(),
+            "method": self.method,
+            "kind": self.kind,
+            "subject": self.subject or (self.principal.subject if self.principal else ""),
+            "subject_kind": self.principal.kind if self.principal else "",
+            "outcome": outcome,
+            "reason": reason,
+            "peer": self.peer,
+            "correlation_id": self.correlation_id,
+            "targets": self._targets(),
+            "details": self._details(scrub(message)),
+        }
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return {"id": record_id, "body": text}
+
+    def _targets(self) -> list[str]:
+        named = [*self.targets, *(_ids_in(self.request) if self.request is not None else ())]
+        return list(dict.fromkeys(filter(None, named)))[:_MOST_TARGETS]
+
+    def _details(self, message: str) -> str:
+        told = {
+            "request": loggable(self.request) if self.request is not None else {},
+            "before": self.before,
+            "after": self.after,
+            "message": message,
+        }
+        text = _json({name: _bounded(value) for name, value in told.items() if value})
+        if len(text.encode()) > _LARGEST_DETAILS:
+            text = _json({"omitted": _digest(text), **({"message": message} if message else {})})
+        return text
+
+
+_deed: ContextVar[Deed | None] = ContextVar("isthmus_deed", default=None)
+
+
+def current_deed() -> Deed | None:
+    """Return the deed of the call being served, or None where nothing is to be recorded."""
+    deed = _deed.get()
+    return None if deed is None or deed.over else deed
+
+
+def done_from_here(deed: Deed | None) -> None:
+    """Let what the current task does from here on belong to a deed, or to none."""
+    _deed.set(deed)
+
+
+def tell(
+    *,
+    target: str = "",
+    before: Message | Mapping[str, Any] | None = None,
+    after: Message | Mapping[str, Any] | None = None,
+    tenant_id: str = "",
+    subject: str = "",
+) -> None:
+    """Add to what the audit trail will say of the present call; does nothing where none is recorded.
+
+    What a service tells by events of the same transaction is in the record without this.
+
+    Args:
+        target: The id of what it is about, where the request does not have it.
+        before: What was there before; secrets that are marked are left out.
+        after: What is there now.
+        tenant_id: Whose trail it belongs in, where the caller has no tenant.
+        subject: Who does it, where the RPC asks for no identity.
+    """
+    deed = current_deed()
+    if deed is None:
+        return
+    deed.tenant_id = tenant_id or deed.tenant_id
+    deed.subject = subject or deed.subject
+    if target:
+        deed.targets.append(target)
+    for kept, value in ((deed.before, before), (deed.after, after)):
+        if value is not None:
+            kept.append(loggable(value) if isinstance(value, Message) else dict(value))
+
+
+def tell_event(name: str, subject_id: str, data: Mapping[str, Any]) -> None:
+    """Add an event of the same transaction: what is there now."""
+    deed = current_deed()
+    if deed is not None and len(deed.after) < _MOST_ITEMS:
+        deed.targets.append(subject_id)
+        deed.after.append({"event": name, "subject": subject_id, "data": data})
+
+
+def _ids_in(message: Message, depth: int = 2) -> Iterator[str]:
+    for descriptor, value in message.ListFields():
+        name = descriptor.name
+        if isinstance(value, str) and name.endswith("_id") and name not in _NO_TARGETS:
+            yield value
+        elif name.endswith("_ids") and descriptor.is_repeated:
+            yield from (item for item in value if isinstance(item, str))
+        elif isinstance(value, Message) and depth > 1:
+            yield from _ids_in(value, depth - 1)
+
+
+def _bounded(value: Any) -> Any:
+    """Return a value whose texts and lists are short; what is left out is known by its digest."""
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        return f"{value[:_LONGEST_TEXT]}… {_digest(value)}"
+    if isinstance(value, Mapping):
+        return {str(name): _bounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        kept = [_bounded(item) for item in value[:_MOST_ITEMS]]
+        return [*kept, f"… {len(value)} in all"] if len(value) > _MOST_ITEMS else kept
+    return value
+
+
+def _digest(text: str) -> str:
+    return f"({len(text)} characters, SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    # A lone surrogate has no place in UTF-8, nor U+0000 in PostgreSQL.
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "replace").decode().replace("\\u0000", "\\ufffd")
+
+
+__all__ = ["INSTALLATION", "Deed", "Kind", "current_deed", "done_from_here", "tell", "tell_event"]

@@ -1,0 +1,84 @@
+"""What is changed in a mesh, and who sees a secret, stands in the audit trail; its secrets do not."""
+
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+
+CANARY = "canary-of-the-audit-trail"
+DOCUMENTS = """
+kind: Credential
+name: audited
+spec:
+  type: bearer
+  secret: {{env: AUDITED_TOKEN}}
+---
+kind: Instance
+name: audited
+spec:
+  connector: http-json
+  credential: audited
+  configuration:
+    base_url: "{url}"
+    streams: [{{name: alerts, path: /alerts, records_path: items, key: [id]}}]
+---
+kind: Flow
+name: audited
+spec:
+  source: {{instance: audited, stream: alerts}}
+  destination: {{instance: hub, stream: audited}}
+  key: [id]
+"""
+EXPECTED = {
+    ("CreateAuthConfig", "OK", "change"),
+    ("CreateInstance", "OK", "change"),
+    ("CreateFlow", "OK", "change"),
+    ("LeaseCredential", "OK", "access"),
+    ("StartExecution", "OK", "change"),
+    ("DeleteInstance", "FAILED_PRECONDITION", "change"),
+}
+
+
+def trail(mesh, about=""):
+    """Gives the records about an id, or all of them."""
+    return mesh.answer("audit", "list", "--limit", "0", *(["--about", about] if about else []))
+
+
+def short(record):
+    return record["method"].rpartition("/")[2], record["outcome"], record["kind"][5:].lower()
+
+
+def test_what_was_done_is_in_the_trail_and_no_secret_is(mesh, vendor, tmp_path):
+    """
+    From the credential to the first sync and a refused deletion; the export is whole, without the mesh.
+    """
+    vendor.serve_json("/alerts", {"items": [{"id": 1}]})
+    mesh.apply(DOCUMENTS.format(url=vendor.url), env={"AUDITED_TOKEN": CANARY})
+    mesh.answer("sync", "run", "audited", "--watch")
+    refused = mesh.run("instances", "delete", "audited")
+    end = time.monotonic() + 60
+    while not {short(record) for record in trail(mesh)} >= EXPECTED:
+        assert time.monotonic() < end, "a record is missing"
+        time.sleep(0.3)
+    file = tmp_path / "trail.jsonl"
+    mesh.ok("audit", "export", "--file", str(file))
+
+    assert refused.code != 0
+    assert mesh.answer("audit", "verify")["is_intact"]
+    assert mesh.answer("audit", "verify", "--file", str(file))["is_intact"]
+    assert CANARY not in file.read_text()
+
+
+def test_an_export_that_was_tampered_with_is_found_out(mesh, tmp_path):
+    """
+    One letter in one record is enough, and its place is named.
+    """
+    file = tmp_path / "trail.jsonl"
+    mesh.ok("audit", "export", "--file", str(file))
+    first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([first.replace('"subject":"', '"subject":"x'), *rest]))
+    done = mesh.run("audit", "verify", "--file", str(file), "--output", "json")
+
+    assert done.code == 1
+    assert [(f["kind"], f["sequence"]) for f in done.json["findings"]] == [("changed", 1)]
