@@ -87,7 +87,7 @@ class Batch:
         records: JSON documents, one each.
         keys: Key of each record as UTF-8; empty where the hub derives them.
         operations: Operation of each record; empty when all are upserts.
-        text: All records, each ended by a line feed, where they came together.
+        text: The records once more as lines, with a line feed between each two, where they came so.
     """
 
     partition: str
@@ -137,8 +137,7 @@ def screen(batch: Batch, primary_key: Sequence[str]) -> Screened:
         FixRequest: `BATCH_INVALID`, the batch as a whole breaks the contract.
     """
     joined = batch.text or b"\n".join(batch.records)
-    between = len(batch.records) - (not batch.text and bool(batch.records))
-    _check_limits(batch, len(joined) - between)
+    _check_limits(batch, len(joined))
     screened = Screened(batch, _indexes_read(batch))
     refused = _refused(screened)
     _screen_bytes(screened, joined, refused)
@@ -152,7 +151,7 @@ def _check_limits(batch: Batch, size: int) -> None:
     count = len(batch.records)
     if count > MAX_BATCH_RECORDS:
         _refuse(batch, f"has {count} records; send at most {MAX_BATCH_RECORDS}")
-    if size > MAX_BATCH_BYTES:
+    if size - max(count - 1, 0) > MAX_BATCH_BYTES:
         _refuse(batch, f"is larger than {MAX_BATCH_BYTES} bytes; send fewer records at once")
     if batch.keys and len(batch.keys) != count:
         _refuse(batch, f"has {count} records and {len(batch.keys)} keys; send one key a record or none")

@@ -24,12 +24,14 @@ class Effects:
         lines: Their new content.
         indexes: The record of the batch that each comes from.
         deleted: Keys to remove.
+        text: The lines once more as one text, where a batch that came so takes effect as a whole.
     """
 
     keys: Sequence[bytes] = ()
     lines: Sequence[bytes] = ()
     indexes: Sequence[int] = ()
     deleted: Sequence[bytes] = ()
+    text: bytes = b""
 
 
 def patched_keys(screened: Screened) -> list[bytes]:
@@ -51,7 +53,7 @@ def fold(screened: Screened, mode: WriteMode, present: Mapping[bytes, bytes]) ->
     """
     batch = screened.batch
     if not (batch.operations or screened.rejected) and len(set(screened.keys)) == len(screened.keys):
-        return Effects(screened.keys, batch.records, range(len(screened.keys)))
+        return Effects(screened.keys, batch.records, range(len(screened.keys)), text=batch.text)
     final = _last_of_each_key(screened, mode, present)
     kept = [(key, line, index) for key, (index, line) in final.items() if line is not None]
     deleted = [key for key, (_, line) in final.items() if line is None]

@@ -112,7 +112,7 @@ def _of_lines(batch: batch_pb2.Batch) -> Batch:
     if records.pop() or keys.pop() or len(records) != batch.line_count:
         message = f"Batch {batch.sequence} has other lines than it says; end each record and key with U+000A."
         raise FixRequest("BATCH_INVALID", message, path="batch.line_count")
-    return Batch(batch.partition, batch.sequence, records, keys, text=text)
+    return Batch(batch.partition, batch.sequence, records, keys, text=text[:-1])
 
 
 def absence(request: connector_pb.FinishGenerationRequest) -> Absence:

@@ -27,6 +27,13 @@ class TextArray:
 
 
 @dataclass(frozen=True, slots=True)
+class Utf8:
+    """UTF-8 that becomes one `text`."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ByteaArray:
     """Bytes that become one `bytea[]`."""
 
@@ -56,6 +63,14 @@ class _TextArrayDumper(Dumper):
         return _pack(obj.items, _TEXT)
 
 
+class _Utf8Dumper(Dumper):
+    format = Format.BINARY
+    oid = _TEXT
+
+    def dump(self, obj: Utf8) -> bytes:
+        return obj.text
+
+
 class _ByteaArrayDumper(Dumper):
     format = Format.BINARY
     oid = _BYTEA_ARRAY
@@ -69,9 +84,10 @@ async def raw_cursor(connection: AsyncConnection) -> psycopg.AsyncCursor[Any]:
     pooled = await connection.get_raw_connection()
     driver: Any = pooled.driver_connection
     driver.adapters.register_dumper(TextArray, _TextArrayDumper)
+    driver.adapters.register_dumper(Utf8, _Utf8Dumper)
     driver.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
     cursor: psycopg.AsyncCursor[Any] = driver.cursor(binary=True)
     return cursor
 
 
-__all__ = ["ByteaArray", "TextArray", "raw_cursor"]
+__all__ = ["ByteaArray", "TextArray", "Utf8", "raw_cursor"]

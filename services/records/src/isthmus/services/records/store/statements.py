@@ -5,6 +5,12 @@ a stream are numbered in the order in which they become visible, a reader that h
 seen everything up to n, and no two writers meet on one key.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.services.records.store.raw import Utf8
+
 # A batch is looked up in a stream that may be large, by a statement that was planned when it was small:
 # whoever has locked a position plans by indexes for the rest of the transaction.
 LOCK_POSITION = """
@@ -69,6 +75,30 @@ PRESENT = """
     WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND NOT is_deleted AND key = ANY (%(keys)b::text[])
 """
 
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement for lines that come as an array, or as one text with a line feed between each two.
+
+    Attributes:
+        array: For `TextArray`.
+        text: For `Utf8`.
+    """
+
+    array: str
+    text: str
+
+    def of(self, values: Mapping[str, Any]) -> str:
+        """The statement that takes these values."""
+        return self.text if isinstance(values["lines"], Utf8) else self.array
+
+
+def _statement(template: str) -> Statement:
+    array = "unnest(%(keys)b::text[], %(lines)b::text[])"
+    text = "ROWS FROM (unnest(%(keys)b::text[]), string_to_table(%(lines)b::text, E'\\n'))"
+    return Statement(template.replace("{given}", array), template.replace("{given}", text))
+
+
 # One lookup a record decides: equal bytes are equal content, and where they differ the values
 # are compared, so that another order of members or another spelling of a number makes no version.
 # All keys are looked up by one walk along the index and hashed; before PostgreSQL 17 that might become a
@@ -92,7 +122,7 @@ _UPSERT = """
             known.version, known.is_deleted, known.place,
             CASE WHEN known.version IS NULL OR known.is_deleted
                 THEN %(refuse_new)s::boolean ELSE %(refuse_known)s::boolean END AS is_refused
-        FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
+        FROM {given} WITH ORDINALITY AS given (key, line, ordinal)
         LEFT JOIN known ON known.key = given.key
         WHERE known.version IS NULL OR known.is_deleted
             OR (known.data <> given.line AND known.data::jsonb <> given.line::jsonb)
@@ -122,8 +152,8 @@ _UPSERT = """
     FROM delta
 """
 
-UPSERT = _UPSERT.replace("{known}", _KNOWN_AT_ONCE)
-UPSERT_ONE_BY_ONE = _UPSERT.replace("{known}", _KNOWN_ONE_BY_ONE)
+UPSERT = _statement(_UPSERT.replace("{known}", _KNOWN_AT_ONCE))
+UPSERT_ONE_BY_ONE = _statement(_UPSERT.replace("{known}", _KNOWN_ONE_BY_ONE))
 WALKS_SINCE = 170000
 
 # What UPSERT would do, by the same comparison.
@@ -143,7 +173,7 @@ COMPARE = """
 # For records of which none is expected to be there: there is nothing to look up and nothing to compare.
 # One that is there all the same makes it fail as a whole.
 # Where they are many, one row with their keys tells of their changes, which the index of changes leaves out.
-INSERT = """
+_INSERT = """
     WITH told AS (
         INSERT INTO additions (tenant_id, stream_number, first_change, last_change, keys)
         SELECT %(tenant)s, %(number)s::bigint, %(change)s::bigint + 1,
@@ -154,8 +184,10 @@ INSERT = """
         (tenant_id, stream, key, stream_number, change, writer_number, version, is_deleted, data, is_addition)
     SELECT %(tenant)s, %(stream)s, given.key, %(number)s::bigint, %(change)s::bigint + given.ordinal,
         %(writer)s::bigint, 1, false, given.line, %(is_addition)s::boolean
-    FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
+    FROM {given} WITH ORDINALITY AS given (key, line, ordinal)
 """
+
+INSERT = _statement(_INSERT)
 
 DELETE = """
     WITH gone AS MATERIALIZED (
@@ -204,4 +236,5 @@ __all__ = [
     "UPSERT",
     "UPSERT_ONE_BY_ONE",
     "WALKS_SINCE",
+    "Statement",
 ]

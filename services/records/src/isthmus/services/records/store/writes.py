@@ -15,7 +15,7 @@ from isthmus.services.records.domain.records import Applied, Writer
 from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
 from isthmus.services.records.store.adding import LEAST_ADDITION, Adding
-from isthmus.services.records.store.raw import TextArray, raw_cursor
+from isthmus.services.records.store.raw import TextArray, Utf8, raw_cursor
 from isthmus.services.records.store.writers import WriterNumbers
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -247,18 +247,18 @@ class RecordWriter:
             return 0, 0
         values = {
             **_provenance(writer, target),
-            "keys": TextArray(effects.keys),
-            "lines": TextArray(effects.lines),
+            **_given(effects),
             "refuse_known": writer.mode == WriteMode.CREATE,
             "refuse_new": writer.mode == WriteMode.UPDATE,
         }
         if target.is_adding:
             values["is_addition"] = len(effects.keys) >= LEAST_ADDITION
-            await cursor.execute(sql.INSERT, values, prepare=True)
+            await cursor.execute(sql.INSERT.of(values), values, prepare=True)
             target.last_change += len(effects.keys)
             return len(effects.keys), 0
         walks = cursor.connection.info.server_version >= sql.WALKS_SINCE
-        await cursor.execute(sql.UPSERT if walks else sql.UPSERT_ONE_BY_ONE, values, prepare=True)
+        statement = sql.UPSERT if walks else sql.UPSERT_ONE_BY_ONE
+        await cursor.execute(statement.of(values), values, prepare=True)
         created, updated, refused = await _one(cursor)
         if created or updated:
             target.last_change += len(effects.keys)
@@ -325,6 +325,12 @@ def _provenance(writer: Writer, target: Target) -> dict[str, Any]:
         "change": target.last_change,
         "writer": target.writer_number,
     }
+
+
+def _given(effects: Effects) -> dict[str, Any]:
+    """Keys and lines as a statement gets them: what came in one piece is not packed again."""
+    lines = Utf8(effects.text) if effects.text else TextArray(effects.lines)
+    return {"keys": TextArray(effects.keys), "lines": lines}
 
 
 async def _one(cursor: _Cursor) -> tuple[Any, ...]:
