@@ -76,7 +76,9 @@ nobody can give what he does not have. Processes of the mesh have theirs in the 
 def pages() -> dict[Path, str]:
     """Gives every generated page by its path."""
     docs = ROOT / "docs"
+    identity = ROOT / "services/identity/src/isthmus/services/identity"
     return {
+        identity / "domain" / "contract.py": contract_module(),
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),
         docs / "permissions.md": permissions_page(),
@@ -183,7 +185,7 @@ def _errors() -> Iterator[tuple[str, str, str, str, str]]:
 def permissions_page() -> str:
     """Gives what each RPC asks for and what each role holds."""
     from isthmus.services.identity.domain.mesh import MESH_ONLY
-    from isthmus.services.identity.domain.roles import BUILT_IN
+    from isthmus.services.identity.domain.roles import BUILT_IN, DECLARED
 
     lines = [
         _HEAD.format(source="proto/ and the identity service's roles") + _PERMISSIONS,
@@ -194,6 +196,9 @@ def permissions_page() -> str:
         "",
         f"No role of a tenant holds {_codes(MESH_ONLY)}.",
         "These belong to processes of the mesh, except what `installation_admin` holds.",
+        "",
+        f"Roles already say who may do what the contract does not offer yet: {_codes(DECLARED)}.",
+        "A role of a tenant's own may name all of these permissions that its maker holds.",
         "",
         "## RPCs",
         "",
@@ -209,6 +214,14 @@ def permissions_page() -> str:
         who = "everybody" if everybody else ", ".join(holders) or "mesh only"
         lines.append(f"| `{permission}` | {', '.join(rpcs)} | {who} |")
     return "\n".join(lines) + "\n"
+
+
+def contract_module() -> str:
+    """Gives the module that tells the identity service which permissions the whole contract asks for."""
+    names = sorted({permission for _, permission in _permissions()} - {"authenticated", "public"})
+    listed = "".join(f'    "{name}",\n' for name in names)
+    head = '"""Every permission that an RPC asks for; written by `make docs`."""\n\n'
+    return f'{head}CONTRACT = (\n{listed})\n\n__all__ = ["CONTRACT"]\n'
 
 
 def _permissions() -> Iterator[tuple[str, str]]:

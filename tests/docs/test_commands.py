@@ -25,7 +25,7 @@ FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTAL
 EXAMPLE = re.compile(r"Example: `(.+)`")
 # They end something that the following examples need, or the mesh itself, or make others of us.
 ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop"}
-ENDING |= {"login", "logout", "passwd"}
+ENDING |= {"login", "logout", "passwd", "totp"}
 RECORD = {"policyId": "p", "requirementId": "r", "status": "fail", "evidenceRef": "e"}
 
 

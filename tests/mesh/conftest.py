@@ -263,12 +263,19 @@ async def _furnish(world: World, tenant: Tenant) -> None:
 
 
 async def _let_in(world: World, tenant: Tenant) -> None:
-    """Has a user of the tenant log in."""
+    """Has a user of the tenant log in, who is in a group."""
     key, word, password = tenant.identity, tenant.word, secrets.token_hex(16)
     made = await world.do(key, "identity.CreateUser", name=f"{word}-user", password=password)
     who = {"tenantName": word, "userName": f"{word}-user", "password": password}
     inside = await world.do([], "identity.Login", **who)
     tenant.values |= {"user_id": made.user.user_id, "session_id": inside.session.session_id}
+    group = await world.do(key, "identity.CreateGroup", name=f"{word}-group", roles=["auditor"])
+    member = {"groupId": group.group.group_id, "userIds": [made.user.user_id]}
+    await world.do(key, "identity.AddGroupMembers", **member)
+    await world.do(key, "identity.CreateRole", name=f"{word}_role", permissions=["registry.*.read"])
+    tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role"}
+    tenant.values |= {"user_ids": made.user.user_id}
+    tenant.values |= {"service_account_ids": tenant.values["service_account_id"]}
 
 
 async def _link(world: World, tenant: Tenant) -> None:

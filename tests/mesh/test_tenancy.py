@@ -46,6 +46,7 @@ def filler(values):
             **GOOD_TEXTS,
             "name": fresh,
             "user_name": fresh,
+            "group_name": fresh,
             "sample_id": fresh,
             "destination.stream": fresh,
             **values,

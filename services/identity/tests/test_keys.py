@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isthmus.resilience.faults import NotAuthenticated
-from isthmus.services.identity.domain import ApiKey, KeyRecord, ServiceAccount, mint, parse, verify
+from isthmus.services.identity.domain import Access, ApiKey, KeyRecord, ServiceAccount, mint, parse, verify
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY_ID = "key_01k0000000000000000000000a"
@@ -16,7 +16,7 @@ PEPPER = bytes(range(32))
 TEXT, DIGEST = mint(KEY_ID, PEPPER)
 KEY = ApiKey("tnt_1", KEY_ID, "svc_1", "ci", DIGEST, NOW + timedelta(days=1), "svc_0", NOW)
 HOLDER = ServiceAccount("tnt_1", "svc_1", "ci", "", ("auditor",), False, "svc_0", NOW, NOW)
-RECORD = KeyRecord(KEY, HOLDER)
+RECORD = KeyRecord(KEY, HOLDER, Access(("auditor",), ()))
 
 WITHOUT_EFFECT = {
     "expired": replace(RECORD, key=replace(KEY, expire_time=NOW)),

@@ -103,7 +103,7 @@ async def test_whatever_is_wrong_the_answer_is_the_same(people, wrong):
     fault = await fault_of(people.door.Login(request))
 
     assert (type(fault), fault.reason) == (NotAuthenticated, "LOGIN_REFUSED")
-    assert fault.message == "User name or password is wrong, or the user is disabled; try again."
+    assert fault.message == "User name, password or code is wrong, or the user is disabled; try again."
 
 
 async def test_guessing_locks_a_name_for_a_while(people):

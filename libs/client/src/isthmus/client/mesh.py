@@ -13,6 +13,7 @@ from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.events.v1 import events_pb2_grpc
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.identity.v1 import (
+    access_pb2_grpc,
     identity_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
@@ -144,6 +145,11 @@ class Mesh:
     def users(self) -> users_pb2_grpc.UsersServiceStub:
         """People."""
         return users_pb2_grpc.UsersServiceStub(self._channel("identity"))
+
+    @cached_property
+    def access(self) -> access_pb2_grpc.AccessServiceStub:
+        """Groups and roles."""
+        return access_pb2_grpc.AccessServiceStub(self._channel("identity"))
 
     @cached_property
     def sessions(self) -> sessions_pb2_grpc.SessionsServiceStub:

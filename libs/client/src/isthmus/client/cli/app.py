@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from isthmus.client.cli import (
+    access,
     audit,
     auth,
     conflicts,
@@ -73,5 +74,6 @@ for _group in (
     manifests,
     identity,
     people,
+    access,
 ):
     _group.register(app)

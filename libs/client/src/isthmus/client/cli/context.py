@@ -8,7 +8,7 @@ from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.client.profile import load_profile
 from isthmus.credentials.v1 import credentials_pb2
-from isthmus.identity.v1 import identity_pb2, users_pb2
+from isthmus.identity.v1 import access_pb2, identity_pb2, users_pb2
 from isthmus.mapping.v1 import mapping_pb2
 from isthmus.registry.v1 import registry_pb2
 from isthmus.scheduling.v1 import plans_pb2, scheduling_pb2
@@ -91,6 +91,15 @@ def user_id(mesh: Mesh, reference: str) -> str:
     request = users_pb2.ListUsersRequest(user_name=reference)
     found = next(pages(mesh.users.ListUsers, request, "users"), None)
     return found.user_id if found else _unknown("user", reference, "isthmus users list")
+
+
+def group_id(mesh: Mesh, reference: str) -> str:
+    """Gives the id of a group named by id or name."""
+    if reference.startswith("grp_"):
+        return reference
+    request = access_pb2.ListGroupsRequest(group_name=reference)
+    found = next(pages(mesh.access.ListGroups, request, "groups"), None)
+    return found.group_id if found else _unknown("group", reference, "isthmus groups list")
 
 
 def instance_names(mesh: Mesh) -> dict[str, str]:

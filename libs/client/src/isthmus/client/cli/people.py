@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 from isthmus.client.cli.context import home_of, mesh_of, user_id
 from isthmus.client.cli.output import (
@@ -23,12 +24,13 @@ from isthmus.client.cli.output import (
     word,
 )
 from isthmus.client.mesh import Mesh, pages
-from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.problem import ExitCode, Problem, problem_from
 from isthmus.client.profile import find_home
 from isthmus.client.session import SessionFile
 from isthmus.identity.v1 import sessions_pb2, users_pb2
 
 _users = typer.Typer(help="People.", no_args_is_help=True)
+_totp = typer.Typer(help="Your authenticator, as second factor.", no_args_is_help=True)
 _sessions = typer.Typer(help="Who is in at the moment.", no_args_is_help=True)
 _ENVIRONMENT = "ISTHMUS_PASSWORD"
 
@@ -46,6 +48,7 @@ def register(app: typer.Typer) -> None:
     app.command("passwd")(passwd)
     app.add_typer(_users, name="users")
     app.add_typer(_sessions, name="sessions")
+    app.add_typer(_totp, name="totp")
 
 
 def login(
@@ -55,21 +58,24 @@ def login(
     new_password_file: Annotated[
         Path | None, typer.Option("--new-password-file", help="File with another password to take.")
     ] = None,
+    code: Annotated[str, typer.Option("--code", help="Code of your authenticator, or a recovery code.")] = "",
     output: Output = Format.YAML,
 ) -> None:
     """Lets you in; commands after it are yours until `isthmus logout`.
 
-    The password is asked for, or comes from a file or from `$ISTHMUS_PASSWORD`.
+    The password is asked for, or comes from a file or from `$ISTHMUS_PASSWORD`; a code is asked for when
+    it is needed.
 
     Example: `isthmus login acme/ann`
     """
     mesh = mesh_of(ctx)
     request = sessions_pb2.LoginRequest(
+        code=code,
         user_name=user,
         password=_password("Password", password_file, _ENVIRONMENT),
         new_password=_password("New password", new_password_file) if new_password_file else "",
     )
-    answer = mesh.door.Login(request, timeout=60)
+    answer = _through(mesh, request)
     _file(ctx).begin(user, answer.access_token, answer.refresh_token, answer.expires_in)
     show_one(answer.session, output)
     note(f"You are in as {user}, until {when(answer.session.expire_time)} at the latest.")
@@ -262,6 +268,65 @@ def end_session(
     """
     request = sessions_pb2.EndSessionRequest(session_id=session)
     show_one(mesh_of(ctx).sessions.EndSession(request).session, output)
+
+
+@_totp.command("enroll")
+def enroll(ctx: typer.Context, output: Output = Format.YAML) -> None:
+    """Begins to set up an authenticator; it counts after `isthmus totp confirm`.
+
+    Example: `isthmus totp enroll`
+    """
+    show_one(mesh_of(ctx).sessions.EnrollTotp(sessions_pb2.EnrollTotpRequest()), output)
+
+
+@_totp.command("confirm")
+def confirm(
+    ctx: typer.Context,
+    code: Annotated[str, typer.Argument(help="What the authenticator shows.")],
+    output: Output = Format.YAML,
+) -> None:
+    """Makes the authenticator count from the next login on, and shows recovery codes this once.
+
+    Example: `isthmus totp confirm 123456`
+    """
+    show_one(mesh_of(ctx).sessions.ConfirmTotp(sessions_pb2.ConfirmTotpRequest(code=code)), output)
+    note("Keep the codes: each opens the door once when the authenticator is lost.")
+
+
+@_totp.command("remove")
+def remove(
+    ctx: typer.Context,
+    code: Annotated[str, typer.Argument(help="A code of the authenticator, or a recovery code.")],
+    output: Output = Format.YAML,
+) -> None:
+    """Does without the second factor from now on.
+
+    Example: `isthmus totp remove 123456`
+    """
+    mesh_of(ctx).sessions.RemoveTotp(sessions_pb2.RemoveTotpRequest(code=code))
+    emit({"removed": True}, output)
+
+
+@_users.command("reset-second-factor")
+def reset_second_factor(ctx: typer.Context, user: User, output: Output = Format.YAML) -> None:
+    """Removes the second factor of a user who has lost it, and ends all sessions.
+
+    Example: `isthmus users reset-second-factor ann`
+    """
+    mesh = mesh_of(ctx)
+    request = users_pb2.ResetSecondFactorRequest(user_id=user_id(mesh, user))
+    show_one(mesh.users.ResetSecondFactor(request).user, output)
+
+
+def _through(mesh: Mesh, request: sessions_pb2.LoginRequest) -> sessions_pb2.LoginResponse:
+    """Logs in, and asks a person for the code where one turns out to be needed."""
+    try:
+        return mesh.door.Login(request, timeout=60)
+    except grpc.RpcError as error:
+        if problem_from(error).reason != "SECOND_FACTOR_REQUIRED" or not sys.stdin.isatty():
+            raise
+    request.code = getpass.getpass("Code: ")
+    return mesh.door.Login(request, timeout=60)
 
 
 def _update(mesh: Mesh, user: str, output: Format, **changes: object) -> None:

@@ -195,12 +195,15 @@ class Role(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     IS_BUILT_IN_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     role: _builtins.str
     """Stable name, for example `integration_admin`."""
     description: _builtins.str
     """Who should have it."""
     is_built_in: _builtins.bool
     """True for roles that come with Isthmus."""
+    etag: _builtins.str
+    """Changes with every update; empty for roles that come with Isthmus."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Patterns of permissions; `*` stands for one part, or alone for everything."""
@@ -212,10 +215,11 @@ class Role(_message.Message):
         description: _builtins.str = ...,
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         is_built_in: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "is_built_in", b"is_built_in", "permissions", b"permissions", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "etag", b"etag", "is_built_in", b"is_built_in", "permissions", b"permissions", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,6 +65,21 @@ class SessionsServiceStub:
                 request_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.EnrollTotp = channel.unary_unary(
+                '/isthmus.identity.v1.SessionsService/EnrollTotp',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.EnrollTotpRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.EnrollTotpResponse.FromString,
+                _registered_method=True)
+        self.ConfirmTotp = channel.unary_unary(
+                '/isthmus.identity.v1.SessionsService/ConfirmTotp',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ConfirmTotpRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ConfirmTotpResponse.FromString,
+                _registered_method=True)
+        self.RemoveTotp = channel.unary_unary(
+                '/isthmus.identity.v1.SessionsService/RemoveTotp',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.RemoveTotpRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.RemoveTotpResponse.FromString,
+                _registered_method=True)
         self.ListSessions = channel.unary_unary(
                 '/isthmus.identity.v1.SessionsService/ListSessions',
                 request_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ListSessionsRequest.SerializeToString,
@@ -108,6 +123,7 @@ class SessionsServiceServicer:
 
         Errors:
         UNAUTHENTICATED LOGIN_REFUSED: user name, password or code is wrong.
+        UNAUTHENTICATED SECOND_FACTOR_REQUIRED: the password is right: send a `code`, too.
         FAILED_PRECONDITION PASSWORD_CHANGE_REQUIRED: the password is right and has to be changed: send `new_password`, too.
         RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
         RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
@@ -146,6 +162,43 @@ class SessionsServiceServicer:
         UNAUTHENTICATED LOGIN_REFUSED: the present password is wrong.
         RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
         RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrollTotp(self, request, context):
+        """Begins to set up an authenticator (TOTP, RFC 6238) as the caller's second factor.
+
+        Nothing changes until ConfirmTotp; calling it again makes another secret.
+
+        Errors:
+        FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+        FAILED_PRECONDITION SECOND_FACTOR_PRESENT: remove the present one first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmTotp(self, request, context):
+        """Makes the authenticator count from the next login on, and shows recovery codes this once.
+
+        Errors:
+        FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+        FAILED_PRECONDITION SECOND_FACTOR_PRESENT: it has been confirmed before.
+        UNAUTHENTICATED CODE_REFUSED: the code is wrong; check the clock, or begin again with EnrollTotp.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveTotp(self, request, context):
+        """Removes the caller's second factor and its recovery codes.
+
+        Errors:
+        FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+        UNAUTHENTICATED CODE_REFUSED: the code is wrong or was used.
+        RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,6 +263,21 @@ def add_SessionsServiceServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ChangePasswordRequest.FromString,
                     response_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'EnrollTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrollTotp,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.EnrollTotpRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.EnrollTotpResponse.SerializeToString,
+            ),
+            'ConfirmTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmTotp,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ConfirmTotpRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.ConfirmTotpResponse.SerializeToString,
+            ),
+            'RemoveTotp': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTotp,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.RemoveTotpRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_sessions__pb2.RemoveTotpResponse.SerializeToString,
             ),
             'ListSessions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSessions,
@@ -351,6 +419,87 @@ class SessionsService:
             '/isthmus.identity.v1.SessionsService/ChangePassword',
             isthmus_dot_identity_dot_v1_dot_sessions__pb2.ChangePasswordRequest.SerializeToString,
             isthmus_dot_identity_dot_v1_dot_sessions__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrollTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.SessionsService/EnrollTotp',
+            isthmus_dot_identity_dot_v1_dot_sessions__pb2.EnrollTotpRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_sessions__pb2.EnrollTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.SessionsService/ConfirmTotp',
+            isthmus_dot_identity_dot_v1_dot_sessions__pb2.ConfirmTotpRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_sessions__pb2.ConfirmTotpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTotp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.SessionsService/RemoveTotp',
+            isthmus_dot_identity_dot_v1_dot_sessions__pb2.RemoveTotpRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_sessions__pb2.RemoveTotpResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,7 @@ class SessionsServiceStub:
 
     Errors:
       UNAUTHENTICATED LOGIN_REFUSED: user name, password or code is wrong.
+      UNAUTHENTICATED SECOND_FACTOR_REQUIRED: the password is right: send a `code`, too.
       FAILED_PRECONDITION PASSWORD_CHANGE_REQUIRED: the password is right and has to be changed: send `new_password`, too.
       RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
       RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
@@ -77,6 +78,31 @@ class SessionsServiceStub:
       UNAUTHENTICATED LOGIN_REFUSED: the present password is wrong.
       RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
       RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
+    """
+    EnrollTotp: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.EnrollTotpRequest, _sessions_pb2.EnrollTotpResponse]
+    """Begins to set up an authenticator (TOTP, RFC 6238) as the caller's second factor.
+
+    Nothing changes until ConfirmTotp; calling it again makes another secret.
+
+    Errors:
+      FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+      FAILED_PRECONDITION SECOND_FACTOR_PRESENT: remove the present one first.
+    """
+    ConfirmTotp: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ConfirmTotpRequest, _sessions_pb2.ConfirmTotpResponse]
+    """Makes the authenticator count from the next login on, and shows recovery codes this once.
+
+    Errors:
+      FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+      FAILED_PRECONDITION SECOND_FACTOR_PRESENT: it has been confirmed before.
+      UNAUTHENTICATED CODE_REFUSED: the code is wrong; check the clock, or begin again with EnrollTotp.
+    """
+    RemoveTotp: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.RemoveTotpRequest, _sessions_pb2.RemoveTotpResponse]
+    """Removes the caller's second factor and its recovery codes.
+
+    Errors:
+      FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+      UNAUTHENTICATED CODE_REFUSED: the code is wrong or was used.
+      RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]
     """Lists sessions, newest first; ended ones stay for a week.
@@ -123,6 +149,7 @@ class SessionsServiceAsyncStub(SessionsServiceStub):
 
     Errors:
       UNAUTHENTICATED LOGIN_REFUSED: user name, password or code is wrong.
+      UNAUTHENTICATED SECOND_FACTOR_REQUIRED: the password is right: send a `code`, too.
       FAILED_PRECONDITION PASSWORD_CHANGE_REQUIRED: the password is right and has to be changed: send `new_password`, too.
       RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
       RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
@@ -149,6 +176,31 @@ class SessionsServiceAsyncStub(SessionsServiceStub):
       UNAUTHENTICATED LOGIN_REFUSED: the present password is wrong.
       RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
       RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
+    """
+    EnrollTotp: _aio.UnaryUnaryMultiCallable[_sessions_pb2.EnrollTotpRequest, _sessions_pb2.EnrollTotpResponse]  # type: ignore[assignment]
+    """Begins to set up an authenticator (TOTP, RFC 6238) as the caller's second factor.
+
+    Nothing changes until ConfirmTotp; calling it again makes another secret.
+
+    Errors:
+      FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+      FAILED_PRECONDITION SECOND_FACTOR_PRESENT: remove the present one first.
+    """
+    ConfirmTotp: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ConfirmTotpRequest, _sessions_pb2.ConfirmTotpResponse]  # type: ignore[assignment]
+    """Makes the authenticator count from the next login on, and shows recovery codes this once.
+
+    Errors:
+      FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+      FAILED_PRECONDITION SECOND_FACTOR_PRESENT: it has been confirmed before.
+      UNAUTHENTICATED CODE_REFUSED: the code is wrong; check the clock, or begin again with EnrollTotp.
+    """
+    RemoveTotp: _aio.UnaryUnaryMultiCallable[_sessions_pb2.RemoveTotpRequest, _sessions_pb2.RemoveTotpResponse]  # type: ignore[assignment]
+    """Removes the caller's second factor and its recovery codes.
+
+    Errors:
+      FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+      UNAUTHENTICATED CODE_REFUSED: the code is wrong or was used.
+      RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """Lists sessions, newest first; ended ones stay for a week.
@@ -198,6 +250,7 @@ class SessionsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           UNAUTHENTICATED LOGIN_REFUSED: user name, password or code is wrong.
+          UNAUTHENTICATED SECOND_FACTOR_REQUIRED: the password is right: send a `code`, too.
           FAILED_PRECONDITION PASSWORD_CHANGE_REQUIRED: the password is right and has to be changed: send `new_password`, too.
           RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
           RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
@@ -242,6 +295,49 @@ class SessionsServiceServicer(metaclass=_abc_1.ABCMeta):
           UNAUTHENTICATED LOGIN_REFUSED: the present password is wrong.
           RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
           RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
+        """
+
+    @_abc_1.abstractmethod
+    def EnrollTotp(
+        self,
+        request: _sessions_pb2.EnrollTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_pb2.EnrollTotpResponse, _abc.Awaitable[_sessions_pb2.EnrollTotpResponse]]:
+        """Begins to set up an authenticator (TOTP, RFC 6238) as the caller's second factor.
+
+        Nothing changes until ConfirmTotp; calling it again makes another secret.
+
+        Errors:
+          FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+          FAILED_PRECONDITION SECOND_FACTOR_PRESENT: remove the present one first.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmTotp(
+        self,
+        request: _sessions_pb2.ConfirmTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_pb2.ConfirmTotpResponse, _abc.Awaitable[_sessions_pb2.ConfirmTotpResponse]]:
+        """Makes the authenticator count from the next login on, and shows recovery codes this once.
+
+        Errors:
+          FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+          FAILED_PRECONDITION SECOND_FACTOR_PRESENT: it has been confirmed before.
+          UNAUTHENTICATED CODE_REFUSED: the code is wrong; check the clock, or begin again with EnrollTotp.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveTotp(
+        self,
+        request: _sessions_pb2.RemoveTotpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_pb2.RemoveTotpResponse, _abc.Awaitable[_sessions_pb2.RemoveTotpResponse]]:
+        """Removes the caller's second factor and its recovery codes.
+
+        Errors:
+          FAILED_PRECONDITION NOT_IN_SESSION: only a user who has logged in has a second factor.
+          UNAUTHENTICATED CODE_REFUSED: the code is wrong or was used.
+          RESOURCE_EXHAUSTED LOGIN_LOCKED: too many wrong attempts; wait the given delay, which grows with each one.
         """
 
     @_abc_1.abstractmethod

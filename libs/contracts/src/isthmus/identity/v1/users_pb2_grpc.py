@@ -73,6 +73,11 @@ class UsersServiceStub:
                 request_serializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetPasswordRequest.SerializeToString,
                 response_deserializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetPasswordResponse.FromString,
                 _registered_method=True)
+        self.ResetSecondFactor = channel.unary_unary(
+                '/isthmus.identity.v1.UsersService/ResetSecondFactor',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetSecondFactorRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetSecondFactorResponse.FromString,
+                _registered_method=True)
 
 
 class UsersServiceServicer:
@@ -159,6 +164,18 @@ class UsersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResetSecondFactor(self, request, context):
+        """Removes a user's second factor, for who has lost the authenticator and the recovery codes; ends all sessions.
+
+        Errors:
+        NOT_FOUND USER_UNKNOWN: no such user in this tenant; do not retry.
+        PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody takes over a user who may do more.
+        UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsersServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -191,6 +208,11 @@ def add_UsersServiceServicer_to_server(servicer, server):
                     servicer.ResetPassword,
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetPasswordRequest.FromString,
                     response_serializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetPasswordResponse.SerializeToString,
+            ),
+            'ResetSecondFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetSecondFactor,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetSecondFactorRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_users__pb2.ResetSecondFactorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -364,6 +386,33 @@ class UsersService:
             '/isthmus.identity.v1.UsersService/ResetPassword',
             isthmus_dot_identity_dot_v1_dot_users__pb2.ResetPasswordRequest.SerializeToString,
             isthmus_dot_identity_dot_v1_dot_users__pb2.ResetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetSecondFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.UsersService/ResetSecondFactor',
+            isthmus_dot_identity_dot_v1_dot_users__pb2.ResetSecondFactorRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_users__pb2.ResetSecondFactorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -90,6 +90,14 @@ class UsersServiceStub:
       RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
       UNAVAILABLE VAULT_UNREACHABLE: passwords cannot be kept without the vault; repeat after the given delay.
     """
+    ResetSecondFactor: _grpc.UnaryUnaryMultiCallable[_users_pb2.ResetSecondFactorRequest, _users_pb2.ResetSecondFactorResponse]
+    """Removes a user's second factor, for who has lost the authenticator and the recovery codes; ends all sessions.
+
+    Errors:
+      NOT_FOUND USER_UNKNOWN: no such user in this tenant; do not retry.
+      PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody takes over a user who may do more.
+      UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay.
+    """
 
 @_typing.type_check_only
 class UsersServiceAsyncStub(UsersServiceStub):
@@ -152,6 +160,14 @@ class UsersServiceAsyncStub(UsersServiceStub):
       PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody takes over a user who may do more.
       RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
       UNAVAILABLE VAULT_UNREACHABLE: passwords cannot be kept without the vault; repeat after the given delay.
+    """
+    ResetSecondFactor: _aio.UnaryUnaryMultiCallable[_users_pb2.ResetSecondFactorRequest, _users_pb2.ResetSecondFactorResponse]  # type: ignore[assignment]
+    """Removes a user's second factor, for who has lost the authenticator and the recovery codes; ends all sessions.
+
+    Errors:
+      NOT_FOUND USER_UNKNOWN: no such user in this tenant; do not retry.
+      PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody takes over a user who may do more.
+      UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay.
     """
 
 class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -248,6 +264,20 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
           PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody takes over a user who may do more.
           RESOURCE_EXHAUSTED PASSWORDS_BUSY: too many passwords are being checked; repeat after the given delay.
           UNAVAILABLE VAULT_UNREACHABLE: passwords cannot be kept without the vault; repeat after the given delay.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetSecondFactor(
+        self,
+        request: _users_pb2.ResetSecondFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ResetSecondFactorResponse, _abc.Awaitable[_users_pb2.ResetSecondFactorResponse]]:
+        """Removes a user's second factor, for who has lost the authenticator and the recovery codes; ends all sessions.
+
+        Errors:
+          NOT_FOUND USER_UNKNOWN: no such user in this tenant; do not retry.
+          PERMISSION_DENIED ROLE_EXCEEDS_CALLER: nobody takes over a user who may do more.
+          UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay.
         """
 
 def add_UsersServiceServicer_to_server(servicer: UsersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,9 +1,17 @@
-"""What happened to people and sessions, told to the mesh without secrets."""
+"""What happened to people, sessions, groups and roles, told to the mesh without secrets."""
 
-from isthmus.identity.v1 import sessions_pb2, users_pb2
+from collections.abc import Iterable
+
+from isthmus.identity.v1 import access_pb2, sessions_pb2, users_pb2
 from isthmus.kit import DomainEvent, Outbox
-from isthmus.services.identity.domain import Session, User
-from isthmus.services.identity.messages import session_message, user_message
+from isthmus.services.identity.domain import Group, Role, Session, User
+from isthmus.services.identity.messages import (
+    group_message,
+    member_message,
+    role_message,
+    session_message,
+    user_message,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -14,7 +22,7 @@ class Events:
         self._outbox = outbox
 
     async def user(self, conn: AsyncConnection, verb: str, user: User, by: str) -> None:
-        """Tell that a user was created, updated, deleted, locked out, or has another password."""
+        """Tell that a user was created, updated, deleted, locked out, or proves itself otherwise now."""
         payload = users_pb2.UserChanged(user=user_message(user), changed_by=by)
         await self._outbox.add(conn, DomainEvent(user.tenant_id, "user", verb, user.user_id, payload))
 
@@ -23,6 +31,30 @@ class Events:
         payload = sessions_pb2.SessionChanged(session=session_message(session), changed_by=by)
         event = DomainEvent(session.tenant_id, "session", verb, session.session_id, payload)
         await self._outbox.add(conn, event)
+
+    async def group(
+        self,
+        conn: AsyncConnection,
+        verb: str,
+        group: Group,
+        by: str,
+        *,
+        added: Iterable[str] = (),
+        removed: Iterable[str] = (),
+    ) -> None:
+        """Tell that a group was created, updated or deleted, or that its members changed."""
+        payload = access_pb2.GroupChanged(
+            group=group_message(group),
+            added=map(member_message, added),
+            removed=map(member_message, removed),
+            changed_by=by,
+        )
+        await self._outbox.add(conn, DomainEvent(group.tenant_id, "group", verb, group.group_id, payload))
+
+    async def role(self, conn: AsyncConnection, tenant_id: str, verb: str, role: Role, by: str) -> None:
+        """Tell that a role of a tenant's own was created, updated or deleted."""
+        payload = access_pb2.RoleChanged(role=role_message(role), changed_by=by)
+        await self._outbox.add(conn, DomainEvent(tenant_id, "role", verb, role.role, payload))
 
 
 __all__ = ["Events"]

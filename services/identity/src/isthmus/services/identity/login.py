@@ -1,5 +1,6 @@
 """Lets people in, keeps them in while they refresh, and shows them out."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -21,6 +22,7 @@ from isthmus.services.identity.domain import (
 )
 from isthmus.services.identity.passwords import Passwords
 from isthmus.services.identity.pepper import Pepper
+from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.signing import SigningKeys
 from isthmus.services.identity.store import People, Rows, Sessions, Store
 from isthmus.services.identity.store.people import Attempt
@@ -45,6 +47,7 @@ class Proof:
     user_name: str
     password: str = field(repr=False)
     new_password: str = field(repr=False, default="")
+    code: str = field(repr=False, default="")
     client_address: str = ""
 
 
@@ -55,6 +58,7 @@ class Door:
         store: Users and sessions.
         pepper: The key of what is kept of refresh tokens.
         passwords: Checks passwords.
+        second_factor: Checks codes.
         signing: Signs access tokens.
         events: Tells the mesh who came and went.
         clock: The time.
@@ -68,6 +72,7 @@ class Door:
         pepper: Pepper,
         passwords: Passwords,
         *,
+        second_factor: SecondFactor,
         signing: SigningKeys,
         events: Tells,
         clock: Clock,
@@ -77,6 +82,7 @@ class Door:
         self._store = store
         self._pepper = pepper
         self._passwords = passwords
+        self._second_factor = second_factor
         self._signing = signing
         self._events = events
         self._clock = clock
@@ -97,13 +103,14 @@ class Door:
         if not await self._knows(proof.password, user) or user is None:
             await self._failed(user, attempt)
             raise _refused()
+        methods = await self._second(user, proof, attempt)
         if user.must_change_password and not proof.new_password:
             await self._succeeded(tenant_id, name)
             message = "Choose another password: send `new_password` together with the present one."
             raise Precondition("PASSWORD_CHANGE_REQUIRED", message, path="new_password")
         if proof.new_password:
             refuse_password(proof.new_password, user.name)
-        return await self._begin(user, ("pwd",), proof, await self._next_hash(user, proof))
+        return await self._begin(user, methods, proof, await self._next_hash(user, proof))
 
     async def refresh(self, text: str) -> Tokens:
         """Take a refresh token for the next pair.
@@ -141,12 +148,7 @@ class Door:
             Precondition: `NOT_IN_SESSION`.
         """
         session_id = _session_of(caller)
-        async with self._store.of(caller.tenant_id) as rows:
-            known = await Sessions(rows.conn).with_user(caller.tenant_id, session_id)
-            if known is None:
-                raise session_ended()
-            user = known[1]
-            attempt = await self._count(rows, user.tenant_id, user.name)
+        user, attempt = await self.count(caller)
         if not await self._knows(password, user):
             await self._failed(user, attempt)
             raise _refused()
@@ -176,6 +178,29 @@ class Door:
         await self.end(rows, "password_changed", by, user_id=user_id, except_id=except_id)
         await self._events.user(rows.conn, "password_changed", stored, by)
         return stored
+
+    async def inside(self, rows: Rows, caller: Principal, *, lock: bool = False) -> User:
+        """Return the user whose session a call belongs to.
+
+        Raises:
+            Precondition: `NOT_IN_SESSION`.
+        """
+        known = await Sessions(rows.conn).with_user(caller.tenant_id, _session_of(caller))
+        if known is None:
+            raise session_ended()
+        return await People(rows.conn).get(known[1].user_id, lock=True) if lock else known[1]
+
+    async def count(self, caller: Principal) -> tuple[User, Attempt]:
+        """Count an attempt of a caller to prove itself once more as failed until it has succeeded.
+
+        Raises:
+            Precondition: `NOT_IN_SESSION`.
+            LimitReached: `LOGIN_LOCKED`.
+        """
+        _session_of(caller)
+        async with self._store.of(caller.tenant_id) as rows:
+            user = await self.inside(rows, caller)
+            return user, await self._count(rows, user.tenant_id, user.name)
 
     async def end(
         self,
@@ -218,6 +243,22 @@ class Door:
     async def _knows(self, password: str, user: User | None) -> bool:
         kept = user.password_hash if user is not None and not user.is_disabled else None
         return await self._passwords.verify(password, kept)
+
+    async def _second(self, user: User, proof: Proof, attempt: Attempt) -> tuple[str, ...]:
+        """Check the second factor of a user who knows the password; return how the user proved itself."""
+        if not user.has_second_factor:
+            return ("pwd",)
+        async with self._store.of(user.tenant_id) as rows:
+            if proof.code:
+                with suppress(NotAuthenticated):
+                    return ("pwd", await self._second_factor.check(rows, user, proof.code))
+            else:
+                await People(rows.conn).refund_attempt(user.tenant_id, user.name)
+        if proof.code:
+            await self._failed(user, attempt)
+            raise _refused()
+        message = "Send the code of your authenticator, or a recovery code, as well."
+        raise NotAuthenticated("SECOND_FACTOR_REQUIRED", message)
 
     async def _succeeded(self, tenant_id: str, name: str) -> None:
         async with self._store.of(tenant_id) as rows:
@@ -263,7 +304,7 @@ class Door:
         known = await sessions.with_user(kept.tenant_id, kept.session_id)
         if known is None or not known[0].is_open(now) or known[1].is_disabled:
             return None
-        session, user = known
+        session, user, _ = known
         if kept.use_time is not None:
             await self.end(rows, "refresh_reused", user.subject, session_id=session.session_id)
             return None
@@ -298,7 +339,7 @@ def _session_of(caller: Principal) -> str:
 
 
 def _refused() -> NotAuthenticated:
-    message = "User name or password is wrong, or the user is disabled; try again."
+    message = "User name, password or code is wrong, or the user is disabled; try again."
     return NotAuthenticated("LOGIN_REFUSED", message)
 
 

@@ -1,8 +1,8 @@
 """From the rules' values to messages that both answers and events carry."""
 
-from isthmus.identity.v1 import sessions_pb2, users_pb2
+from isthmus.identity.v1 import access_pb2, identity_pb2, sessions_pb2, users_pb2
 from isthmus.kit.times import stamp
-from isthmus.services.identity.domain import Session, User
+from isthmus.services.identity.domain import Group, Role, Session, User
 
 
 def user_message(value: User) -> users_pb2.User:
@@ -42,4 +42,36 @@ def session_message(value: Session) -> sessions_pb2.Session:
     )
 
 
-__all__ = ["session_message", "user_message"]
+def group_message(value: Group) -> access_pb2.Group:
+    """Write a group."""
+    return access_pb2.Group(
+        group_id=value.group_id,
+        name=value.name,
+        description=value.description,
+        external_id=value.external_id,
+        roles=value.roles,
+        created_by=value.created_by,
+        create_time=stamp(value.create_time),
+        update_time=stamp(value.update_time),
+        etag=str(value.revision),
+    )
+
+
+def member_message(subject: str) -> access_pb2.GroupMember:
+    """Write a member of a group, which is kept by its subject."""
+    kind, _, id_ = subject.partition(":")
+    return access_pb2.GroupMember(**{f"{kind}_id": id_})
+
+
+def role_message(value: Role) -> identity_pb2.Role:
+    """Write a role."""
+    return identity_pb2.Role(
+        role=value.role,
+        description=value.description,
+        permissions=value.permissions,
+        is_built_in=not value.revision,
+        etag=str(value.revision or ""),
+    )
+
+
+__all__ = ["group_message", "member_message", "role_message", "session_message", "user_message"]

@@ -11,6 +11,9 @@ class IdentitySettings(ServiceSettings):
     signing_keys_path: str = Field(
         "signing-keys", description="Path of the signing keys in the service's folder of the vault."
     )
+    totp_path: str = Field(
+        "totp", description="Folder of authenticators' secrets in the tenant's folder of the vault."
+    )
     signing_key_days: float = Field(30.0, gt=0, description="Age at which the signing key is replaced.")
     access_token_minutes: float = Field(10.0, gt=0, le=60, description="How long an access token lives.")
     session_hours: float = Field(

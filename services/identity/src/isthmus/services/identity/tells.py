@@ -1,8 +1,9 @@
 """What the service wants to have told; `events` tells it."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from isthmus.services.identity.domain import Session, User
+from isthmus.services.identity.domain import Group, Role, Session, User
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -10,10 +11,25 @@ class Tells(Protocol):
     """Tells the mesh what happened, in the transaction in which it did."""
 
     async def user(self, conn: AsyncConnection, verb: str, user: User, by: str) -> None:
-        """Tell that a user was created, updated, deleted, locked out, or has another password."""
+        """Tell that a user was created, updated, deleted, locked out, or proves itself otherwise now."""
 
     async def session(self, conn: AsyncConnection, verb: str, session: Session, by: str) -> None:
         """Tell that a session was started or ended."""
+
+    async def group(
+        self,
+        conn: AsyncConnection,
+        verb: str,
+        group: Group,
+        by: str,
+        *,
+        added: Iterable[str] = (),
+        removed: Iterable[str] = (),
+    ) -> None:
+        """Tell that a group was created, updated or deleted, or that its members changed."""
+
+    async def role(self, conn: AsyncConnection, tenant_id: str, verb: str, role: Role, by: str) -> None:
+        """Tell that a role of a tenant's own was created, updated or deleted."""
 
 
 __all__ = ["Tells"]

@@ -4,7 +4,6 @@ from isthmus.kit import Clock
 from isthmus.services.identity.domain import (
     Caller,
     parse,
-    permissions_of,
     unknown_caller,
     use_is_worth_noting,
     verify,
@@ -48,7 +47,7 @@ class Verifier:
         return Caller(
             subject=record.holder.subject,
             tenant_id=record.holder.tenant_id,
-            permissions=permissions_of(record.holder.roles),
+            permissions=record.access.permissions,
             expire_time=record.key.expire_time,
         )
 
@@ -60,12 +59,12 @@ class Verifier:
         now = self._clock.now()
         if known is None or not known[0].is_open(now) or known[1].is_disabled:
             raise unknown_caller()
-        session, user = known
+        session, user, held = known
         end = now.fromtimestamp(claims["exp"], now.tzinfo)
         return Caller(
             subject=user.subject,
             tenant_id=tenant_id,
-            permissions=permissions_of(user.roles),
+            permissions=held.permissions,
             expire_time=min(end, session.expire_time),
             kind="user",
             session_id=session_id,

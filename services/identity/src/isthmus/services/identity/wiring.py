@@ -3,14 +3,20 @@
 import asyncio
 from datetime import timedelta
 
-from isthmus.identity.v1 import identity_pb2_grpc, sessions_pb2_grpc, users_pb2_grpc
+from isthmus.identity.v1 import access_pb2_grpc, identity_pb2_grpc, sessions_pb2_grpc, users_pb2_grpc
 from isthmus.kit import Chassis, Principal, Wiring
 from isthmus.kit.authentication import KeyHolder
 from isthmus.services.identity.events import Events
 from isthmus.services.identity.login import Door
 from isthmus.services.identity.passwords import Passwords
 from isthmus.services.identity.pepper import Pepper
-from isthmus.services.identity.servicer import IdentityServicer, SessionsServicer, UsersServicer
+from isthmus.services.identity.second_factor import SecondFactor
+from isthmus.services.identity.servicer import (
+    AccessServicer,
+    IdentityServicer,
+    SessionsServicer,
+    UsersServicer,
+)
 from isthmus.services.identity.signing import SigningKeys
 from isthmus.services.identity.store import Sessions, Store
 from isthmus.services.identity.verifier import Verifier
@@ -34,10 +40,12 @@ async def wire(chassis: Chassis) -> Wiring:
         rotate_after=timedelta(days=settings.signing_key_days),
     )
     passwords = Passwords(pepper, memory_kib=settings.password_memory_kib, passes=settings.password_passes)
+    second_factor = SecondFactor(chassis.vault, pepper, events, clock, settings.totp_path)
     door = Door(
         store,
         pepper,
         passwords,
+        second_factor=second_factor,
         signing=signing,
         events=events,
         clock=clock,
@@ -66,12 +74,16 @@ async def wire(chassis: Chassis) -> Wiring:
                 IdentityServicer(store, pepper, verifier, clock),
             ),
             (
+                access_pb2_grpc.add_AccessServiceServicer_to_server,
+                AccessServicer(store, events, clock),
+            ),
+            (
                 users_pb2_grpc.add_UsersServiceServicer_to_server,
-                UsersServicer(store, passwords, door, events, clock),
+                UsersServicer(store, passwords, second_factor, door=door, events=events, clock=clock),
             ),
             (
                 sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
-                SessionsServicer(store, door, signing),
+                SessionsServicer(store, door, second_factor, signing),
             ),
         ],
         tasks=[sweep],

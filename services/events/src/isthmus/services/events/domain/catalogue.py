@@ -49,6 +49,17 @@ _ENTITIES = {
         "updated": "A subscription changed.",
         "deleted": "A subscription was removed.",
     },
+    ("identity", "group", "GroupChanged"): {
+        "created": "A group was created.",
+        "updated": "A group or its roles changed.",
+        "deleted": "A group was removed; its members have lost its roles.",
+        "members_changed": "Somebody came into a group or was taken out of it.",
+    },
+    ("identity", "role", "RoleChanged"): {
+        "created": "A tenant made a role of its own.",
+        "updated": "A tenant changed what a role of its own allows.",
+        "deleted": "A tenant removed a role of its own.",
+    },
     ("identity", "session", "SessionChanged"): {
         "started": "A user logged in.",
         "ended": "A session was ended: by its user, by an administrator, or because a token was stolen.",
@@ -58,6 +69,7 @@ _ENTITIES = {
         "updated": "A user changed, was disabled or enabled.",
         "deleted": "A user was removed.",
         "password_changed": "A user has another password.",
+        "second_factor_changed": "A user has set up or removed a second factor, or somebody has removed it.",
         "locked": "A user is locked out for a while, after too many wrong attempts to log in.",
     },
     ("monitoring", "audit_checkpoint", "AuditCheckpointCreated"): {

@@ -1,5 +1,14 @@
 """The rules of identity, in plain Python: no gRPC, no SQL, no vault."""
 
+from isthmus.services.identity.domain.access import (
+    Access,
+    Group,
+    check_grant,
+    check_within,
+    is_role_name,
+    narrowed,
+    pattern_trouble,
+)
 from isthmus.services.identity.domain.keys import (
     KeyRecord,
     ParsedKey,
@@ -30,7 +39,7 @@ from isthmus.services.identity.domain.refreshing import (
     parse_refresh,
     session_ended,
 )
-from isthmus.services.identity.domain.roles import BUILT_IN, check_grant, permissions_of, roles_after
+from isthmus.services.identity.domain.roles import BUILT_IN, DECLARED, permissions_of, unknown_role
 from isthmus.services.identity.domain.rules import (
     expiry_trouble,
     is_tenant_name,
@@ -39,12 +48,15 @@ from isthmus.services.identity.domain.rules import (
 
 __all__ = [
     "BUILT_IN",
+    "DECLARED",
     "FIRST_LOCK",
     "FORGET_FAILURES",
     "FREE_ATTEMPTS",
     "LONGEST_LOCK",
+    "Access",
     "ApiKey",
     "Caller",
+    "Group",
     "KeyRecord",
     "ParsedKey",
     "RefreshToken",
@@ -55,8 +67,10 @@ __all__ = [
     "Tenant",
     "User",
     "check_grant",
+    "check_within",
     "expiry_trouble",
     "is_email",
+    "is_role_name",
     "is_tenant_name",
     "is_user_name",
     "keyed_digest",
@@ -64,13 +78,15 @@ __all__ = [
     "mesh_permissions",
     "mint",
     "mint_refresh",
+    "narrowed",
     "parse",
     "parse_refresh",
     "password_trouble",
+    "pattern_trouble",
     "permissions_of",
-    "roles_after",
     "session_ended",
     "unknown_caller",
+    "unknown_role",
     "use_is_worth_noting",
     "user_name",
     "verify",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from isthmus.resilience.faults import NotAuthenticated
+from isthmus.services.identity.domain.access import Access
 from isthmus.services.identity.domain.model import ApiKey, ServiceAccount
 
 _KEY = re.compile(r"ist_(?P<id>key_[0-9a-hjkmnp-tv-z]{26})_(?P<secret>[0-9a-f]{64})", re.ASCII)
@@ -32,6 +33,7 @@ class KeyRecord:
 
     key: ApiKey
     holder: ServiceAccount
+    access: Access
 
 
 def mint(api_key_id: str, pepper: bytes) -> tuple[str, bytes]:

@@ -65,12 +65,14 @@ class Role:
         description: Who should have it.
         permissions: Patterns; `*` stands for one part.
         scope: Whether it reaches over one tenant or over the whole installation.
+        revision: Counts the changes of a role of a tenant's own; 0 for one that comes with Isthmus.
     """
 
     role: str
     description: str
     permissions: tuple[str, ...]
     scope: Scope = "tenant"
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

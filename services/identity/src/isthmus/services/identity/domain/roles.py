@@ -1,10 +1,20 @@
-"""The roles that come with Isthmus, and the rule for giving them."""
+"""The roles that come with Isthmus."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from isthmus.resilience.faults import Missing, NotAllowed
+from isthmus.resilience.faults import Missing
 from isthmus.services.identity.domain.model import Role
 
+# Security operations are no part of the contract yet; roles that will allow them say so already.
+DECLARED = (
+    "security.alerts.read",
+    "security.alerts.write",
+    "security.cases.read",
+    "security.cases.write",
+    "security.events.read",
+    "security.events.write",
+    "security.workflows.execute",
+)
 _INTEGRATION = (
     "credentials.auth_configs.*",
     "events.events.*",
@@ -47,16 +57,30 @@ _AUDIT = (
 )
 _ACCOUNTS = (
     "identity.api_keys.*",
-    "identity.roles.read",
+    "identity.groups.*",
+    "identity.roles.*",
     "identity.service_accounts.*",
     "identity.sessions.*",
     "identity.tenants.read",
     "identity.users.*",
 )
-_SECURITY_VIEW = ("events.events.read", "records.records.read")
-_SECURITY_ADMIN = (
+_SECURITY_VIEW = (
+    "events.events.read",
+    "records.records.read",
+    "security.alerts.read",
+    "security.cases.read",
+    "security.events.read",
+)
+_SECURITY_WORK = (
     *_SECURITY_VIEW,
+    "security.alerts.write",
+    "security.cases.write",
+    "security.workflows.execute",
+)
+_SECURITY_ADMIN = (
+    *_SECURITY_WORK,
     *_ACCOUNTS,
+    "security.events.write",
     "events.events.publish",
     "events.subscriptions.*",
     "monitoring.*.read",
@@ -64,7 +88,13 @@ _SECURITY_ADMIN = (
     "records.quarantine.read",
     "records.quarantine.requeue",
 )
-_API_SERVICE = ("events.events.publish", "monitoring.health.read", "monitoring.metrics.read")
+_API_SERVICE = (
+    "events.events.publish",
+    "monitoring.health.read",
+    "monitoring.metrics.read",
+    "security.alerts.write",
+    "security.events.write",
+)
 _TENANT = tuple(sorted({*_INTEGRATION, *_AUDIT, *_ACCOUNTS, *_SECURITY_ADMIN, *_API_SERVICE}))
 
 _ROLES = (
@@ -78,7 +108,7 @@ _ROLES = (
     ),
     Role("integration_admin", "Who sets up and runs a tenant's integrations.", _INTEGRATION),
     Role("security_admin", "Who runs a tenant's security operations.", _SECURITY_ADMIN),
-    Role("security_analyst", "Who works on security events and records.", _SECURITY_VIEW),
+    Role("security_analyst", "Who works on security events and records.", _SECURITY_WORK),
     Role("security_viewer", "Who looks at security events and records.", _SECURITY_VIEW),
     Role("tenant_admin", "Who may do everything inside one tenant.", _TENANT),
 )
@@ -86,35 +116,14 @@ BUILT_IN = {role.role: role for role in _ROLES}
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:
-    """Return the union of the patterns of these roles; a role that is gone grants nothing."""
+    """Return the union of the patterns of these built-in roles."""
     return frozenset(pattern for name in roles if name in BUILT_IN for pattern in BUILT_IN[name].permissions)
 
 
-def check_grant(roles: Iterable[str], may: Callable[[str], bool]) -> None:
-    """Let a caller give roles no wider than what it may do itself.
-
-    Args:
-        roles: Names of the roles to give.
-        may: Tells whether the caller holds a permission or a whole pattern.
-
-    Raises:
-        Missing: `ROLE_UNKNOWN`.
-        NotAllowed: `ROLE_EXCEEDS_CALLER`.
-    """
-    for name in roles:
-        role = BUILT_IN.get(name)
-        if role is None:
-            message = f"There is no role `{name[:100]}`; ListRoles shows what there is."
-            raise Missing("ROLE_UNKNOWN", message, path="roles", metadata={"role": name[:100]})
-        beyond = next((pattern for pattern in role.permissions if not may(pattern)), "")
-        if beyond:
-            message = f"You cannot give `{name}`: it includes `{beyond}`, which you do not have."
-            raise NotAllowed("ROLE_EXCEEDS_CALLER", message, metadata={"role": name, "permission": beyond})
+def unknown_role(name: str) -> Missing:
+    """Build the answer about a role that is not there."""
+    message = f"There is no role `{name[:100]}`; ListRoles shows what there is."
+    return Missing("ROLE_UNKNOWN", message, path="roles", metadata={"role": name[:100]})
 
 
-def roles_after(name: str | None) -> list[Role]:
-    """Return the roles behind `name` in list order; None starts at the beginning."""
-    return [role for role in _ROLES if name is None or role.role > name]
-
-
-__all__ = ["BUILT_IN", "check_grant", "permissions_of", "roles_after"]
+__all__ = ["BUILT_IN", "DECLARED", "permissions_of", "unknown_role"]

@@ -2,19 +2,22 @@
 
 from datetime import datetime
 
+from isthmus.identity.v1 import access_pb2, sessions_pb2, users_pb2
 from isthmus.identity.v1 import identity_pb2 as pb
-from isthmus.identity.v1 import sessions_pb2, users_pb2
 from isthmus.kit.validation import Check, validating
 from isthmus.services.identity.domain import (
     expiry_trouble,
     is_email,
+    is_role_name,
     is_tenant_name,
     is_user_name,
     password_trouble,
+    pattern_trouble,
     user_name,
 )
 
 _MOST_ROLES = 50
+_MOST_PATTERNS = 200
 _LONGEST_PASSWORD = 256
 
 
@@ -81,6 +84,7 @@ def login(request: sessions_pb2.LoginRequest) -> None:
         check.text("user_name", request.user_name, longest=200)
         if not 0 < len(request.password) <= _LONGEST_PASSWORD:
             check.add("password", "REQUIRED", f"Send 1 to {_LONGEST_PASSWORD} characters in `password`.")
+        check.text("code", request.code, required=False, longest=64)
 
 
 def changed_password(request: sessions_pb2.ChangePasswordRequest) -> None:
@@ -89,6 +93,61 @@ def changed_password(request: sessions_pb2.ChangePasswordRequest) -> None:
         if not 0 < len(request.password) <= _LONGEST_PASSWORD:
             check.add("password", "REQUIRED", f"Send 1 to {_LONGEST_PASSWORD} characters in `password`.")
         _password(check, "new_password", request.new_password, "")
+
+
+def new_group(request: access_pb2.CreateGroupRequest) -> None:
+    """Refuse a group that cannot be made."""
+    with validating() as check:
+        check.text("name", request.name, longest=200)
+        _about_group(check, request)
+
+
+def changed_group(request: access_pb2.UpdateGroupRequest) -> None:
+    """Refuse a change that nobody could read."""
+    with validating() as check:
+        _about_group(check, request)
+
+
+def members(request: access_pb2.AddGroupMembersRequest | access_pb2.RemoveGroupMembersRequest) -> list[str]:
+    """Return the subjects of the members that a request names, and refuse too many or none."""
+    found = [f"user:{one}" for one in request.user_ids]
+    found += [f"service_account:{one}" for one in request.service_account_ids]
+    with validating() as check:
+        check.count("user_ids", found, least=1, most=1000)
+        for subject in found:
+            check.text("user_ids", subject, longest=100)
+    return list(dict.fromkeys(found))
+
+
+def new_role(request: access_pb2.CreateRoleRequest) -> None:
+    """Refuse a role that cannot be made."""
+    with validating() as check:
+        if not is_role_name(request.name):
+            message = "Use 1 to 63 lower-case letters, digits and `_` for `name`, and no built-in role's."
+            check.add("name", "NAME_INVALID", message)
+        _about_role(check, request)
+
+
+def changed_role(request: access_pb2.UpdateRoleRequest) -> None:
+    """Refuse a change that makes a role meaningless."""
+    with validating() as check:
+        _about_role(check, request)
+
+
+def _about_group(
+    check: Check, request: access_pb2.CreateGroupRequest | access_pb2.UpdateGroupRequest
+) -> None:
+    check.text("description", request.description, required=False, lines=True)
+    check.text("external_id", request.external_id, required=False, longest=200)
+    check.count("roles", request.roles, most=_MOST_ROLES)
+
+
+def _about_role(check: Check, request: access_pb2.CreateRoleRequest | access_pb2.UpdateRoleRequest) -> None:
+    check.text("description", request.description, required=False, lines=True)
+    check.count("permissions", request.permissions, least=1, most=_MOST_PATTERNS)
+    for number, pattern in enumerate(request.permissions[:_MOST_PATTERNS]):
+        if trouble := pattern_trouble(pattern):
+            check.add(f"permissions[{number}]", "PERMISSION_UNKNOWN", trouble)
 
 
 def password(path: str, text: str, name: str) -> None:
@@ -119,11 +178,16 @@ def _tenant_name(check: Check, path: str, name: str) -> None:
 
 __all__ = [
     "changed_account",
+    "changed_group",
     "changed_password",
+    "changed_role",
     "changed_user",
     "login",
+    "members",
     "new_account",
+    "new_group",
     "new_key",
+    "new_role",
     "new_tenant",
     "new_user",
     "password",

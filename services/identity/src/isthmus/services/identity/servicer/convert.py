@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.kit import Principal
 from isthmus.kit.times import stamp
-from isthmus.services.identity.domain import ApiKey, Caller, Role, ServiceAccount, Tenant
+from isthmus.services.identity.domain import ApiKey, Caller, ServiceAccount, Tenant
 
 _KINDS = {
     "user": pb.Caller.KIND_USER,
@@ -65,13 +65,6 @@ def key(value: ApiKey) -> pb.ApiKey:
     )
 
 
-def role(value: Role) -> pb.Role:
-    """Write a role."""
-    return pb.Role(
-        role=value.role, description=value.description, permissions=value.permissions, is_built_in=True
-    )
-
-
 def caller(value: Caller) -> pb.Caller:
     """Write the holder of an API key or an access token."""
     return pb.Caller(
@@ -95,4 +88,4 @@ def principal(value: Principal) -> pb.Caller:
     )
 
 
-__all__ = ["account", "caller", "key", "moment", "principal", "role", "stamp", "tenant"]
+__all__ = ["account", "caller", "key", "moment", "principal", "stamp", "tenant"]

@@ -8,11 +8,13 @@ from google.protobuf.duration_pb2 import Duration
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
-from isthmus.services.identity.domain import ServiceAccount, check_grant, roles_after
+from isthmus.services.identity.domain import BUILT_IN, ServiceAccount, check_within
 from isthmus.services.identity.founding import add_key, found
+from isthmus.services.identity.messages import role_message
 from isthmus.services.identity.pepper import Pepper
 from isthmus.services.identity.servicer import checks, convert
-from isthmus.services.identity.store import Rows, Store
+from isthmus.services.identity.servicer.access import grant
+from isthmus.services.identity.store import Roles, Rows, Store
 from isthmus.services.identity.verifier import Verifier
 
 _FIRST_ADMIN = ("tenant_admin", "installation_admin")
@@ -108,7 +110,6 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         """Make a service account."""
         checks.new_account(request)
         caller = current_principal()
-        check_grant(request.roles, caller.may)
 
         async def produce() -> pb.CreateServiceAccountResponse:
             now = self._clock.now()
@@ -127,6 +128,7 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
             return pb.CreateServiceAccountResponse(service_account=convert.account(account))
 
         async with self._own() as rows:
+            await grant(rows, request.roles)
             return await once(
                 rows.conn, "CreateServiceAccount", request, produce, pb.CreateServiceAccountResponse
             )
@@ -158,7 +160,7 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         async with self._own() as rows:
             account = await rows.account(request.service_account_id, lock=True)
             check_etag(request.etag, account.revision)
-            check_grant({*request.roles} - {*account.roles}, current_principal().may)
+            await grant(rows, {*request.roles} - {*account.roles})
             changed = replace(
                 account,
                 description=request.description,
@@ -192,7 +194,8 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         async def produce() -> pb.CreateApiKeyResponse:
             nonlocal shown
             account = await rows.account(request.service_account_id, lock=True)
-            check_grant(account.roles, caller.may)
+            held = await Roles(rows.conn).held(account.tenant_id, account.subject, account.roles)
+            check_within(held.permissions, caller.may, f"You cannot make a key of `{account.name}`")
             key, shown = await add_key(
                 rows,
                 pepper,
@@ -225,10 +228,15 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
 
     async def ListRoles(self, request: pb.ListRolesRequest, context: Any) -> pb.ListRolesResponse:
         """List roles."""
-        page = PageRequest.parse(request.page_size, request.page_token, keys=("role",))
-        after = str(page.after["role"]) if page.after else None
-        shown = Page.of(roles_after(after)[: page.size + 1], page, lambda row: {"role": row.role})
-        return pb.ListRolesResponse(roles=map(convert.role, shown.items), next_page_token=shown.next_token)
+        page = PageRequest.parse(request.page_size, request.page_token, keys={"own": int, "role": str})
+        async with self._own() as rows:
+            all_roles = [*BUILT_IN.values(), *await Roles(rows.conn).all()]
+        after = (page.after["own"], page.after["role"]) if page.after else (0, "")
+        rest = [role for role in all_roles if (bool(role.revision), role.role) > after]
+        shown = Page.of(
+            rest[: page.size + 1], page, lambda row: {"own": int(row.revision > 0), "role": row.role}
+        )
+        return pb.ListRolesResponse(roles=map(role_message, shown.items), next_page_token=shown.next_token)
 
     def _own(self) -> AbstractAsyncContextManager[Rows]:
         return self._store.of(current_principal().tenant_id)

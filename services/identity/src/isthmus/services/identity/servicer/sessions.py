@@ -9,15 +9,17 @@ from isthmus.kit import Page, PageRequest, current_principal
 from isthmus.kit.principal import current_client_address
 from isthmus.services.identity.login import Door, Proof
 from isthmus.services.identity.messages import session_message
+from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.servicer import checks
 from isthmus.services.identity.signing import SigningKeys
-from isthmus.services.identity.store import Rows, Sessions, Store
+from isthmus.services.identity.store import People, Rows, Sessions, Store
 
 
 class SessionsServicer(pb_grpc.SessionsServiceServicer):
     """Lets people in and shows them out."""
 
-    def __init__(self, store: Store, door: Door, signing: SigningKeys) -> None:
+    def __init__(self, store: Store, door: Door, second_factor: SecondFactor, signing: SigningKeys) -> None:
+        self._second_factor = second_factor
         self._store = store
         self._door = door
         self._signing = signing
@@ -30,6 +32,7 @@ class SessionsServicer(pb_grpc.SessionsServiceServicer):
             user_name=request.user_name,
             password=request.password,
             new_password=request.new_password,
+            code=request.code,
             client_address=current_client_address(),
         )
         tokens, session = await self._door.login(proof)
@@ -63,6 +66,32 @@ class SessionsServicer(pb_grpc.SessionsServiceServicer):
         checks.changed_password(request)
         await self._door.change_password(current_principal(), request.password, request.new_password)
         return pb.ChangePasswordResponse()
+
+    async def EnrollTotp(self, request: pb.EnrollTotpRequest, context: Any) -> pb.EnrollTotpResponse:
+        """Make a secret for an authenticator."""
+        async with self._own() as rows:
+            user = await self._door.inside(rows, current_principal())
+        secret, uri = await self._second_factor.enroll(user)
+        return pb.EnrollTotpResponse(secret=secret, secret_uri=uri)
+
+    async def ConfirmTotp(self, request: pb.ConfirmTotpRequest, context: Any) -> pb.ConfirmTotpResponse:
+        """Make the authenticator count."""
+        async with self._own() as rows:
+            user = await self._door.inside(rows, current_principal(), lock=True)
+            codes = await self._second_factor.confirm(rows, user, request.code)
+        return pb.ConfirmTotpResponse(recovery_codes=codes)
+
+    async def RemoveTotp(self, request: pb.RemoveTotpRequest, context: Any) -> pb.RemoveTotpResponse:
+        """Do without the second factor."""
+        caller = current_principal()
+        await self._door.count(caller)
+        async with self._own() as rows:
+            user = await self._door.inside(rows, caller, lock=True)
+            if user.has_second_factor:
+                await self._second_factor.check(rows, user, request.code)
+                await self._second_factor.remove(rows, user, caller.subject)
+            await People(rows.conn).forget_failures(user.tenant_id, user.name)
+        return pb.RemoveTotpResponse()
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Any) -> pb.ListSessionsResponse:
         """List sessions."""

@@ -7,27 +7,37 @@ from typing import Any
 from isthmus.identity.v1 import users_pb2 as pb
 from isthmus.identity.v1 import users_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
-from isthmus.resilience.faults import NotAllowed
 from isthmus.services.identity.domain import (
     User,
-    check_grant,
+    check_within,
     made_up_password,
-    permissions_of,
     user_name,
 )
 from isthmus.services.identity.login import Door
 from isthmus.services.identity.messages import user_message
 from isthmus.services.identity.passwords import Passwords
+from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.servicer import checks
-from isthmus.services.identity.store import People, Rows, Store
+from isthmus.services.identity.servicer.access import grant
+from isthmus.services.identity.store import People, Roles, Rows, Store
 from isthmus.services.identity.tells import Tells
 
 
 class UsersServicer(pb_grpc.UsersServiceServicer):
     """Keeps the people of tenants."""
 
-    def __init__(self, store: Store, passwords: Passwords, door: Door, events: Tells, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        passwords: Passwords,
+        second_factor: SecondFactor,
+        *,
+        door: Door,
+        events: Tells,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._second_factor = second_factor
         self._passwords = passwords
         self._door = door
         self._events = events
@@ -37,7 +47,6 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
         """Make a user; a made-up password is shown to the first call with this request id only."""
         checks.new_user(request)
         caller = current_principal()
-        check_grant(request.roles, caller.may)
         made_up = "" if request.password or request.without_password else made_up_password()
         password = request.password or made_up
         hashed = await self._passwords.hash(password) if password else None
@@ -67,6 +76,7 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
             return pb.CreateUserResponse(user=user_message(user))
 
         async with self._own() as rows:
+            await grant(rows, request.roles)
             response = await once(rows.conn, "CreateUser", request, produce, pb.CreateUserResponse)
         response.password = shown
         return response
@@ -92,7 +102,7 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
             people = People(rows.conn)
             user = await people.get(request.user_id, lock=True)
             check_etag(request.etag, user.revision)
-            check_grant({*request.roles} - {*user.roles}, caller.may)
+            await grant(rows, {*request.roles} - {*user.roles})
             changed = replace(
                 user,
                 display_name=request.display_name or user.name,
@@ -116,6 +126,8 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
             if user is not None:
                 check_etag(request.etag, user.revision)
                 await people.remove(user)
+                if user.has_second_factor:
+                    await self._second_factor.forget(user)
                 await self._events.user(rows.conn, "deleted", user, current_principal().subject)
         return pb.DeleteUserResponse()
 
@@ -124,7 +136,7 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
         caller = current_principal()
         async with self._own() as rows:
             user = await People(rows.conn).get(request.user_id)
-        _refuse_takeover(user)
+            await _refuse_takeover(rows, user)
         if request.password:
             checks.password("password", request.password, user.name)
         made_up = "" if request.password else made_up_password()
@@ -135,17 +147,26 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
             )
         return pb.ResetPasswordResponse(user=user_message(stored), password=made_up)
 
+    async def ResetSecondFactor(
+        self, request: pb.ResetSecondFactorRequest, context: Any
+    ) -> pb.ResetSecondFactorResponse:
+        """Remove a user's second factor."""
+        subject = current_principal().subject
+        async with self._own() as rows:
+            user = await People(rows.conn).get(request.user_id, lock=True)
+            await _refuse_takeover(rows, user)
+            stored = await self._second_factor.remove(rows, user, subject)
+            await self._door.end(rows, "ended", subject, user_id=user.user_id)
+        return pb.ResetSecondFactorResponse(user=user_message(stored))
+
     def _own(self) -> AbstractAsyncContextManager[Rows]:
         return self._store.of(current_principal().tenant_id)
 
 
-def _refuse_takeover(user: User) -> None:
+async def _refuse_takeover(rows: Rows, user: User) -> None:
     """Refuse to give somebody the means to act as a user who may do more."""
-    may = current_principal().may
-    beyond = next((pattern for pattern in permissions_of(user.roles) if not may(pattern)), "")
-    if beyond:
-        message = f"You cannot take over `{user.name}`, who may `{beyond}`, which you may not."
-        raise NotAllowed("ROLE_EXCEEDS_CALLER", message, metadata={"permission": beyond})
+    held = await Roles(rows.conn).held(user.tenant_id, user.subject, user.roles)
+    check_within(held.permissions, current_principal().may, f"You cannot take over `{user.name}`")
 
 
 __all__ = ["UsersServicer"]

@@ -80,7 +80,8 @@ class People(Statements):
 
     async def remove(self, user: User) -> None:
         """Delete a user with all sessions."""
-        sql = "delete from users where tenant_id = :t and user_id = :u"
+        sql = """with gone as (delete from group_members where tenant_id = :t and member = 'user:' || :u)
+            delete from users where tenant_id = :t and user_id = :u"""
         await self._run(sql, t=user.tenant_id, u=user.user_id)
 
     async def keep_hash(self, user: User, hashed: str) -> None:
@@ -128,6 +129,32 @@ class People(Statements):
         locked = "select locked_until from login_failures where tenant_id = :t and name = :name"
         rows = await self._all(locked, t=tenant_id, name=name)
         return Attempt(rows[0]["locked_until"] if rows else None, may_go_on=False)
+
+    async def refund_attempt(self, tenant_id: str, name: str) -> None:
+        """Take back an attempt that was right as far as it went; those before it stay counted."""
+        sql = """update login_failures set failures = greatest(failures - 1, 0), locked_until = null
+            where tenant_id = :t and name = :name"""
+        await self._run(sql, t=tenant_id, name=name)
+
+    async def use_step(self, user: User, step: int) -> bool:
+        """Use a code of an authenticator up, and all older ones; False when that was done before."""
+        sql = """update users set last_step = :s where tenant_id = :t and user_id = :u and last_step < :s
+            returning 1"""
+        return bool(await self._all(sql, s=step, t=user.tenant_id, u=user.user_id))
+
+    async def use_recovery_code(self, user: User, digest: bytes, now: datetime) -> bool:
+        """Use a recovery code up; False when there is none such, or it was used before."""
+        sql = """update recovery_codes set use_time = :now where tenant_id = :t and user_id = :u
+            and digest = :d and use_time is null returning 1"""
+        return bool(await self._all(sql, now=now, t=user.tenant_id, u=user.user_id, d=digest))
+
+    async def keep_recovery_codes(self, user: User, digests: list[bytes]) -> None:
+        """Replace a user's recovery codes."""
+        ids = {"t": user.tenant_id, "u": user.user_id}
+        await self._run("delete from recovery_codes where tenant_id = :t and user_id = :u", **ids)
+        sql = """insert into recovery_codes (tenant_id, user_id, digest)
+            select :t, :u, unnest(cast(:d as bytea[]))"""
+        await self._run(sql, d=digests, **ids)
 
     async def forget_failures(self, tenant_id: str, name: str) -> None:
         """Begin to count anew."""

@@ -14,6 +14,7 @@ from typing import Any
 from isthmus.kit import Database, PageRequest
 from isthmus.resilience.faults import AlreadyExists, Missing
 from isthmus.services.identity.domain import ApiKey, KeyRecord, ServiceAccount, Tenant
+from isthmus.services.identity.store.access import access, access_of
 from isthmus.services.identity.store.statements import Statements, fields, window
 
 _ACCOUNT = (
@@ -24,6 +25,14 @@ _KEY = (
     "tenant_id, api_key_id, service_account_id, name, digest, expire_time, created_by, create_time, "
     "revoke_time, last_used_time"
 )
+
+
+_HELD = access_of("a.tenant_id", "'service_account:' || a.service_account_id", "a.roles")
+_KEY_RECORD = f"""
+    select k.*, {", ".join(f"a.{name} as a_{name}" for name in ServiceAccount.__dataclass_fields__)},
+        held_roles, held_patterns
+    from api_keys k join service_accounts a using (tenant_id, service_account_id)
+    {_HELD} where k.api_key_id = :k"""
 
 
 class Store:
@@ -147,7 +156,9 @@ class Rows(Statements):
         """Delete a service account; its keys stay, revoked, so that a key found later can be named."""
         revoke = """update api_keys set revoke_time = coalesce(revoke_time, :now)
             where tenant_id = :t and service_account_id = :a"""
-        delete = "delete from service_accounts where tenant_id = :t and service_account_id = :a"
+        delete = """with gone as (delete from group_members
+                where tenant_id = :t and member = 'service_account:' || :a)
+            delete from service_accounts where tenant_id = :t and service_account_id = :a"""
         ids = {"t": account.tenant_id, "a": account.service_account_id}
         await self._run(revoke, now=now, **ids)
         await self._run(delete, **ids)
@@ -180,13 +191,14 @@ class Rows(Statements):
         return _key(rows[0])
 
     async def key_record(self, api_key_id: str) -> KeyRecord | None:
-        """Return a key together with its account, or None when either is gone."""
-        keys = await self._all("select * from api_keys where api_key_id = :k", k=api_key_id)
-        if not keys:
+        """Return a key together with its account and what that holds, or None when either is gone."""
+        rows = await self._all(_KEY_RECORD, k=api_key_id)
+        if not rows:
             return None
-        key = _key(keys[0])
-        holder = await self.find_account(key.service_account_id)
-        return None if holder is None else KeyRecord(key, holder)
+        row = rows[0]
+        account = {name: row[f"a_{name}"] for name in ServiceAccount.__dataclass_fields__}
+        key = {name: row[name] for name in ApiKey.__dataclass_fields__}
+        return KeyRecord(_key(key), _account(account), access(row))
 
     async def note_use(self, api_key_id: str, now: datetime) -> None:
         """Write down when a key was last used."""

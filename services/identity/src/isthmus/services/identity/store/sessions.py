@@ -7,12 +7,14 @@ from typing import Any
 
 from isthmus.kit import PageRequest
 from isthmus.resilience.faults import Missing
-from isthmus.services.identity.domain import Session, User
+from isthmus.services.identity.domain import Access, Session, User
+from isthmus.services.identity.store.access import access, access_of
 from isthmus.services.identity.store.people import user_of
 from isthmus.services.identity.store.statements import Statements, fields
 
 _COLUMNS = tuple(Session.__dataclass_fields__)
 _KEPT = "7 days"
+_HELD = access_of("users.tenant_id", "'user:' || users.user_id", "users.roles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,17 @@ class Sessions(Statements):
             raise Missing("SESSION_UNKNOWN", message, path="session_id")
         return _session(rows[0])
 
-    async def with_user(self, tenant_id: str, session_id: str) -> tuple[Session, User] | None:
-        """Return a session and whose it is, or None when either is gone."""
-        sql = """select users.*, s.session_id, s.methods, s.client_address, s.refresh_time, s.expire_time,
+    async def with_user(self, tenant_id: str, session_id: str) -> tuple[Session, User, Access] | None:
+        """Return a session, whose it is, and what that user holds; None when it is gone."""
+        sql = f"""select users.*, held_roles, held_patterns, s.session_id, s.methods,
+                s.client_address, s.refresh_time, s.expire_time,
                 s.end_time, s.end_reason, s.create_time as begin_time
             from sessions s join users using (tenant_id, user_id)
-            where s.tenant_id = :t and s.session_id = :s"""
+            {_HELD} where s.tenant_id = :t and s.session_id = :s"""
         rows = await self._all(sql, t=tenant_id, s=session_id)
         if not rows:
             return None
-        return _session({**rows[0], "create_time": rows[0]["begin_time"]}), user_of(rows[0])
+        return _session({**rows[0], "create_time": rows[0]["begin_time"]}), user_of(rows[0]), access(rows[0])
 
     async def page(self, page: PageRequest, user_id: str) -> list[Session]:
         """Return sessions, newest first, one more than the page holds; everybody's when none is named."""
