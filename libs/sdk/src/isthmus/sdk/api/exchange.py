@@ -1,8 +1,9 @@
 """One request and its whole answer, within bounds."""
 
 import zlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from isthmus.sdk.api.auth import Auth
@@ -33,6 +34,7 @@ class Exchange:
         self._verify = verify
         self._client: httpx.AsyncClient | None = None
         self._fast: FastTransport | None = None
+        self._form: _Form | None = None
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -98,49 +100,65 @@ class Exchange:
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, where: str
     ) -> Reply:
         self._context.egress.allow(url.host, _port(url))
-        request = self._open().build_request(
-            method, url.copy_merge_params(dict(self.auth.params)) if self.auth.params else url,
-            headers={**headers, **self.auth.headers}, content=content,
-        )  # fmt: skip
+        client = self._open()
+        if self.auth.params:
+            url = url.copy_merge_params(dict(self.auth.params))
+        sent = {**headers, **self.auth.headers}
         self._context.stats.api_calls += 1
-        response = await self._head(request)
+        fast = self._fast
+        if fast is not None and method == "GET" and content is None and not (url.userinfo or client.cookies):
+            return await self._read(fast, url, sent, where)
+        request = client.build_request(method, url, headers=sent, content=content)
+        response = await client.send(request, stream=True, follow_redirects=False)
         try:
             body = await self._body(response, where)
         finally:
             await response.aclose()
         return Reply(response.status_code, where, _lower(response.headers), body)
 
-    async def _head(self, request: httpx.Request) -> httpx.Response:
-        """The answer with its body still to be read.
+    async def _read(self, fast: FastTransport, url: httpx.URL, sent: Mapping[str, str], where: str) -> Reply:
+        """Asks the transport itself.
 
-        The client does for every answer what only cookies, credentials in addresses and redirects need,
-        which takes longer than reading the answer; where there are none, the transport is asked itself.
+        For every answer the client does what only cookies, credentials in addresses and redirects need,
+        which takes longer than reading the answer.
         """
         client = self._open()
-        if self._fast is None or request.method != "GET" or request.url.userinfo:
-            return await client.send(request, stream=True, follow_redirects=False)
-        response = await self._fast.handle_async_request(request)
-        response.request = request
-        if "set-cookie" in response.headers:
-            client.cookies.extract_cookies(response)
-        return response
+        form = self._form
+        if form is None or not form.is_like(url, sent):
+            form = self._form = _Form.of(client.build_request("GET", url, headers=sent), sent)
+        async with await fast.get(str(url), form.headers, form.waits) as answer:
+            body = await self._collected(answer.pieces(), answer.headers, where)
+        if "set-cookie" in answer.headers:
+            request = httpx.Request("GET", url)
+            client.cookies.extract_cookies(
+                httpx.Response(answer.status, headers=answer.raw_headers, request=request)
+            )
+        return Reply(answer.status, where, answer.headers, body)
 
     async def _body(self, response: httpx.Response, where: str) -> bytes:
         limit = self._context.limits.max_answer_bytes
-        told = response.headers.get("content-length", "")
-        if told.isdecimal() and int(told) > limit and response.request.method != "HEAD":
-            raise too_large(where, limit, int(told))
         if response.is_stream_consumed:
             # A stand-in for the network gives whole answers, decoded already.
             if len(response.content) > limit:
                 raise too_large(where, limit, len(response.content))
             return response.content
-        inflate = _Inflater(response.headers.get("content-encoding", ""), where)
+        headers = _lower(response.headers)
+        if response.request.method == "HEAD":
+            headers.pop("content-length", None)
+        return await self._collected(response.aiter_raw(), headers, where)
+
+    async def _collected(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str], where: str) -> bytes:
+        """The whole body of an answer, decompressed."""
+        limit = self._context.limits.max_answer_bytes
+        told = headers.get("content-length", "")
+        if told.isdecimal() and int(told) > limit:
+            raise too_large(where, limit, int(told))
+        inflate = _Inflater(headers.get("content-encoding", ""), where)
         parts: list[bytes] = []
         size = 0
-        async for chunk in response.aiter_raw():
-            self._context.stats.bytes_read += len(chunk)
-            part = inflate.some(chunk, limit - size + 1)
+        async for piece in pieces:
+            self._context.stats.bytes_read += len(piece)
+            part = inflate.some(piece, limit - size + 1)
             size += len(part)
             if size > limit:
                 raise too_large(where, limit)
@@ -196,6 +214,34 @@ def too_large(where: str, limit: int, told: int = 0) -> DataFailure:
     size = f"{told:,} bytes" if told else "more than the limit"
     text = f"The answer of {where} is {size}; at most {limit:,} bytes are taken. Ask for smaller pages."
     return DataFailure("ANSWER_TOO_LARGE", text, metadata={"limit": str(limit)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What the client makes of requests that differ in path and query only.
+
+    Attributes:
+        place: Scheme, host and port.
+        given: Headers as they were given.
+        headers: All headers that are sent.
+        waits: How long to wait for what, as httpx puts it.
+    """
+
+    place: tuple[str, bytes]
+    given: Mapping[str, str]
+    headers: list[tuple[str, str]]
+    waits: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, request: httpx.Request, given: Mapping[str, str]) -> "_Form":
+        """Remember what was made of one of them."""
+        url = request.url
+        waits = request.extensions["timeout"]
+        return cls((url.scheme, url.netloc), given, request.headers.multi_items(), waits)
+
+    def is_like(self, url: httpx.URL, given: Mapping[str, str]) -> bool:
+        """Whether another request would get the same headers."""
+        return self.place == (url.scheme, url.netloc) and self.given == given
 
 
 class _Inflater:

@@ -7,9 +7,10 @@ request that broke off can have reached it.
 
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import aiohttp
 import httpx
@@ -44,16 +45,28 @@ class FastTransport(httpx.AsyncBaseTransport):
         if request.method != "GET" or request.headers.get("content-length") or not _is_web(request.url):
             return await self._sender().handle_async_request(request)
         waits = request.extensions.get("timeout", {})
-        with _as_httpx(request):
-            answer = await self._reader().get(
-                URL(str(request.url), encoded=True),
-                headers=request.headers.multi_items(),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    connect=waits.get("pool"), sock_connect=waits.get("connect"), sock_read=waits.get("read")
-                ),
+        answer = await self.get(str(request.url), request.headers.multi_items(), waits)
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
+
+    async def get(self, url: str, headers: list[tuple[str, str]], waits: Mapping[str, Any]) -> "Answer":
+        """Sends one GET and gives the head of its answer.
+
+        Args:
+            url: The whole address, quoted already.
+            headers: All that are sent.
+            waits: Seconds for `pool`, `connect` and `read`.
+
+        Raises:
+            httpx.HTTPError: What httpx would raise.
+        """
+        timeout = aiohttp.ClientTimeout(
+            connect=waits.get("pool"), sock_connect=waits.get("connect"), sock_read=waits.get("read")
+        )
+        with _as_httpx():
+            target = URL(url, encoded=True)
+            return Answer(
+                await self._reader().get(target, headers=headers, allow_redirects=False, timeout=timeout)
             )
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, request))
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -89,35 +102,72 @@ class FastTransport(httpx.AsyncBaseTransport):
         return self._sending
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer, in pieces as large as they lie ready."""
+class Answer:
+    """An answer whose head has come.
 
-    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
-        self._answer = answer
-        self._request = request
+    Attributes:
+        status: The HTTP status.
+        raw_headers: As they came.
+    """
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _as_httpx(self._request):
-            async for piece in self._answer.content.iter_any():
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.raw_headers = response.raw_headers
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Names in lower case; values that come more than once are joined as httpx joins them."""
+        try:
+            found = {name.decode("ascii").lower(): value.decode("ascii") for name, value in self.raw_headers}
+        except UnicodeDecodeError:
+            found = {}
+        if len(found) != len(self.raw_headers):
+            return dict(httpx.Headers(list(self.raw_headers)).items())
+        return found
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, in pieces as large as they lie ready."""
+        with _as_httpx():
+            async for piece in self._response.content.iter_any():
                 yield piece
 
-    async def aclose(self) -> None:
-        # A connection whose answer was not read to its end is closed, not kept.
-        if self._answer.content.at_eof():
-            self._answer.release()
+    async def __aenter__(self) -> "Answer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the connection back; one whose answer was not read to its end is closed, not kept."""
+        if self._response.content.at_eof():
+            self._response.release()
         else:
-            self._answer.close()
+            self._response.close()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, for httpx."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._answer.pieces()
+
+    async def aclose(self) -> None:
+        self._answer.close()
 
 
 @contextmanager
-def _as_httpx(request: httpx.Request) -> Iterator[None]:
+def _as_httpx() -> Iterator[None]:
     """Failures of aiohttp as what httpx calls them; only those before the request are failures to connect."""
     try:
         yield
     except _UNSENT as error:
-        raise _not_connected(error, request) from error
+        raise _not_connected(error) from error
     except TimeoutError as error:
-        raise httpx.ReadTimeout(str(error), request=request) from error
+        raise httpx.ReadTimeout(str(error)) from error
     except aiohttp.InvalidURL as error:
         raise httpx.InvalidURL("the address cannot be called") from error
     except (
@@ -125,17 +175,17 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
         aiohttp.ServerDisconnectedError,
         aiohttp.ClientResponseError,
     ) as error:
-        raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+        raise httpx.RemoteProtocolError(type(error).__name__) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise httpx.ReadError(type(error).__name__, request=request) from error
+        raise httpx.ReadError(type(error).__name__) from error
 
 
-def _not_connected(error: Exception, request: httpx.Request) -> httpx.TransportError:
+def _not_connected(error: Exception) -> httpx.TransportError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return httpx.ConnectTimeout(str(error), request=request)
+        return httpx.ConnectTimeout(str(error))
     # The text of the error itself speaks of TLS, whatever it was that went wrong.
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    return httpx.ConnectError(str(cause), request=request)
+    return httpx.ConnectError(str(cause))
 
 
 @cache
