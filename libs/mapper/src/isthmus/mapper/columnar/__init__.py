@@ -5,7 +5,7 @@ what is usual is done so. Whatever else is met, an error in a record included, r
 mapped one by one, which tells what is wrong with which of them.
 """
 
-from isthmus.mapper.columnar.reading import Column, Columns, Read, Work
+from isthmus.mapper.columnar.reading import Column, Columns, Read, ReadPlaces, Work
 from isthmus.mapper.columnar.texts import ColumnField, LinesByColumn
 
-__all__ = ["Column", "ColumnField", "Columns", "LinesByColumn", "Read", "Work"]
+__all__ = ["Column", "ColumnField", "Columns", "LinesByColumn", "Read", "ReadPlaces", "Work"]

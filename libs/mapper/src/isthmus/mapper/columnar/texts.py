@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import compress
 from typing import Any
 
-from isthmus.mapper.columnar.reading import Column, Columns, Read
+from isthmus.mapper.columnar.reading import Column, Columns, Read, ReadPlaces
 from isthmus.mapper.textlines import (
     ABSENT,
     BOOLEAN,
@@ -57,11 +57,13 @@ class LinesByColumn:
 
     Args:
         fields: The target fields.
+        places: Reads what they are made from.
         keep: Tells which records are mapped at all; `None` where all are.
     """
 
-    def __init__(self, fields: Sequence[ColumnField], keep: Keep | None) -> None:
+    def __init__(self, fields: Sequence[ColumnField], places: ReadPlaces, keep: Keep | None) -> None:
         self._fields = fields
+        self._places = places
         self._keep = keep
 
     def __call__(
@@ -86,7 +88,7 @@ class LinesByColumn:
                 records = list(compress(records, kept))
         if not records:
             raise _UnusualError
-        page = Columns(records)
+        page = Columns(records, self._places(records))
         columns: list[Sequence[str]] = []
         are_ascii = True
         for place, (field, kind) in enumerate(zip(self._fields, kinds, strict=True)):

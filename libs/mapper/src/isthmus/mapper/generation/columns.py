@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from isthmus.mapper.casts import bounded
-from isthmus.mapper.columnar import Column, ColumnField, Columns, LinesByColumn, Read, Work
+from isthmus.mapper.columnar import Column, ColumnField, Columns, LinesByColumn, Read, ReadPlaces, Work
 from isthmus.mapper.columnar import steps as works
 from isthmus.mapper.generation.blocks import Writer
 from isthmus.mapper.generation.forms import Form
@@ -48,31 +48,60 @@ def lines_by_column(block: Block, shape: Shape, may_be_word: Callable[[Value], b
         shape: The places of the structs it gets.
         may_be_word: Whether a text that comes of a value may be the word that stands for absent ones.
     """
+    places = _Places(shape)
     fields = [
         ColumnField(
-            _read(field.value, shape) if field.when is None else _by_record(field.value, shape, field.when),
+            _read(field.value, places) if field.when is None else _by_record(field.value, shape, field.when),
             field.required,
             field.keep_null,
             may_be_word(field.value),
         )
         for field in block.fields
     ]
-    return LinesByColumn(fields, None if block.where is None else _kept(block.where, shape))
+    keep = None if block.where is None else _kept(block.where, shape)
+    return LinesByColumn(fields, places.read(), keep)
 
 
-def _read(value: Value, shape: Shape) -> Read:
+class _Places:
+    """The places of structs that are read as columns, each once."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._numbers: dict[tuple[str, ...], int] = {}
+
+    def number(self, way: tuple[str, ...]) -> int:
+        """Which of the columns holds a place; the struct around it has one as well."""
+        if len(way) > 1:
+            self.number(way[:-1])
+        return self._numbers.setdefault(way, len(self._numbers))
+
+    def read(self) -> ReadPlaces:
+        """What reads all of them."""
+        lines = Lines()
+        with lines.block("def places(rs):"):
+            for (*outer, name), number in self._numbers.items():
+                code = f"r.{name} for r in rs"
+                if outer:
+                    code = f"None if r is None else r.{name} for r in c{self._numbers[tuple(outer)]}"
+                lines.add(f"c{number} = [{code}]")
+            lines.add("return (" + "".join(f"c{number}, " for number in self._numbers.values()) + ")")
+        read: ReadPlaces = lines.function_named("places")
+        return read
+
+
+def _read(value: Value, places: _Places) -> Read:
     """What gives the values of a field."""
     match value.origin:
         case Source():
-            read = _source(value.origin, shape)
+            read = _source(value.origin, places)
         case Constant(value=constant) if not isinstance(constant, dict | list):
             read = _repeated(lambda _now: constant)
         case Now():
             read = _repeated(moment_text)
         case Template():
-            read = _template(value.origin, shape, has_steps=bool(value.steps))
+            read = _template(value.origin, places, has_steps=bool(value.steps))
         case _:
-            return _by_record(value, shape)
+            return _by_record(value, places.shape)
     for step in value.steps:
         read = _then(read, _work(step))
     return read if value.default is NOTHING else _then(read, _filled(value.default))
@@ -83,26 +112,26 @@ def _then(read: Read, work: Work) -> Read:
 
 
 def _repeated(give: Callable[[datetime], Any]) -> Read:
-    return lambda page, now: [give(now)] * len(page)
+    return lambda page, now: [give(now)] * len(page.records)
 
 
 def _filled(default: Any) -> Work:
     return works.nulls_too(lambda value: default if value is None else value)
 
 
-def _source(source: Source, shape: Shape) -> Read:
-    attributes, rest = shape.walk(source.path)
-    way = tuple(attributes)
+def _source(source: Source, places: _Places) -> Read:
+    attributes, rest = places.shape.walk(source.path)
+    place = places.number(tuple(attributes))
     if not rest:
-        return lambda page, _now: page.at(way)
+        return lambda page, _now: page.places[place]
     inner = lenient(reader(rest)) if source.lenient else reader(rest)
-    return lambda page, _now: [inner(value) for value in page.at(way)]
+    return lambda page, _now: [inner(value) for value in page.places[place]]
 
 
-def _template(template: Template, shape: Shape, *, has_steps: bool) -> Read:
+def _template(template: Template, places: _Places, *, has_steps: bool) -> Read:
     """What writes the texts of a template."""
     parts = [
-        (_source(Source(part.path), shape), part.optional) if isinstance(part, Slot) else part
+        (_source(Source(part.path), places), part.optional) if isinstance(part, Slot) else part
         for part in template.parts
     ]
     if not any(isinstance(part, Slot) for part in template.parts):
