@@ -7,6 +7,7 @@ whole when it is put aside.
 """
 
 from codecs import utf_8_decode
+from codecs import utf_16_le_decode as _pairs
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -22,7 +23,7 @@ from isthmus.sdk.framing import FramingBroken
 _BOM = b"\xef\xbb\xbf"
 _KEY_PAIR = KEY.decode("utf-16-le")
 _PAGES_OF_REST = 20
-_PIECE = 16 * 1024
+_PIECE = 32 * 1024
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ODD = (*_UNREADABLE, FramingBroken, DataFailure)
 _decode = msgspec.json.Decoder().decode
@@ -198,7 +199,7 @@ def _keys(raw: bytes) -> int:
             even, odd = raw[start : start + _PIECE], raw[start + 1 : start + _PIECE + 1]
             if len(odd) < _PIECE:  # the last ones may end in half a pair
                 even, odd = even[: len(even) & ~1], odd[: len(odd) & ~1]
-            found += str(even, "utf-16-le").count(_KEY_PAIR) + str(odd, "utf-16-le").count(_KEY_PAIR)
+            found += _pairs(even)[0].count(_KEY_PAIR) + _pairs(odd)[0].count(_KEY_PAIR)
     except UnicodeDecodeError:  # bytes beyond ASCII may look like half a character
         return raw.count(KEY)
     return found
