@@ -18,7 +18,8 @@ select n.nspname, c.relname, obj_description(c.oid, 'pg_class'),
                  join pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
                  where i.indrelid = c.oid and i.indisprimary), '{}')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relname not in ('isthmus_positions', 'isthmus_generations')
+where c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and c.relname not in ('isthmus_positions', 'isthmus_generations', 'isthmus_remembered')
   and (n.nspname = any(%s) or (n.nspname || '.' || c.relname) = any(%s))
 order by 1, 2
 """

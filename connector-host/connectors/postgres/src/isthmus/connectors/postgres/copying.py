@@ -14,6 +14,7 @@ from isthmus.connectors.postgres.creating import create_table
 from isthmus.connectors.postgres.expecting import Expecting, Way
 from isthmus.connectors.postgres.generations import note_shown
 from isthmus.connectors.postgres.lining import documents_of, rows_of_lines
+from isthmus.connectors.postgres.remembering import Known, digest_of
 from isthmus.connectors.postgres.rows import Rows, rows_of
 from isthmus.connectors.postgres.shapes import Kind, Shape, shape_of
 from isthmus.connectors.postgres.staging import Stages, Statements
@@ -33,16 +34,22 @@ class _Prepared:
 
     shape: Shape
     rows: Rows | None
+    digest: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Rows to be copied, and where."""
+    """Rows to be copied, and where.
+
+    Attributes:
+        known: What may be remembered of them, if anything.
+    """
 
     connection: Connection
     relation: Relation
     batch: Batch[Any]
     rows: Rows
+    known: Known | None = None
 
     @property
     def flow(self) -> tuple[object, ...]:
@@ -81,7 +88,7 @@ class Copying:
             return
         shape = self._shapes.get(relation.table) if relation.table else None
         if shape is not None and _is_plain(batch):
-            batch.prepared = _Prepared(shape, _made(shape, batch))
+            batch.prepared = _Prepared(shape, _made(shape, batch), digest_of(batch))
 
     async def write(self, connection: Connection, relation: Relation, batch: Batch[Any]) -> bool:
         """Applies a batch and remembers it; False where it is left to be looked at record by record."""
@@ -136,16 +143,16 @@ class Copying:
             stages = self._stages[job.connection] = Stages(job.connection, self._numbers)
         statements = await stages.statements(job.rows)
         begin = [*statements.begin, *await _advancing(job, stages)]
-        way = await self._way(job)
+        job = replace(job, known=await _known(job, stages))
+        way = await self._way(job, stages)
         try:
-            answers = await self._told(job, statements, begin, way)
+            created, updated = await self._told(job, statements, begin, way)
         except _Failed as failed:
             if not isinstance(failed.error, _REFUSED):
                 raise failed.error from None
             await job.connection.rollback()
             return await self._copied_otherwise(job, way, failed)
         lines, batch = job.rows.lines, job.batch
-        created, updated = (lines, 0) if way is Way.ADD else _counts(answers)
         batch.created = created
         batch.updated = updated + job.rows.records - lines
         batch.unchanged = lines - created - updated
@@ -153,28 +160,61 @@ class Copying:
         self._expecting.learn(job.flow, way, is_new=created == lines, is_same=is_same)
         return True
 
-    async def _told(self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way) -> Answers:
+    async def _told(
+        self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way
+    ) -> tuple[int, int]:
         """The whole transaction, in as few messages as there are decisions.
+
+        Returns:
+            How many rows are new, and how many changed.
 
         Raises:
             _Failed: a statement did, or the text has not as many lines; the transaction is still open.
         """
+        if job.known is not None and way is not Way.ADD:
+            found = (await self._heard(job, [*begin, job.known.is_found])).rows["known"]
+            if found == [(b"t",)]:
+                await self._committed(job, [])
+                return 0, 0
+            begin = [job.known.forget] if found else []
+        if way is Way.ADD:
+            await self._stated(job, [*begin, statements.load])
+            created, updated, seen = job.rows.lines, 0, None
+        else:
+            created, updated, seen = await self._applied(job, statements, begin, way)
+        remembering: list[Part] = []
+        if job.known is not None and created == job.rows.lines:
+            remembering = job.known.added()
+        elif job.known is not None and seen is not None:
+            remembering = [seen]
+        await self._committed(job, remembering)
+        return created, updated
+
+    async def _applied(
+        self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way
+    ) -> tuple[int, int, Part | None]:
+        """Stages rows and lets them take effect; tells what that did, and how to remember what was there."""
         applying = [*statements.keys(job.rows), statements.apply]
         asking = statements.same(job.rows) if way is Way.COMPARE else []
-        if way is Way.ADD:
-            parts = [*begin, statements.load]
-        else:
-            parts = [*begin, statements.stage, *(asking or applying)]
+        answers = await self._stated(job, [*begin, statements.stage, *(asking or applying)])
+        if asking:
+            [(same, present, *ends)] = answers.rows["same"]
+            if same == _number(job.rows.lines):
+                is_alone = present == same
+                return 0, 0, job.known.seen(*ends) if job.known is not None and is_alone else None
+            answers = await self._heard(job, applying)
+        return *_counts(answers), None
+
+    async def _stated(self, job: _Job, parts: Sequence[Part]) -> Answers:
+        """Says what copies the rows."""
         answers = await self._heard(job, parts, job.rows.text)
         if answers.copied != job.rows.lines:
             raise _Failed("copy", psycopg.DataError("other lines than announced"))
-        if asking and answers.rows["same"] == [(str(job.rows.lines).encode(),)]:
-            answers.rows["apply"] = [(b"0", b"0")]
-        elif asking:
-            answers = await self._heard(job, applying)
-        await note_shown(job.connection, job.relation, job.batch)
-        await self._heard(job, [_COMMIT])
         return answers
+
+    async def _committed(self, job: _Job, parts: Sequence[Part]) -> None:
+        await note_shown(job.connection, job.relation, job.batch)
+        await self._heard(job, [*parts, _COMMIT])
 
     async def _heard(self, job: _Job, parts: Sequence[Part], text: bytes = b"") -> Answers:
         answers = await said(job.connection, parts, text, self._fed)
@@ -210,7 +250,7 @@ class Copying:
             return False
         return await self._copied(replace(job, rows=rows))
 
-    async def _way(self, job: _Job) -> Way:
+    async def _way(self, job: _Job, stages: Stages) -> Way:
         """The best way for a batch; asks whether the table is empty when its flow begins."""
         if not job.batch.id.flow_id:
             return Way.MERGE
@@ -221,6 +261,10 @@ class Copying:
             )
             [(is_empty,)] = await (await job.connection.execute(asked)).fetchall()
             self._expecting.begin(job.flow, token, is_empty=is_empty)
+            if job.known is not None:
+                await stages.remembering.trim(
+                    job.rows.shape.table[0], job.batch.id.flow_id, job.batch.id.partition
+                )
         way = self._expecting.way(job.flow)
         # A column of type json keeps its text, which a stage puts into one form.
         has_text = way is Way.ADD and any(column.kind is Kind.JSON for column in job.rows.columns)
@@ -237,6 +281,13 @@ async def _advancing(job: _Job, stages: Stages) -> list[Part]:
     return [Part("advance", _ADVANCE % (name, *who, one.fencing_token, one.sequence))]
 
 
+async def _known(job: _Job, stages: Stages) -> Known | None:
+    """What may be remembered of a batch whose rows are as they came."""
+    ready = job.batch.prepared
+    digest = ready.digest if isinstance(ready, _Prepared) else digest_of(job.batch)
+    return await stages.remembering.known(job.rows, job.batch, digest) if digest else None
+
+
 @lru_cache(maxsize=1000)
 def _literal(text: str) -> bytes:
     return sql.Literal(text).as_bytes()
@@ -245,6 +296,10 @@ def _literal(text: str) -> bytes:
 def _counts(answers: Answers) -> tuple[int, int]:
     [(created, updated)] = answers.rows["apply"]
     return int(created or 0), int(updated or 0)
+
+
+def _number(number: int) -> bytes:
+    return str(number).encode()
 
 
 def _made(shape: Shape, batch: Batch[Any]) -> Rows | None:

@@ -16,11 +16,19 @@ from (select from pg_temp.{stage} group by {key}) k
 # Rows that were read in the order of their key stand together in its index, where they are found without
 # looking for each; where others stand between them no more than some are read in vain.
 _SAME = """
-prepare {name} (bigint) as select count(*) from (
+prepare {name} (bigint, bigint) as
+with ends as materialized (select min({key}) as least, max({key}) as greatest from pg_temp.{stage})
+select count(*), case when count(*) = $1 then (
+    select count(*) from (
+        select from {table} t
+        where t.{key} >= (select least from ends) and t.{key} <= (select greatest from ends)
+        order by t.{key} limit $1 + 1
+    ) t
+) end, pg_snapshot_xmin(pg_current_snapshot()), (select least from ends), (select greatest from ends)
+from (
     select * from {table} t
-    where t.{key} >= (select min({key}) from pg_temp.{stage})
-    and t.{key} <= (select max({key}) from pg_temp.{stage})
-    order by t.{key} limit $1
+    where t.{key} >= (select least from ends) and t.{key} <= (select greatest from ends)
+    order by t.{key} limit $2
 ) t where exists (select from pg_temp.{stage} s where {same} and ({before}) is not distinct from ({after}))
 """
 _COMPARABLE = frozenset({Kind.TEXT, Kind.INTEGER})
@@ -67,7 +75,8 @@ def phrases(
 
     Returns:
         `mark` fails where the table was altered, `keys` where the stage has not a number of keys, `apply`
-        changes the table, and `same`, not for every table, counts what it holds already.
+        changes the table, and `same`, not for every table, counts what it holds already and what stands
+        between the least and the greatest key, and tells since when that is so and these keys.
     """
     mark = sql.SQL(MARK).format(table=sql.Literal(table))
     made = {

@@ -33,7 +33,8 @@ select c.relkind = 'r' and not c.relhasrules and not c.relhassubclass and not c.
                 from pg_attribute a
                 where a.attrelid = c.oid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1]))
                = (select array_agg(k order by k collate "C") from unnest(%s::text[]) k)),
-       exists (select from pg_constraint k where k.conrelid = c.oid and k.condeferrable)
+       exists (select from pg_constraint k where k.conrelid = c.oid and k.condeferrable),
+       not exists (select from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal)
 from pg_class c where c.oid = {table}::regclass
 """
 _COLUMNS = """
@@ -101,6 +102,7 @@ class Shape:
         is_deferring: A constraint would wait for the commit.
         is_merging: The server has MERGE that tells what it did.
         is_keyed: No row is without its key.
+        is_quiet: Nothing follows from writing a row.
         layouts: What was worked out for records with certain fields.
     """
 
@@ -111,6 +113,7 @@ class Shape:
     is_deferring: bool
     is_merging: bool
     is_keyed: bool
+    is_quiet: bool
     names: frozenset[str]
     layouts: dict[frozenset[str], Any] = field(default_factory=dict, repr=False)
 
@@ -143,6 +146,7 @@ async def shape_of(connection: Connection, relation: Relation) -> Shape | None:
         is_deferring=facts[1],
         is_merging=connection.info.server_version >= 170000,
         is_keyed={row[0] for row in rows if row[-1]} >= set(relation.key),
+        is_quiet=facts[2],
         names=frozenset(column.name for column in columns),
     )
     return shape if _is_comparable(shape) else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from isthmus.connectors.postgres.catalogue import Connection
 from isthmus.connectors.postgres.phrasing import listed, phrases, staged
 from isthmus.connectors.postgres.positions import positions_in
+from isthmus.connectors.postgres.remembering import Remembering
 from isthmus.connectors.postgres.rows import DELIMITER, Rows
 from isthmus.connectors.postgres.shapes import Column, Shape
 from isthmus.connectors.postgres.talking import Part
@@ -57,8 +58,8 @@ class Statements:
         load: Copies them into the table.
         keys: Fails where two staged rows have one key.
         apply: Changes the table, and tells how many rows are new and how many changed.
-        same: Tells how many staged rows the table holds, where they stand together in it; none where that is
-            not to be asked.
+        same: Tells how many staged rows the table holds, where they stand together in it, and what is needed
+            to remember them; none where that is not to be asked.
     """
 
     begin: tuple[Part, ...]
@@ -78,7 +79,7 @@ class Statements:
             return []
         return [
             Part("compare", _COMPARE.encode()),
-            Part("same", self._same % (2 * rows.lines)),
+            Part("same", self._same % (rows.lines, 2 * rows.lines)),
             Part("compared", _COMPARED.encode()),
         ]
 
@@ -97,6 +98,9 @@ class Stages:
     Args:
         connection: Idle whenever it is asked for something new.
         numbers: For names that nothing on any connection has had.
+
+    Attributes:
+        remembering: What it has been told of batches that may come again.
     """
 
     def __init__(self, connection: Connection, numbers: Iterator[int]) -> None:
@@ -105,6 +109,7 @@ class Stages:
         self._stages: OrderedDict[_Form, str] = OrderedDict()
         self._prepared: OrderedDict[_Key, _Prepared] = OrderedDict()
         self._advances: dict[str, bytes] = {}
+        self.remembering = Remembering(connection, numbers)
 
     async def advance(self, schema: str) -> bytes:
         """The name of the statement that moves a position in a schema."""
@@ -170,7 +175,7 @@ class Stages:
             load=Part("copy", told(copy, into=table, columns=columns, format=_FORMAT)),
             apply=Part("apply", asked("apply")),
             _keys=asked("keys", "(%d)"),
-            _same=asked("same", "(%d)") if "same" in made else b"",
+            _same=asked("same", "(%d, %d)") if "same" in made else b"",
         )
         return _Prepared(tuple(names[what] for what in made), form, statements)
 
