@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import json_format
 from isthmus.kit.tokens import Signer, new_key
 from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, texts_of
+from isthmus.testing.http_server import HttpServer
 
 VOLATILE = re.compile(
     r"last_(used|seen)_time \{[^}]*\}|cor_\w+|hosts \{\n(?:  .*\n)*\}\n|^jwks: .*\n", re.MULTILINE
@@ -260,6 +261,7 @@ async def _furnish(world: World, tenant: Tenant) -> None:
     await _link(world, tenant)
     await _change_schema(world, tenant)
     await _let_in(world, tenant)
+    await _authorize(world, tenant)
 
 
 async def _let_in(world: World, tenant: Tenant) -> None:
@@ -276,6 +278,37 @@ async def _let_in(world: World, tenant: Tenant) -> None:
     tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role"}
     tenant.values |= {"user_ids": made.user.user_id}
     tenant.values |= {"service_account_ids": tenant.values["service_account_id"]}
+
+
+async def _authorize(world: World, tenant: Tenant) -> None:
+    """Begins to have credentials authorized by a person, in the browser and on another device."""
+    word = tenant.word
+    async with HttpServer() as server:
+        code = {"device_code": word, "user_code": "AB", "verification_uri": f"{server.url}/enter"}
+        server.on("/device", code, "POST")
+        client = {
+            "clientId": word,
+            "tokenUrl": f"{server.url}/token",
+            "authorizationUrl": f"{server.url}/authorize",
+            "deviceAuthorizationUrl": f"{server.url}/device",
+        }
+
+        async def begun(kind: str, rpc: str, **more: str) -> Any:
+            made = await world.do(
+                tenant.identity,
+                "credentials.CreateAuthConfig",
+                name=f"{word}-{kind}",
+                authType=f"AUTH_METHOD_OAUTH2_{kind.upper()}_CODE",
+                oauthConfig=client,
+                secret={"oauth": {"clientSecret": word}},
+            )
+            held = made.auth_config.auth_config_id
+            return await world.do(tenant.identity, f"credentials.{rpc}", authConfigId=held, **more)
+
+        device = await begun("device", "BeginDeviceAuthorization")
+        browser = await begun("authorization", "BeginAuthorization", redirectUri="https://app.example/back")
+    tenant.values["authorization_id"] = device.authorization_id
+    tenant.values["CompleteAuthorizationRequest.state"] = browser.state
 
 
 async def _link(world: World, tenant: Tenant) -> None:

@@ -176,11 +176,14 @@ class Registry(registry_grpc.RegistryServiceServicer):
 
 @dataclass
 class Vault(credentials_grpc.CredentialsServiceServicer):
-    """Lends one bearer token."""
+    """Lends one bearer token, or access tokens where one of them takes the place of another."""
 
     token: str = "old"
     version: int = 1
     leases: int = 0
+    next_tokens: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    has_tokens: bool = False
 
     async def LeaseCredential(self, request: Any, context: Any) -> credentials.LeaseCredentialResponse:
         self.leases += 1
@@ -189,7 +192,15 @@ class Vault(credentials_grpc.CredentialsServiceServicer):
         )
         answer.secret.bearer_token = self.token
         answer.expire_time.FromSeconds(int(time.time() + 300))
+        if self.has_tokens:
+            answer.access_token.token_id = f"tok_{self.token}"
         return answer
+
+    async def RefreshCredential(self, request: Any, context: Any) -> credentials.RefreshCredentialResponse:
+        self.refused.append(request.refused_token_id)
+        if request.refused_token_id == f"tok_{self.token}" and self.next_tokens:
+            self.token = self.next_tokens.pop(0)
+        return credentials.RefreshCredentialResponse(lease=await self.LeaseCredential(request, context))
 
 
 @dataclass

@@ -326,6 +326,39 @@ async def test_a_secret_renewed_during_a_sync_is_taken_up(world):
     assert ended.counts.created == ended.counts.read == len(world.hub.data) == 60
 
 
+async def test_an_access_token_that_ends_early_is_replaced(world):
+    """
+    The credentials service is told which token was refused; reading goes on with the one it gives.
+    """
+    world.registry.configuration = {"count": 60, "page": 5, "pause": 0.005}
+    world.registry.auth_config_id = "ath_1"
+    world.vault.has_tokens, world.vault.next_tokens = True, ["new"]
+    world.connector.good_token = "old"
+    running = asyncio.create_task(world.run())
+    await until(lambda: len(world.hub.data) >= 20)
+    world.connector.good_token = "new"
+
+    ended = await running
+
+    assert ended.outcome == Finish.OUTCOME_COMPLETED
+    assert ended.counts.created == ended.counts.read == len(world.hub.data) == 60
+    assert world.vault.refused == ["tok_old"]
+
+
+async def test_a_system_that_refuses_every_token_is_not_asked_for_ever(world):
+    """
+    However many tokens there are to be had, the attempt ends and says why.
+    """
+    world.registry.auth_config_id = "ath_1"
+    world.vault.has_tokens, world.vault.next_tokens = True, [str(number) for number in range(100)]
+    world.connector.good_token = "none of them"
+
+    ended = await world.run()
+
+    assert ended.error.kind == Error.KIND_AUTHENTICATION
+    assert len(world.vault.next_tokens) > 90
+
+
 async def test_a_refused_secret_fails_once_and_clearly(world):
     """
     Without a newer secret a person has to act.

@@ -389,6 +389,26 @@ async def test_refused_credential_is_renewed_once(server, fresh, failure):
     assert len(server.requests) == (2 if failure is None else 1)
 
 
+async def test_requests_refused_together_share_what_one_of_them_renewed(server):
+    """
+    Who is refused after another has renewed takes what is there; each is repeated once.
+    """
+    server.on("/items", lambda r: {"ok": True} if r.headers["authorization"] == "Bearer new-t0ken" else 401)
+    api = client(server, credential=Credential("bearer", "old-t0ken"))
+    renewals = []
+
+    async def renew():
+        renewals.append(api.context.credential)
+        return Credential("bearer", "new-t0ken")
+
+    api.context.renew = renew
+    first = api.context.credential
+    await api.get("/items")
+
+    assert await api._renewed(first)
+    assert len(renewals) == 1
+
+
 async def test_page_that_ends_in_the_middle_may_be_whole_the_next_time(server):
     """
     A proxy that cuts a body and announces the shorter length leaves no other trace.

@@ -1,156 +1,18 @@
-"""Access tokens over gRPC: two replicas of the service, and a token server that misbehaves."""
+"""Access tokens over gRPC, from a token server that misbehaves."""
 
 import asyncio
-from dataclasses import replace
 
-import grpc.aio
 import pytest
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
-from isthmus.credentials.v1 import credentials_pb2_grpc as pb_grpc
-from isthmus.kit import Clock, Database, fault_from_rpc_error, new_id
+from isthmus.kit import new_id
 from isthmus.resilience.faults import Precondition, RetryLater
-from isthmus.services.credentials.grants import Grants
-from isthmus.services.credentials.refreshing import Patience, Tokens
-from isthmus.services.credentials.store import Rows, TokenRows
-from isthmus.services.credentials.token_server import TokenServers
-from isthmus.testing.http_server import Answer, HttpServer
-from isthmus.testing.token_server import TokenServer
+from isthmus.testing.http_server import Answer
 
-CLIENT, CODE = (
-    connector_pb2.AUTH_METHOD_OAUTH2_CLIENT_CREDENTIALS,
-    connector_pb2.AUTH_METHOD_OAUTH2_AUTHORIZATION_CODE,
-)
-OPTIONS = {
-    "token_settle_seconds": 0,
-    "token_hold_seconds": 2,
-    "token_seconds": 30,
-    "token_wait_seconds": 30,
-}
 Step = connector_pb2.CheckStep
 
 
-@pytest.fixture(scope="module")
-async def replicas(open_mesh):
-    async with open_mesh() as mesh:
-        first = await mesh.start("credentials", **OPTIONS)
-        yield [first, await mesh.start("credentials", replica=True, **OPTIONS)]
-
-
-@pytest.fixture
-def tenant():
-    return new_id("tnt")
-
-
-@pytest.fixture
-async def server():
-    async with HttpServer() as http:
-        given = TokenServer()
-        given.http, given.url = http, given.serve(http)
-        yield given
-
-
-@pytest.fixture
-def stub(replicas, tenant):
-    return pb_grpc.CredentialsServiceStub(replicas[0].channel(tenant))
-
-
-@pytest.fixture
-def hosts(replicas, tenant):
-    """A host's view of each replica."""
-    return [host_of(service, tenant) for service in replicas]
-
-
-def host_of(service, tenant):
-    return pb_grpc.CredentialsServiceStub(service.channel(tenant, ("credentials.leases.create",), mesh=True))
-
-
-class Refresher(Tokens):
-    """The service's own, without gRPC around it: a connection there carries 100 calls at most."""
-
-    is_alive = True
-
-    def fall_silent(self):
-        """From now on it does not keep its lease, which ends at once."""
-        self._patience, self.is_alive = replace(self._patience, hold=0.2), False
-
-    async def load(self, tenant, auth_config_id):
-        async with self._db.tenant(tenant) as conn:
-            return await Rows(conn).get(auth_config_id), await TokenRows(conn).find(auth_config_id)
-
-    async def claim(self, config, row):
-        async with self._db.tenant(config.tenant_id) as conn:
-            return await TokenRows(conn).claim(row, "dead", 0.2)
-
-    async def _holding(self, config, own):
-        if self.is_alive:
-            await super()._holding(config, own)
-
-
-@pytest.fixture
-async def refreshers(replicas, vault):
-    """One for each replica, with a pool of connections of its own."""
-    url = replicas[0].settings.database_url.get_secret_value()
-    safe = vault.open("credentials")
-    databases = [Database(url, "credentials", pool=4) for _ in replicas]
-    grants = Grants(safe, TokenServers(seconds=30, unknown_lifetime=300))
-    patience = Patience(hold=6, wait=30, settle=0)
-    yield [Refresher(db, safe, grants, clock=Clock(), patience=patience) for db in databases]
-    for db in databases:
-        await db.close()
-
-
-@pytest.fixture
-def create(stub, server):
-    """Creates a configuration; gives its id."""
-
-    async def made(auth_type=CLIENT, scopes=("read",), secret=None, **oauth):
-        oauth = {"token_url": server.url, "client_id": "mesh", **oauth}
-        request = pb.CreateAuthConfigRequest(
-            name=new_id("nam"),
-            auth_type=auth_type,
-            oauth_config=pb.OAuthConfig(scopes=scopes, **oauth),
-            secret=pb.SecretMaterial(oauth=pb.OAuthSecret(**(secret or {"client_secret": "client-secret"}))),
-        )
-        return (await stub.CreateAuthConfig(request)).auth_config.auth_config_id
-
-    return made
-
-
-@pytest.fixture
-def rotating(create, server):
-    """Creates a configuration with a refresh token."""
-
-    async def made():
-        secret = {"client_secret": "client-secret", "refresh_token": server.authorize("read")}
-        return await create(CODE, secret=secret)
-
-    return made
-
-
-def lease(host, auth_config_id):
-    return host.LeaseCredential(pb.LeaseCredentialRequest(auth_config_id=auth_config_id), timeout=60)
-
-
-async def refresh(host, auth_config_id, refused):
-    request = pb.RefreshCredentialRequest(
-        auth_config_id=auth_config_id, refused_token_id=refused.access_token.token_id
-    )
-    return (await host.RefreshCredential(request, timeout=60)).lease
-
-
-async def status(stub, auth_config_id):
-    got = await stub.GetAuthConfig(pb.GetAuthConfigRequest(auth_config_id=auth_config_id))
-    return got.auth_config.token_status
-
-
-async def refusal(call):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return fault_from_rpc_error(caught.value)
-
-
-async def test_a_host_gets_a_short_lived_token_and_nothing_else(create, hosts, server):
+async def test_a_host_gets_a_short_lived_token_and_nothing_else(create, hosts, server, lease):
     """
     The lease ends no later than the token, tells its scopes, and has no client secret in it.
     """
@@ -165,26 +27,14 @@ async def test_a_host_gets_a_short_lived_token_and_nothing_else(create, hosts, s
     ]
 
 
-async def test_five_hundred_callers_of_two_replicas_make_one_refresh(rotating, refreshers, tenant, server):
-    """
-    Everybody gets the token of the one who asked.
-    """
-    config, row = await refreshers[0].load(tenant, await rotating())
-
-    got = await asyncio.gather(*(refreshers[turn % 2].current(config, row) for turn in range(500)))
-
-    assert len(server.asked) == 1
-    assert {one.value for one in got} == server.good
-
-
-async def test_a_token_server_slower_than_the_lease_is_asked_once(rotating, hosts, server):
+async def test_a_token_server_slower_than_the_lease_is_asked_once(rotating, hosts, server, lease, replicas):
     """
     Whoever is alive keeps the lease for as long as it takes.
     """
     held = await rotating()
     server.hold = asyncio.Event()
     waiting = [asyncio.ensure_future(lease(hosts[turn % 2], held)) for turn in range(10)]
-    await asyncio.sleep(1.2 * OPTIONS["token_hold_seconds"])
+    await asyncio.sleep(1.2 * replicas[0].settings.token_hold_seconds)
     server.hold.set()
 
     lent = await asyncio.gather(*waiting)
@@ -193,7 +43,7 @@ async def test_a_token_server_slower_than_the_lease_is_asked_once(rotating, host
     assert len({one.secret.bearer_token for one in lent}) == 1
 
 
-async def test_a_token_that_ended_early_is_replaced_once(rotating, hosts, server):
+async def test_a_token_that_ended_early_is_replaced_once(rotating, hosts, server, lease, refresh):
     """
     Many hosts are refused with the same token at the same time.
     """
@@ -207,7 +57,7 @@ async def test_a_token_that_ended_early_is_replaced_once(rotating, hosts, server
     assert {one.secret.bearer_token for one in lent} == server.good
 
 
-async def test_rotated_refresh_tokens_follow_one_another(rotating, hosts, server):
+async def test_rotated_refresh_tokens_follow_one_another(rotating, hosts, server, lease, refresh):
     """
     Each refresh uses what the one before has given; none comes twice.
     """
@@ -222,7 +72,9 @@ async def test_rotated_refresh_tokens_follow_one_another(rotating, hosts, server
 
 
 @pytest.mark.parametrize("rotates", [True, False], ids=["rotating", "lasting"])
-async def test_a_lost_answer_ends_in_a_token_or_in_one_clear_state(rotating, hosts, server, stub, rotates):
+async def test_a_lost_answer_ends_in_a_token_or_in_one_clear_state(
+    rotating, hosts, server, stub, rotates, lease, status, refusal
+):
     """
     Where the server gives the old token another chance all is well; else a person has to authorize again.
     """
@@ -241,7 +93,7 @@ async def test_a_lost_answer_ends_in_a_token_or_in_one_clear_state(rotating, hos
     if rotates:
         assert (fault.reason, again.reason) == ("REAUTHORIZATION_NEEDED", "REAUTHORIZATION_NEEDED")
         assert "was lost" in fault.message
-        assert (await status(stub, held)).state == pb.TokenStatus.STATE_REAUTHORIZATION_NEEDED
+        assert (await status(held)).state == pb.TokenStatus.STATE_REAUTHORIZATION_NEEDED
 
 
 ANSWERS = {
@@ -263,7 +115,9 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_what_a_token_server_refuses_ends_in_a_fault_with_a_remedy(create, hosts, server, stub, name):
+async def test_what_a_token_server_refuses_ends_in_a_fault_with_a_remedy(
+    create, hosts, server, name, lease, status, refusal
+):
     """
     The fault says what to do, repeats no secret, and the server is not asked again at once.
     """
@@ -276,10 +130,12 @@ async def test_what_a_token_server_refuses_ends_in_a_fault_with_a_remedy(create,
 
     assert (type(fault), fault.reason, again.reason) == (kind, reason, reason)
     assert "client-secret" not in fault.message
-    assert (await status(stub, held)).failure_reason == reason
+    assert (await status(held)).failure_reason == reason
 
 
-async def test_a_token_that_still_holds_is_lent_while_its_server_is_away(rotating, hosts, server):
+async def test_a_token_that_still_holds_is_lent_while_its_server_is_away(
+    rotating, hosts, server, lease, refresh, refusal
+):
     """
     A refusal by the external system is another matter: that token is not lent again.
     """
@@ -294,7 +150,7 @@ async def test_a_token_that_still_holds_is_lent_while_its_server_is_away(rotatin
     assert fault.reason == "TOKEN_SERVER_UNREACHABLE"
 
 
-async def test_a_changed_client_ends_the_token_of_before(create, hosts, server, stub):
+async def test_a_changed_client_ends_the_token_of_before(create, hosts, server, stub, lease):
     """
     The next lease is of a token that was got with the new configuration.
     """
@@ -326,7 +182,7 @@ async def test_a_test_tells_how_far_a_configuration_works(create, server, stub):
     assert (first.is_usable, second.is_usable) == (True, False)
 
 
-async def test_a_client_may_sign_in_place_of_a_secret(create, hosts, server):
+async def test_a_client_may_sign_in_place_of_a_secret(create, hosts, server, lease):
     """
     The assertion is checked by its public key.
     """
@@ -343,7 +199,82 @@ async def test_a_client_may_sign_in_place_of_a_secret(create, hosts, server):
     assert (await lease(hosts[0], held)).secret.bearer_token in server.good
 
 
-async def test_an_address_that_no_secret_may_go_to_is_refused(create):
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256"])
+async def test_a_service_account_signs_what_it_wants(create, hosts, server, lease, algorithm):
+    """
+    RFC 7523: the assertion is the grant, with the scopes in it as Google wants them.
+    """
+    from joserfc.jwk import ECKey, RSAKey
+
+    key = ECKey.generate_key("P-256") if algorithm == "ES256" else RSAKey.generate_key(2048)
+    server.keys["robot"] = key
+    pem = key.as_pem(private=True).decode()
+    held = await create(
+        connector_pb2.AUTH_METHOD_JWT_BEARER,
+        secret={"private_key": pem},
+        signing_algorithm=algorithm,
+        subject="ada@example.com",
+    )
+
+    lent = await lease(hosts[0], held)
+
+    assert lent.secret.bearer_token in server.good
+    assert list(lent.access_token.scopes) == ["read"]
+
+
+async def test_entra_finds_the_certificate_by_its_thumbprints(create, hosts, server, lease):
+    """
+    The assertion names them in its header; the addresses follow from the directory unless they are given.
+    """
+    from joserfc import jws
+
+    key, certificate = own_certificate()
+    server.keys["mesh"] = key
+    held = await create(
+        scopes=["https://graph.microsoft.com/.default"],
+        entra_tenant="contoso.onmicrosoft.com",
+        secret={"private_key": key.as_pem(private=True).decode(), "certificate": certificate},
+        client_authentication=pb.OAuthConfig.CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT,
+        signing_algorithm="PS256",
+    )
+
+    await lease(hosts[0], held)
+
+    header = jws.extract_compact(server.asked[0]["client_assertion"].encode()).headers()
+    assert header["alg"] == "PS256"
+    assert {"x5t", "x5t#S256"} <= header.keys()
+
+
+def own_certificate():
+    """A key with a certificate that it has signed itself."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from joserfc.jwk import RSAKey
+
+    key = RSAKey.generate_key(2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "isthmus")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key, x509.random_serial_number(), now, now + timedelta(days=1)
+    ).sign(key.private_key, hashes.SHA256())
+    return key, made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    "scopes", [[], ["User.Read"], ["a/.default", "b/.default"]], ids=["none", "one", "two"]
+)
+async def test_entra_wants_one_default_scope(create, refusal, scopes):
+    """
+    Said when it is entered, not when a sync fails.
+    """
+    fault = await refusal(create(scopes=scopes, entra_tenant="contoso.onmicrosoft.com", token_url=""))
+
+    assert [violation.path for violation in fault.violations] == ["oauth_config.scopes"]
+
+
+async def test_an_address_that_no_secret_may_go_to_is_refused(create, refusal):
     """
     Plain http is for the loopback interface only.
     """
@@ -352,7 +283,7 @@ async def test_an_address_that_no_secret_may_go_to_is_refused(create):
     assert [violation.path for violation in fault.violations] == ["oauth_config.token_url"]
 
 
-async def test_secrets_of_clients_are_in_no_table(rotating, hosts, replicas, server):
+async def test_secrets_of_clients_are_in_no_table(rotating, hosts, replicas, server, lease):
     """
     Neither client secret nor refresh token nor access token lies in PostgreSQL.
     """
@@ -368,70 +299,3 @@ async def test_secrets_of_clients_are_in_no_table(rotating, hosts, replicas, ser
     secrets = ["client-secret", lent.secret.bearer_token, server.asked[0]["refresh_token"]]
     assert lent.access_token.token_id in dump
     assert [secret for secret in secrets if secret in dump] == []
-
-
-async def test_a_refresher_that_died_before_asking_is_followed_by_another(
-    rotating, refreshers, tenant, server
-):
-    """
-    Its lease ends, and nobody has to mend anything.
-    """
-    config, row = await refreshers[0].load(tenant, await rotating())
-    await refreshers[0].claim(config, row)
-
-    got = await refreshers[1].current(config, row)
-
-    assert got.value in server.good
-    assert len(server.asked) == 1
-
-
-async def test_what_a_refresher_stored_before_it_died_is_found(rotating, refreshers, tenant, server):
-    """
-    The token and the rotated refresh token are in the vault; the next one takes them up.
-    """
-    config, row = await refreshers[0].load(tenant, await rotating())
-    own = await refreshers[0].claim(config, row)
-    token, _ = await refreshers[0]._got(config, own, row)
-
-    got = await refreshers[1].current(config, row)
-
-    assert got == token
-    assert len(server.asked) == 1
-
-
-async def test_one_who_wakes_up_late_with_the_only_good_refresh_token_mends_it(
-    rotating, refreshers, tenant, server
-):
-    """
-    Its lease went to another, whom the token server refused; what it brings counts all the same.
-    """
-    config, row = await refreshers[0].load(tenant, await rotating())
-    refreshers[0].fall_silent()
-    server.hold = slow = asyncio.Event()
-    late = asyncio.create_task(refreshers[0].current(config, row))
-    await server.arrival()
-    server.hold = None
-    with pytest.raises(Precondition):
-        await refreshers[1].current(config, row)
-    slow.set()
-    await late
-
-    _, row = await refreshers[1].load(tenant, config.auth_config_id)
-    assert (await refreshers[1].current(config, row)).value in server.good
-
-
-async def test_a_vault_that_is_away_when_the_answer_comes_loses_nothing(
-    rotating, refreshers, tenant, vault, server
-):
-    """
-    The rotated refresh token is kept until the vault takes it.
-    """
-    config, row = await refreshers[0].load(tenant, await rotating())
-    server.hold = asyncio.Event()
-    waiting = asyncio.create_task(refreshers[0].current(config, row))
-    await server.arrival()
-    vault.kill()
-    server.hold.set()
-    vault.start()
-
-    assert (await waiting).value in server.good

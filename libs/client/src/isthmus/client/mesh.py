@@ -9,7 +9,7 @@ from typing import Any, Self
 import grpc
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.client.profile import Profile
-from isthmus.credentials.v1 import credentials_pb2_grpc
+from isthmus.credentials.v1 import authorization_pb2_grpc, credentials_pb2_grpc
 from isthmus.events.v1 import events_pb2_grpc
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.identity.v1 import (
@@ -135,6 +135,11 @@ class Mesh:
     def credentials(self) -> credentials_pb2_grpc.CredentialsServiceStub:
         """Authentication configurations."""
         return credentials_pb2_grpc.CredentialsServiceStub(self._channel("credentials"))
+
+    @cached_property
+    def authorizations(self) -> authorization_pb2_grpc.AuthorizationServiceStub:
+        """Authorizations by persons."""
+        return authorization_pb2_grpc.AuthorizationServiceStub(self._channel("credentials"))
 
     @cached_property
     def identity(self) -> identity_pb2_grpc.IdentityServiceStub:

@@ -2,16 +2,22 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from isthmus.testing.http_server import Answer, HttpServer, Request
 
 __all__ = ["TokenServer"]
+
+_URN = "urn:ietf:params:oauth:grant-type:"
+_ALGORITHMS = ["RS256", "PS256", "ES256"]
 
 
 @dataclass
@@ -30,9 +36,10 @@ class Family:
 
 @dataclass
 class TokenServer:
-    """OAuth 2.0 over `HttpServer`: client credentials, and refresh tokens that rotate.
+    """OAuth 2.0 over `HttpServer`: client credentials, assertions, codes with PKCE, devices, refresh tokens.
 
-    A refresh token that comes again revokes its whole family, as RFC 9700 asks for.
+    A refresh token that comes again revokes its whole family, as RFC 9700 asks for. A device that polls
+    sooner than allowed is told to slow down.
 
     Attributes:
         clients: Secrets of clients by their id; an empty one makes a public client.
@@ -44,6 +51,9 @@ class TokenServer:
         failures: Answers given in place of a token, first ones first.
         keys: Checks signed assertions: the public key by client.
         asked: The forms that came, oldest first.
+        good: Access tokens that were given.
+        interval: Seconds between two polls of a device.
+        entered: Whether the person has entered the device's code; None while undecided.
     """
 
     clients: dict[str, str] = field(default_factory=lambda: {"mesh": "client-secret"})
@@ -56,19 +66,33 @@ class TokenServer:
     keys: dict[str, Any] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
     good: set[str] = field(default_factory=set)
+    interval: float = 1
+    entered: bool | None = None
 
     def __post_init__(self) -> None:
         self._families: dict[str, Family] = {}
+        self._codes: dict[str, dict[str, str]] = {}
+        self._devices: dict[str, float] = {}
         self._arrived = asyncio.Event()
 
     def serve(self, server: HttpServer, path: str = "/token") -> str:
         """Answer at a server, and give the address of the token endpoint."""
         server.on(path, self._token, "POST")
+        server.on("/device", self._device, "POST")
         return f"{server.url}{path}"
 
     def authorize(self, scope: str = "") -> str:
         """Give a refresh token, as if a person had authorized the client."""
         return self._new_refresh_token(Family(scope))
+
+    def consent(self, address: str) -> tuple[str, str]:
+        """Say yes as a person does in the browser; give `state` and `code` of the redirect."""
+        query = dict(parse_qsl(urlsplit(address).query))
+        if query["response_type"] != "code" or query["code_challenge_method"] != "S256":
+            raise ValueError("a code with PKCE has to be asked for")
+        code = f"code-{secrets.token_hex(8)}"
+        self._codes[code] = query
+        return query["state"], code
 
     async def arrival(self) -> None:
         """Wait for the next request."""
@@ -88,15 +112,17 @@ class TokenServer:
         return answer
 
     def _answered(self, request: Request, form: dict[str, str]) -> Answer:
-        if not self._is_client(request, form):
+        if not form.get("grant_type", "").endswith("jwt-bearer") and not self._is_client(request, form):
             return Answer(401, {"error": "invalid_client"})
-        match form.get("grant_type"):
-            case "client_credentials":
-                return self._granting(form.get("scope", ""))
-            case "refresh_token":
-                return self._refreshed(form.get("refresh_token", ""))
-            case _:
-                return Answer(400, {"error": "unsupported_grant_type"})
+        grants: dict[str, Callable[[dict[str, str]], Answer]] = {
+            "client_credentials": lambda form: self._granting(form.get("scope", "")),
+            "refresh_token": self._refreshed,
+            "authorization_code": self._redeemed,
+            f"{_URN}device_code": self._polled,
+            f"{_URN}jwt-bearer": self._asserted,
+        }
+        grant = grants.get(form.get("grant_type", ""))
+        return grant(form) if grant else Answer(400, {"error": "unsupported_grant_type"})
 
     def _is_client(self, request: Request, form: dict[str, str]) -> bool:
         scheme, _, pair = request.headers.get("authorization", "").partition(" ")
@@ -112,12 +138,57 @@ class TokenServer:
         from joserfc.errors import JoseError
 
         try:
-            claims = jwt.decode(assertion, self.keys[client]).claims
+            claims = jwt.decode(assertion, self.keys[client], algorithms=_ALGORITHMS).claims
         except (JoseError, KeyError, ValueError):
             return False
         return bool(claims["iss"] == claims["sub"] == client and claims["aud"].endswith("/token"))
 
-    def _refreshed(self, token: str) -> Answer:
+    def _redeemed(self, form: dict[str, str]) -> Answer:
+        begun = self._codes.pop(form.get("code", ""), {})
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if begun.get("code_challenge") != challenge or begun["redirect_uri"] != form.get("redirect_uri"):
+            return Answer(400, {"error": "invalid_grant"})
+        return self._granting(begun.get("scope", ""), Family(begun.get("scope", "")))
+
+    def _device(self, request: Request) -> Answer:
+        form = dict(parse_qsl(request.body.decode()))
+        code = f"device-{secrets.token_hex(8)}"
+        self._devices[code] = time.monotonic()
+        answer = {
+            "device_code": code,
+            "user_code": "WDJB-MJHT",
+            "verification_uri": "https://login.example/device",
+            "expires_in": 600,
+            "interval": self.interval,
+        }
+        return Answer(200, answer) if form.get("client_id") in self.clients else Answer(401, {})
+
+    def _polled(self, form: dict[str, str]) -> Answer:
+        code = form.get("device_code", "")
+        last = self._devices.get(code)
+        if last is None:
+            return Answer(400, {"error": "invalid_grant"})
+        self._devices[code] = time.monotonic()
+        if self._devices[code] - last < self.interval:
+            return Answer(400, {"error": "slow_down"})
+        if self.entered is None:
+            return Answer(400, {"error": "authorization_pending"})
+        del self._devices[code]
+        return self._granting("", Family()) if self.entered else Answer(400, {"error": "access_denied"})
+
+    def _asserted(self, form: dict[str, str]) -> Answer:
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+
+        for key in self.keys.values():
+            with suppress(JoseError, ValueError):
+                claims = jwt.decode(form.get("assertion", ""), key, algorithms=_ALGORITHMS).claims
+                return self._granting(str(claims.get("scope", "")))
+        return Answer(400, {"error": "invalid_grant"})
+
+    def _refreshed(self, form: dict[str, str]) -> Answer:
+        token = form.get("refresh_token", "")
         family = self._families.get(token)
         if family is None or family.revoked:
             return Answer(400, {"error": "invalid_grant"})

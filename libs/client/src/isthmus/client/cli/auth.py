@@ -1,5 +1,6 @@
 """`isthmus auth`: whether credentials work, and tokens got with them; secrets are never shown."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ from isthmus.client.cli.context import auth_config_id, mesh_of
 from isthmus.client.cli.output import Column, Format, Output, note, show, show_one, when, word
 from isthmus.client.problem import ExitCode
 from isthmus.connector.v1 import connector_pb2
-from isthmus.credentials.v1 import credentials_pb2
+from isthmus.credentials.v1 import authorization_pb2, credentials_pb2
 
 _group = typer.Typer(help="Whether credentials work, and the tokens got with them.", no_args_is_help=True)
 _STEPS = (
@@ -53,3 +54,61 @@ def refresh(ctx: typer.Context, credential: Credential, output: Output = Format.
     changed = mesh.credentials.RefreshAuthConfig(request).auth_config
     note(f"The new token ends at {when(changed.token_status.expire_time)}.")
     show_one(changed, output)
+
+
+@_group.command("authorize")
+def authorize(
+    ctx: typer.Context,
+    credential: Credential,
+    port: Annotated[
+        int, typer.Option(help="Port of the redirect on this machine; 0 takes a free one.", max=65535, min=0)
+    ] = 0,
+    output: Output = Format.YAML,
+) -> None:
+    """Lets you authorize a credential in your browser, which comes back to this command.
+
+    Register `http://127.0.0.1:PORT/callback` as a redirect at the authorization server, where it wants that.
+
+    Example: `isthmus auth authorize ath_01j9`
+    """
+    from isthmus.client.cli.redirect import Redirect  # loads a web server, which other commands do not need
+
+    mesh = mesh_of(ctx)
+    held = auth_config_id(mesh, credential)
+    with Redirect(port) as redirect:
+        begun = mesh.authorizations.BeginAuthorization(
+            authorization_pb2.BeginAuthorizationRequest(auth_config_id=held, redirect_uri=redirect.uri)
+        )
+        note(f"Open this address in your browser:\n\n  {begun.authorization_url}\n")
+        answer = redirect.wait(begun.state, until=begun.expire_time.seconds)
+    request = authorization_pb2.CompleteAuthorizationRequest(
+        state=begun.state,
+        code=answer.get("code", ""),
+        issuer=answer.get("iss", ""),
+        error=answer.get("error", ""),
+    )
+    show_one(mesh.authorizations.CompleteAuthorization(request).auth_config, output)
+
+
+@_group.command("device")
+def device(ctx: typer.Context, credential: Credential, output: Output = Format.YAML) -> None:
+    """Lets you authorize a credential on another device: shows a code, and waits until you have entered it.
+
+    Example: `isthmus auth device ath_01j9`
+    """
+    mesh = mesh_of(ctx)
+    begun = mesh.authorizations.BeginDeviceAuthorization(
+        authorization_pb2.BeginDeviceAuthorizationRequest(auth_config_id=auth_config_id(mesh, credential))
+    )
+    address = begun.verification_uri_complete or begun.verification_uri
+    note(f"Open {address} on any device and enter {begun.user_code}.")
+    pause = begun.poll_interval
+    while True:
+        time.sleep(pause.seconds + pause.nanos / 1e9)
+        answer = mesh.authorizations.PollDeviceAuthorization(
+            authorization_pb2.PollDeviceAuthorizationRequest(authorization_id=begun.authorization_id)
+        )
+        if answer.is_complete:
+            show_one(answer.auth_config, output)
+            return
+        pause = answer.poll_interval

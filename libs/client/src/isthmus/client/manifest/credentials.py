@@ -10,13 +10,21 @@ from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2
 from pydantic import Field, model_validator
 
-SECRET_FIELDS = {"secret", "refresh_token"}
+SECRET_FIELDS = {"secret", "refresh_token", "certificate"}
 """References, which cannot be compared with what the mesh holds."""
 
 _PREFIX = "AUTH_METHOD_"
 _CLIENT = "CLIENT_AUTHENTICATION_"
 _PARAMETERS = ("username", "header_name", "prefix", "query_parameter")
-Method = Literal["api_key", "basic", "bearer", "oauth2_client_credentials", "oauth2_authorization_code"]
+Method = Literal[
+    "api_key",
+    "basic",
+    "bearer",
+    "oauth2_client_credentials",
+    "oauth2_authorization_code",
+    "oauth2_device_code",
+    "jwt_bearer",
+]
 
 
 class SecretReference(Strict):
@@ -38,6 +46,7 @@ class OAuthSpec(Strict):
     token_url: str = Field(default="", description="With https, except on the loopback interface.")
     authorization_url: str = ""
     client_id: str = ""
+    device_authorization_url: str = Field(default="", description="Where codes for other devices come from.")
     scopes: list[str] = Field(default_factory=list)
     audience: str = Field(default="", description="Whom tokens are for, where the server wants to know.")
     client_authentication: Literal["basic", "post", "private_key_jwt", "none"] = Field(
@@ -46,6 +55,15 @@ class OAuthSpec(Strict):
     key_id: str = Field(default="", description="For assertions: `kid` of the key that signs.")
     signing_algorithm: Literal["", "RS256", "PS256", "ES256"] = Field(
         default="", description="For assertions; RS256 when empty."
+    )
+    issuer: str = Field(
+        default="", description="Who answers authorizations; when set, others are refused (RFC 9207)."
+    )
+    subject: str = Field(
+        default="", description="For `jwt_bearer`: on whose behalf; the client's own when empty."
+    )
+    entra_tenant: str = Field(
+        default="", description="For Microsoft Entra: id or domain of the directory; gives the addresses."
     )
 
 
@@ -65,13 +83,16 @@ class CredentialSpec(Strict):
         description="Needed when the credential is new; of an OAuth client its secret or its private key.",
     )
     refresh_token: SecretReference | None = Field(
-        default=None, description="For `oauth2_authorization_code`: a refresh token got elsewhere."
+        default=None, description="For methods that a person authorizes: a refresh token got elsewhere."
+    )
+    certificate: SecretReference | None = Field(
+        default=None, description="For Microsoft Entra: the certificate in PEM that belongs to the key."
     )
 
     @model_validator(mode="after")
     def _oauth_fits(self) -> "CredentialSpec":
-        if self.type.startswith("oauth2") != (self.oauth is not None):
-            raise ValueError("the OAuth methods need `oauth`, the others must not have it")
+        if (self.type not in ("api_key", "basic", "bearer")) != (self.oauth is not None):
+            raise ValueError("methods with access tokens need `oauth`, the others must not have it")
         return self
 
 
@@ -92,6 +113,7 @@ def spec_of(item: credentials_pb2.AuthenticationConfig) -> CredentialSpec:
         is_system_account=item.is_system_account,
         secret=None,
         refresh_token=None,
+        certificate=None,
         **{name: getattr(item.parameters, name) for name in _PARAMETERS},
     )
 
@@ -140,8 +162,10 @@ def secret_of(name: str, spec: CredentialSpec) -> credentials_pb2.SecretMaterial
 def _oauth_secret(name: str, spec: CredentialSpec, oauth: OAuthSpec) -> credentials_pb2.OAuthSecret:
     parts = {}
     if oauth.client_authentication != "none":
-        kind = "private_key" if oauth.client_authentication == "private_key_jwt" else "client_secret"
-        parts[kind] = _read(name, _required(name, spec.secret))
+        signs = spec.type == "jwt_bearer" or oauth.client_authentication == "private_key_jwt"
+        parts["private_key" if signs else "client_secret"] = _read(name, _required(name, spec.secret))
+    if spec.certificate is not None:
+        parts["certificate"] = _read(name, spec.certificate)
     if spec.refresh_token is not None:
         parts["refresh_token"] = _read(name, spec.refresh_token)
     return credentials_pb2.OAuthSecret(**parts)

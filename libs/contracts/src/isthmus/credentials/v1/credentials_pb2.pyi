@@ -271,6 +271,10 @@ class OAuthConfig(_message.Message):
     CLIENT_AUTHENTICATION_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     SIGNING_ALGORITHM_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    DEVICE_AUTHORIZATION_URL_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ENTRA_TENANT_FIELD_NUMBER: _builtins.int
     token_url: _builtins.str
     """RFC 6749 section 3.2. With https, except on the loopback interface."""
     authorization_url: _builtins.str
@@ -285,6 +289,14 @@ class OAuthConfig(_message.Message):
     """For assertions: `kid` of the key that signs."""
     signing_algorithm: _builtins.str
     """For assertions: `RS256`, `PS256` or `ES256`; empty means `RS256`."""
+    issuer: _builtins.str
+    """Who answers authorizations, RFC 9207; when set, an answer without it or of somebody else is refused."""
+    device_authorization_url: _builtins.str
+    """RFC 8628 section 3.1."""
+    subject: _builtins.str
+    """For `AUTH_METHOD_JWT_BEARER`: on whose behalf; empty means the client itself."""
+    entra_tenant: _builtins.str
+    """For Microsoft Entra: id or domain of the directory; addresses that are empty follow from it."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What to ask for."""
@@ -300,10 +312,14 @@ class OAuthConfig(_message.Message):
         client_authentication: Global___OAuthConfig.ClientAuthentication.ValueType = ...,
         key_id: _builtins.str = ...,
         signing_algorithm: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        device_authorization_url: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        entra_tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "authorization_url", b"authorization_url", "client_authentication", b"client_authentication", "client_id", b"client_id", "key_id", b"key_id", "scopes", b"scopes", "signing_algorithm", b"signing_algorithm", "token_url", b"token_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "authorization_url", b"authorization_url", "client_authentication", b"client_authentication", "client_id", b"client_id", "device_authorization_url", b"device_authorization_url", "entra_tenant", b"entra_tenant", "issuer", b"issuer", "key_id", b"key_id", "scopes", b"scopes", "signing_algorithm", b"signing_algorithm", "subject", b"subject", "token_url", b"token_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,22 +372,26 @@ class OAuthSecret(_message.Message):
     CLIENT_SECRET_FIELD_NUMBER: _builtins.int
     PRIVATE_KEY_FIELD_NUMBER: _builtins.int
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     client_secret: _builtins.str
     """RFC 6749 section 2.3.1."""
     private_key: _builtins.str
     """PEM of the key that signs assertions."""
     refresh_token: _builtins.str
     """For methods that a person authorizes: a refresh token got elsewhere, RFC 6749 section 6."""
+    certificate: _builtins.str
+    """For assertions at Microsoft Entra: PEM of the certificate that belongs to the key."""
     def __init__(
         self,
         *,
         client_secret: _builtins.str = ...,
         private_key: _builtins.str = ...,
         refresh_token: _builtins.str = ...,
+        certificate: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_secret", b"client_secret", "private_key", b"private_key", "refresh_token", b"refresh_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "client_secret", b"client_secret", "private_key", b"private_key", "refresh_token", b"refresh_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -425,7 +445,7 @@ class CreateAuthConfigRequest(_message.Message):
     description: _builtins.str
     """What it is for."""
     auth_type: _connector_pb2.AuthMethod.ValueType
-    """API key, basic, bearer, OAuth 2.0 client credentials or authorization code."""
+    """API key, basic, bearer, OAuth 2.0 client credentials, authorization code or device code, or JWT bearer."""
     is_system_account: _builtins.bool
     """True for an account that belongs to no person."""
     request_id: _builtins.str

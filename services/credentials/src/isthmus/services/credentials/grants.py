@@ -1,12 +1,15 @@
 """What each OAuth method sends to its token server."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Missing, Precondition
-from isthmus.services.credentials.domain import AuthConfig, Grant
-from isthmus.services.credentials.token_server import TokenServers
+from isthmus.services.credentials.domain import NONE, AuthConfig, AuthType, Grant, OAuth
+from isthmus.services.credentials.token_server import TokenServers, assertion
+
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class Reauthorize(Exception):
@@ -57,13 +60,37 @@ class Grants:
             Reauthorize: The refresh token is not taken.
         """
         secret = await self.secret(config)
+        client = config.oauth.complete
         form = _form(config, document)
         try:
-            return await self._servers.grant(config.oauth, secret, form)
+            if config.auth_type is AuthType.JWT_BEARER:
+                return await self._servers.grant(_nobody(client), {}, _bearer_form(client, secret))
+            return await self._servers.grant(client, secret, form)
         except Precondition as fault:
             if fault.reason == "TOKEN_GRANT_REFUSED" and "refresh_token" in form:
                 raise Reauthorize(config) from None
             raise
+
+    async def redeem(self, config: AuthConfig, form: Mapping[str, str]) -> Grant:
+        """Exchange what a person's authorization has given for tokens.
+
+        Raises:
+            Fault: As `get`.
+        """
+        return await self._servers.grant(config.oauth.complete, await self.secret(config), form)
+
+    async def begin_device(self, config: AuthConfig) -> dict[str, Any]:
+        """Ask for a code that a person enters on another device; gives the server's answer.
+
+        Raises:
+            Fault: As `get`.
+        """
+        client = config.oauth.complete
+        form = {"scope": " ".join(client.scopes), "client_id": client.client_id}
+        if client.audience:
+            form["audience"] = client.audience
+        url = client.device_authorization_url
+        return await self._servers.ask(url, client, await self.secret(config), form, needed="device_code")
 
     async def secret(self, config: AuthConfig) -> dict[str, str]:
         """Return the secret parts of a configuration.
@@ -89,6 +116,22 @@ def _form(config: AuthConfig, document: Mapping[str, Any]) -> dict[str, str]:
         "scope": " ".join(config.oauth.scopes),
         "audience": config.oauth.audience,
     }
+
+
+def _bearer_form(client: OAuth, secret: Mapping[str, str]) -> dict[str, str]:
+    """An assertion that is the grant itself, RFC 7523 section 2.1; Google wants the scopes inside it."""
+    scope = " ".join(client.scopes)
+    claims = {
+        "sub": client.subject or client.client_id,
+        "aud": client.audience or client.token_url,
+        **({"scope": scope} if scope else {}),
+    }
+    return {"grant_type": _JWT_BEARER, "assertion": assertion(client, secret, claims), "scope": scope}
+
+
+def _nobody(client: OAuth) -> OAuth:
+    """The assertion says who asks; nothing else does."""
+    return replace(client, client_id="", client_authentication=NONE)
 
 
 __all__ = ["Grants", "Reauthorize"]

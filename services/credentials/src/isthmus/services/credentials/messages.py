@@ -20,7 +20,18 @@ _CLIENTS = {
     for name, number in pb.OAuthConfig.ClientAuthentication.items()
     if number
 }
-_OPEN = ("token_url", "authorization_url", "client_id", "audience", "key_id", "signing_algorithm")
+_OPEN = (
+    "token_url",
+    "authorization_url",
+    "client_id",
+    "audience",
+    "key_id",
+    "signing_algorithm",
+    "issuer",
+    "device_authorization_url",
+    "subject",
+    "entra_tenant",
+)
 
 
 def type_of(method: int) -> AuthType | None:

@@ -19,6 +19,7 @@ from isthmus.kit.vault import TenantVault, Vault
 from isthmus.resilience.faults import Conflict, Fault, Missing, Precondition, RetryLater
 from isthmus.services.credentials.domain import (
     AuthConfig,
+    Grant,
     Token,
     TokenRow,
     TokenState,
@@ -132,6 +133,22 @@ class Tokens:
             kept = await self._vault.tenant(tenant_id).read(tokens_path(auth_config_id), version=version)
             return token_of(kept, scopes)
         return None
+
+    async def adopt(self, config: AuthConfig, grant: Grant) -> None:
+        """Take up what a person's authorization has given; everything of before is worthless from then on."""
+        async with self._db.tenant(config.tenant_id) as conn:
+            rows = TokenRows(conn)
+            await rows.reset(config.auth_config_id, TokenState.READY)
+            own = await rows.find(config.auth_config_id)
+        if own is None:
+            raise Missing("AUTH_CONFIG_UNKNOWN", f"{config.name} was deleted meanwhile.")
+        document = document_of(grant, new_id("tok"), self._clock.now(), {}, own.epoch)
+        vault = self._vault.tenant(config.tenant_id)
+        version = await vault.write(tokens_path(config.auth_config_id), document)
+        token = token_of(document, config.oauth.scopes)
+        assert token is not None
+        async with self._db.tenant(config.tenant_id) as conn:
+            await TokenRows(conn).keep(own, token, version)
 
     async def close(self) -> None:
         """Let those finish who wait for an answer that may hold the only good refresh token."""

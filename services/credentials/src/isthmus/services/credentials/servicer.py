@@ -20,6 +20,7 @@ from isthmus.services.credentials.domain import (
     TokenRow,
     TokenState,
     mistakes_of,
+    pending_path,
     tokens_path,
 )
 from isthmus.services.credentials.leasing import Lending, Tells
@@ -32,7 +33,7 @@ from isthmus.services.credentials.messages import (
     type_of,
 )
 from isthmus.services.credentials.refreshing import Tokens
-from isthmus.services.credentials.store import Rows, TokenRows
+from isthmus.services.credentials.store import AuthorizationRows, Rows, TokenRows
 from isthmus.services.credentials.trying import Trying
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -166,10 +167,13 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             await self._refuse_used(config)
             await Rows(conn).remove(config.auth_config_id)
             await TokenRows(conn).remove(config.auth_config_id)
+            await AuthorizationRows(conn).remove(config.auth_config_id)
             await self._events.changed(conn, "deleted", config, principal.subject)
             vault = self._vault.tenant(config.tenant_id)
             if config.auth_type.has_tokens:
                 await vault.delete(tokens_path(config.auth_config_id))
+            if config.auth_type.needs_authorization:
+                await vault.delete(pending_path(config.auth_config_id))
             await vault.delete(config.auth_config_id)
         return pb.DeleteAuthConfigResponse()
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from isthmus.kit import new_id
-from isthmus.resilience.faults import Fault, Precondition, RetryLater
+from isthmus.resilience.faults import Precondition
 from isthmus.services.credentials.domain import (
     BASIC,
     POST,
@@ -19,6 +18,7 @@ from isthmus.services.credentials.domain import (
     is_safe_url,
     lifetime_of,
 )
+from isthmus.services.credentials.token_answers import refusal_of, shown, unreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 256 * 1024
 _ASSERTION_SECONDS = 120
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ERROR = re.compile(r"[a-z_]{1,40}")
-_ENTRA_CODE = re.compile(r"AADSTS\d{4,8}")
-_REMEDIES = {
-    "invalid_client": ("TOKEN_CLIENT_REFUSED", "correct the client id, the secret, or how they are sent"),
-    "unauthorized_client": ("TOKEN_CLIENT_REFUSED", "allow the client this grant at the token server"),
-    "invalid_scope": ("TOKEN_SCOPE_REFUSED", "correct the scopes, or have them granted to the client"),
-    "invalid_target": ("TOKEN_SCOPE_REFUSED", "correct the audience"),
-    "invalid_grant": ("TOKEN_GRANT_REFUSED", "authorize it again, or correct what stands in the grant"),
-}
-_PASSING = {"slow_down", "temporarily_unavailable", "server_error"}
 
 
 class TokenServers:
@@ -68,7 +58,20 @@ class TokenServers:
         status, headers, answer = await self.post(oauth.token_url, oauth, secret, sent)
         if status == 200 and isinstance(answer.get("access_token"), str) and answer["access_token"]:
             return self._granted(oauth, answer)
-        raise _refusal(oauth.token_url, status, headers, answer)
+        raise refusal_of(oauth.token_url, status, headers, answer)
+
+    async def ask(
+        self, url: str, oauth: OAuth, secret: Mapping[str, str], form: Mapping[str, str], *, needed: str
+    ) -> dict[str, Any]:
+        """Ask another endpoint of the same server; gives an answer that has the text `needed`.
+
+        Raises:
+            Fault: As `grant`.
+        """
+        status, headers, answer = await self.post(url, oauth, secret, form)
+        if status == 200 and isinstance(answer.get(needed), str) and answer[needed]:
+            return answer
+        raise refusal_of(url, status, headers, answer)
 
     async def post(
         self, url: str, oauth: OAuth, secret: Mapping[str, str], form: Mapping[str, str]
@@ -82,17 +85,17 @@ class TokenServers:
         import httpx
 
         if not is_safe_url(url):
-            message = f"{_shown(url)} is no address that a secret may be sent to; use https."
+            message = f"{shown(url)} is no address that a secret may be sent to; use https."
             raise Precondition("TOKEN_URL_INVALID", message)
         fields, headers = authenticated(oauth, secret)
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._exchange(url, {**form, **fields}, headers)
         except TimeoutError:
-            raise _unreachable(url, f"has not answered within {self._seconds:g} s") from None
+            raise unreachable(url, f"has not answered within {self._seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # What the client says may repeat the request: only the kind of the error is told.
-            raise _unreachable(url, f"cannot be reached ({type(error).__name__})") from None
+            raise unreachable(url, f"cannot be reached ({type(error).__name__})") from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -131,7 +134,7 @@ class TokenServers:
         told, refresh = answer.get("scope"), answer.get("refresh_token")
         if str(answer.get("token_type", "bearer")).lower() != "bearer":
             message = (
-                f"{_shown(oauth.token_url)} gives tokens that are no bearer tokens, which is not supported."
+                f"{shown(oauth.token_url)} gives tokens that are no bearer tokens, which is not supported."
             )
             raise Precondition("TOKEN_ANSWER_INVALID", message)
         return Grant(
@@ -150,7 +153,7 @@ def authenticated(oauth: OAuth, secret: Mapping[str, str]) -> tuple[dict[str, st
         # RFC 6749 section 2.3.1: both are encoded as in a form before they are joined.
         pair = f"{quote_plus(oauth.client_id)}:{quote_plus(secret.get('client_secret', ''))}"
         return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    fields = {"client_id": oauth.client_id}
+    fields = {"client_id": oauth.client_id} if oauth.client_id else {}
     if oauth.client_authentication == POST:
         fields["client_secret"] = secret.get("client_secret", "")
     elif oauth.client_authentication == PRIVATE_KEY_JWT:
@@ -170,12 +173,16 @@ def assertion(oauth: OAuth, secret: Mapping[str, str], claims: Mapping[str, Any]
 
     algorithm = oauth.signing_algorithm or "RS256"
     now = int(time.time())
-    header = {"alg": algorithm, "typ": "JWT", **({"kid": oauth.key_id} if oauth.key_id else {})}
+    header = {"alg": algorithm, "typ": "JWT"}
     body = {
         "iss": oauth.client_id, "aud": oauth.token_url, "jti": new_id("jwt"),
         "iat": now, "exp": now + _ASSERTION_SECONDS, **claims,
     }  # fmt: skip
     try:
+        if oauth.key_id:
+            header["kid"] = oauth.key_id
+        if secret.get("certificate"):
+            header |= _thumbprints(secret["certificate"])
         key = import_key(secret.get("private_key", ""), "EC" if algorithm.startswith("ES") else "RSA")
         return jwt.encode(header, body, key, algorithms=[algorithm])
     except Exception:
@@ -184,44 +191,19 @@ def assertion(oauth: OAuth, secret: Mapping[str, str], claims: Mapping[str, Any]
         raise Precondition("SIGNING_KEY_UNUSABLE", message) from None
 
 
-def _refusal(url: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> Fault:
-    told = answer.get("error")
-    error = told if isinstance(told, str) and _ERROR.fullmatch(told) else ""
-    # Descriptions may repeat what was sent; of them only Microsoft's error numbers are shown.
-    number = _ENTRA_CODE.search(str(answer.get("error_description", "")))
-    said = f"{error or f'status {status}'}{f' ({number[0]})' if number else ''}"
-    where = _shown(url)
-    if status == 429 or error in _PASSING:
-        message = f"{where} asks to be left alone for a while ({said}); repeat later."
-        return RetryLater("TOKEN_SERVER_BUSY", message, retry_after=_retry_after(headers))
-    if status >= 500:
-        message = f"{where} is in trouble (status {status}); repeat later."
-        return RetryLater("TOKEN_SERVER_UNREACHABLE", message, retry_after=_retry_after(headers))
-    if error in _REMEDIES:
-        reason, remedy = _REMEDIES[error]
-        return Precondition(reason, f"{where} answers {said}: {remedy}.")
-    if error:
-        return Precondition("TOKEN_REQUEST_REFUSED", f"{where} answers {said}: correct the configuration.")
-    message = (
-        f"{where} answers with status {status} and nothing that a token server says (RFC 6749, 5.2); "
-        "correct `token_url`."
-    )
-    return Precondition("TOKEN_ANSWER_INVALID", message)
+def _thumbprints(certificate: str) -> dict[str, str]:
+    """How Entra finds the certificate that belongs to a key, RFC 7515 sections 4.1.7 and 4.1.8."""
+    import base64
 
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    told = headers.get("retry-after", "").strip()
-    return float(told) if told.isdecimal() and len(told) < 6 else 5.0
-
-
-def _unreachable(url: str, why: str) -> RetryLater:
-    message = f"{_shown(url)} {why}; check `token_url` and the network, or repeat later."
-    return RetryLater("TOKEN_SERVER_UNREACHABLE", message, retry_after=5.0)
-
-
-def _shown(url: str) -> str:
-    """The address without what might be a secret in it."""
-    return f"The token server {url.partition('?')[0]}" if is_safe_url(url) else "The token server"
+    found = x509.load_pem_x509_certificate(certificate.encode())
+    prints = {"x5t": hashes.SHA1(), "x5t#S256": hashes.SHA256()}  # noqa: S303 -- a name, not a proof
+    return {
+        name: base64.urlsafe_b64encode(found.fingerprint(kind)).rstrip(b"=").decode()
+        for name, kind in prints.items()
+    }
 
 
 __all__ = ["TokenServers", "assertion", "authenticated"]

@@ -1,15 +1,19 @@
 """Puts the credentials service together."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
-from isthmus.credentials.v1 import credentials_pb2_grpc
+from isthmus.credentials.v1 import authorization_pb2_grpc, credentials_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
+from isthmus.services.credentials.authorizing import Authorizing
 from isthmus.services.credentials.events import Events
 from isthmus.services.credentials.grants import Grants
 from isthmus.services.credentials.leasing import Lending
 from isthmus.services.credentials.refreshing import Patience, Tokens
 from isthmus.services.credentials.servicer import CredentialsServicer
+from isthmus.services.credentials.servicer_authorization import AuthorizationServicer
 from isthmus.services.credentials.settings import CredentialsSettings
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.services.credentials.trying import Trying
@@ -45,8 +49,12 @@ async def wire(chassis: Chassis) -> Wiring:
         clock=clock,
         find_user=find_user,
     )
-    add = credentials_pb2_grpc.add_CredentialsServiceServicer_to_server
-    return Wiring(servicers=[(add, servicer)], closers=[tokens.close, servers.close])
+    authorization = AuthorizationServicer(db, Authorizing(db, vault, grants, tokens, clock=clock))
+    servicers: list[tuple[Callable[[Any, Any], None], object]] = [
+        (credentials_pb2_grpc.add_CredentialsServiceServicer_to_server, servicer),
+        (authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server, authorization),
+    ]
+    return Wiring(servicers=servicers, closers=[tokens.close, servers.close])
 
 
 __all__ = ["wire"]

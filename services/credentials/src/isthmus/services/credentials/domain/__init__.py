@@ -1,5 +1,14 @@
 """The rules of credentials, in plain Python."""
 
+from isthmus.services.credentials.domain.authorization import (
+    Pending,
+    Proof,
+    address_of,
+    hash_of,
+    interval_of,
+    refuse_foreign,
+    slower,
+)
 from isthmus.services.credentials.domain.model import AuthConfig, AuthType, Lease, Parameters, Secret
 from isthmus.services.credentials.domain.oauth import (
     BASIC,
@@ -11,6 +20,7 @@ from isthmus.services.credentials.domain.oauth import (
 )
 from isthmus.services.credentials.domain.rules import (
     mistakes_of,
+    pending_path,
     refuse_expired,
     tokens_path,
 )
@@ -36,16 +46,24 @@ __all__ = [
     "Lease",
     "OAuth",
     "Parameters",
+    "Pending",
+    "Proof",
     "Secret",
     "Token",
     "TokenRow",
     "TokenState",
+    "address_of",
     "document_of",
+    "hash_of",
+    "interval_of",
     "is_safe_url",
     "lifetime_of",
     "mistakes_of",
     "pause_after",
+    "pending_path",
     "refuse_expired",
+    "refuse_foreign",
+    "slower",
     "token_of",
     "tokens_path",
 ]

@@ -16,16 +16,18 @@ class AuthType(StrEnum):
     BEARER = "bearer"
     OAUTH2_CLIENT_CREDENTIALS = "oauth2_client_credentials"
     OAUTH2_AUTHORIZATION_CODE = "oauth2_authorization_code"
+    OAUTH2_DEVICE_CODE = "oauth2_device_code"
+    JWT_BEARER = "jwt_bearer"
 
     @property
     def has_tokens(self) -> bool:
         """Whether hosts get short-lived access tokens in place of the secret."""
-        return self.startswith("oauth2")
+        return self.startswith("oauth2") or self is AuthType.JWT_BEARER
 
     @property
     def needs_authorization(self) -> bool:
         """Whether a person has to authorize it, which gives a refresh token."""
-        return self is AuthType.OAUTH2_AUTHORIZATION_CODE
+        return self in (AuthType.OAUTH2_AUTHORIZATION_CODE, AuthType.OAUTH2_DEVICE_CODE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from isthmus.services.credentials.domain.model import AuthConfig, AuthType, Para
 from isthmus.services.credentials.domain.oauth import OAuth, oauth_mistakes, oauth_secret_mistakes
 
 _LONGEST_SECRET = 16 * 1024
-_OF_LINES = {"private_key"}
+_OF_LINES = {"private_key", "certificate"}
 # RFC 9110 section 5.6.2: what a header's name is made of.
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
@@ -23,16 +23,16 @@ def mistakes_of(
     """Gives everything wrong with the parts of a method; secrets are not repeated."""
     found = list(_parameter_mistakes(auth_type, parameters))
     has_tokens = auth_type is not None and auth_type.has_tokens
-    if has_tokens:
-        found += oauth_mistakes(oauth)
+    if auth_type is not None and has_tokens:
+        found += oauth_mistakes(auth_type, oauth)
     elif oauth != OAuth():
         found.append(
             Violation("oauth_config", "EXCLUSIVE", "Clear `oauth_config`; the method has no tokens.")
         )
     if secret is not None:
         found += _secret_mistakes(auth_type, secret)
-        if has_tokens and secret.material == "oauth":
-            found += oauth_secret_mistakes(oauth, secret.values)
+        if auth_type is not None and has_tokens and secret.material == "oauth":
+            found += oauth_secret_mistakes(auth_type, oauth, secret.values)
     return found
 
 
@@ -85,4 +85,9 @@ def tokens_path(auth_config_id: str) -> str:
     return f"{auth_config_id}/tokens"
 
 
-__all__ = ["mistakes_of", "refuse_expired", "tokens_path"]
+def pending_path(auth_config_id: str) -> str:
+    """Gives where lies there what proves an authorization that was begun."""
+    return f"{auth_config_id}/authorization"
+
+
+__all__ = ["mistakes_of", "pending_path", "refuse_expired", "tokens_path"]

@@ -8,6 +8,7 @@ CONTRACT = (
     "connector.records.read",
     "connector.records.write",
     "connector.webhooks.receive",
+    "credentials.auth_configs.authorize",
     "credentials.auth_configs.create",
     "credentials.auth_configs.delete",
     "credentials.auth_configs.read",
