@@ -251,3 +251,59 @@ async def test_without_the_vault_nothing_is_stored_and_all_is_well_after(stub, v
     assert (type(fault), fault.reason) == (RetryLater, "VAULT_UNREACHABLE")
     assert names == ["before"]
     assert lent.secret.bearer_token == CANARY
+
+
+LENT = {
+    "hmac": ("signing_key", CANARY, {"key_id": "abc"}),
+    "aws_sigv4": ("signing_key", CANARY, {"key_id": "AKID", "region": "eu-central-1", "service": "config"}),
+    "mutual_tls": (
+        "client_certificate",
+        pb.ClientCertificate(certificate="a\nb", private_key=f"c\n{CANARY}"),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LENT)
+async def test_what_signs_and_what_connections_show_is_lent_whole(stub, host, kind):
+    """
+    A host cannot sign without the key; the parameters that belong to it come along.
+    """
+    field, value, parameters = LENT[kind]
+    request = pb.CreateAuthConfigRequest(
+        name=kind,
+        auth_type=connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{kind.upper()}"),
+        parameters=pb.AuthParameters(**parameters),
+        secret=pb.SecretMaterial(**{field: value}),
+    )
+    held = (await stub.CreateAuthConfig(request)).auth_config
+
+    lent = await lease(host, held.auth_config_id)
+
+    assert getattr(lent.secret, field) == value
+    assert held.parameters == lent.parameters == pb.AuthParameters(**parameters)
+    assert CANARY not in str(held)
+
+
+async def test_what_a_method_needs_is_asked_for(stub):
+    """
+    A signature without a region, a certificate without its key.
+    """
+    aws = pb.CreateAuthConfigRequest(
+        name="aws",
+        auth_type=connector_pb2.AUTH_METHOD_AWS_SIGV4,
+        secret=pb.SecretMaterial(signing_key=CANARY),
+    )
+    half = pb.CreateAuthConfigRequest(
+        name="half",
+        auth_type=connector_pb2.AUTH_METHOD_MUTUAL_TLS,
+        secret=pb.SecretMaterial(client_certificate=pb.ClientCertificate(certificate="a")),
+    )
+
+    first = await refusal(stub.CreateAuthConfig(aws))
+    second = await refusal(stub.CreateAuthConfig(half))
+
+    assert {one.path for one in first.violations} == {
+        f"parameters.{name}" for name in ("key_id", "region", "service")
+    }
+    assert [one.path for one in second.violations] == ["secret"]

@@ -197,8 +197,13 @@ def _material(answer: credentials.LeaseCredentialResponse) -> dict[str, Any]:
         "prefix": f"{parameters.prefix} " if parameters.prefix else "",
         "query_param": parameters.query_parameter,
         "username": parameters.username,
-        "secret": secret.api_key or secret.bearer_token,
+        "secret": secret.api_key or secret.bearer_token or secret.signing_key,
         "password": secret.password,
+        "certificate": secret.client_certificate.certificate,
+        "private_key": secret.client_certificate.private_key,
+        "key_id": parameters.key_id,
+        "region": parameters.region,
+        "service": parameters.service,
     }
     return {name: value for name, value in material.items() if value}
 

@@ -42,6 +42,7 @@ class AuthMethod(StrEnum):
     JWT_BEARER = "jwt_bearer"
     MUTUAL_TLS = "mutual_tls"
     HMAC = "hmac"
+    AWS_SIGV4 = "aws_sigv4"
 
 
 class ReadMode(StrEnum):
@@ -296,19 +297,30 @@ class Position:
             raise ConfigurationFailure("POSITION_UNREADABLE", message) from error
 
 
+_PLAIN = (
+    "header", "prefix", "query_param", "username", "password",
+    "certificate", "private_key", "key_id", "region", "service",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Credential:
     """What an instance authenticates with, as leased; shows stars for everything secret.
 
     Attributes:
         method: Which of the other fields count.
-        secret: The key or token of `api_key` and `bearer` and of token methods.
+        secret: The key or token of `api_key` and `bearer`, of token methods, and of methods that sign.
         header: Header that carries an API key; `X-API-Key` when empty and no `query_param` is given.
         prefix: Words before the key in its header, for example `Token `.
         query_param: Query parameter that carries an API key instead of a header.
         username: User name of `basic`.
         password: Password of `basic`.
         fields: Further named secrets; each fills the settings field of its name.
+        certificate: What `mutual_tls` shows, in PEM.
+        private_key: What belongs to it, in PEM.
+        key_id: Of methods that sign: the id of the key.
+        region: Of `aws_sigv4`.
+        service: Of `aws_sigv4`.
     """
 
     method: AuthMethod = AuthMethod.NONE
@@ -319,6 +331,11 @@ class Credential:
     username: str = ""
     password: str = field(default="", repr=False)
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    key_id: str = ""
+    region: str = ""
+    service: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", AuthMethod(self.method))
@@ -340,14 +357,13 @@ class Credential:
                 f"Credential method {known['method']!r} is not known; use one of {', '.join(AuthMethod)}."
             )
             raise ConfigurationFailure("CREDENTIAL_METHOD_UNKNOWN", message, path="method") from error
-        plain = {
-            name: known.get(name, "") for name in ("header", "prefix", "query_param", "username", "password")
-        }
+        plain = {name: known.get(name, "") for name in _PLAIN}
         return cls(method=method, secret=secret, fields=extra, **plain)
 
     def secrets(self) -> tuple[str, ...]:
         """Every text that must not show anywhere."""
-        return tuple(text for text in (self.secret, self.password, *self.fields.values()) if text)
+        texts = (self.secret, self.password, self.private_key, *self.fields.values())
+        return tuple(text for text in texts if text)
 
 
 @dataclass(frozen=True, slots=True)

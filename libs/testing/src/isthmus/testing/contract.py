@@ -205,7 +205,14 @@ async def _send(call: Conversation, request: Message) -> None:
 
 
 # A step runs a flow or calls an action; one that does both is refused.
-_ALTERNATIVES = frozenset({"PlanStep.action", "PlanStep.compensation_action", "SecretMaterial.oauth"})
+_ALTERNATIVES = frozenset(
+    {
+        "PlanStep.action",
+        "PlanStep.compensation_action",
+        "SecretMaterial.oauth",
+        "SecretMaterial.client_certificate",
+    }
+)
 
 
 class Filler:

@@ -15,7 +15,7 @@ SECRET_FIELDS = {"secret", "refresh_token", "certificate"}
 
 _PREFIX = "AUTH_METHOD_"
 _CLIENT = "CLIENT_AUTHENTICATION_"
-_PARAMETERS = ("username", "header_name", "prefix", "query_parameter")
+_PARAMETERS = ("username", "header_name", "prefix", "query_parameter", "key_id", "region", "service")
 Method = Literal[
     "api_key",
     "basic",
@@ -24,6 +24,9 @@ Method = Literal[
     "oauth2_authorization_code",
     "oauth2_device_code",
     "jwt_bearer",
+    "mutual_tls",
+    "hmac",
+    "aws_sigv4",
 ]
 
 
@@ -76,22 +79,26 @@ class CredentialSpec(Strict):
     header_name: str = Field(default="", description="For API keys; X-API-Key when empty.")
     prefix: str = Field(default="", description="For API keys: written before the key.")
     query_parameter: str = Field(default="", description="For API keys that travel in the query.")
+    key_id: str = Field(default="", description="For `hmac` and `aws_sigv4`: the id of the key.")
+    region: str = Field(default="", description="For `aws_sigv4`.")
+    service: str = Field(default="", description="For `aws_sigv4`: the service that signatures are for.")
     oauth: OAuthSpec | None = Field(default=None, description="For the OAuth methods.")
     is_system_account: bool = False
     secret: SecretReference | None = Field(
         default=None,
-        description="Needed when the credential is new; of an OAuth client its secret or its private key.",
+        description="Needed when the credential is new; for some methods a private key in PEM.",
     )
     refresh_token: SecretReference | None = Field(
         default=None, description="For methods that a person authorizes: a refresh token got elsewhere."
     )
     certificate: SecretReference | None = Field(
-        default=None, description="For Microsoft Entra: the certificate in PEM that belongs to the key."
+        default=None, description="For `mutual_tls` and Microsoft Entra: the certificate in PEM."
     )
 
     @model_validator(mode="after")
     def _oauth_fits(self) -> "CredentialSpec":
-        if (self.type not in ("api_key", "basic", "bearer")) != (self.oauth is not None):
+        has_tokens = self.type.startswith("oauth2") or self.type == "jwt_bearer"
+        if has_tokens != (self.oauth is not None):
             raise ValueError("methods with access tokens need `oauth`, the others must not have it")
         return self
 
@@ -155,6 +162,12 @@ def secret_of(name: str, spec: CredentialSpec) -> credentials_pb2.SecretMaterial
             return credentials_pb2.SecretMaterial(api_key=value)
         case "basic":
             return credentials_pb2.SecretMaterial(password=value)
+        case "hmac" | "aws_sigv4":
+            return credentials_pb2.SecretMaterial(signing_key=value)
+        case "mutual_tls":
+            certificate = _read(name, _required(name, spec.certificate))
+            pair = credentials_pb2.ClientCertificate(certificate=certificate, private_key=value)
+            return credentials_pb2.SecretMaterial(client_certificate=pair)
         case _:
             return credentials_pb2.SecretMaterial(bearer_token=value)
 
@@ -176,7 +189,7 @@ def _required(name: str, reference: SecretReference | None) -> SecretReference:
         raise Problem(
             "SECRET_REFERENCE_MISSING",
             f"Credential {name} is new: say where its secret stands, with `secret: {{env: NAME}}` "
-            "or `secret: {file: PATH}`.",
+            "or `secret: {file: PATH}`; `mutual_tls` needs `certificate`, too.",
             exit_code=ExitCode.USAGE,
         )
     return reference

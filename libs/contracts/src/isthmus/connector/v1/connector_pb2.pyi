@@ -102,6 +102,8 @@ class _AuthMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuthMethod
     """A client certificate, RFC 8705."""
     AUTH_METHOD_HMAC: _AuthMethod.ValueType  # 10
     """Each request signed with a shared key."""
+    AUTH_METHOD_AWS_SIGV4: _AuthMethod.ValueType  # 11
+    """AWS Signature Version 4."""
 
 class AuthMethod(_AuthMethod, metaclass=_AuthMethodEnumTypeWrapper):
     """How an instance proves to the external system who it is."""
@@ -128,6 +130,8 @@ AUTH_METHOD_MUTUAL_TLS: AuthMethod.ValueType  # 9
 """A client certificate, RFC 8705."""
 AUTH_METHOD_HMAC: AuthMethod.ValueType  # 10
 """Each request signed with a shared key."""
+AUTH_METHOD_AWS_SIGV4: AuthMethod.ValueType  # 11
+"""AWS Signature Version 4."""
 Global___AuthMethod: _TypeAlias = AuthMethod  # noqa: Y015
 
 class _ReadMode:

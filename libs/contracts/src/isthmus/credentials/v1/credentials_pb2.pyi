@@ -202,6 +202,9 @@ class AuthParameters(_message.Message):
     PREFIX_FIELD_NUMBER: _builtins.int
     QUERY_PARAMETER_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
     header_name: _builtins.str
     """For API keys: the header that carries the key; empty means `X-API-Key` unless `query_parameter` is set."""
     prefix: _builtins.str
@@ -210,6 +213,12 @@ class AuthParameters(_message.Message):
     """For API keys: the query parameter that carries the key instead of a header."""
     username: _builtins.str
     """For basic authentication; may not contain a colon."""
+    key_id: _builtins.str
+    """For signed requests: the id of the key, at AWS the access key's."""
+    region: _builtins.str
+    """For AWS: the region that signatures are for."""
+    service: _builtins.str
+    """For AWS: the service that signatures are for, `securityhub` for example."""
     def __init__(
         self,
         *,
@@ -217,10 +226,13 @@ class AuthParameters(_message.Message):
         prefix: _builtins.str = ...,
         query_parameter: _builtins.str = ...,
         username: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        region: _builtins.str = ...,
+        service: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_name", b"header_name", "prefix", b"prefix", "query_parameter", b"query_parameter", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_name", b"header_name", "key_id", b"key_id", "prefix", b"prefix", "query_parameter", b"query_parameter", "region", b"region", "service", b"service", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,15 +347,23 @@ class SecretMaterial(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     BEARER_TOKEN_FIELD_NUMBER: _builtins.int
     OAUTH_FIELD_NUMBER: _builtins.int
+    SIGNING_KEY_FIELD_NUMBER: _builtins.int
+    CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
     """For `AUTH_METHOD_API_KEY`."""
     password: _builtins.str
     """For `AUTH_METHOD_BASIC`."""
     bearer_token: _builtins.str
     """For `AUTH_METHOD_BEARER`; in a lease also the access token of an OAuth method."""
+    signing_key: _builtins.str
+    """For signed requests; in base64 for `AUTH_METHOD_HMAC`, the secret access key for AWS."""
     @_builtins.property
     def oauth(self) -> Global___OAuthSecret:
         """For the OAuth methods; never in a lease."""
+
+    @_builtins.property
+    def client_certificate(self) -> Global___ClientCertificate:
+        """For `AUTH_METHOD_MUTUAL_TLS`."""
 
     def __init__(
         self,
@@ -352,16 +372,44 @@ class SecretMaterial(_message.Message):
         password: _builtins.str = ...,
         bearer_token: _builtins.str = ...,
         oauth: Global___OAuthSecret | None = ...,
+        signing_key: _builtins.str = ...,
+        client_certificate: Global___ClientCertificate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "material", b"material", "oauth", b"oauth", "password", b"password"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "client_certificate", b"client_certificate", "material", b"material", "oauth", b"oauth", "password", b"password", "signing_key", b"signing_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "material", b"material", "oauth", b"oauth", "password", b"password"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "client_certificate", b"client_certificate", "material", b"material", "oauth", b"oauth", "password", b"password", "signing_key", b"signing_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_material: _TypeAlias = _typing.Literal["api_key", "password", "bearer_token", "oauth"]  # noqa: Y015
+    _WhichOneofReturnType_material: _TypeAlias = _typing.Literal["api_key", "password", "bearer_token", "oauth", "signing_key", "client_certificate"]  # noqa: Y015
     _WhichOneofArgType_material: _TypeAlias = _typing.Literal["material", b"material"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_material) -> _WhichOneofReturnType_material | None: ...
 
 Global___SecretMaterial: _TypeAlias = SecretMaterial  # noqa: Y015
+
+@_typing.final
+class ClientCertificate(_message.Message):
+    """What a host shows when it connects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    PRIVATE_KEY_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.str
+    """In PEM, with the authorities between it and the root."""
+    private_key: _builtins.str
+    """In PEM, without a pass phrase."""
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.str = ...,
+        private_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "private_key", b"private_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientCertificate: _TypeAlias = ClientCertificate  # noqa: Y015
 
 @_typing.final
 class OAuthSecret(_message.Message):
@@ -445,7 +493,7 @@ class CreateAuthConfigRequest(_message.Message):
     description: _builtins.str
     """What it is for."""
     auth_type: _connector_pb2.AuthMethod.ValueType
-    """API key, basic, bearer, OAuth 2.0 client credentials, authorization code or device code, or JWT bearer."""
+    """API key, basic, bearer, OAuth 2.0 client credentials, authorization code or device code, JWT bearer, mutual TLS, HMAC or AWS."""
     is_system_account: _builtins.bool
     """True for an account that belongs to no person."""
     request_id: _builtins.str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.reply import Reply
+from isthmus.sdk.api.signing import client_context
 from isthmus.sdk.api.transport import FastTransport, transport_for
 from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, TransientFailure
 from isthmus.sdk.redaction import safe_url
@@ -105,10 +106,13 @@ class Exchange:
             url = url.copy_merge_params(dict(self.auth.params))
         sent = {**headers, **self.auth.headers}
         self._context.stats.api_calls += 1
-        fast = self._fast
+        sign = self.auth.sign
+        fast = self._fast if sign is None else None
         if fast is not None and method == "GET" and content is None and not (url.userinfo or client.cookies):
             return await self._read(fast, url, sent, where)
         request = client.build_request(method, url, headers=sent, content=content)
+        if sign is not None:
+            request.headers.update(sign(request))
         response = await client.send(request, stream=True, follow_redirects=False)
         try:
             body = await self._body(response, where)
@@ -170,11 +174,15 @@ class Exchange:
         if self._client is None:
             limits = self._context.limits
             pool = httpx.Limits(max_connections=limits.concurrent, max_keepalive_connections=8)
-            transport = self._context.transport or transport_for(verify=self._verify, limits=pool)
+            shown = self.auth.identity
+            trust = client_context(*shown, verify=self._verify) if shown else None
+            transport = self._context.transport or transport_for(
+                verify=self._verify, limits=pool, context=trust
+            )
             self._fast = transport if isinstance(transport, FastTransport) else None
             self._client = httpx.AsyncClient(
                 transport=transport,
-                verify=self._verify,
+                verify=trust or self._verify,
                 timeout=httpx.Timeout(
                     connect=limits.connect_seconds,
                     read=limits.read_seconds,

@@ -198,11 +198,19 @@ def _is_web(url: httpx.URL) -> bool:
     return url.scheme in {"http", "https"} and bool(url.host)
 
 
-def transport_for(*, verify: bool, limits: httpx.Limits) -> httpx.AsyncBaseTransport | None:
-    """The transport of a client; None where the environment names a proxy, which httpx knows how to use."""
+def transport_for(
+    *, verify: bool, limits: httpx.Limits, context: ssl.SSLContext | None = None
+) -> httpx.AsyncBaseTransport | None:
+    """The transport of a client; None where the environment names a proxy, which httpx knows how to use.
+
+    Args:
+        verify: Whether certificates are checked.
+        limits: Most connections.
+        context: In place of the one that the clients of a process share.
+    """
     if urllib.request.getproxies():
         return None
-    return FastTransport(_trust(verify=verify), limits)
+    return FastTransport(context or _trust(verify=verify), limits)
 
 
 __all__ = ["FastTransport", "transport_for"]

@@ -1,17 +1,17 @@
 """Lends secrets, and access tokens in their place, to hosts."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from isthmus.kit import Clock, Database, current_principal, new_id
-from isthmus.kit.vault import Vault
-from isthmus.resilience.faults import Missing, Precondition
 from isthmus.services.credentials.domain import (
     AuthConfig,
     Lease,
     Token,
     refuse_expired,
 )
+from isthmus.services.credentials.grants import Grants
 from isthmus.services.credentials.refreshing import Tokens
 from isthmus.services.credentials.store import Rows, TokenRows
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +29,7 @@ class Lending:
 
     Args:
         db: Where leases are recorded.
-        vault: Where secrets are kept.
+        grants: Knows where secrets are kept.
         tokens: Gets access tokens.
         events: Tells the mesh what happened.
         clock: The time.
@@ -37,10 +37,10 @@ class Lending:
     """
 
     def __init__(
-        self, db: Database, vault: Vault, tokens: Tokens, events: Tells, *, clock: Clock, lease: timedelta
+        self, db: Database, grants: Grants, tokens: Tokens, events: Tells, *, clock: Clock, lease: timedelta
     ) -> None:
         self._db = db
-        self._vault = vault
+        self._grants = grants
         self._tokens = tokens
         self._events = events
         self._clock = clock
@@ -48,7 +48,7 @@ class Lending:
 
     async def lend(
         self, auth_config_id: str, instance_id: str, host_id: str, refused: str = ""
-    ) -> tuple[Lease, AuthConfig, str, Token | None]:
+    ) -> tuple[Lease, AuthConfig, Mapping[str, str], Token | None]:
         """Lend a secret, or the access token that takes its place.
 
         Args:
@@ -65,9 +65,9 @@ class Lending:
             config = await Rows(conn).get(auth_config_id)
             refuse_expired(config, now)
             if not config.auth_type.has_tokens:
-                value = await self.reveal(config)
+                values = await self._grants.secret(config)
                 lease = await self._record(conn, config, instance_id, host_id, now + self._lease)
-                return lease, config, value, None
+                return lease, config, values, None
             row = await TokenRows(conn).find(auth_config_id)
         token = await self._tokens.current(config, row, refused=refused)
         # Hosts ask again when the next token is due, not when this one ends in the middle of a request.
@@ -75,20 +75,7 @@ class Lending:
         until = min(now + self._lease, due)
         async with self._db.tenant(config.tenant_id) as conn:
             lease = await self._record(conn, config, instance_id, host_id, until)
-        return lease, config, token.value, token
-
-    async def reveal(self, config: AuthConfig) -> str:
-        """Return a secret of one part.
-
-        Raises:
-            Precondition: `SECRET_MISSING`.
-        """
-        vault = self._vault.tenant(config.tenant_id)
-        try:
-            return str((await vault.read(config.auth_config_id, version=config.secret_version))["value"])
-        except (Missing, KeyError):
-            message = f"The vault has no secret for {config.name}; enter it again."
-            raise Precondition("SECRET_MISSING", message) from None
+        return lease, config, {"value": token.value}, token
 
     async def _record(
         self, conn: AsyncConnection, config: AuthConfig, instance_id: str, host_id: str, until: datetime

@@ -1,5 +1,7 @@
 """Between the contract's messages and the domain's values."""
 
+from collections.abc import Mapping
+
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.kit.times import stamp
@@ -20,6 +22,7 @@ _CLIENTS = {
     for name, number in pb.OAuthConfig.ClientAuthentication.items()
     if number
 }
+_PARAMETERS = tuple(Parameters.__dataclass_fields__)
 _OPEN = (
     "token_url",
     "authorization_url",
@@ -42,8 +45,9 @@ def type_of(method: int) -> AuthType | None:
 def secret_of(material: pb.SecretMaterial) -> Secret | None:
     """Reads a secret; None when none was sent."""
     name = material.WhichOneof("material")
-    if name == "oauth":
-        return Secret(name, {field.name: value for field, value in material.oauth.ListFields()})
+    if name in ("oauth", "client_certificate"):
+        parts = getattr(material, name).ListFields()
+        return Secret(name, {field.name: value for field, value in parts})
     return Secret(name, {"value": getattr(material, name)}) if name else None
 
 
@@ -56,23 +60,18 @@ def oauth_of(config: pb.OAuthConfig) -> OAuth:
 
 def parameters_of(parameters: pb.AuthParameters) -> Parameters:
     """Reads the parts of a method that are no secret."""
-    return Parameters(
-        header_name=parameters.header_name,
-        prefix=parameters.prefix,
-        query_parameter=parameters.query_parameter,
-        username=parameters.username,
-    )
+    return Parameters(**{name: getattr(parameters, name) for name in _PARAMETERS})
 
 
 def lease_message(
-    lease: Lease, config: AuthConfig, value: str, token: Token | None
+    lease: Lease, config: AuthConfig, values: Mapping[str, str], token: Token | None
 ) -> pb.LeaseCredentialResponse:
     """Hands a secret over, or the access token that takes its place."""
     message = pb.LeaseCredentialResponse(
         lease_id=lease.lease_id,
         auth_type=connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{config.auth_type.upper()}"),
         parameters=parameters_message(config),
-        secret=_lent(config, value),
+        secret=_lent(config, values),
         expire_time=stamp(lease.expire_time),
         secret_version=lease.secret_version,
     )
@@ -87,7 +86,13 @@ def lease_message(
     return message
 
 
-def _lent(config: AuthConfig, value: str) -> pb.SecretMaterial:
+def _lent(config: AuthConfig, values: Mapping[str, str]) -> pb.SecretMaterial:
+    if config.auth_type is AuthType.MUTUAL_TLS:
+        shown = {name: values[name] for name in ("certificate", "private_key")}
+        return pb.SecretMaterial(client_certificate=pb.ClientCertificate(**shown))
+    value = values["value"]
+    if config.auth_type in (AuthType.HMAC, AuthType.AWS_SIGV4):
+        return pb.SecretMaterial(signing_key=value)
     if config.auth_type is AuthType.API_KEY:
         return pb.SecretMaterial(api_key=value)
     if config.auth_type is AuthType.BASIC:
@@ -119,12 +124,7 @@ def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.Aut
 def parameters_message(config: AuthConfig) -> pb.AuthParameters:
     """Tells the parts of the method that are no secret."""
     parameters = config.parameters
-    return pb.AuthParameters(
-        header_name=parameters.header_name,
-        prefix=parameters.prefix,
-        query_parameter=parameters.query_parameter,
-        username=parameters.username,
-    )
+    return pb.AuthParameters(**{name: getattr(parameters, name) for name in _PARAMETERS})
 
 
 def _oauth_message(oauth: OAuth) -> pb.OAuthConfig:

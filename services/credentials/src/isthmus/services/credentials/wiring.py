@@ -44,7 +44,7 @@ async def wire(chassis: Chassis) -> Wiring:
         vault,
         events,
         tokens=tokens,
-        lending=Lending(db, vault, tokens, events, clock=clock, lease=lease),
+        lending=Lending(db, grants, tokens, events, clock=clock, lease=lease),
         trying=Trying(grants, tokens, clock=clock),
         clock=clock,
         find_user=find_user,

@@ -37,12 +37,7 @@ class HttpJson(Connector[Settings]):
     author = "Isthmus"
     is_built_in = True
     divides_streams = True
-    auth_methods: ClassVar[tuple[AuthMethod, ...]] = (
-        AuthMethod.NONE,
-        AuthMethod.API_KEY,
-        AuthMethod.BASIC,
-        AuthMethod.BEARER,
-    )
+    auth_methods: ClassVar[tuple[AuthMethod, ...]] = tuple(AuthMethod)
 
     def open(self) -> None:
         """Makes the client; the credential is the leased one."""

@@ -18,6 +18,9 @@ class AuthType(StrEnum):
     OAUTH2_AUTHORIZATION_CODE = "oauth2_authorization_code"
     OAUTH2_DEVICE_CODE = "oauth2_device_code"
     JWT_BEARER = "jwt_bearer"
+    MUTUAL_TLS = "mutual_tls"
+    HMAC = "hmac"
+    AWS_SIGV4 = "aws_sigv4"
 
     @property
     def has_tokens(self) -> bool:
@@ -38,6 +41,9 @@ class Parameters:
     prefix: str = ""
     query_parameter: str = ""
     username: str = ""
+    key_id: str = ""
+    region: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Secret:
     """The secret part; prints without it.
 
     Attributes:
-        material: What it is: `api_key`, `password`, `bearer_token` or `oauth`.
+        material: What it is, by the name of its field in the contract's `SecretMaterial`.
         values: Its parts by name; a secret of one part has only `value`.
     """
 

@@ -14,7 +14,19 @@ _OF_LINES = {"private_key", "certificate"}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
 
-_MATERIAL = {AuthType.API_KEY: "api_key", AuthType.BASIC: "password", AuthType.BEARER: "bearer_token"}
+_MATERIAL = {
+    AuthType.API_KEY: "api_key",
+    AuthType.BASIC: "password",
+    AuthType.BEARER: "bearer_token",
+    AuthType.MUTUAL_TLS: "client_certificate",
+    AuthType.HMAC: "signing_key",
+    AuthType.AWS_SIGV4: "signing_key",
+}
+_NEEDED = {
+    AuthType.BASIC: ("username",),
+    AuthType.HMAC: ("key_id",),
+    AuthType.AWS_SIGV4: ("key_id", "region", "service"),
+}
 
 
 def mistakes_of(
@@ -37,8 +49,14 @@ def mistakes_of(
 
 
 def _parameter_mistakes(auth_type: AuthType | None, parameters: Parameters) -> Iterator[Violation]:
-    if auth_type is AuthType.BASIC and not parameters.username:
-        yield Violation("parameters.username", "REQUIRED", "Set `username`; basic authentication needs it.")
+    for name in _NEEDED.get(auth_type, ()) if auth_type is not None else ():
+        if not getattr(parameters, name):
+            yield Violation(f"parameters.{name}", "REQUIRED", f"Set `{name}`; {auth_type} needs it.")
+    for name in ("key_id", "region", "service"):
+        text = getattr(parameters, name)
+        if len(text) > 200 or any(not "!" <= letter <= "~" for letter in text):
+            message = f"Use at most 200 letters, digits and signs without blanks for `{name}`."
+            yield Violation(f"parameters.{name}", "CHARACTER_FORBIDDEN", message)
     if ":" in parameters.username:
         message = "A user name of basic authentication has no colon (RFC 7617); remove it."
         yield Violation("parameters.username", "CHARACTER_FORBIDDEN", message)
@@ -57,7 +75,8 @@ def _secret_mistakes(auth_type: AuthType | None, secret: Secret) -> Iterator[Vio
     if auth_type is not None and secret.material != fitting:
         message = f"The secret is sent as `{secret.material}`, the method {auth_type} wants `{fitting}`."
         yield Violation("secret", "WRONG_KIND", message)
-    if secret.material != "oauth" and not all(secret.values.values()):
+    needed = ("certificate", "private_key") if fitting == "client_certificate" else ("value",)
+    if secret.material != "oauth" and not all(map(secret.values.get, needed)):
         yield Violation("secret", "REQUIRED", "Send the secret; it is empty.")
     if any(len(value) > _LONGEST_SECRET for value in secret.values.values()):
         yield Violation("secret", "TOO_LONG", f"A secret has at most {_LONGEST_SECRET:,} characters.")

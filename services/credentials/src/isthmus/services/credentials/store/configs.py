@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
     username, is_system_account, secret_version, expire_time, last_used_time, created_by, create_time,
-    update_time, revision, oauth"""
+    update_time, revision, oauth, key_id, region, service"""
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 
 
@@ -49,7 +49,8 @@ class Rows:
         sql = """update auth_configs set name = :name, description = :description, header_name = :header_name,
                 prefix = :prefix, query_parameter = :query_parameter, username = :username,
                 is_system_account = :is_system_account, secret_version = :secret_version,
-                oauth = :oauth, expire_time = :expire_time, update_time = :update_time, revision = :revision
+                oauth = :oauth, key_id = :key_id, region = :region, service = :service,
+                expire_time = :expire_time, update_time = :update_time, revision = :revision
             where auth_config_id = :auth_config_id"""
         await self.conn.execute(text(sql), fields)
 
