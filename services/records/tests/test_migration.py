@@ -14,8 +14,11 @@ NEWEST = Path(isthmus.services.records.__file__).parent / "migrations"
 OLD = """
     INSERT INTO {} (tenant_id, stream, key, stream_number, change, version, is_deleted, size, content_hash,
         flow_id, execution_id, origin, data)
-    VALUES (:tenant, 'rows', :key, 1, :change, :version, false, 9, '', :flow, 'exe_1', 'files/a/b', :data)
+    SELECT :tenant, 'rows', :key, s.stream_number, :change, :version, false, 9, '', :flow, 'exe_1',
+        'files/a/b', :data
+    FROM streams AS s WHERE s.tenant_id = :tenant AND s.stream = 'rows'
 """
+STREAM = "INSERT INTO streams (tenant_id, stream) VALUES (:tenant, 'rows')"
 
 
 async def test_records_and_history_keep_their_writers(database: str, tmp_path: Path):
@@ -30,6 +33,7 @@ async def test_records_and_history_keep_their_writers(database: str, tmp_path: P
     await migrate(db, place.owner_url, before)
     for tenant in ("tnt_a", "tnt_b"):
         async with db.tenant(tenant) as connection:
+            await connection.execute(text(STREAM), {"tenant": tenant})
             row = {"tenant": tenant, "key": "k", "change": 2, "version": 2, "flow": "new"}
             await connection.execute(text(OLD.format("records")), {**row, "data": '{"n":  2.0}'})
             row = {**row, "change": 1, "version": 1, "flow": f"old {tenant}"}

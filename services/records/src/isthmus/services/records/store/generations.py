@@ -14,6 +14,7 @@ from isthmus.resilience.faults import Precondition
 from isthmus.services.records.domain.batches import MAX_BATCH_RECORDS, Batch, Operation, Screened
 from isthmus.services.records.domain.records import Writer
 from isthmus.services.records.store.raw import TextArray
+from isthmus.services.records.store.statements import NUMBER
 
 _Cursor = psycopg.AsyncCursor[Any]
 
@@ -40,12 +41,12 @@ _TOLD = """
 _ABSENT_FROM = """
     WITH shown AS MATERIALIZED ({shown}), absent AS MATERIALIZED (
         SELECT r.key FROM records AS r
-        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s
+        WHERE r.tenant_id = %(tenant)s AND r.stream_number = {number}
           AND NOT EXISTS (SELECT FROM shown WHERE shown.hash = hashtextextended(r.key COLLATE "C", 0))
     )
     SELECT convert_to(held.key, 'UTF8') FROM absent, LATERAL (
         SELECT r.key FROM records AS r
-        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = absent.key
+        WHERE r.tenant_id = %(tenant)s AND r.stream_number = {number} AND r.key = absent.key
           AND NOT r.is_deleted AND EXISTS (
               SELECT FROM writers AS w
               WHERE w.tenant_id = %(tenant)s AND w.writer_number = r.writer_number AND w.flow_id = %(flow)s)
@@ -53,7 +54,8 @@ _ABSENT_FROM = """
         LIMIT 1) AS held
     ORDER BY 1
 """
-_ABSENT, _FORESEEN = _ABSENT_FROM.format(shown=_NOTED), _ABSENT_FROM.format(shown=_TOLD)
+_ABSENT = _ABSENT_FROM.format(shown=_NOTED, number=NUMBER)
+_FORESEEN = _ABSENT_FROM.format(shown=_TOLD, number=NUMBER)
 _FINISH = """
     INSERT INTO generations
         (tenant_id, flow_id, generation_id, partition, fencing_token, sequence, shown, removed)

@@ -34,10 +34,13 @@ _CUT = f"""
 
 _AS_JSON = "CROSS JOIN LATERAL (SELECT r.data::jsonb AS doc OFFSET 0) AS parsed"
 
+_OF_STREAM = """tenant_id = :tenant AND stream_number = (
+            SELECT s.stream_number FROM streams AS s WHERE s.tenant_id = :tenant AND s.stream = :stream)"""
+
 _ONE = text(f"""
     SELECT {_SHOWN} FROM (
         SELECT {_FORM} FROM records
-        WHERE tenant_id = :tenant AND stream = :stream AND key = :key AND :version IN (0, version)
+        WHERE {_OF_STREAM} AND key = :key AND :version IN (0, version)
         UNION ALL
         SELECT {_FORM} FROM record_history
         WHERE tenant_id = :tenant AND stream = :stream AND key = :key AND version = :version
@@ -46,7 +49,7 @@ _ONE = text(f"""
 
 _FORMS = f"""
     SELECT * FROM (
-        SELECT {_FORM} FROM records WHERE tenant_id = :tenant AND stream = :stream AND key = :key
+        SELECT {_FORM} FROM records WHERE {_OF_STREAM} AND key = :key
         UNION ALL
         SELECT {_FORM} FROM record_history WHERE tenant_id = :tenant AND stream = :stream AND key = :key
     ) AS forms
@@ -58,9 +61,8 @@ _STREAMS = text("""
     WHERE tenant_id = :tenant AND stream > :after ORDER BY stream LIMIT :limit
 """)
 
-_SAMPLE = text("""
-    SELECT convert_to(data, 'UTF8') FROM records
-    WHERE tenant_id = :tenant AND stream = :stream AND NOT is_deleted LIMIT :limit
+_SAMPLE = text(f"""
+    SELECT convert_to(data, 'UTF8') FROM records WHERE {_OF_STREAM} AND NOT is_deleted LIMIT :limit
 """)
 
 
@@ -136,7 +138,7 @@ class RecordQueries:
 def _chosen(parsed: Filter | None, *, deleted: bool) -> tuple[str, dict[str, Any]]:
     filtered = FilterSql(parsed)
     source = f"FROM records AS r {_AS_JSON}" if filtered.condition else "FROM records AS r"
-    conditions = ["r.tenant_id = :tenant", "r.stream = :stream"]
+    conditions = [f"r.{_OF_STREAM.replace('AND stream_number', 'AND r.stream_number')}"]
     conditions += [] if deleted else ["NOT r.is_deleted"]
     conditions += [filtered.condition] if filtered.condition else []
     return f"{source} WHERE {' AND '.join(conditions)}", filtered.values

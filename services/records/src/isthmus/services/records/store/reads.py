@@ -28,7 +28,7 @@ _EVERYTHING = _PAGE.format(
     order="key",
     found=f"""
         SELECT {_SHOWN}
-        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND NOT r.is_deleted
+        WHERE r.tenant_id = %(tenant)s AND r.stream_number = %(number)s::bigint AND NOT r.is_deleted
             AND r.key > %(after_key)s""",
 )
 
@@ -55,7 +55,7 @@ _CHANGES = _PAGE.format(
         SELECT added.* FROM additions AS a, unnest(a.keys) WITH ORDINALITY AS told (key, ordinal),
             LATERAL (
                 SELECT {_SHOWN}
-                WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = told.key
+                WHERE r.tenant_id = %(tenant)s AND r.stream_number = %(number)s::bigint AND r.key = told.key
                     AND r.change = a.first_change + told.ordinal - 1 AND r.is_addition
                 LIMIT 1
             ) AS added
@@ -128,7 +128,7 @@ class ChangeReader:
 
     async def everything(self, place: Place, after: ReadPosition, limit: int) -> ReadPage:
         """Read the records behind a key, without the deleted ones."""
-        values = {"tenant": place.tenant_id, "stream": place.stream, "after_key": after.after_key}
+        values = {"tenant": place.tenant_id, "number": place.number, "after_key": after.after_key}
         async with self._database.tenant(place.tenant_id) as connection:
             cursor = await raw_cursor(connection)
             await cursor.execute(_EVERYTHING, {**values, "limit": limit})
@@ -147,7 +147,6 @@ class ChangeReader:
         values = {
             "tenant": place.tenant_id,
             "number": place.number,
-            "stream": place.stream,
             "limit": limit,
             "deletes": deletes,
         }

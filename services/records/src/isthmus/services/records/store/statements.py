@@ -70,9 +70,13 @@ FIND_INVALID = """
     WHERE error.message IS NOT NULL
 """
 
-PRESENT = """
+# Records are found by the number of their stream, which is no other tenant's.
+NUMBER = "(SELECT s.stream_number FROM streams AS s WHERE s.tenant_id = %(tenant)s AND s.stream = %(stream)s)"
+
+PRESENT = f"""
     SELECT convert_to(key, 'UTF8'), convert_to(data, 'UTF8') FROM records
-    WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND NOT is_deleted AND key = ANY (%(keys)b::text[])
+    WHERE tenant_id = %(tenant)s AND stream_number = {NUMBER} AND NOT is_deleted
+        AND key = ANY (%(keys)b::text[])
 """
 
 
@@ -107,12 +111,13 @@ def _statement(template: str) -> Statement:
 # for it. What is replaced goes through the key's conflict for the same reason.
 _KNOWN_AT_ONCE = """
         SELECT r.key, r.version, r.is_deleted, r.data, r.ctid AS place FROM records AS r
-        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = ANY (%(keys)b::text[])
+        WHERE r.tenant_id = %(tenant)s AND r.stream_number = %(number)s::bigint
+            AND r.key = ANY (%(keys)b::text[])
 """
 _KNOWN_ONE_BY_ONE = """
         SELECT found.* FROM unnest(%(keys)b::text[]) AS given (key), LATERAL (
             SELECT r.key, r.version, r.is_deleted, r.data, r.ctid AS place FROM records AS r
-            WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+            WHERE r.tenant_id = %(tenant)s AND r.stream_number = %(number)s::bigint AND r.key = given.key
             LIMIT 1
         ) AS found
 """
@@ -142,7 +147,7 @@ _UPSERT = """
         SELECT %(tenant)s, %(stream)s, key, %(number)s::bigint, %(change)s::bigint + ordinal,
             %(writer)s::bigint, version + 1, false, data
         FROM delta WHERE version IS NOT NULL AND NOT is_refused
-        ON CONFLICT (tenant_id, stream, key) DO UPDATE
+        ON CONFLICT (stream_number, key) DO UPDATE
         SET change = excluded.change, writer_number = excluded.writer_number, version = excluded.version,
             is_deleted = false, is_addition = false, data = excluded.data, update_time = now()
     )
@@ -157,12 +162,12 @@ UPSERT_ONE_BY_ONE = _statement(_UPSERT.replace("{known}", _KNOWN_ONE_BY_ONE))
 WALKS_SINCE = 170000
 
 # What UPSERT would do, by the same comparison.
-COMPARE = """
+COMPARE = f"""
     SELECT given.ordinal, known.data, coalesce(known.is_deleted, true)
     FROM unnest(%(keys)b::text[], %(lines)b::text[]) WITH ORDINALITY AS given (key, line, ordinal)
     LEFT JOIN LATERAL (
         SELECT r.version, r.is_deleted, r.data FROM records AS r
-        WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+        WHERE r.tenant_id = %(tenant)s AND r.stream_number = {NUMBER} AND r.key = given.key
         LIMIT 1
     ) AS known ON true
     WHERE known.version IS NULL OR known.is_deleted
@@ -195,7 +200,7 @@ DELETE = """
         FROM unnest(%(keys)b::text[]) WITH ORDINALITY AS given (key, ordinal),
         LATERAL (
             SELECT r.* FROM records AS r
-            WHERE r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = given.key
+            WHERE r.tenant_id = %(tenant)s AND r.stream_number = %(number)s::bigint AND r.key = given.key
                 AND NOT r.is_deleted
             LIMIT 1
         ) AS known
@@ -203,7 +208,7 @@ DELETE = """
         INSERT INTO record_history
         SELECT r.* FROM gone, LATERAL (
             SELECT * FROM records
-            WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND key = gone.key LIMIT 1
+            WHERE tenant_id = %(tenant)s AND stream_number = %(number)s::bigint AND key = gone.key LIMIT 1
         ) AS r
     ), marked AS (
         INSERT INTO records
@@ -211,7 +216,7 @@ DELETE = """
         SELECT tenant_id, stream, key, stream_number, %(change)s::bigint + ordinal, %(writer)s::bigint,
             version + 1, true, data
         FROM gone
-        ON CONFLICT (tenant_id, stream, key) DO UPDATE
+        ON CONFLICT (stream_number, key) DO UPDATE
         SET change = excluded.change, writer_number = excluded.writer_number, version = excluded.version,
             is_deleted = true, is_addition = false, update_time = now()
     )
@@ -230,6 +235,7 @@ __all__ = [
     "LOCK_POSITION",
     "LOCK_STREAM",
     "NEXT_WRITER",
+    "NUMBER",
     "PRESENT",
     "STORE_POSITION",
     "STORE_WRITER",

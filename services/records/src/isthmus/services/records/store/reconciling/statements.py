@@ -2,6 +2,7 @@
 
 from isthmus.services.records.domain.links import State
 from isthmus.services.records.domain.reconciling import SampleKind, Side
+from isthmus.services.records.store.statements import NUMBER
 
 _SOURCE, _DESTINATION = int(Side.SOURCE), int(Side.DESTINATION)
 _MISSING, _EXTRA, _DIFFERENT = map(int, SampleKind)
@@ -60,7 +61,7 @@ MARK_OTHERS = f"""
     UPDATE announced AS a SET is_foreign = true
     FROM records AS r JOIN writers AS w ON w.tenant_id = r.tenant_id AND w.writer_number = r.writer_number
     WHERE a.tenant_id = %(tenant)s AND a.report_id = %(report)s AND a.side = {_DESTINATION}
-        AND NOT a.is_foreign AND r.tenant_id = %(tenant)s AND r.stream = %(stream)s AND r.key = a.place
+        AND NOT a.is_foreign AND r.tenant_id = %(tenant)s AND r.stream_number = {NUMBER} AND r.key = a.place
         AND w.flow_id <> %(writer)s
         AND NOT EXISTS (SELECT FROM announced AS s WHERE s.tenant_id = %(tenant)s
             AND s.report_id = %(report)s AND s.side = {_SOURCE} AND s.key = a.key)
