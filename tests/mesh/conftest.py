@@ -16,7 +16,9 @@ from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, te
 from isthmus.testing.http_server import HttpServer
 
 VOLATILE = re.compile(
-    r"last_(used|seen)_time \{[^}]*\}|cor_\w+|hosts \{\n(?:  .*\n)*\}\n|^jwks: .*\n", re.MULTILINE
+    r"\n *last_(used|seen)_time \{[^}]*\}|\n *use_count: \d+|\n *used_networks: \"[^\"]*\"|cor_\w+"
+    r"|^(?P<indent> *)hosts \{\n(?:(?P=indent) +.*\n)*(?P=indent)\}\n|^ *live_hosts: \d+\n|^jwks: .*\n",
+    re.MULTILINE,
 )
 """What changes from one look to the next though nobody does anything; hosts come and go."""
 ULID = re.compile(r"\b[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}\b")

@@ -14,7 +14,9 @@ from isthmus.testing.mesh import RunningService
 
 @pytest.fixture(scope="module")
 async def identity(running):
-    async with running("identity", password_memory_kib=8192, password_passes=1) as service:
+    async with running(
+        "identity", password_memory_kib=8192, password_passes=1, usage_seconds=0.2, sweep_seconds=0.5
+    ) as service:
         yield service
 
 

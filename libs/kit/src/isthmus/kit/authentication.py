@@ -6,11 +6,13 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-from isthmus.kit.principal import Principal
+from isthmus.kit.principal import Principal, current_client_address
 from isthmus.kit.tokens import TrustStore
-from isthmus.resilience.faults import Fault, NotAllowed, NotAuthenticated
+from isthmus.resilience.bucket import TokenBucket
+from isthmus.resilience.faults import Fault, LimitReached, NotAllowed, NotAuthenticated
 
 TENANT_HEADER = "isthmus-tenant"
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -28,14 +30,32 @@ class KeyHolder:
         principal: Who it is.
         expires_at: Until when, in Unix seconds; None means until revoked.
         remember: Seconds for which this answer holds without asking again.
+        rate: Calls a second that the credential may make of this process; 0 sets no limit.
     """
 
     principal: Principal
     expires_at: float | None = None
     remember: float = REMEMBER_SECONDS
+    rate: float = 0.0
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is remembered of a credential that came from one address."""
+
+    holder: KeyHolder
+    until: float
+    bucket: TokenBucket | None = None
+    calls: int = 0
 
 
 KeyLookup = Callable[[str], Awaitable[KeyHolder]]
+_unreported: ContextVar[int] = ContextVar("isthmus_unreported_calls", default=0)
+
+
+def unreported_calls() -> int:
+    """Tell a lookup how many calls were made with a credential since its last answer about it."""
+    return _unreported.get()
 
 
 class Authenticator:
@@ -49,8 +69,9 @@ class Authenticator:
     def __init__(self, trust: TrustStore | None = None, lookup: KeyLookup | None = None) -> None:
         self._trust = trust
         self._lookup = lookup
-        self._holders: OrderedDict[bytes, tuple[KeyHolder, float]] = OrderedDict()
-        self._pending: dict[bytes, asyncio.Future[KeyHolder]] = {}
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._buckets: OrderedDict[bytes, TokenBucket] = OrderedDict()
+        self._pending: dict[bytes, asyncio.Future[_Known]] = {}
 
     def use(self, lookup: KeyLookup) -> None:
         """Replace how keys and access tokens are looked up; the identity service asks itself."""
@@ -64,7 +85,9 @@ class Authenticator:
 
         Raises:
             NotAuthenticated: the credential is malformed, unknown, revoked or expired.
-            NotAllowed: `TENANT_NOT_YOURS`, a caller outside the mesh names a tenant.
+            NotAllowed: `TENANT_NOT_YOURS`, a caller outside the mesh names a tenant, or
+                `ADDRESS_NOT_ALLOWED`, the key may not be used from where the call comes.
+            LimitReached: `KEY_RATE_EXCEEDED`, the key makes more calls than it may.
         """
         header = metadata.get("authorization")
         if header is None:
@@ -81,15 +104,20 @@ class Authenticator:
         form = _API_KEY if credential.startswith("ist_") else _ACCESS_TOKEN
         if self._lookup is None or not form.fullmatch(credential):
             raise _refused()
-        digest = hashlib.sha256(credential.encode()).digest()
-        holder, until = self._holders.get(digest, (None, 0.0))
-        if holder is None or time.time() >= until:
-            holder = await self._ask(digest, credential)
-        if holder.expires_at is not None and holder.expires_at <= time.time():
+        # Each address is asked about: a key may be bound to some, and is watched for new ones.
+        digest = hashlib.sha256(f"{credential} {current_client_address()}".encode()).digest()
+        known = self._known.get(digest)
+        if known is None or time.time() >= known.until:
+            known = await self._ask(digest, credential)
+        expires_at = known.holder.expires_at
+        if expires_at is not None and expires_at <= time.time():
             raise _refused()
-        return holder.principal
+        known.calls += 1
+        if known.bucket is not None:
+            _spend(known.bucket)
+        return known.holder.principal
 
-    async def _ask(self, digest: bytes, credential: str) -> KeyHolder:
+    async def _ask(self, digest: bytes, credential: str) -> _Known:
         """Look a credential up once, however many calls with it arrive at the same moment."""
         pending = self._pending.get(digest)
         if pending is None:
@@ -98,16 +126,41 @@ class Authenticator:
             pending.add_done_callback(lambda _: self._pending.pop(digest, None))
         return await asyncio.shield(pending)
 
-    async def _look_up(self, digest: bytes, credential: str) -> KeyHolder:
+    async def _look_up(self, digest: bytes, credential: str) -> _Known:
         assert self._lookup is not None
+        before = self._known.get(digest)
+        _unreported.set(before.calls if before is not None else 0)
         # Counted from before the question: what is revoked meanwhile is not remembered for longer.
         asked = time.time()
         holder = await self._lookup(credential)
-        self._holders[digest] = (holder, asked + holder.remember)
-        self._holders.move_to_end(digest)
-        while len(self._holders) > _REMEMBERED:
-            self._holders.popitem(last=False)
-        return holder
+        known = _Known(holder, asked + holder.remember, self._bucket(credential, holder.rate))
+        self._known[digest] = known
+        self._known.move_to_end(digest)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return known
+
+    def _bucket(self, credential: str, rate: float) -> TokenBucket | None:
+        """Return what counts a limited credential's calls, one for all addresses."""
+        if rate <= 0:
+            return None
+        digest = hashlib.sha256(credential.encode()).digest()
+        bucket = self._buckets.get(digest)
+        if bucket is None or bucket.rate != rate:
+            bucket = self._buckets[digest] = TokenBucket(rate)
+        self._buckets.move_to_end(digest)
+        while len(self._buckets) > _REMEMBERED:
+            self._buckets.popitem(last=False)
+        return bucket
+
+
+def _spend(bucket: TokenBucket) -> None:
+    """Take a turn, or give it back and say how long to wait for one."""
+    wait = bucket.take()
+    if wait > 0:
+        bucket.take(-1.0)
+        message = "This key makes more calls than it may; wait as told, then go on more slowly."
+        raise LimitReached("KEY_RATE_EXCEEDED", message, retry_after=wait)
 
 
 def _bearer(header: str | bytes) -> str:
@@ -137,4 +190,4 @@ def _refused() -> Fault:
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
-__all__ = ["REMEMBER_SECONDS", "TENANT_HEADER", "Authenticator", "KeyHolder", "KeyLookup"]
+__all__ = ["REMEMBER_SECONDS", "TENANT_HEADER", "Authenticator", "KeyHolder", "KeyLookup", "unreported_calls"]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import grpc.aio
 from isthmus.identity.v1 import identity_pb2, identity_pb2_grpc
-from isthmus.kit.authentication import REMEMBER_SECONDS, KeyHolder
+from isthmus.kit.authentication import REMEMBER_SECONDS, KeyHolder, unreported_calls
 from isthmus.kit.errors import fault_from_rpc_error
-from isthmus.kit.principal import Kind, Principal
+from isthmus.kit.principal import Kind, Principal, current_client_address
 from isthmus.resilience.faults import NotAuthenticated, OutOfTime, RetryLater
 
 _LIMIT = 3.0
@@ -37,7 +37,9 @@ class IdentityPeer:
         if self._stub is None:
             self._stub = identity_pb2_grpc.IdentityServiceStub(self._channel())
         field = "api_key" if credential.startswith("ist_") else "access_token"
-        request = identity_pb2.AuthenticateCallerRequest(**{field: credential})
+        request = identity_pb2.AuthenticateCallerRequest(
+            **{field: credential}, client_address=current_client_address(), calls=unreported_calls()
+        )
         try:
             response = await self._stub.AuthenticateCaller(request, timeout=_LIMIT)
         except grpc.aio.AioRpcError as error:
@@ -58,7 +60,7 @@ def _holder(response: identity_pb2.AuthenticateCallerResponse) -> KeyHolder:
     )
     expires = caller.expire_time.ToMicroseconds() / 1e6 if caller.HasField("expire_time") else None
     remember = response.max_age.ToMicroseconds() / 1e6 if response.HasField("max_age") else REMEMBER_SECONDS
-    return KeyHolder(principal, expires, remember)
+    return KeyHolder(principal, expires, remember, response.requests_per_second)
 
 
 def _unreachable() -> RetryLater:

@@ -1,6 +1,7 @@
 """`isthmus whoami`, `tenants`, `service-accounts` and `keys`: who may call."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -117,6 +118,7 @@ def list_keys(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABL
         Column("KEY", lambda item: item.api_key_id),
         Column("NAME", lambda item: item.name),
         Column("ACCOUNT", lambda item: item.service_account_id),
+        Column("CALLS", lambda item: str(item.use_count)),
         Column("LAST USED", lambda item: when(item.last_used_time)),
         Column("EXPIRES", lambda item: when(item.expire_time)),
         Column("REVOKED", lambda item: when(item.revoke_time)),
@@ -130,16 +132,34 @@ def create_key(
     ctx: typer.Context,
     account: Annotated[str, typer.Argument(help="Name or id of a service account.")],
     name: Annotated[str, typer.Option("--name", help="What the key is for.")],
+    days: Annotated[int, typer.Option("--days", min=1, help="How long it lives.")] = 365,
+    permission: Annotated[
+        list[str] | None, typer.Option("--permission", help="Narrow it to this pattern; repeatable.")
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="Bind it to this network; repeatable.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0, help="Calls a second of each process; 0: no limit.")
+    ] = 0,
     output: Output = Format.YAML,
 ) -> None:
     """Makes an API key and shows it this once.
+
+    It can be narrowed to some permissions and bound to networks.
 
     Example: `isthmus keys create siem-reader --name ci`
     """
     mesh = mesh_of(ctx)
     request = identity_pb2.CreateApiKeyRequest(
-        service_account_id=account_id(mesh, account), name=name, request_id=str(uuid.uuid4())
+        service_account_id=account_id(mesh, account),
+        name=name,
+        permissions=permission or [],
+        allowed_networks=network or [],
+        requests_per_second=rate,
+        request_id=str(uuid.uuid4()),
     )
+    request.expire_time.FromDatetime(datetime.now(UTC) + timedelta(days=days))
     answer = mesh.identity.CreateApiKey(request)
     emit({**as_dict(answer.key, output), "api_key": answer.api_key}, output)
     note("Keep the key: it is not shown again.")

@@ -141,6 +141,11 @@ class ApiKey(_message.Message):
     LAST_USED_TIME_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    USE_COUNT_FIELD_NUMBER: _builtins.int
+    USED_NETWORKS_FIELD_NUMBER: _builtins.int
     api_key_id: _builtins.str
     """The middle part of the key itself, so that a key found somewhere can be looked up and revoked."""
     service_account_id: _builtins.str
@@ -149,6 +154,10 @@ class ApiKey(_message.Message):
     """For people."""
     created_by: _builtins.str
     """Who created it: the subject of the caller."""
+    requests_per_second: _builtins.float
+    """Calls a second that it may make of each process of a service; 0 sets no limit."""
+    use_count: _builtins.int
+    """Calls made with it, as far as services have told; they tell at its next use."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """One year after creation unless the request says otherwise."""
@@ -165,6 +174,18 @@ class ApiKey(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
 
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns that narrow what the account may do; none means all of that."""
+
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Networks that the key may be used from, `10.0.0.0/8` for example; none means everywhere."""
+
+    @_builtins.property
+    def used_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Networks that it was used from lately."""
+
     def __init__(
         self,
         *,
@@ -176,14 +197,78 @@ class ApiKey(_message.Message):
         last_used_time: _timestamp_pb2.Timestamp | None = ...,
         created_by: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        permissions: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        requests_per_second: _builtins.float = ...,
+        use_count: _builtins.int = ...,
+        used_networks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "create_time", b"create_time", "created_by", b"created_by", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "name", b"name", "revoke_time", b"revoke_time", "service_account_id", b"service_account_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "api_key_id", b"api_key_id", "create_time", b"create_time", "created_by", b"created_by", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "name", b"name", "permissions", b"permissions", "requests_per_second", b"requests_per_second", "revoke_time", b"revoke_time", "service_account_id", b"service_account_id", "use_count", b"use_count", "used_networks", b"used_networks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApiKey: _TypeAlias = ApiKey  # noqa: Y015
+
+@_typing.final
+class ApiKeyChanged(_message.Message):
+    """Payload of `api_key.created`, `api_key.revoked`, `api_key.expiring` and `api_key.used_unusually`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Oddity:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OddityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ApiKeyChanged._Oddity.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ODDITY_UNSPECIFIED: ApiKeyChanged._Oddity.ValueType  # 0
+        """Nothing."""
+        ODDITY_NEW_NETWORK: ApiKeyChanged._Oddity.ValueType  # 1
+        """It came from a network that the key was not used from before."""
+        ODDITY_BURST: ApiKeyChanged._Oddity.ValueType  # 2
+        """It came ten times as often as usual."""
+
+    class Oddity(_Oddity, metaclass=_OddityEnumTypeWrapper):
+        """What is unusual about a use."""
+
+    ODDITY_UNSPECIFIED: ApiKeyChanged.Oddity.ValueType  # 0
+    """Nothing."""
+    ODDITY_NEW_NETWORK: ApiKeyChanged.Oddity.ValueType  # 1
+    """It came from a network that the key was not used from before."""
+    ODDITY_BURST: ApiKeyChanged.Oddity.ValueType  # 2
+    """It came ten times as often as usual."""
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
+    ODDITY_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    changed_by: _builtins.str
+    """Who did it; empty where nobody did."""
+    oddity: Global___ApiKeyChanged.Oddity.ValueType
+    """What is unusual."""
+    network: _builtins.str
+    """The new network."""
+    @_builtins.property
+    def key(self) -> Global___ApiKey:
+        """As stored after the change."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___ApiKey | None = ...,
+        changed_by: _builtins.str = ...,
+        oddity: Global___ApiKeyChanged.Oddity.ValueType = ...,
+        network: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "key", b"key", "network", b"network", "oddity", b"oddity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiKeyChanged: _TypeAlias = ApiKeyChanged  # noqa: Y015
 
 @_typing.final
 class Role(_message.Message):
@@ -356,19 +441,27 @@ class AuthenticateCallerRequest(_message.Message):
 
     API_KEY_FIELD_NUMBER: _builtins.int
     ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
     """An API key, as the caller sent it."""
     access_token: _builtins.str
     """An access token, as the caller sent it."""
+    client_address: _builtins.str
+    """Where the call comes from; empty where nobody knows."""
+    calls: _builtins.int
+    """Calls with this credential from there since the service last asked about it, for keeping count."""
     def __init__(
         self,
         *,
         api_key: _builtins.str = ...,
         access_token: _builtins.str = ...,
+        client_address: _builtins.str = ...,
+        calls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "api_key", b"api_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "api_key", b"api_key", "calls", b"calls", "client_address", b"client_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +475,9 @@ class AuthenticateCallerResponse(_message.Message):
 
     CALLER_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    requests_per_second: _builtins.float
+    """Calls a second that the credential may make of the asking process; 0 sets no limit."""
     @_builtins.property
     def caller(self) -> Global___Caller:
         """Who called."""
@@ -395,10 +491,11 @@ class AuthenticateCallerResponse(_message.Message):
         *,
         caller: Global___Caller | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
+        requests_per_second: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age", "requests_per_second", b"requests_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -880,15 +977,28 @@ class CreateApiKeyRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
     service_account_id: _builtins.str
     """Whose key."""
     name: _builtins.str
     """For people."""
     request_id: _builtins.str
     """Chosen by the caller, a UUID for example; the same id means the same call."""
+    requests_per_second: _builtins.float
+    """Calls a second that it may make of each process of a service; 0 sets no limit."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """At most ten years ahead; unset means one year."""
+
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns that narrow what the account may do; none means all of that."""
+
+    @_builtins.property
+    def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Networks that the key may be used from, `10.0.0.0/8` for example; none means everywhere."""
 
     def __init__(
         self,
@@ -897,10 +1007,13 @@ class CreateApiKeyRequest(_message.Message):
         name: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
+        permissions: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        requests_per_second: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "name", b"name", "request_id", b"request_id", "service_account_id", b"service_account_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_networks", b"allowed_networks", "expire_time", b"expire_time", "name", b"name", "permissions", b"permissions", "request_id", b"request_id", "requests_per_second", b"requests_per_second", "service_account_id", b"service_account_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,6 +31,8 @@ class IdentityServiceStub:
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
+    RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -126,6 +128,8 @@ class IdentityServiceServicer:
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
+    RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -152,6 +156,7 @@ class IdentityServiceServicer:
 
         Errors:
         UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+        PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
         UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -389,6 +394,8 @@ class IdentityService:
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
+    RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.

@@ -32,6 +32,8 @@ class IdentityServiceStub:
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
+      RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -58,6 +60,7 @@ class IdentityServiceStub:
 
     Errors:
       UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+      PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
       UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
     """
     GetCaller: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetCallerRequest, _identity_pb2.GetCallerResponse]
@@ -155,6 +158,8 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
+      RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -178,6 +183,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     Errors:
       UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+      PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
       UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
     """
     GetCaller: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetCallerRequest, _identity_pb2.GetCallerResponse]  # type: ignore[assignment]
@@ -274,6 +280,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
+      RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -307,6 +315,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
+          PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
           UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
         """
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from isthmus.identity.v1 import access_pb2, sessions_pb2, users_pb2
+from isthmus.identity.v1 import access_pb2, identity_pb2, sessions_pb2, users_pb2
 from isthmus.kit import DomainEvent, Outbox
-from isthmus.services.identity.domain import Group, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Role, Session, User
 from isthmus.services.identity.messages import (
     group_message,
+    key_message,
     member_message,
     role_message,
     session_message,
@@ -55,6 +56,19 @@ class Events:
         """Tell that a role of a tenant's own was created, updated or deleted."""
         payload = access_pb2.RoleChanged(role=role_message(role), changed_by=by)
         await self._outbox.add(conn, DomainEvent(tenant_id, "role", verb, role.role, payload))
+
+    async def key(
+        self, conn: AsyncConnection, verb: str, key: ApiKey, by: str, *, oddity: str = "", network: str = ""
+    ) -> None:
+        """Tell that an API key was created or revoked, ends soon, or was used unusually."""
+        name = f"ODDITY_{oddity.upper() or 'UNSPECIFIED'}"
+        payload = identity_pb2.ApiKeyChanged(
+            key=key_message(key),
+            changed_by=by,
+            oddity=identity_pb2.ApiKeyChanged.Oddity.Value(name),
+            network=network,
+        )
+        await self._outbox.add(conn, DomainEvent(key.tenant_id, "api_key", verb, key.api_key_id, payload))
 
 
 __all__ = ["Events"]

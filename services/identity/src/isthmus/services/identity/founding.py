@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from isthmus.kit import new_id
 from isthmus.services.identity.domain import ApiKey, ServiceAccount, Tenant, mint
@@ -59,8 +60,20 @@ async def add_key(
     created_by: str,
     now: datetime,
     expire_time: datetime | None = None,
+    **bounds: Any,
 ) -> tuple[ApiKey, str]:
-    """Store a new API key and return what is kept of it and its text."""
+    """Store a new API key and return what is kept of it and its text.
+
+    Args:
+        rows: The transaction.
+        pepper: The key of the keyed hash.
+        account: Whose key.
+        name: For people.
+        created_by: Who makes it.
+        now: The present moment.
+        expire_time: When it ends; a year ahead when absent.
+        bounds: What it is narrowed to: `permissions`, `allowed_networks`, `requests_per_second`.
+    """
     api_key_id = new_id("key")
     text, digest = mint(api_key_id, pepper)
     key = ApiKey(
@@ -72,6 +85,7 @@ async def add_key(
         expire_time=expire_time or now + DEFAULT_KEY_LIFE,
         created_by=created_by,
         create_time=now,
+        **bounds,
     )
     await rows.add_key(key)
     return key, text

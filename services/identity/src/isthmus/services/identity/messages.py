@@ -2,7 +2,7 @@
 
 from isthmus.identity.v1 import access_pb2, identity_pb2, sessions_pb2, users_pb2
 from isthmus.kit.times import stamp
-from isthmus.services.identity.domain import Group, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Role, Session, User
 
 
 def user_message(value: User) -> users_pb2.User:
@@ -42,6 +42,25 @@ def session_message(value: Session) -> sessions_pb2.Session:
     )
 
 
+def key_message(value: ApiKey) -> identity_pb2.ApiKey:
+    """Write what may be shown of an API key."""
+    return identity_pb2.ApiKey(
+        api_key_id=value.api_key_id,
+        service_account_id=value.service_account_id,
+        name=value.name,
+        expire_time=stamp(value.expire_time),
+        revoke_time=stamp(value.revoke_time),
+        last_used_time=stamp(value.last_used_time),
+        created_by=value.created_by,
+        create_time=stamp(value.create_time),
+        permissions=value.permissions,
+        allowed_networks=value.allowed_networks,
+        requests_per_second=value.requests_per_second,
+        use_count=value.use_count,
+        used_networks=value.used_networks,
+    )
+
+
 def group_message(value: Group) -> access_pb2.Group:
     """Write a group."""
     return access_pb2.Group(
@@ -74,4 +93,11 @@ def role_message(value: Role) -> identity_pb2.Role:
     )
 
 
-__all__ = ["group_message", "member_message", "role_message", "session_message", "user_message"]
+__all__ = [
+    "group_message",
+    "key_message",
+    "member_message",
+    "role_message",
+    "session_message",
+    "user_message",
+]

@@ -14,6 +14,12 @@ class IdentitySettings(ServiceSettings):
     totp_path: str = Field(
         "totp", description="Folder of authenticators' secrets in the tenant's folder of the vault."
     )
+    usage_seconds: float = Field(
+        5.0, gt=0, description="How long uses of API keys are gathered before they are written down."
+    )
+    sweep_seconds: float = Field(
+        3600.0, gt=0, description="How often what is over is removed, and keys that end soon are told."
+    )
     signing_key_days: float = Field(30.0, gt=0, description="Age at which the signing key is replaced.")
     access_token_minutes: float = Field(10.0, gt=0, le=60, description="How long an access token lives.")
     session_hours: float = Field(

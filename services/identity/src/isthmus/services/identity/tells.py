@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from isthmus.services.identity.domain import Group, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Role, Session, User
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -30,6 +30,11 @@ class Tells(Protocol):
 
     async def role(self, conn: AsyncConnection, tenant_id: str, verb: str, role: Role, by: str) -> None:
         """Tell that a role of a tenant's own was created, updated or deleted."""
+
+    async def key(
+        self, conn: AsyncConnection, verb: str, key: ApiKey, by: str, *, oddity: str = "", network: str = ""
+    ) -> None:
+        """Tell that an API key was created or revoked, ends soon, or was used unusually."""
 
 
 __all__ = ["Tells"]

@@ -3,14 +3,16 @@
 from isthmus.kit import Clock
 from isthmus.services.identity.domain import (
     Caller,
+    check_address,
+    narrowed,
     parse,
     unknown_caller,
-    use_is_worth_noting,
     verify,
 )
 from isthmus.services.identity.pepper import Pepper
 from isthmus.services.identity.signing import SigningKeys
 from isthmus.services.identity.store import Sessions, Store
+from isthmus.services.identity.usage import Sighting, Usage
 
 # What ends a session has to hold everywhere within a second, the call that asks included.
 _SESSION_AGE = 0.8
@@ -19,36 +21,47 @@ _SESSION_AGE = 0.8
 class Verifier:
     """Verifies API keys against the stored digests, access tokens by signature and session."""
 
-    def __init__(self, store: Store, pepper: Pepper, signing: SigningKeys, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, pepper: Pepper, signing: SigningKeys, usage: Usage, clock: Clock
+    ) -> None:
         self._store = store
         self._pepper = pepper
         self._signing = signing
+        self._usage = usage
         self._clock = clock
 
-    async def caller(self, credential: str) -> Caller:
+    async def caller(self, credential: str, address: str = "", calls: int = 0) -> Caller:
         """Return the holder of a key or a token.
+
+        Args:
+            credential: As the caller sent it.
+            address: Where the call comes from.
+            calls: Calls made with it since the service that asks has last asked.
 
         Raises:
             NotAuthenticated: `CALLER_UNKNOWN`, it has no effect.
+            NotAllowed: `ADDRESS_NOT_ALLOWED`, the key has no effect there.
             RetryLater: `VAULT_UNREACHABLE`, it cannot be verified yet.
         """
         if credential.count(".") == 2:
             return await self._by_token(credential)
-        return await self._by_key(credential)
+        return await self._by_key(credential, address, calls)
 
-    async def _by_key(self, api_key: str) -> Caller:
+    async def _by_key(self, api_key: str, address: str, calls: int) -> Caller:
         parsed = parse(api_key)
         pepper = await self._pepper.get()
-        now = self._clock.now()
         async with self._store.everything() as rows:
-            record = verify(parsed, await rows.key_record(parsed.api_key_id), pepper, now)
-            if use_is_worth_noting(record.key.last_used_time, now):
-                await rows.note_use(record.key.api_key_id, now)
+            found = await rows.key_record(parsed.api_key_id)
+        record = verify(parsed, found, pepper, self._clock.now())
+        check_address(address, record.key.allowed_networks)
+        self._usage.note(Sighting(record.key.api_key_id, address, calls))
+        held, scope = record.access.permissions, record.key.permissions
         return Caller(
             subject=record.holder.subject,
             tenant_id=record.holder.tenant_id,
-            permissions=record.access.permissions,
+            permissions=narrowed(held, scope) if scope else held,
             expire_time=record.key.expire_time,
+            rate=record.key.requests_per_second,
         )
 
     async def _by_token(self, token: str) -> Caller:

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from isthmus.identity.v1 import access_pb2_grpc, identity_pb2_grpc, sessions_pb2_grpc, users_pb2_grpc
 from isthmus.kit import Chassis, Principal, Wiring
-from isthmus.kit.authentication import KeyHolder
+from isthmus.kit.authentication import KeyHolder, unreported_calls
+from isthmus.kit.principal import current_client_address
 from isthmus.services.identity.events import Events
 from isthmus.services.identity.login import Door
 from isthmus.services.identity.passwords import Passwords
@@ -18,10 +19,9 @@ from isthmus.services.identity.servicer import (
     UsersServicer,
 )
 from isthmus.services.identity.signing import SigningKeys
-from isthmus.services.identity.store import Sessions, Store
+from isthmus.services.identity.store import Keys, Sessions, Store
+from isthmus.services.identity.usage import Usage
 from isthmus.services.identity.verifier import Verifier
-
-_SWEEP_SECONDS = 3600.0
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -52,26 +52,29 @@ async def wire(chassis: Chassis) -> Wiring:
         token_life=token_life,
         session_life=timedelta(hours=settings.session_hours),
     )
-    verifier = Verifier(store, pepper, signing, clock)
+    usage = Usage(store, events, clock, every=settings.usage_seconds)
+    verifier = Verifier(store, pepper, signing, usage, clock)
 
     async def holder(credential: str) -> KeyHolder:
-        caller = await verifier.caller(credential)
+        caller = await verifier.caller(credential, current_client_address(), unreported_calls())
         principal = Principal(
             caller.subject, caller.tenant_id, caller.permissions, caller.kind, caller.session_id
         )
-        return KeyHolder(principal, caller.expire_time.timestamp(), caller.max_age)
+        return KeyHolder(principal, caller.expire_time.timestamp(), caller.max_age, caller.rate)
 
     async def sweep() -> None:
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.sleep(settings.sweep_seconds)
             async with store.everything() as rows:
                 await Sessions(rows.conn).sweep()
+                for key in await Keys(rows.conn).expiring(clock.now()):
+                    await events.key(rows.conn, "expiring", key, "")
 
     return Wiring(
         servicers=[
             (
                 identity_pb2_grpc.add_IdentityServiceServicer_to_server,
-                IdentityServicer(store, pepper, verifier, clock),
+                IdentityServicer(store, pepper, verifier, events=events, clock=clock),
             ),
             (
                 access_pb2_grpc.add_AccessServiceServicer_to_server,
@@ -86,8 +89,8 @@ async def wire(chassis: Chassis) -> Wiring:
                 SessionsServicer(store, door, second_factor, signing),
             ),
         ],
-        tasks=[sweep],
-        closers=[passwords.close],
+        tasks=[sweep, usage.run],
+        closers=[usage.flush, passwords.close],
         key_lookup=holder,
     )
 

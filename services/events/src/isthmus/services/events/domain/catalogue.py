@@ -49,6 +49,12 @@ _ENTITIES = {
         "updated": "A subscription changed.",
         "deleted": "A subscription was removed.",
     },
+    ("identity", "api_key", "ApiKeyChanged"): {
+        "created": "An API key was made.",
+        "revoked": "An API key was ended.",
+        "expiring": "An API key ends within 30 days; make another one and let both work until all use it.",
+        "used_unusually": "An API key was used from a new network, or ten times as often as usual.",
+    },
     ("identity", "group", "GroupChanged"): {
         "created": "A group was created.",
         "updated": "A group or its roles changed.",

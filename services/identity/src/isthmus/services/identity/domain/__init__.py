@@ -40,19 +40,27 @@ from isthmus.services.identity.domain.refreshing import (
     session_ended,
 )
 from isthmus.services.identity.domain.roles import BUILT_IN, DECLARED, permissions_of, unknown_role
-from isthmus.services.identity.domain.rules import (
-    expiry_trouble,
-    is_tenant_name,
-    use_is_worth_noting,
+from isthmus.services.identity.domain.rules import expiry_trouble, is_tenant_name
+from isthmus.services.identity.domain.usage import (
+    BURST_FACTOR,
+    BURST_RATE,
+    MOST_NETWORKS,
+    Use,
+    check_address,
+    network_of,
+    network_trouble,
 )
 
 __all__ = [
     "BUILT_IN",
+    "BURST_FACTOR",
+    "BURST_RATE",
     "DECLARED",
     "FIRST_LOCK",
     "FORGET_FAILURES",
     "FREE_ATTEMPTS",
     "LONGEST_LOCK",
+    "MOST_NETWORKS",
     "Access",
     "ApiKey",
     "Caller",
@@ -65,7 +73,9 @@ __all__ = [
     "ServiceAccount",
     "Session",
     "Tenant",
+    "Use",
     "User",
+    "check_address",
     "check_grant",
     "check_within",
     "expiry_trouble",
@@ -79,6 +89,8 @@ __all__ = [
     "mint",
     "mint_refresh",
     "narrowed",
+    "network_of",
+    "network_trouble",
     "parse",
     "parse_refresh",
     "password_trouble",
@@ -87,7 +99,6 @@ __all__ = [
     "session_ended",
     "unknown_caller",
     "unknown_role",
-    "use_is_worth_noting",
     "user_name",
     "verify",
 ]

@@ -42,7 +42,15 @@ class ServiceAccount:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of an API key: everything but the key."""
+    """What is kept of an API key: everything but the key.
+
+    Attributes:
+        permissions: Patterns that narrow what the account may do; none means all of that.
+        allowed_networks: Where it may be used from; none means everywhere.
+        requests_per_second: Calls that it may make of each process; 0 sets no limit.
+        use_count: Calls made with it, as far as services have told.
+        used_networks: Where it was used from lately.
+    """
 
     tenant_id: str
     api_key_id: str
@@ -54,6 +62,11 @@ class ApiKey:
     create_time: datetime
     revoke_time: datetime | None = None
     last_used_time: datetime | None = None
+    permissions: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+    requests_per_second: float = 0.0
+    use_count: int = 0
+    used_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,7 @@ class Caller:
         kind: A person or a program.
         session_id: The session that an access token belongs to; empty for keys.
         max_age: Seconds for which this may be remembered.
+        rate: Calls a second that it may make of each process; 0 sets no limit.
     """
 
     subject: str
@@ -93,6 +107,7 @@ class Caller:
     kind: Literal["user", "service_account"] = "service_account"
     session_id: str = ""
     max_age: float = 5.0
+    rate: float = 0.0
 
 
 __all__ = ["ApiKey", "Caller", "Role", "Scope", "ServiceAccount", "Tenant"]

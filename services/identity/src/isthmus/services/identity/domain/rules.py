@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 DEFAULT_KEY_LIFE = timedelta(days=365)
 LONGEST_KEY_LIFE = timedelta(days=3653)
-_NOTE_USE_EVERY = timedelta(minutes=1)
 _TENANT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -23,9 +22,4 @@ def expiry_trouble(expire_time: datetime, now: datetime) -> str:
     return ""
 
 
-def use_is_worth_noting(last_used_time: datetime | None, now: datetime) -> bool:
-    """Tell whether a use has to be written down; once a minute is enough and spares a write per call."""
-    return last_used_time is None or now - last_used_time >= _NOTE_USE_EVERY
-
-
-__all__ = ["DEFAULT_KEY_LIFE", "LONGEST_KEY_LIFE", "expiry_trouble", "is_tenant_name", "use_is_worth_noting"]
+__all__ = ["DEFAULT_KEY_LIFE", "LONGEST_KEY_LIFE", "expiry_trouble", "is_tenant_name"]

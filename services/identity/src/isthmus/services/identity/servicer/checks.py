@@ -11,6 +11,7 @@ from isthmus.services.identity.domain import (
     is_role_name,
     is_tenant_name,
     is_user_name,
+    network_trouble,
     password_trouble,
     pattern_trouble,
     user_name,
@@ -18,6 +19,7 @@ from isthmus.services.identity.domain import (
 
 _MOST_ROLES = 50
 _MOST_PATTERNS = 200
+_MOST_NETWORKS = 100
 _LONGEST_PASSWORD = 256
 
 
@@ -56,6 +58,15 @@ def new_key(request: pb.CreateApiKeyRequest, expire_time: datetime | None, now: 
         trouble = expiry_trouble(expire_time, now) if expire_time else ""
         if trouble:
             check.add("expire_time", "OUT_OF_RANGE", trouble)
+        check.within("requests_per_second", request.requests_per_second, least=0, most=1_000_000)
+        check.count("permissions", request.permissions, most=_MOST_PATTERNS)
+        check.count("allowed_networks", request.allowed_networks, most=_MOST_NETWORKS)
+        for number, pattern in enumerate(request.permissions[:_MOST_PATTERNS]):
+            if trouble := pattern_trouble(pattern):
+                check.add(f"permissions[{number}]", "PERMISSION_UNKNOWN", trouble)
+        for number, network in enumerate(request.allowed_networks[:_MOST_NETWORKS]):
+            if trouble := network_trouble(network):
+                check.add(f"allowed_networks[{number}]", "NETWORK_INVALID", trouble)
 
 
 def new_user(request: users_pb2.CreateUserRequest) -> None:

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.kit import Principal
 from isthmus.kit.times import stamp
-from isthmus.services.identity.domain import ApiKey, Caller, ServiceAccount, Tenant
+from isthmus.services.identity.domain import Caller, ServiceAccount, Tenant
 
 _KINDS = {
     "user": pb.Caller.KIND_USER,
@@ -51,20 +51,6 @@ def account(value: ServiceAccount) -> pb.ServiceAccount:
     )
 
 
-def key(value: ApiKey) -> pb.ApiKey:
-    """Write what may be shown of an API key."""
-    return pb.ApiKey(
-        api_key_id=value.api_key_id,
-        service_account_id=value.service_account_id,
-        name=value.name,
-        expire_time=stamp(value.expire_time),
-        revoke_time=stamp(value.revoke_time),
-        last_used_time=stamp(value.last_used_time),
-        created_by=value.created_by,
-        create_time=stamp(value.create_time),
-    )
-
-
 def caller(value: Caller) -> pb.Caller:
     """Write the holder of an API key or an access token."""
     return pb.Caller(
@@ -88,4 +74,4 @@ def principal(value: Principal) -> pb.Caller:
     )
 
 
-__all__ = ["account", "caller", "key", "moment", "principal", "stamp", "tenant"]
+__all__ = ["account", "caller", "moment", "principal", "stamp", "tenant"]

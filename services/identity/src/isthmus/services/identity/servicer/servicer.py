@@ -8,13 +8,14 @@ from google.protobuf.duration_pb2 import Duration
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
-from isthmus.services.identity.domain import BUILT_IN, ServiceAccount, check_within
+from isthmus.services.identity.domain import BUILT_IN, ServiceAccount, check_within, narrowed
 from isthmus.services.identity.founding import add_key, found
-from isthmus.services.identity.messages import role_message
+from isthmus.services.identity.messages import key_message, role_message
 from isthmus.services.identity.pepper import Pepper
 from isthmus.services.identity.servicer import checks, convert
 from isthmus.services.identity.servicer.access import grant
 from isthmus.services.identity.store import Roles, Rows, Store
+from isthmus.services.identity.tells import Tells
 from isthmus.services.identity.verifier import Verifier
 
 _FIRST_ADMIN = ("tenant_admin", "installation_admin")
@@ -24,10 +25,13 @@ _SEES_ALL_TENANTS = "identity.tenants.create"
 class IdentityServicer(pb_grpc.IdentityServiceServicer):
     """Answers who callers are and keeps the accounts of tenants."""
 
-    def __init__(self, store: Store, pepper: Pepper, verifier: Verifier, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, pepper: Pepper, verifier: Verifier, *, events: Tells, clock: Clock
+    ) -> None:
         self._store = store
         self._pepper = pepper
         self._verifier = verifier
+        self._events = events
         self._clock = clock
 
     async def Bootstrap(self, request: pb.BootstrapRequest, context: Any) -> pb.BootstrapResponse:
@@ -55,10 +59,14 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         self, request: pb.AuthenticateCallerRequest, context: Any
     ) -> pb.AuthenticateCallerResponse:
         """Tell whose API key or access token it is."""
-        caller = await self._verifier.caller(request.access_token or request.api_key)
+        caller = await self._verifier.caller(
+            request.access_token or request.api_key, request.client_address, request.calls
+        )
         max_age = Duration()
         max_age.FromMilliseconds(round(caller.max_age * 1000))
-        return pb.AuthenticateCallerResponse(caller=convert.caller(caller), max_age=max_age)
+        return pb.AuthenticateCallerResponse(
+            caller=convert.caller(caller), max_age=max_age, requests_per_second=caller.rate
+        )
 
     async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
         """Tell the caller who it is."""
@@ -195,7 +203,10 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
             nonlocal shown
             account = await rows.account(request.service_account_id, lock=True)
             held = await Roles(rows.conn).held(account.tenant_id, account.subject, account.roles)
-            check_within(held.permissions, caller.may, f"You cannot make a key of `{account.name}`")
+            opened = (
+                narrowed(held.permissions, request.permissions) if request.permissions else held.permissions
+            )
+            check_within(opened, caller.may, f"You cannot make this key of `{account.name}`")
             key, shown = await add_key(
                 rows,
                 pepper,
@@ -204,8 +215,12 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 created_by=caller.subject,
                 now=now,
                 expire_time=expire_time,
+                permissions=tuple(dict.fromkeys(request.permissions)),
+                allowed_networks=tuple(dict.fromkeys(request.allowed_networks)),
+                requests_per_second=request.requests_per_second,
             )
-            return pb.CreateApiKeyResponse(key=convert.key(key))
+            await self._events.key(rows.conn, "created", key, caller.subject)
+            return pb.CreateApiKeyResponse(key=key_message(key))
 
         async with self._own() as rows:
             response = await once(rows.conn, "CreateApiKey", request, produce, pb.CreateApiKeyResponse)
@@ -218,13 +233,14 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         async with self._own() as rows:
             found_keys = await rows.keys(page, request.service_account_id)
         shown = Page.of(found_keys, page, lambda row: {"id": row.api_key_id})
-        return pb.ListApiKeysResponse(keys=map(convert.key, shown.items), next_page_token=shown.next_token)
+        return pb.ListApiKeysResponse(keys=map(key_message, shown.items), next_page_token=shown.next_token)
 
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Any) -> pb.RevokeApiKeyResponse:
         """End an API key."""
         async with self._own() as rows:
             key = await rows.revoke_key(request.api_key_id, self._clock.now())
-        return pb.RevokeApiKeyResponse(key=convert.key(key))
+            await self._events.key(rows.conn, "revoked", key, current_principal().subject)
+        return pb.RevokeApiKeyResponse(key=key_message(key))
 
     async def ListRoles(self, request: pb.ListRolesRequest, context: Any) -> pb.ListRolesResponse:
         """List roles."""

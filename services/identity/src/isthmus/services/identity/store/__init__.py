@@ -1,8 +1,9 @@
 """The only SQL of the identity service."""
 
 from isthmus.services.identity.store.access import Groups, Roles
+from isthmus.services.identity.store.keys import Keys
 from isthmus.services.identity.store.people import People
 from isthmus.services.identity.store.rows import Rows, Store
 from isthmus.services.identity.store.sessions import Sessions
 
-__all__ = ["Groups", "People", "Roles", "Rows", "Sessions", "Store"]
+__all__ = ["Groups", "Keys", "People", "Roles", "Rows", "Sessions", "Store"]

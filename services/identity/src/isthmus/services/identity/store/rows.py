@@ -15,18 +15,14 @@ from isthmus.kit import Database, PageRequest
 from isthmus.resilience.faults import AlreadyExists, Missing
 from isthmus.services.identity.domain import ApiKey, KeyRecord, ServiceAccount, Tenant
 from isthmus.services.identity.store.access import access, access_of
+from isthmus.services.identity.store.keys import key_of
 from isthmus.services.identity.store.statements import Statements, fields, window
 
 _ACCOUNT = (
     "tenant_id, service_account_id, name, description, roles, is_disabled, created_by, create_time, "
     "update_time, revision"
 )
-_KEY = (
-    "tenant_id, api_key_id, service_account_id, name, digest, expire_time, created_by, create_time, "
-    "revoke_time, last_used_time"
-)
-
-
+_KEY = tuple(ApiKey.__dataclass_fields__)
 _HELD = access_of("a.tenant_id", "'service_account:' || a.service_account_id", "a.roles")
 _KEY_RECORD = f"""
     select k.*, {", ".join(f"a.{name} as a_{name}" for name in ServiceAccount.__dataclass_fields__)},
@@ -165,16 +161,15 @@ class Rows(Statements):
 
     async def add_key(self, key: ApiKey) -> None:
         """Store what is kept of an API key."""
-        sql = f"""insert into api_keys ({_KEY})
-            values (:tenant_id, :api_key_id, :service_account_id, :name, :digest, :expire_time, :created_by,
-                :create_time, :revoke_time, :last_used_time)"""
+        sql = f"""insert into api_keys ({", ".join(_KEY)})
+            values ({", ".join(f":{name}" for name in _KEY)})"""
         await self._run(sql, **fields(key))
 
     async def keys(self, page: PageRequest, account_id: str) -> list[ApiKey]:
         """Return API keys, oldest first, one more than the page holds; all accounts' when none is named."""
         sql = """select * from api_keys where api_key_id > :after
             and (:account = '' or service_account_id = :account) order by api_key_id limit :limit"""
-        return [_key(row) for row in await self._all(sql, account=account_id, **window(page))]
+        return [key_of(row) for row in await self._all(sql, account=account_id, **window(page))]
 
     async def revoke_key(self, api_key_id: str, now: datetime) -> ApiKey:
         """End an API key, or return it as it is when it has ended before.
@@ -188,7 +183,7 @@ class Rows(Statements):
         if not rows:
             message = f"There is no API key `{api_key_id}` in this tenant; ListApiKeys shows them."
             raise Missing("API_KEY_UNKNOWN", message, path="api_key_id")
-        return _key(rows[0])
+        return key_of(rows[0])
 
     async def key_record(self, api_key_id: str) -> KeyRecord | None:
         """Return a key together with its account and what that holds, or None when either is gone."""
@@ -198,13 +193,7 @@ class Rows(Statements):
         row = rows[0]
         account = {name: row[f"a_{name}"] for name in ServiceAccount.__dataclass_fields__}
         key = {name: row[name] for name in ApiKey.__dataclass_fields__}
-        return KeyRecord(_key(key), _account(account), access(row))
-
-    async def note_use(self, api_key_id: str, now: datetime) -> None:
-        """Write down when a key was last used."""
-        await self._run(
-            "update api_keys set last_used_time = :now where api_key_id = :k", k=api_key_id, now=now
-        )
+        return KeyRecord(key_of(key), _account(account), access(row))
 
 
 def _tenant(row: Mapping[str, Any]) -> Tenant:
@@ -213,10 +202,6 @@ def _tenant(row: Mapping[str, Any]) -> Tenant:
 
 def _account(row: Mapping[str, Any]) -> ServiceAccount:
     return ServiceAccount(**{**row, "roles": tuple(row["roles"])})
-
-
-def _key(row: Mapping[str, Any]) -> ApiKey:
-    return ApiKey(**{**row, "digest": bytes(row["digest"])})
 
 
 __all__ = ["Rows", "Store"]
