@@ -32,13 +32,19 @@ spec:
   active: false
   configuration:
     base_url: {url}
-    streams: [{{name: items, path: /items, records_path: items, key: [id]}}]
+    streams:
+      - name: endless
+        path: /endless
+        records_path: items
+        key: [id]
+        paging: {{kind: next_link, field: next}}
 ---
 kind: Flow
-name: consented
+name: endless
 spec:
-  source: {{instance: consented, stream: items}}
-  destination: {{instance: hub, stream: consented}}
+  source: {{instance: consented, stream: endless}}
+  destination: {{instance: hub, stream: endless}}
+  max_attempts: 1
 """
 
 
@@ -59,28 +65,37 @@ async def browsed(mesh, server):
     return running.returncode, out.decode()
 
 
-async def test_a_person_authorizes_and_a_flow_reads(mesh):
+async def test_a_person_authorizes_and_a_flow_reads_until_it_is_revoked(mesh):
     """
-    The host sends an access token that the refresh token of the consent has given; it sees neither.
+    The host sends access tokens and sees nothing else; a sync without end stops when the person says so.
     """
     server = TokenServer()
     async with HttpServer() as http:
         server.serve(http)
 
-        def items(request):
+        def endless(request):
             token = request.headers.get("authorization", "").removeprefix("Bearer ")
-            return {"items": [{"id": "1"}]} if token in server.good else Answer(401)
+            pages.append(token in server.good)
+            page = {"items": [{"id": "1"}], "next": f"/endless?page={len(pages)}"}
+            return page if pages[-1] else Answer(401)
 
-        http.on("/items", items)
+        pages = []
+        http.on("/endless", endless)
         await asyncio.to_thread(
             mesh.apply, DOCUMENTS.format(url=http.url), env={"CLIENT_SECRET": "client-secret"}
         )
         code, out = await browsed(mesh, server)
         tested = await asyncio.to_thread(mesh.ok, "auth", "test", "consented")
         await asyncio.to_thread(mesh.ok, "instances", "activate", "consented")
-        await asyncio.to_thread(mesh.ok, "sync", "run", "consented", "--watch")
+        running = asyncio.create_task(asyncio.to_thread(mesh.run, "sync", "run", "endless", "--watch"))
+        while len(pages) < 5:
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(mesh.ok, "auth", "revoke", "consented")
+        ended = await running
 
     assert code == 0, out
-    assert "STATE_READY" in out or "ready" in out
     assert "passed" in tested.out
+    assert all(pages)
     assert [form["grant_type"] for form in server.asked] == ["authorization_code", "refresh_token"]
+    assert ended.code == 1
+    assert "taken" in ended.out

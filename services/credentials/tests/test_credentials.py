@@ -7,7 +7,7 @@ import pytest
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc as pb_grpc
-from isthmus.kit import fault_from_rpc_error, new_id
+from isthmus.kit import Clock, Database, fault_from_rpc_error, new_id
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.resilience.faults import (
     AlreadyExists,
@@ -18,6 +18,7 @@ from isthmus.resilience.faults import (
     Precondition,
     RetryLater,
 )
+from isthmus.services.credentials.reminding import Reminders
 
 CANARY = "canary-7f3a-do-not-show"
 BEARER = connector_pb2.AUTH_METHOD_BEARER
@@ -307,3 +308,52 @@ async def test_what_a_method_needs_is_asked_for(stub):
         f"parameters.{name}" for name in ("key_id", "region", "service")
     }
     assert [one.path for one in second.violations] == ["secret"]
+
+
+async def test_what_was_revoked_is_lent_no_more_until_there_is_a_new_secret(stub, host):
+    """
+    Revoking twice is no error.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    request = pb.RevokeAuthConfigRequest(auth_config_id=held.auth_config_id)
+    await stub.RevokeAuthConfig(request)
+    revoked = (await stub.RevokeAuthConfig(request)).auth_config
+
+    fault = await refusal(lease(host, held.auth_config_id))
+    new = pb.SecretMaterial(bearer_token="new")
+    update = pb.UpdateAuthConfigRequest(auth_config_id=held.auth_config_id, name="siem", secret=new)
+    await stub.UpdateAuthConfig(update)
+
+    assert revoked.HasField("revoke_time")
+    assert (type(fault), fault.reason) == (Precondition, "AUTH_CONFIG_REVOKED")
+    assert (await lease(host, held.auth_config_id)).secret.bearer_token == "new"
+
+
+async def test_owners_are_reminded_once_of_each_end(service, stub):
+    """
+    Thirty days ahead, by whichever replica looks first; a new end is another matter.
+    """
+    url = service.settings.database_url.get_secret_value()
+    db, told = Database(url, "credentials", pool=1), Told()
+    reminders = Reminders(db, told, clock=Clock(), ahead=timedelta(days=30))
+    soon, late = bearer(name="soon"), bearer(name="late")
+    soon.expire_time.FromDatetime(datetime.now(UTC) + timedelta(days=29))
+    late.expire_time.FromDatetime(datetime.now(UTC) + timedelta(days=31))
+    held = [(await stub.CreateAuthConfig(one)).auth_config.auth_config_id for one in (soon, late)]
+
+    await reminders.remind()
+    await reminders.remind()
+    await db.close()
+
+    assert [name for name in told.of if name in held] == [held[0]]
+
+
+class Told:
+    """Remembers what the mesh would be told."""
+
+    def __init__(self):
+        self.of = []
+
+    async def changed(self, conn, verb, config, subject):
+        assert verb == "expiring"
+        self.of.append(config.auth_config_id)

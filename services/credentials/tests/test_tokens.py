@@ -150,6 +150,25 @@ async def test_a_token_that_still_holds_is_lent_while_its_server_is_away(
     assert fault.reason == "TOKEN_SERVER_UNREACHABLE"
 
 
+async def test_a_revoked_consent_takes_its_tokens_along(
+    rotating, hosts, server, stub, lease, refusal, replicas
+):
+    """
+    Nothing is left in the vault that a new lease could be made of.
+    """
+    held = await rotating()
+    await lease(hosts[0], held)
+    await stub.RevokeAuthConfig(pb.RevokeAuthConfigRequest(auth_config_id=held))
+
+    faults = [await refusal(lease(host, held)) for host in hosts]
+    person = await refusal(stub.RefreshAuthConfig(pb.RefreshAuthConfigRequest(auth_config_id=held)))
+    tested = await stub.TestAuthConfig(pb.TestAuthConfigRequest(auth_config_id=held))
+
+    assert {fault.reason for fault in (*faults, person)} == {"AUTH_CONFIG_REVOKED"}
+    assert tested.steps[0].reason == "AUTH_CONFIG_REVOKED"
+    assert len(server.asked) == 1
+
+
 async def test_a_changed_client_ends_the_token_of_before(create, hosts, server, stub, lease):
     """
     The next lease is of a token that was got with the new configuration.

@@ -24,6 +24,7 @@ class Bound:
         material: The credential's material, as both kinds of connectors read it.
         secret_version: Number of the secret.
         token_id: Tells access tokens apart that were got with the secret; empty where there are none.
+        scopes: What the access token was granted; None where there is none.
         limits: What the instance says about its limits; empty means the defaults.
     """
 
@@ -36,6 +37,7 @@ class Bound:
     material: Mapping[str, Any] | None = field(default=None, repr=False)
     secret_version: int = 0
     token_id: str = ""
+    scopes: tuple[str, ...] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -26,6 +26,7 @@ class Leased:
 
     Attributes:
         token_id: Tells access tokens apart; empty for secrets that are none.
+        scopes: What the access token was granted; None for secrets that are none.
         taken_at: Monotonic time at which it was lent.
         expires_at: Monotonic time at which it has to be asked for again.
     """
@@ -33,6 +34,7 @@ class Leased:
     material: Mapping[str, Any] = field(repr=False)
     secret_version: int
     token_id: str
+    scopes: tuple[str, ...] | None
     taken_at: float
     expires_at: float
 
@@ -49,6 +51,7 @@ class Leases:
         self._control = control
         self._host_id = host_id
         self._held: OrderedDict[tuple[str, str, str], Leased] = OrderedDict()
+        self._ended: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def lease(
         self,
@@ -79,10 +82,20 @@ class Leases:
                 return held
             self._held.pop(key, None)
             raise
+        if self._ended.get((tenant_id, auth_config_id), 0.0) >= now:
+            return leased  # the news came later than the lease was given: it is not kept for the next one
         self._held[key] = leased
         while len(self._held) > _MOST_LEASES:
             self._held.popitem(last=False)
         return leased
+
+    def end(self, tenant_id: str, auth_config_id: str) -> None:
+        """Keep nothing of a credential that was changed or taken back, also of what is being borrowed."""
+        for key in [key for key in self._held if key[:2] == (tenant_id, auth_config_id)]:
+            del self._held[key]
+        self._ended[tenant_id, auth_config_id] = time.monotonic()
+        while len(self._ended) > _MOST_LEASES:
+            self._ended.popitem(last=False)
 
     def forget(self, bound: Bound) -> None:
         """Let the next use ask for the secret anew."""
@@ -98,8 +111,10 @@ class Leases:
             answer = await call(stub.LeaseCredential, credentials.LeaseCredentialRequest(**common))
         now = time.monotonic()
         lasting = min(max(answer.expire_time.seconds - time.time(), 1.0), 300.0)
-        token_id = answer.access_token.token_id
-        return Leased(_material(answer), answer.secret_version, token_id, now, now + lasting)
+        token = answer.access_token
+        scopes = tuple(token.scopes) if token.token_id else None
+        version = answer.secret_version
+        return Leased(_material(answer), version, token.token_id, scopes, now, now + lasting)
 
 
 class Resolver:
@@ -168,6 +183,7 @@ class Resolver:
             material=leased.material,
             secret_version=leased.secret_version,
             token_id=leased.token_id,
+            scopes=leased.scopes,
         )
 
     async def renewed(self, bound: Bound) -> Bound:

@@ -12,7 +12,7 @@ from isthmus.host.binding import Resolver
 from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.host.reports import Reports
-from isthmus.host.steps import without_credential
+from isthmus.host.steps import granted, without_credential
 from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
@@ -160,6 +160,9 @@ class ConnectorServicer(ConnectorServiceServicer):
             return
         async for step in self._backend.check(bound):
             yield step
+        compared = granted(self._backend.spec.needed_scopes, bound.scopes)
+        if compared is not None:
+            yield compared
 
     @asynccontextmanager
     async def _connected(self, binding: connector.Binding) -> AsyncIterator[Connection]:

@@ -23,10 +23,12 @@ class Held:
     """A session with those who use it.
 
     Attributes:
+        credential: Tenant and id of the credential that it works with.
         spent: Not to be handed out again; it is closed when its last user leaves.
     """
 
     session: Session
+    credential: tuple[str, str] = ("", "")
     users: int = 0
     spent: bool = False
     last_used: float = field(default_factory=time.monotonic)
@@ -74,6 +76,13 @@ class Sessions:
             if not held.users and now - held.last_used > self._idle_seconds:
                 await self._retire(held)
 
+    async def revoke(self, tenant_id: str, auth_config_id: str) -> None:
+        """Let no session send another request with a credential; each is closed when its users have left."""
+        for held in list(self._held.values()):
+            if held.credential == (tenant_id, auth_config_id):
+                held.session.revoke()
+                await self._retire(held)
+
     async def close(self) -> None:
         """Close every session, used or not."""
         for held in list(self._held.values()):
@@ -82,11 +91,11 @@ class Sessions:
 
     async def _take(self, bound: Bound) -> Held:
         if not bound.instance_id:
-            return Held(self._make(bound), users=1, spent=True)
+            return Held(self._make(bound), (bound.tenant_id, bound.auth_config_id), users=1, spent=True)
         key = (bound.tenant_id, bound.instance_id, bound.revision, bound.secret_identity)
         held = self._held.get(key)
         if held is None or held.spent:
-            held = self._held[key] = Held(self._make(bound))
+            held = self._held[key] = Held(self._make(bound), (bound.tenant_id, bound.auth_config_id))
         held.users += 1
         if held.users == 1:
             await self._make_room(key)

@@ -1,5 +1,7 @@
 """Steps of a check that end before the connector is asked."""
 
+from collections.abc import Sequence
+
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.resilience import Fault
 
@@ -24,4 +26,21 @@ def without_credential(fault: Fault) -> list[connector.CheckStep]:
     ]
 
 
-__all__ = ["without_credential"]
+def granted(needed: Sequence[str], scopes: Sequence[str] | None) -> connector.CheckStep | None:
+    """Return the step that compares the scopes a connector needs with those of the access token.
+
+    None where nothing is needed, or where the credential has no scopes that anybody could tell.
+    """
+    if not needed or scopes is None:
+        return None
+    step = _Step(step="scopes", granted_permissions=scopes, needed_permissions=needed)
+    lacking = [one for one in needed if one not in scopes]
+    step.result = _Step.RESULT_WARNING if lacking else _Step.RESULT_PASSED
+    if lacking:
+        step.reason = "SCOPES_NOT_GRANTED"
+        step.message = f"The connector needs scopes that the access token lacks: {', '.join(lacking)}."
+        step.remedy = "Add them to the credential, and have them granted at the external system."
+    return step
+
+
+__all__ = ["granted", "without_credential"]

@@ -56,6 +56,7 @@ def spec_message(spec: sdk.ConnectorSpec, *, max_message_bytes: int) -> connecto
         vendor=spec.vendor,
         capabilities=[connector.Capability.Value(f"CAPABILITY_{one.name}") for one in spec.capabilities],
         configuration_schema=_text(spec.configuration_schema),
+        needed_scopes=spec.needed_scopes,
         auth_methods=[connector.AuthMethod.Value(f"AUTH_METHOD_{one.name}") for one in spec.auth_methods],
         allowed_hosts=spec.allowed_hosts,
         is_built_in=spec.is_built_in,

@@ -20,6 +20,7 @@ from isthmus.host.jobs import Jobs
 from isthmus.host.plans import Plans
 from isthmus.host.registration import Registration
 from isthmus.host.reports import Reports
+from isthmus.host.revoking import Revocations
 from isthmus.host.servicer import ConnectorServicer
 from isthmus.host.settings import HostSettings
 from isthmus.kit import new_id
@@ -55,7 +56,8 @@ class Host:
             raise Precondition("CONNECTOR_MISSING", "Say which connector to run, with --connector.")
         host_id = new_id("hst")
         control = ControlPlane(chassis)
-        resolver = Resolver(control, Leases(control, host_id))
+        leases = Leases(control, host_id)
+        resolver = Resolver(control, leases)
         budgets = Budgets(control, host_id)
         backend, sweep, closers = await self._backend(chassis, resolver, control, budgets)
         reports = Reports(control)
@@ -75,6 +77,10 @@ class Host:
         async def pull() -> None:
             await jobs.pull(chassis.bus)
 
+        async def listen() -> None:
+            sessions = getattr(backend, "sessions", None)
+            await Revocations(chassis.bus, leases, sessions.revoke if sessions else None).run()
+
         async def drain() -> None:
             await chassis.draining.wait()
             await registration.leave()
@@ -89,7 +95,13 @@ class Host:
             servicers=[
                 (add_ConnectorServiceServicer_to_server, ConnectorServicer(backend, resolver, reports))
             ],
-            tasks=[*([pull] if settings.nats_url else []), drain, registration.run, reports.run, *sweep],
+            tasks=[
+                *([pull, listen] if settings.nats_url else []),
+                drain,
+                registration.run,
+                reports.run,
+                *sweep,
+            ],
             closers=[registration.leave, jobs.stop, last_words, backend.close, *closers],
         )
 

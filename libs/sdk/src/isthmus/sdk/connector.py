@@ -250,6 +250,7 @@ class Connector(Generic[S]):
     is_built_in: ClassVar[bool] = False
     divides_streams: ClassVar[bool] = False
     auth_methods: ClassVar[tuple[AuthMethod, ...]] = ()
+    needed_scopes: ClassVar[tuple[str, ...]] = ()
     rate_limit: ClassVar[RateLimit] = RateLimit()
     allowed_hosts: ClassVar[tuple[str, ...]] = ()
 

@@ -85,6 +85,7 @@ class Context:
     Attributes:
         patience: The most seconds that one call waits in all before repetitions.
         rate: What the connector declares for all its calls; one that a call names takes its place.
+        is_revoked: The credential was taken back; no further request is sent with it.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -98,6 +99,7 @@ class Context:
     shared: Guards | None = None
     patience: float = math.inf
     rate: str = ""
+    is_revoked: bool = False
     _stats: Stats = field(default_factory=Stats)
 
     @property

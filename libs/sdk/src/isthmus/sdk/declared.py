@@ -27,6 +27,7 @@ def spec_of(cls: type[Connector[Any]]) -> ConnectorSpec:
         configuration_schema=configuration_schema(settings),
         capabilities=_capabilities(cls),
         auth_methods=cls.auth_methods or _auth_methods(settings),
+        needed_scopes=cls.needed_scopes,
         system_type=cls.system_type,
         vendor=cls.vendor,
         actions=tuple(_action_spec(method, mark) for method, mark in _marked(cls, ActionMark)),

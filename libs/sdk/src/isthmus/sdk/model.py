@@ -141,6 +141,7 @@ class ConnectorSpec:
     auth_methods: tuple[AuthMethod, ...]
     contract_version: int = CONTRACT_VERSION
     contract_version_min: int = CONTRACT_VERSION
+    needed_scopes: tuple[str, ...] = ()
     system_type: str = ""
     vendor: str = ""
     actions: tuple[ActionSpec, ...] = ()

@@ -56,6 +56,19 @@ def refresh(ctx: typer.Context, credential: Credential, output: Output = Format.
     show_one(changed, output)
 
 
+@_group.command("revoke")
+def revoke(ctx: typer.Context, credential: Credential, output: Output = Format.YAML) -> None:
+    """Takes a credential out of use at once, at all hosts.
+
+    A new secret, or authorizing it anew, brings it back. At the external system revoke it, too.
+
+    Example: `isthmus auth revoke ath_01j9`
+    """
+    mesh = mesh_of(ctx)
+    request = credentials_pb2.RevokeAuthConfigRequest(auth_config_id=auth_config_id(mesh, credential))
+    show_one(mesh.credentials.RevokeAuthConfig(request).auth_config, output)
+
+
 @_group.command("authorize")
 def authorize(
     ctx: typer.Context,

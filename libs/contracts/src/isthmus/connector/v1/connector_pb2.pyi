@@ -249,6 +249,7 @@ class ConnectorSpec(_message.Message):
     ICON_URL_FIELD_NUMBER: _builtins.int
     BUILD_DIGEST_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
+    NEEDED_SCOPES_FIELD_NUMBER: _builtins.int
     connector_id: _builtins.str
     """Stable lower-case name, for example `http-json`; chosen by the author."""
     name: _builtins.str
@@ -307,6 +308,12 @@ class ConnectorSpec(_message.Message):
         is taken from the configuration, for example `{base_url}`.
         """
 
+    @_builtins.property
+    def needed_scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """OAuth scopes that an access token must have for everything that the connector does; `Check` compares them with what was
+        granted.
+        """
+
     def __init__(
         self,
         *,
@@ -331,10 +338,11 @@ class ConnectorSpec(_message.Message):
         icon_url: _builtins.str = ...,
         build_digest: _builtins.str = ...,
         max_message_bytes: _builtins.int = ...,
+        needed_scopes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "allowed_hosts", b"allowed_hosts", "auth_methods", b"auth_methods", "author", b"author", "build_digest", b"build_digest", "capabilities", b"capabilities", "configuration_schema", b"configuration_schema", "connector_id", b"connector_id", "contract_version", b"contract_version", "contract_version_min", b"contract_version_min", "description", b"description", "documentation_url", b"documentation_url", "icon_url", b"icon_url", "is_built_in", b"is_built_in", "max_message_bytes", b"max_message_bytes", "name", b"name", "rate_limit", b"rate_limit", "system_type", b"system_type", "vendor", b"vendor", "version", b"version", "webhooks", b"webhooks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "allowed_hosts", b"allowed_hosts", "auth_methods", b"auth_methods", "author", b"author", "build_digest", b"build_digest", "capabilities", b"capabilities", "configuration_schema", b"configuration_schema", "connector_id", b"connector_id", "contract_version", b"contract_version", "contract_version_min", b"contract_version_min", "description", b"description", "documentation_url", b"documentation_url", "icon_url", b"icon_url", "is_built_in", b"is_built_in", "max_message_bytes", b"max_message_bytes", "name", b"name", "needed_scopes", b"needed_scopes", "rate_limit", b"rate_limit", "system_type", b"system_type", "vendor", b"vendor", "version", b"version", "webhooks", b"webhooks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

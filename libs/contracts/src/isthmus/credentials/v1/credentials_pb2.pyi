@@ -42,6 +42,7 @@ class AuthenticationConfig(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     TOKEN_STATUS_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -86,6 +87,10 @@ class AuthenticationConfig(_message.Message):
     def token_status(self) -> Global___TokenStatus:
         """Set for the OAuth methods."""
 
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When a person took it out of use; unset while it is in use."""
+
     def __init__(
         self,
         *,
@@ -104,10 +109,11 @@ class AuthenticationConfig(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         token_status: Global___TokenStatus | None = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "revoke_time", b"revoke_time", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "revoke_time", b"revoke_time", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,7 +453,9 @@ Global___OAuthSecret: _TypeAlias = OAuthSecret  # noqa: Y015
 
 @_typing.final
 class AuthConfigChanged(_message.Message):
-    """Payload of `auth_config.created`, `auth_config.updated`, `auth_config.deleted` and `auth_config.leased`."""
+    """Payload of `auth_config.created`, `auth_config.updated`, `auth_config.deleted`, `auth_config.leased`,
+    `auth_config.revoked` and `auth_config.expiring`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1017,6 +1025,52 @@ class RefreshAuthConfigResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshAuthConfigResponse: _TypeAlias = RefreshAuthConfigResponse  # noqa: Y015
+
+@_typing.final
+class RevokeAuthConfigRequest(_message.Message):
+    """Asks to take a configuration out of use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
+    auth_config_id: _builtins.str
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        auth_config_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAuthConfigRequest: _TypeAlias = RevokeAuthConfigRequest  # noqa: Y015
+
+@_typing.final
+class RevokeAuthConfigResponse(_message.Message):
+    """The configuration is out of use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def auth_config(self) -> Global___AuthenticationConfig:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        auth_config: Global___AuthenticationConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auth_config", b"auth_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config", b"auth_config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAuthConfigResponse: _TypeAlias = RevokeAuthConfigResponse  # noqa: Y015
 
 @_typing.final
 class TestAuthConfigRequest(_message.Message):

@@ -85,6 +85,11 @@ class CredentialsServiceStub:
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.SerializeToString,
                 response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.FromString,
                 _registered_method=True)
+        self.RevokeAuthConfig = channel.unary_unary(
+                '/isthmus.credentials.v1.CredentialsService/RevokeAuthConfig',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigResponse.FromString,
+                _registered_method=True)
         self.TestAuthConfig = channel.unary_unary(
                 '/isthmus.credentials.v1.CredentialsService/TestAuthConfig',
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.SerializeToString,
@@ -141,7 +146,7 @@ class CredentialsServiceServicer:
     def UpdateAuthConfig(self, request, context):
         """Changes an authentication configuration; a secret that is not given stays as it is.
 
-        Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
+        Hosts that hold a lease on the old secret are told, and ask again before the next page.
 
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -173,6 +178,7 @@ class CredentialsServiceServicer:
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
+        FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use.
         FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
         FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
         FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
@@ -211,6 +217,21 @@ class CredentialsServiceServicer:
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAuthConfig(self, request, context):
+        """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
+
+        Hosts are told, and send no further request with what they have borrowed, normally within a second; one that cannot
+        be reached keeps it until its lease ends, at most 5 minutes. Entering a new secret, or authorizing anew, brings it back.
+        Revoking twice is no error. At the external system the secret has to be revoked, too.
+
+        Errors:
+        NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+        UNAVAILABLE VAULT_UNREACHABLE: it is out of use, and its tokens are still in the vault; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -270,6 +291,11 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
                     servicer.RefreshAuthConfig,
                     request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.FromString,
                     response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.SerializeToString,
+            ),
+            'RevokeAuthConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAuthConfig,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigResponse.SerializeToString,
             ),
             'TestAuthConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.TestAuthConfig,
@@ -504,6 +530,33 @@ class CredentialsService:
             '/isthmus.credentials.v1.CredentialsService/RefreshAuthConfig',
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.SerializeToString,
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAuthConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.CredentialsService/RevokeAuthConfig',
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,7 +67,7 @@ class CredentialsServiceStub:
     UpdateAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.UpdateAuthConfigRequest, _credentials_pb2.UpdateAuthConfigResponse]
     """Changes an authentication configuration; a secret that is not given stays as it is.
 
-    Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
+    Hosts that hold a lease on the old secret are told, and ask again before the next page.
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -91,6 +91,7 @@ class CredentialsServiceStub:
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
+      FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use.
       FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
       FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
       FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
@@ -121,6 +122,17 @@ class CredentialsServiceStub:
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+    """
+    RevokeAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RevokeAuthConfigRequest, _credentials_pb2.RevokeAuthConfigResponse]
+    """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
+
+    Hosts are told, and send no further request with what they have borrowed, normally within a second; one that cannot
+    be reached keeps it until its lease ends, at most 5 minutes. Entering a new secret, or authorizing anew, brings it back.
+    Revoking twice is no error. At the external system the secret has to be revoked, too.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+      UNAVAILABLE VAULT_UNREACHABLE: it is out of use, and its tokens are still in the vault; repeat after the given delay.
     """
     TestAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.TestAuthConfigRequest, _credentials_pb2.TestAuthConfigResponse]
     """Tries a configuration step by step; a failed step is an answer, not an error.
@@ -170,7 +182,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     UpdateAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.UpdateAuthConfigRequest, _credentials_pb2.UpdateAuthConfigResponse]  # type: ignore[assignment]
     """Changes an authentication configuration; a secret that is not given stays as it is.
 
-    Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
+    Hosts that hold a lease on the old secret are told, and ask again before the next page.
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -194,6 +206,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
+      FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use.
       FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
       FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
       FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
@@ -224,6 +237,17 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+    """
+    RevokeAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RevokeAuthConfigRequest, _credentials_pb2.RevokeAuthConfigResponse]  # type: ignore[assignment]
+    """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
+
+    Hosts are told, and send no further request with what they have borrowed, normally within a second; one that cannot
+    be reached keeps it until its lease ends, at most 5 minutes. Entering a new secret, or authorizing anew, brings it back.
+    Revoking twice is no error. At the external system the secret has to be revoked, too.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+      UNAVAILABLE VAULT_UNREACHABLE: it is out of use, and its tokens are still in the vault; repeat after the given delay.
     """
     TestAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.TestAuthConfigRequest, _credentials_pb2.TestAuthConfigResponse]  # type: ignore[assignment]
     """Tries a configuration step by step; a failed step is an answer, not an error.
@@ -294,7 +318,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credentials_pb2.UpdateAuthConfigResponse, _abc.Awaitable[_credentials_pb2.UpdateAuthConfigResponse]]:
         """Changes an authentication configuration; a secret that is not given stays as it is.
 
-        Hosts that hold a lease on the old secret use it until the lease ends, at most 5 minutes.
+        Hosts that hold a lease on the old secret are told, and ask again before the next page.
 
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -330,6 +354,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
           FAILED_PRECONDITION AUTH_CONFIG_EXPIRED: a person has to enter a new secret.
+          FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use.
           FAILED_PRECONDITION SECRET_MISSING: the vault has no secret for it; a person has to enter it again.
           FAILED_PRECONDITION REAUTHORIZATION_NEEDED: a person has to authorize it again.
           FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: a person has to correct client id, secret or how they are sent.
@@ -372,6 +397,23 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
           FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeAuthConfig(
+        self,
+        request: _credentials_pb2.RevokeAuthConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RevokeAuthConfigResponse, _abc.Awaitable[_credentials_pb2.RevokeAuthConfigResponse]]:
+        """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
+
+        Hosts are told, and send no further request with what they have borrowed, normally within a second; one that cannot
+        be reached keeps it until its lease ends, at most 5 minutes. Entering a new secret, or authorizing anew, brings it back.
+        Revoking twice is no error. At the external system the secret has to be revoked, too.
+
+        Errors:
+          NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+          UNAVAILABLE VAULT_UNREACHABLE: it is out of use, and its tokens are still in the vault; repeat after the given delay.
         """
 
     @_abc_1.abstractmethod

@@ -10,7 +10,13 @@ from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.api.signing import client_context
 from isthmus.sdk.api.transport import FastTransport, transport_for
-from isthmus.sdk.failures import ConfigurationFailure, DataFailure, Failure, TransientFailure
+from isthmus.sdk.failures import (
+    AuthenticationFailure,
+    ConfigurationFailure,
+    DataFailure,
+    Failure,
+    TransientFailure,
+)
 from isthmus.sdk.redaction import safe_url
 
 if TYPE_CHECKING:
@@ -100,6 +106,9 @@ class Exchange:
     async def _once(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, where: str
     ) -> Reply:
+        if self._context.is_revoked:
+            text = f"{method} {where} was not sent: the credential was taken back; give the instance another."
+            raise AuthenticationFailure("CREDENTIAL_REVOKED", text)
         self._context.egress.allow(url.host, _port(url))
         client = self._open()
         if self.auth.params:

@@ -124,6 +124,10 @@ class Session:
             while self.context.closers:
                 await self.context.closers.pop()()
 
+    def revoke(self) -> None:
+        """Lets no further request go out: the credential was taken back."""
+        self.context.is_revoked = True
+
     async def check(self) -> AsyncIterator[CheckStep]:
         """Tries the settings one step after another; a failed step is an answer, not an error."""
         entered = self._connected

@@ -10,6 +10,7 @@ from isthmus.services.credentials.domain import (
     Lease,
     Token,
     refuse_expired,
+    refuse_revoked,
 )
 from isthmus.services.credentials.grants import Grants
 from isthmus.services.credentials.refreshing import Tokens
@@ -64,6 +65,7 @@ class Lending:
         async with self._db.tenant(current_principal().tenant_id) as conn:
             config = await Rows(conn).get(auth_config_id)
             refuse_expired(config, now)
+            refuse_revoked(config)
             if not config.auth_type.has_tokens:
                 values = await self._grants.secret(config)
                 lease = await self._record(conn, config, instance_id, host_id, now + self._lease)

@@ -116,6 +116,7 @@ def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.Aut
         create_time=stamp(config.create_time),
         update_time=stamp(config.update_time),
         etag=str(config.revision),
+        revoke_time=stamp(config.revoke_time),
         oauth_config=_oauth_message(config.oauth) if config.auth_type.has_tokens else None,
         token_status=_token_message(tokens) if tokens else None,
     )

@@ -29,7 +29,7 @@ from isthmus.services.credentials.domain import (
     tokens_path,
 )
 from isthmus.services.credentials.grants import Grants, Reauthorize
-from isthmus.services.credentials.store import TokenRows
+from isthmus.services.credentials.store import Rows, TokenRows
 
 _LOOK_SECONDS = (0.02, 0.05, 0.1, 0.2)
 _MOST_TURNS = 4
@@ -139,6 +139,7 @@ class Tokens:
         async with self._db.tenant(config.tenant_id) as conn:
             rows = TokenRows(conn)
             await rows.reset(config.auth_config_id, TokenState.READY)
+            await Rows(conn).restore(config.auth_config_id)
             own = await rows.find(config.auth_config_id)
         if own is None:
             raise Missing("AUTH_CONFIG_UNKNOWN", f"{config.name} was deleted meanwhile.")

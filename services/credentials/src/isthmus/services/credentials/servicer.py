@@ -21,6 +21,7 @@ from isthmus.services.credentials.domain import (
     TokenState,
     mistakes_of,
     pending_path,
+    refuse_revoked,
     tokens_path,
 )
 from isthmus.services.credentials.leasing import Lending, Tells
@@ -145,7 +146,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 revision=held.revision + 1,
             )
             if secret is not None:
-                config = replace(config, secret_version=await self._keep(config, secret))
+                config = replace(config, secret_version=await self._keep(config, secret), revoke_time=None)
             await Rows(conn).change(config)
             if secret is not None or config.oauth != held.oauth:
                 state = _state_with(held.auth_type, secret) if secret is not None else None
@@ -200,6 +201,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         tenant_id = current_principal().tenant_id
         async with self._db.tenant(tenant_id) as conn:
             config, row = await _found(conn, request.auth_config_id)
+        refuse_revoked(config)
         if not config.auth_type.has_tokens:
             message = (
                 f"{config.name} authenticates by {config.auth_type}, without tokens; enter a new secret."
@@ -209,6 +211,26 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         async with self._db.tenant(tenant_id) as conn:
             config, row = await _found(conn, request.auth_config_id)
         return pb.RefreshAuthConfigResponse(auth_config=config_message(config, row))
+
+    async def RevokeAuthConfig(
+        self, request: pb.RevokeAuthConfigRequest, context: Context
+    ) -> pb.RevokeAuthConfigResponse:
+        """Takes a configuration out of use; what is lent ends when hosts hear of it."""
+        principal = current_principal()
+        async with self._db.tenant(principal.tenant_id) as conn:
+            held = await Rows(conn).get(request.auth_config_id, lock=True)
+            now = self._clock.now()
+            config = replace(held, revoke_time=now, update_time=now, revision=held.revision + 1)
+            await Rows(conn).change(config)
+            if config.auth_type.has_tokens:
+                needed = config.auth_type.needs_authorization
+                state = TokenState.AUTHORIZATION_NEEDED if needed else TokenState.READY
+                await TokenRows(conn).reset(config.auth_config_id, state, forget_version=True)
+                await AuthorizationRows(conn).remove(config.auth_config_id)
+            await self._events.changed(conn, "revoked", config, principal.subject)
+        if config.auth_type.has_tokens:
+            await self._vault.tenant(config.tenant_id).delete(tokens_path(config.auth_config_id))
+        return pb.RevokeAuthConfigResponse(auth_config=config_message(config))
 
     async def TestAuthConfig(
         self, request: pb.TestAuthConfigRequest, context: Context

@@ -30,9 +30,10 @@ class Trying:
 
     async def steps(self, config: AuthConfig, row: TokenRow | None) -> AsyncIterator[connector.CheckStep]:
         """Give one step after another; after a failed one the others are skipped."""
-        yield self._expiry(config)
+        first = self._expiry(config)
+        yield first
         names = ["secret", *(["token", "scopes"] if config.auth_type.has_tokens else [])]
-        failed = ""
+        failed = "expiry" if first.reason == "AUTH_CONFIG_REVOKED" else ""
         for name in names:
             if failed:
                 because = f"Not tried, because {failed} failed."
@@ -43,6 +44,14 @@ class Trying:
             yield step
 
     def _expiry(self, config: AuthConfig) -> connector.CheckStep:
+        if config.revoke_time is not None:
+            return _Step(
+                step="expiry",
+                result=_Step.RESULT_FAILED,
+                reason="AUTH_CONFIG_REVOKED",
+                message=f"It was taken out of use at {config.revoke_time:%Y-%m-%d %H:%M} UTC.",
+                remedy="Enter a new secret, or authorize it again.",
+            )
         ends, now = config.expire_time, self._clock.now()
         if ends is None or ends > now + _SOON:
             return _Step(step="expiry", result=_Step.RESULT_PASSED)

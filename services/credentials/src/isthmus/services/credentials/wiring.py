@@ -12,6 +12,7 @@ from isthmus.services.credentials.events import Events
 from isthmus.services.credentials.grants import Grants
 from isthmus.services.credentials.leasing import Lending
 from isthmus.services.credentials.refreshing import Patience, Tokens
+from isthmus.services.credentials.reminding import Reminders
 from isthmus.services.credentials.servicer import CredentialsServicer
 from isthmus.services.credentials.servicer_authorization import AuthorizationServicer
 from isthmus.services.credentials.settings import CredentialsSettings
@@ -54,7 +55,9 @@ async def wire(chassis: Chassis) -> Wiring:
         (credentials_pb2_grpc.add_CredentialsServiceServicer_to_server, servicer),
         (authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server, authorization),
     ]
-    return Wiring(servicers=servicers, closers=[tokens.close, servers.close])
+    ahead = timedelta(days=settings.reminder_days)
+    reminders = Reminders(db, events, clock=clock, ahead=ahead)
+    return Wiring(servicers=servicers, tasks=[reminders.run], closers=[tokens.close, servers.close])
 
 
 __all__ = ["wire"]

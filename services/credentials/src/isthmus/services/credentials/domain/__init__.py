@@ -22,6 +22,8 @@ from isthmus.services.credentials.domain.rules import (
     mistakes_of,
     pending_path,
     refuse_expired,
+    refuse_revoked,
+    revoked,
     tokens_path,
 )
 from isthmus.services.credentials.domain.tokens import (
@@ -63,6 +65,8 @@ __all__ = [
     "pending_path",
     "refuse_expired",
     "refuse_foreign",
+    "refuse_revoked",
+    "revoked",
     "slower",
     "token_of",
     "tokens_path",

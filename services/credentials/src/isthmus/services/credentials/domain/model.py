@@ -83,6 +83,7 @@ class AuthConfig:
     expire_time: datetime | None = None
     last_used_time: datetime | None = None
     oauth: OAuth = field(default_factory=OAuth)
+    revoke_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

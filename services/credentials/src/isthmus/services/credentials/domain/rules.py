@@ -99,6 +99,22 @@ def refuse_expired(config: AuthConfig, now: datetime) -> None:
         raise Precondition("AUTH_CONFIG_EXPIRED", message)
 
 
+def refuse_revoked(config: AuthConfig) -> None:
+    """Keeps a secret from being lent that a person has taken out of use.
+
+    Raises:
+        Precondition: `AUTH_CONFIG_REVOKED`.
+    """
+    if config.revoke_time is not None:
+        raise revoked(config.name)
+
+
+def revoked(name: str) -> Precondition:
+    """Gives the fault for a configuration that is out of use."""
+    message = f"{name} was taken out of use; enter a new secret or authorize it again."
+    return Precondition("AUTH_CONFIG_REVOKED", message)
+
+
 def tokens_path(auth_config_id: str) -> str:
     """Gives where in the tenant's folder of the vault the tokens lie that were got with a secret."""
     return f"{auth_config_id}/tokens"
@@ -109,4 +125,4 @@ def pending_path(auth_config_id: str) -> str:
     return f"{auth_config_id}/authorization"
 
 
-__all__ = ["mistakes_of", "pending_path", "refuse_expired", "tokens_path"]
+__all__ = ["mistakes_of", "pending_path", "refuse_expired", "refuse_revoked", "revoked", "tokens_path"]

@@ -8,13 +8,14 @@ from typing import Any
 
 from isthmus.kit import PageRequest
 from isthmus.resilience.faults import AlreadyExists, Missing
-from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, OAuth, Parameters
+from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, OAuth, Parameters, revoked
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
     username, is_system_account, secret_version, expire_time, last_used_time, created_by, create_time,
-    update_time, revision, oauth, key_id, region, service"""
+    update_time, revision, oauth, key_id, region, service,
+    revoke_time"""
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 
 
@@ -50,6 +51,7 @@ class Rows:
                 prefix = :prefix, query_parameter = :query_parameter, username = :username,
                 is_system_account = :is_system_account, secret_version = :secret_version,
                 oauth = :oauth, key_id = :key_id, region = :region, service = :service,
+                revoke_time = :revoke_time,
                 expire_time = :expire_time, update_time = :update_time, revision = :revision
             where auth_config_id = :auth_config_id"""
         await self.conn.execute(text(sql), fields)
@@ -88,16 +90,41 @@ class Rows:
             text("delete from auth_configs where auth_config_id = :id"), {"id": auth_config_id}
         )
 
+    async def restore(self, auth_config_id: str) -> None:
+        """Bring a configuration back into use."""
+        sql = """update auth_configs set revoke_time = null
+            where auth_config_id = :id and revoke_time is not null"""
+        await self.conn.execute(text(sql), {"id": auth_config_id})
+
+    async def expiring(self, until: datetime, most: int) -> list[AuthConfig]:
+        """Return configurations whose secret ends soon, and note that their owners were reminded of that."""
+        sql = f"""update auth_configs set reminded_of = expire_time
+            where (tenant_id, auth_config_id) in (
+                select tenant_id, auth_config_id from auth_configs
+                where expire_time <= :until and reminded_of is distinct from expire_time
+                    and revoke_time is null
+                limit :most for update skip locked)
+            returning {_COLUMNS}"""
+        rows = await self.conn.execute(text(sql), {"until": until, "most": most})
+        return [_config(row._asdict()) for row in rows]
+
     async def lend(self, lease: Lease) -> None:
-        """Record a lease; the time of last use is kept to the minute, which spares most writes."""
+        """Record a lease; the time of last use is kept to the minute, which spares most writes.
+
+        Raises:
+            Precondition: `AUTH_CONFIG_REVOKED`, somebody was faster.
+        """
         sql = """insert into leases (tenant_id, lease_id, auth_config_id, instance_id, host_id,
                 secret_version, create_time, expire_time)
-            values (:tenant_id, :lease_id, :auth_config_id, :instance_id, :host_id, :secret_version,
-                :create_time, :expire_time)"""
-        await self.conn.execute(text(sql), asdict(lease))
+            select tenant_id, :lease_id, auth_config_id, :instance_id, :host_id, :secret_version,
+                :create_time, :expire_time
+            from auth_configs where auth_config_id = :auth_config_id and revoke_time is null"""
+        values = {name: value for name, value in asdict(lease).items() if name != "tenant_id"}
+        if not (await self.conn.execute(text(sql), values)).rowcount:
+            raise revoked(lease.auth_config_id)
         used = """update auth_configs set last_used_time = :now where auth_config_id = :id
             and (last_used_time is null or last_used_time < :now - interval '1 minute')"""
-        values: dict[str, str | datetime] = {"now": lease.create_time, "id": lease.auth_config_id}
+        values = {"now": lease.create_time, "id": lease.auth_config_id}
         await self.conn.execute(text(used), values)
 
 

@@ -43,6 +43,8 @@ _ENTITIES = {
         "updated": "An authentication configuration or its secret changed.",
         "deleted": "An authentication configuration was removed.",
         "leased": "A host took a credential out for use.",
+        "revoked": "A person took an authentication configuration out of use.",
+        "expiring": "The secret of an authentication configuration ends soon.",
     },
     ("events", "subscription", "SubscriptionChanged"): {
         "created": "A subscription was created.",

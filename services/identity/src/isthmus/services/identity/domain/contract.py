@@ -13,6 +13,7 @@ CONTRACT = (
     "credentials.auth_configs.delete",
     "credentials.auth_configs.read",
     "credentials.auth_configs.refresh",
+    "credentials.auth_configs.revoke",
     "credentials.auth_configs.test",
     "credentials.auth_configs.update",
     "credentials.leases.create",

@@ -1,0 +1,52 @@
+"""Hears of credentials that were changed or taken back, and stops using them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from isthmus.host.binding import Leases
+from isthmus.kit.bus import Bus
+from isthmus.kit.subscription import received
+
+_SUBJECT = "isthmus.v1.*.credentials.auth_config."
+_CHANGED, _ENDED = ("updated",), ("revoked", "deleted")
+Revoke = Callable[[str, str], Awaitable[None]]
+
+
+class Revocations:
+    """Listens to events as they pass; what passes while NATS is away is made up for by the ends of leases.
+
+    Args:
+        bus: Where events pass.
+        leases: Forgets what was borrowed.
+        revoke: Stops sessions that work with a credential; None where this process has none.
+    """
+
+    def __init__(self, bus: Bus, leases: Leases, revoke: Revoke | None) -> None:
+        self._bus = bus
+        self._leases = leases
+        self._revoke = revoke
+
+    async def run(self) -> None:
+        """Listen for ever; the connection subscribes again by itself after a loss."""
+        await self._bus.ready()
+        subscriptions = [
+            await self._bus.client.subscribe(f"{_SUBJECT}{verb}", cb=self._heard)
+            for verb in (*_CHANGED, *_ENDED)
+        ]
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for subscription in subscriptions:
+                await subscription.unsubscribe()
+
+    async def _heard(self, message: Any) -> None:
+        event = received(message.subject, message.data)
+        if event is None:
+            return
+        self._leases.end(event.tenant_id, event.subject)
+        if self._revoke is not None and message.subject.endswith(_ENDED):
+            await self._revoke(event.tenant_id, event.subject)
+
+
+__all__ = ["Revocations"]
