@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from isthmus.local.memory import pss_of
 __all__ = ["PeakMemory", "cpu_of", "repeated"]
 
 _EVERY_SECONDS = 0.1
+_FAMILY_SECONDS = 0.5  # who belongs to whom is found out by a look at every process of the machine
 
 
 def cpu_of(pid: int) -> float:
@@ -32,6 +34,15 @@ def _cpu(process: psutil.Process) -> float:
     except psutil.Error:
         return 0.0
     return float(sum((times.user, times.system, times.children_user, times.children_system)))
+
+
+def _families(pids: Sequence[int]) -> list[int]:
+    """Processes with their children."""
+    found = set(pids)
+    for pid in pids:
+        with suppress(psutil.Error):
+            found.update(child.pid for child in psutil.Process(pid).children(recursive=True))
+    return sorted(found)
 
 
 @contextmanager
@@ -57,11 +68,15 @@ class PeakMemory:
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = pids
+        self._family: Sequence[int] = ()
+        self._known_at = -_FAMILY_SECONDS
         self._watch = repeated(self._look, _EVERY_SECONDS)
         self.bytes = 0
 
     def _look(self) -> None:
-        self.bytes = max(self.bytes, sum(pss_of(pid) for pid in self._pids))
+        if time.monotonic() - self._known_at >= _FAMILY_SECONDS:
+            self._family, self._known_at = _families(self._pids), time.monotonic()
+        self.bytes = max(self.bytes, sum(pss_of(pid, with_children=False) for pid in self._family))
 
     def __enter__(self) -> Self:
         self._look()
