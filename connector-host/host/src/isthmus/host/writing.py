@@ -27,6 +27,8 @@ from isthmus.sdk.runtime import (
 from isthmus.type.v1 import batch_pb2 as batch
 
 CREDIT = 3
+# Of large batches one is applied and one waits behind it: more of them would be read again after a death.
+_CREDIT_OF_LARGE = 2
 MOST_RECORDS = 1000
 MOST_BYTES = 1024 * 1024
 _MOST_SHOWN = 64 * 1024
@@ -85,7 +87,7 @@ class SessionWriter:
         self._takes_lines = stream.takes_lines
         guarantee = stream.guarantee or Guarantee.AT_LEAST_ONCE
         return connector.WriteReady(
-            credit=CREDIT,
+            credit=CREDIT if self._most_records <= MOST_RECORDS else _CREDIT_OF_LARGE,
             max_batch_bytes=MOST_BYTES,
             max_batch_records=self._most_records,
             guarantee=connector.Guarantee.Value(f"GUARANTEE_{guarantee.name}"),
