@@ -147,17 +147,18 @@ def writer_of(typed: TypedPlan, *key: str) -> LineWriter:
 
 
 def check_same(typed: TypedPlan, writer: LineWriter, structs: list[msgspec.Struct]) -> bool:
-    """Compare lines, where there are any, with rows; tell whether there are."""
+    """Compare rows, and lines where there are any, with dictionaries; tell whether there are lines."""
+    mapped = typed.apply_many(structs, now=NOW)
+    expected = [msgspec.json.encode(record) for record in mapped.records]
+    counted = (mapped.indexes, mapped.rejected, mapped.filtered)
     rows = typed.rows(structs, now=NOW)
+    assert [msgspec.json.encode(row) for row in rows.records] == expected
+    assert (rows.indexes, rows.rejected, rows.filtered) == counted
     found = writer.lines(structs, now=NOW)
     if found is None:
         return False
-    assert json_of_lines(found.text, found.columns) == [msgspec.json.encode(row) for row in rows.records]
-    assert (list(found.indexes), list(found.rejected), found.filtered) == (
-        rows.indexes,
-        rows.rejected,
-        rows.filtered,
-    )
+    assert json_of_lines(found.text, found.columns) == expected
+    assert (list(found.indexes), list(found.rejected), found.filtered) == counted
     assert found.count == len(rows.records) == found.text.count(b"\n")
     return True
 

@@ -15,6 +15,8 @@ from isthmus.mapper.times import moment_at
 
 Record = dict[str, Any]
 Transform = Callable[[Any, datetime], Record | None]
+MapRows = Callable[[Sequence[Any], datetime], tuple[list[Any], Sequence[int]] | None]
+"""Maps many records to rows where none is unusual; see `isthmus.mapper.columnar`."""
 
 _MOST_TYPED = 16
 """How many typed plans a plan keeps; a stream of flows with keys of their own may not fill the memory."""
@@ -140,6 +142,7 @@ class TypedPlan:
     _row_transform: Callable[[Any, datetime], Any]
     _row_shape: Shape | None
     _line_source: LineSource | None = None
+    _by_column: MapRows | None = None
 
     def __repr__(self) -> str:
         return f"TypedPlan({', '.join(self.getters)})"
@@ -156,8 +159,12 @@ class TypedPlan:
         """Maps a batch at one evaluation time, like `Plan.apply_many`."""
         return _apply_many(self.transform, records, now)
 
-    def rows(self, records: Iterable[msgspec.Struct], *, now: datetime | None = None) -> Rows:
+    def rows(self, records: Sequence[msgspec.Struct], *, now: datetime | None = None) -> Rows:
         """Maps a batch that is to be encoded at once; what is refused or left out is the same."""
+        made = self._by_column(records, moment_at(now)) if self._by_column is not None else None
+        if made is not None:
+            rows, indexes = made
+            return Rows(rows, list(indexes), [], len(records) - len(rows))
         mapped = _apply_many(self._row_transform, records, now)
         return Rows(mapped.records, mapped.indexes, mapped.rejected, mapped.filtered)
 

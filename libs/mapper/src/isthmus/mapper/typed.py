@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from isthmus.mapper.columnar import LinesByColumn, RowsByColumn
 from isthmus.mapper.generation import generate
 from isthmus.mapper.generation.texts import line_source
 from isthmus.mapper.lineage import block_reads
@@ -31,14 +32,17 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
     row_shape = _row_shape(definition)
     row_transform = transform
     if row_shape is not None:
-        row_transform = generate(definition, shape, row_shape.struct("Row"))
-    lines = None
+        row_type = row_shape.struct("Row")
+        row_transform = generate(definition, shape, row_type)
+    lines = by_column = None
     if row_shape is not None and all(len(field.target) == 1 for field in definition.block.fields):
         # Values of a row follow one another as the fields do.
         row: Callable[[Any, datetime], Any] = row_transform
         lines = line_source(definition, shape, lambda record, now: astuple(row(record, now)))
+        if lines is not None and isinstance(lines.by_column, LinesByColumn):
+            by_column = RowsByColumn(lines.by_column, row_type)
     getters = {path: shape.getter(path) for path in extra_paths}
-    return TypedPlan(record_type, getters, transform, row_transform, row_shape, lines)
+    return TypedPlan(record_type, getters, transform, row_transform, row_shape, lines, by_column)
 
 
 def _row_shape(definition: Definition) -> Shape | None:

@@ -6,6 +6,7 @@ mapped one by one, which tells what is wrong with which of them.
 """
 
 from isthmus.mapper.columnar.reading import Column, Columns, Read, ReadPlaces, Work
+from isthmus.mapper.columnar.rows import RowsByColumn
 from isthmus.mapper.columnar.texts import ColumnField, LinesByColumn
 
-__all__ = ["Column", "ColumnField", "Columns", "LinesByColumn", "Read", "ReadPlaces", "Work"]
+__all__ = ["Column", "ColumnField", "Columns", "LinesByColumn", "Read", "ReadPlaces", "RowsByColumn", "Work"]

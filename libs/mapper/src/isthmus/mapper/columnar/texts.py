@@ -31,7 +31,7 @@ _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), (DELIMITER, "\\" + DEL
 Keep = Callable[[Sequence[Any], datetime], list[bool]]
 
 
-class _UnusualError(Exception):
+class UnusualError(Exception):
     """The records have to be mapped one by one."""
 
 
@@ -62,7 +62,7 @@ class LinesByColumn:
     """
 
     def __init__(self, fields: Sequence[ColumnField], places: ReadPlaces, keep: Keep | None) -> None:
-        self._fields = fields
+        self.fields = fields
         self._places = places
         self._keep = keep
 
@@ -80,6 +80,30 @@ class LinesByColumn:
         Raises:
             Exception: The records have to be mapped one by one, because one of them is refused or unusual.
         """
+        indexes, page = self._page(records, now)
+        columns: list[Sequence[str]] = []
+        are_ascii = True
+        for place, (field, kind) in enumerate(zip(self.fields, kinds, strict=True)):
+            column = field.read(page, now)
+            if kind != LEFT_OUT:
+                said, is_ascii = _said(column, field, kind, is_key=place in key)
+                columns.append(said)
+                are_ascii = are_ascii and is_ascii
+            elif column.count(None) != len(column):
+                raise UnusualError
+        return MadeLines(_text(columns, are_ascii=are_ascii), indexes)
+
+    def values(self, records: Sequence[Any], now: datetime) -> tuple[Sequence[int], list[Column]]:
+        """The values of each field for the records that are mapped at all, and which records these are.
+
+        Raises:
+            Exception: The records have to be mapped one by one, as for lines.
+        """
+        indexes, page = self._page(records, now)
+        return indexes, [field.read(page, now) for field in self.fields]
+
+    def _page(self, records: Sequence[Any], now: datetime) -> tuple[Sequence[int], Columns]:
+        """The records that are mapped at all, and their places among all."""
         indexes: Sequence[int] = range(len(records))
         if self._keep is not None:
             kept = self._keep(records, now)
@@ -87,19 +111,8 @@ class LinesByColumn:
                 indexes = list(compress(indexes, kept))
                 records = list(compress(records, kept))
         if not records:
-            raise _UnusualError
-        page = Columns(records, self._places(records))
-        columns: list[Sequence[str]] = []
-        are_ascii = True
-        for place, (field, kind) in enumerate(zip(self._fields, kinds, strict=True)):
-            column = field.read(page, now)
-            if kind != LEFT_OUT:
-                said, is_ascii = _said(column, field, kind, is_key=place in key)
-                columns.append(said)
-                are_ascii = are_ascii and is_ascii
-            elif column.count(None) != len(column):
-                raise _UnusualError
-        return MadeLines(_text(columns, are_ascii=are_ascii), indexes)
+            raise UnusualError
+        return indexes, Columns(records, self._places(records))
 
 
 def _text(columns: Sequence[Sequence[str]], *, are_ascii: bool) -> bytes:
@@ -109,7 +122,7 @@ def _text(columns: Sequence[Sequence[str]], *, are_ascii: bool) -> bytes:
     stride = _STRIDE if are_ascii else _MIXED_STRIDE
     parts = ["\n".join(lines[at : at + stride]).encode() for at in range(0, len(lines), stride)]
     if not lines or (max(map(len, parts)) > LONGEST_LINE and max(map(len, lines)) > LONGEST_LINE):
-        raise _UnusualError
+        raise UnusualError
     return b"\n".join([*parts, b""])
 
 
@@ -122,18 +135,18 @@ def _said(column: Column, field: ColumnField, kind: str, *, is_key: bool) -> tup
     else:
         present = _of_class(column, _CLASSES[kind])
     if (is_key or field.is_required) and len(present) < len(column):
-        raise _UnusualError
+        raise UnusualError
     if not (present or field.keeps_null):
-        raise _UnusualError
+        raise UnusualError
     said: Sequence[str]
     if kind == STRING:
         if is_key and "" in present:
-            raise _UnusualError
+            raise UnusualError
         said = _escaped(present, text, field)
     elif kind == INTEGER:
         said = _digits(present)
     elif is_key:
-        raise _UnusualError
+        raise UnusualError
     else:
         said = list(map(_WORDS.__getitem__, present))
     if len(present) < len(column):
@@ -157,7 +170,7 @@ def _of_class(column: Column, wanted: type) -> Column:
     if not kinds:
         return column
     if kinds != {type(None)}:
-        raise _UnusualError
+        raise UnusualError
     return [value for value in column if value is not None]
 
 
@@ -176,4 +189,4 @@ def _digits(values: Sequence[int]) -> list[str]:
     return list(map(str, values))
 
 
-__all__ = ["ColumnField", "LinesByColumn"]
+__all__ = ["ColumnField", "LinesByColumn", "UnusualError"]
