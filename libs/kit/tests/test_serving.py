@@ -373,3 +373,18 @@ async def test_drain_finishes_what_is_in_hand(connector, mesh_key, bearer, servi
 
     assert answer == pb.DescribeResponse()
     assert ended.reason == "DRAINING"
+
+
+def test_a_slip_in_the_rules_of_egress_opens_nothing(tmp_path):
+    """
+    A service whose rules cannot be read does not start with others.
+    """
+    tenants = tmp_path / "tenants.json"
+    tenants.write_text('{"tnt_a": {"allow": ["10.0.0.0/8"]}}')
+    policy = ServiceSettings(egress_allow="", egress_tenants=tenants).egress_policy()
+
+    assert policy.permits("tnt_a", "10.0.0.1", 443)
+    assert not policy.permits("tnt_b", "10.0.0.1", 443)
+    for wrong in ("10.0.0.0/99", "http://erp.corp"):
+        with pytest.raises(faults.Precondition, match="ISTHMUS_EGRESS"):
+            ServiceSettings(egress_allow=wrong).egress_policy()

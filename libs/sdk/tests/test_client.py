@@ -303,7 +303,7 @@ async def test_hosts_that_were_not_configured_are_closed(server):
     """
     The guard decides before any connection is made.
     """
-    with pytest.raises(PermissionFailure, match="may not call"):
+    with pytest.raises(PermissionFailure, match="may not be called"):
         await client(server, egress=AllowedHosts(["acme.example"])).get("/items")
 
     assert server.requests == []

@@ -1,14 +1,17 @@
 """The transport beneath the client: what arrives, and what its failures are called."""
 
 import asyncio
+import socket
 
 import httpx
 import pytest
-from isthmus.sdk import DataFailure, TransientFailure
+from isthmus.resilience.egress import Policy
+from isthmus.sdk import ConfigurationFailure, DataFailure, PermissionFailure, TransientFailure
 from isthmus.sdk.api import Api
 from isthmus.sdk.api.exchange import NotSent
-from isthmus.sdk.api.transport import FastTransport, transport_for
+from isthmus.sdk.api.transport import FastTransport, transport_for, trust
 from isthmus.sdk.context import Context
+from isthmus.sdk.egress import AllowedHosts
 from isthmus.sdk.runtime import Limits, RetryLimits
 from isthmus.testing.http_server import Answer
 
@@ -149,16 +152,73 @@ async def test_answer_that_is_left_half_read_leaves_a_good_connection_for_the_ne
     await api.close()
 
 
-def test_proxies_are_left_to_httpx(monkeypatch):
+def test_proxies_are_used_where_the_operator_says_so(monkeypatch):
     """
-    The environment decides, as it does for every other tool.
+    The environment alone does not decide by which way systems are called; httpx knows how to use a proxy.
     """
     limits = httpx.Limits(max_connections=1)
-    monkeypatch.setattr("urllib.request.getproxies", dict)
-    direct = transport_for(verify=True, limits=limits)
     monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy.example:3128"})
+    closed, opened = (AllowedHosts(["*"], Policy(uses_proxies=said)) for said in (False, True))
 
-    through = transport_for(verify=True, limits=limits)
+    direct = transport_for(verify=trust(verify=True), limits=limits, egress=closed)
+    through = transport_for(verify=trust(verify=True), limits=limits, egress=opened)
 
     assert isinstance(direct, FastTransport)
     assert through is None
+
+
+class Rebinding:
+    """Names are what the test says, one answer after the other."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def __call__(self, host, port, *more, **named):
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in answer]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "answer",
+    [["127.0.0.1"], ["169.254.169.254"], ["10.0.0.7", "127.0.0.1"]],
+    ids=["own", "link", "more"],
+)
+async def test_a_name_that_leads_inside_is_refused(server, monkeypatch, method, answer):
+    """
+    Whatever the name says, the address decides; nothing is sent.
+    """
+    server.on("/items", [1])
+    monkeypatch.setattr("socket.getaddrinfo", Rebinding(answer))
+    context = Context(egress=AllowedHosts(["*"], Policy()))
+    with context.active():
+        api = Api(server.url.replace("127.0.0.1", "harmless.example"))
+
+    with pytest.raises(PermissionFailure, match="may not be called"):
+        await api.request(method, "/items")
+    await api.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_connection_goes_to_what_was_judged(server, monkeypatch, method):
+    """
+    A name is looked up once; that it leads elsewhere a moment later changes nothing.
+    """
+    server.on("/items", [1])
+    names = Rebinding(["127.0.0.1"], ["169.254.169.254"])
+    monkeypatch.setattr("socket.getaddrinfo", names)
+    context = Context(egress=AllowedHosts(["*"], Policy.of(allow="127.0.0.0/8")))
+    with context.active():
+        api = Api(server.url.replace("127.0.0.1", "harmless.example"))
+    await api.request(method, "/items", accept={404})
+
+    assert [request.method for request in server.requests] == [method]
+    await api.close()
+
+
+async def test_authorities_of_one_instance_are_trusted_by_it_alone():
+    """
+    What is no certificate is said to be none.
+    """
+    with pytest.raises(ConfigurationFailure, match="PEM"):
+        await Api("https://harmless.example", authorities="no certificate").get("/items")

@@ -24,6 +24,7 @@ from isthmus.host.translate import (
 )
 from isthmus.host.writing import MOST_BYTES, SessionPreviewer, SessionWriter
 from isthmus.resilience import Fault, FixRequest, Missing
+from isthmus.resilience.egress import EVERYTHING, Policy
 from isthmus.sdk.failures import ConfigurationFailure
 from isthmus.sdk.runtime import (
     CheckStep,
@@ -69,6 +70,7 @@ class LocalBackend:
         renew: Gives a connection with a fresh secret when the system has refused the present one.
         ledger: Gives the place where writes of a flow are announced; None announces nothing.
         budgets: Shares the limits of instances with other hosts; None shares nothing.
+        policy: What the operator opens of the network.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class LocalBackend:
         renew: Callable[[Bound], Awaitable[Bound]] | None = None,
         ledger: MakeLedger | None = None,
         budgets: Budgets | None = None,
+        policy: Policy = EVERYTHING,
     ) -> None:
         self._cls = cls
+        self._policy = policy
         self._renew = renew
         self._ledger = ledger
         self._spec = spec_message(spec_of(cls), max_message_bytes=4 * MOST_BYTES)
@@ -126,6 +130,7 @@ class LocalBackend:
             guards=guards or self._guards.of(bound),
             renew=self._renewal(bound),
             tenant_id=bound.tenant_id,
+            policy=self._policy,
         )
 
     def _renewal(self, bound: Bound) -> Callable[[], Awaitable[Credential]] | None:

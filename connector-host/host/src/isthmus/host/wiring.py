@@ -133,6 +133,7 @@ class Host:
             renew=resolver.renewed,
             ledger=_ledger(settings, control),
             budgets=budgets,
+            policy=settings.egress_policy(),
         )
 
         async def sweep() -> None:

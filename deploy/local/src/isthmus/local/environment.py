@@ -1,6 +1,7 @@
 """What each process of the mesh is told through its environment."""
 
 import json
+import os
 from pathlib import Path
 
 from isthmus.kit.db.provisioning import service_databases
@@ -19,6 +20,7 @@ __all__ = ["DATABASE", "Environment"]
 DATABASE = "isthmus"
 """Name of the database in the embedded server."""
 _DRAIN_SECONDS = "4"
+_THIS_MACHINE = "127.0.0.0/8,::1,localhost"
 
 
 class Environment:
@@ -90,6 +92,7 @@ class Environment:
             "ISTHMUS_OTLP_ENDPOINT": self._options.otlp_endpoint,
             "ISTHMUS_REFLECTION": str(self._options.reflection).lower(),
             "ISTHMUS_DRAIN_SECONDS": _DRAIN_SECONDS,
+            "ISTHMUS_EGRESS_ALLOW": os.environ.get("ISTHMUS_EGRESS_ALLOW", _THIS_MACHINE),
         }
 
     def _vault(self, name: str) -> dict[str, str]:

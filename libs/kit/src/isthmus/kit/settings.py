@@ -1,9 +1,12 @@
 """What every service reads from its environment; services add their own fields."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
+from isthmus.resilience.egress import Policy
+from isthmus.resilience.faults import Precondition
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -54,6 +57,35 @@ class ServiceSettings(BaseSettings):
     event_rest: float = Field(
         0.05, ge=0, description="How long events that follow one another closely gather, in seconds."
     )
+
+    egress_allow: str = Field(
+        "",
+        description="What may be called beyond the public network: networks, names, *.domain, with commas.",
+    )
+    egress_only: str = Field(
+        "", description="Names and *.domain beside which nothing may be called; empty: no such bound."
+    )
+    egress_tenants: Path | None = Field(
+        None, description="JSON file with an object of `allow` and `only`, both lists, for single tenants."
+    )
+    egress_proxies: bool = Field(
+        False, description="Call systems through the proxies that the environment names."
+    )
+
+    def egress_policy(self) -> Policy:
+        """Return what may be called on behalf of whom.
+
+        Raises:
+            Precondition: `SETTING_INVALID`, a rule is none; nothing is opened by a slip of the pen.
+        """
+        try:
+            text = self.egress_tenants.read_text(encoding="utf-8") if self.egress_tenants else "{}"
+            return Policy.of(
+                self.egress_allow, self.egress_only, json.loads(text), uses_proxies=self.egress_proxies
+            )
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            message = f"Correct the settings ISTHMUS_EGRESS_…: {error}."
+            raise Precondition("SETTING_INVALID", message) from error
 
     def peer_address(self, name: str) -> str:
         """Return where another service listens; empty when nobody said."""

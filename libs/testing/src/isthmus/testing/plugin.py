@@ -16,6 +16,9 @@ import pytest
 # Tests start servers while gRPC is at work; its own handlers of fork crash some of those children.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
+# Sandboxes of vendors run on this machine.
+os.environ.setdefault("ISTHMUS_EGRESS_ALLOW", "127.0.0.0/8,::1")
+
 if TYPE_CHECKING:
     from isthmus.testing.mesh import Mesh, RunningService
     from isthmus.testing.servers import NatsServer, PostgresServer, VaultServer

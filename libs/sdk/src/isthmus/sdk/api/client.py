@@ -45,6 +45,7 @@ class Api:
         rate: Most requests, for example `10/s`, `600/m` or `1000/h`; an instance may have one of its own.
         auth: Anything else that proves identity.
         verify: Whether certificates are checked; leave it on.
+        authorities: Certificates in PEM of further authorities that the system is trusted by.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Api:
         rate: str = "",
         auth: Auth | None = None,
         verify: bool = True,
+        authorities: str = "",
     ) -> None:
         _silence()
         self.context = current_context()
@@ -67,7 +69,7 @@ class Api:
         self._leased = own is None
         given = own or Auth.of(self.context.credential)
         self.context.secrets.update({reveal(bearer), reveal(basic[1]) if basic else ""} - {""})
-        self._exchange = Exchange(self.context, self._base, given, verify)
+        self._exchange = Exchange(self.context, self._base, given, verify, authorities)
         # Requests are counted where they are sent, each step of a redirect included.
         self._guard = Guard(self.context, self._base.netloc.decode(), rate=rate, counts=False)
         self.context.closers.append(self.close)

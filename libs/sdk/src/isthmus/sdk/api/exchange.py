@@ -1,5 +1,6 @@
 """One request and its whole answer, within bounds."""
 
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import httpx
 from isthmus.sdk.api.auth import Auth
 from isthmus.sdk.api.reply import Reply
 from isthmus.sdk.api.signing import client_context
-from isthmus.sdk.api.transport import FastTransport, transport_for
+from isthmus.sdk.api.transport import FastTransport, transport_for, trust
 from isthmus.sdk.failures import (
     AuthenticationFailure,
     ConfigurationFailure,
@@ -34,11 +35,14 @@ class NotSent(TransientFailure):
 class Exchange:
     """Sends requests to one host and reads answers no larger than the limits allow."""
 
-    def __init__(self, context: "Context", base: httpx.URL, auth: Auth, verify: bool) -> None:
+    def __init__(
+        self, context: "Context", base: httpx.URL, auth: Auth, verify: bool, authorities: str = ""
+    ) -> None:
         self._context = context
         self._base = base
         self.auth = auth
         self._verify = verify
+        self._authorities = authorities
         self._client: httpx.AsyncClient | None = None
         self._fast: FastTransport | None = None
         self._form: _Form | None = None
@@ -109,7 +113,7 @@ class Exchange:
         if self._context.is_revoked:
             text = f"{method} {where} was not sent: the credential was taken back; give the instance another."
             raise AuthenticationFailure("CREDENTIAL_REVOKED", text)
-        self._context.egress.allow(url.host, _port(url))
+        self._context.egress.allow(url.host, _port(url), scheme=url.scheme)
         client = self._open()
         if self.auth.params:
             url = url.copy_merge_params(dict(self.auth.params))
@@ -183,15 +187,13 @@ class Exchange:
         if self._client is None:
             limits = self._context.limits
             pool = httpx.Limits(max_connections=limits.concurrent, max_keepalive_connections=8)
-            shown = self.auth.identity
-            trust = client_context(*shown, verify=self._verify) if shown else None
-            transport = self._context.transport or transport_for(
-                verify=self._verify, limits=pool, context=trust
-            )
+            egress, verify = self._context.egress, self._trust()
+            transport = self._context.transport or transport_for(verify=verify, limits=pool, egress=egress)
             self._fast = transport if isinstance(transport, FastTransport) else None
             self._client = httpx.AsyncClient(
                 transport=transport,
-                verify=trust or self._verify,
+                verify=verify,
+                trust_env=egress.uses_proxies,
                 timeout=httpx.Timeout(
                     connect=limits.connect_seconds,
                     read=limits.read_seconds,
@@ -206,6 +208,19 @@ class Exchange:
                 },
             )
         return self._client
+
+    def _trust(self) -> ssl.SSLContext:
+        shown = self.auth.identity
+        try:
+            if not shown:
+                return trust(verify=self._verify, authorities=self._authorities)
+            context = client_context(*shown, verify=self._verify)
+            if self._authorities:
+                context.load_verify_locations(cadata=self._authorities)
+        except ssl.SSLError as error:
+            text = "The certificates of further authorities are not in PEM; correct them in the settings."
+            raise ConfigurationFailure("CERTIFICATES_INVALID", text) from error
+        return context
 
     def _failure(self, error: httpx.HTTPError, method: str, where: str) -> Failure:
         if isinstance(error, httpx.UnsupportedProtocol):

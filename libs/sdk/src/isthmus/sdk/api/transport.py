@@ -5,15 +5,18 @@ of the time. What changes a system goes over httpx's own transport, which knows 
 request that broke off can have reached it.
 """
 
+import socket
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
 import httpx
+from isthmus.sdk.egress import Egress
+from isthmus.sdk.network import judged_transport
 from yarl import URL
 
 # As much as httpx takes in of heads; the default of aiohttp refuses long cookies and links.
@@ -27,16 +30,18 @@ class FastTransport(httpx.AsyncBaseTransport):
     """Reads over aiohttp, and sends over httpx's own transport.
 
     Cookies, redirects and compression are left to the client above. Names are looked up anew for each
-    connection, and no proxy is used.
+    connection, which is made to a judged address, and no proxy is used.
 
     Args:
         context: How certificates are checked.
         limits: Most connections, kept ones included.
+        egress: Decides about addresses.
     """
 
-    def __init__(self, context: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, context: ssl.SSLContext, limits: httpx.Limits, egress: Egress) -> None:
         self._context = context
         self._limits = limits
+        self._egress = egress
         self._reading: aiohttp.ClientSession | None = None
         self._sending: httpx.AsyncHTTPTransport | None = None
 
@@ -84,6 +89,7 @@ class FastTransport(httpx.AsyncBaseTransport):
                 limit=self._limits.max_connections or 0,
                 keepalive_timeout=_IDLE_SECONDS,
                 use_dns_cache=False,
+                resolver=_Judged(self._egress),
             )
             self._reading = aiohttp.ClientSession(
                 connector=connector,
@@ -98,8 +104,27 @@ class FastTransport(httpx.AsyncBaseTransport):
 
     def _sender(self) -> httpx.AsyncHTTPTransport:
         if self._sending is None:
-            self._sending = httpx.AsyncHTTPTransport(verify=self._context, limits=self._limits)
+            self._sending = judged_transport(self._egress, verify=self._context, limits=self._limits)
         return self._sending
+
+
+class _Judged(aiohttp.abc.AbstractResolver):
+    """Looks up names and gives those addresses to which connections may be made."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+        self._plain = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[aiohttp.abc.ResolveResult]:
+        """Look up a name; see `Egress.judged`."""
+        found = await self._plain.resolve(host, port, family)
+        open_ = set(self._egress.judged(host, port, [one["host"] for one in found]))
+        return [one for one in found if one["host"] in open_]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
 
 
 class Answer:
@@ -188,10 +213,18 @@ def _not_connected(error: Exception) -> httpx.TransportError:
     return httpx.ConnectError(str(cause))
 
 
-@cache
-def _trust(*, verify: bool) -> ssl.SSLContext:
+@lru_cache(maxsize=100)
+def trust(*, verify: bool, authorities: str = "") -> ssl.SSLContext:
+    """How certificates are checked: against the authorities that the system trusts, and further ones in PEM.
+
+    Raises:
+        ssl.SSLError: The text holds no certificates.
+    """
     # Reading all authorities takes longer than many a request, so the clients of a process share them.
-    return httpx.create_ssl_context(verify=verify)
+    context = httpx.create_ssl_context(verify=verify, trust_env=False)
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
+    return context
 
 
 def _is_web(url: httpx.URL) -> bool:
@@ -199,18 +232,12 @@ def _is_web(url: httpx.URL) -> bool:
 
 
 def transport_for(
-    *, verify: bool, limits: httpx.Limits, context: ssl.SSLContext | None = None
+    *, verify: ssl.SSLContext, limits: httpx.Limits, egress: Egress
 ) -> httpx.AsyncBaseTransport | None:
-    """The transport of a client; None where the environment names a proxy, which httpx knows how to use.
-
-    Args:
-        verify: Whether certificates are checked.
-        limits: Most connections.
-        context: In place of the one that the clients of a process share.
-    """
-    if urllib.request.getproxies():
+    """The transport of a client; None where a proxy is used, which httpx knows how to do."""
+    if egress.uses_proxies and urllib.request.getproxies():
         return None
-    return FastTransport(context or _trust(verify=verify), limits)
+    return FastTransport(verify, limits, egress)
 
 
-__all__ = ["FastTransport", "transport_for"]
+__all__ = ["FastTransport", "transport_for", "trust"]

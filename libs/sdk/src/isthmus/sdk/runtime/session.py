@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from isthmus.resilience.egress import EVERYTHING, Policy
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import Context
 from isthmus.sdk.declared import allowed_hosts, settings_model
@@ -51,6 +52,7 @@ class Session:
         limits: Bounds for everything the session does.
         guards: Breakers, rates and places that the instance's other sessions share, in place of its own.
         egress: Decides about connections; by default only configured hosts are open.
+        policy: What the operator opens of the network; everything, for connectors run by hand.
         transport: Stands in for the network in tests.
         renew: Gives a fresh credential when the system refused the present one; asked once a request.
         tenant_id: On whose behalf; connectors to shared ground, such as folders, keep tenants apart by it.
@@ -68,6 +70,7 @@ class Session:
         limits: Limits | None = None,
         guards: Guards | None = None,
         egress: Egress | None = None,
+        policy: Policy = EVERYTHING,
         transport: "httpx.AsyncBaseTransport | None" = None,
         renew: Callable[[], Awaitable[Credential]] | None = None,
         tenant_id: str = "",
@@ -78,7 +81,7 @@ class Session:
         self.context = Context(
             limits=limits or (guards.limits if guards else Limits()),
             shared=guards,
-            egress=egress or AllowedHosts(hosts),
+            egress=egress or AllowedHosts(hosts, policy, tenant_id),
             credential=credential,
             transport=transport,
             secrets={*credential.secrets(), *secrets_in(settings)},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from isthmus.kit import new_id
+from isthmus.resilience.egress import EVERYTHING, Policy
 from isthmus.resilience.faults import Precondition
 from isthmus.services.credentials.domain import (
     BASIC,
@@ -34,10 +35,12 @@ class TokenServers:
     Args:
         seconds: Longest wait for an answer, connecting included.
         unknown_lifetime: Seconds a token is taken to live when the server does not say.
+        policy: What the operator opens of the network.
     """
 
-    def __init__(self, *, seconds: float, unknown_lifetime: float) -> None:
+    def __init__(self, *, seconds: float, unknown_lifetime: float, policy: Policy = EVERYTHING) -> None:
         self._seconds = seconds
+        self._policy = policy
         self._unknown_lifetime = unknown_lifetime
         self._client: httpx.AsyncClient | None = None
 
@@ -120,12 +123,14 @@ class TokenServers:
     def _open(self) -> "httpx.AsyncClient":
         if self._client is None:
             import httpx
+            from isthmus.sdk.egress import AllowedHosts
+            from isthmus.sdk.network import judged_transport
 
             self._client = httpx.AsyncClient(
+                transport=judged_transport(AllowedHosts(["*"], self._policy)),
                 timeout=self._seconds,
                 follow_redirects=False,
                 trust_env=False,
-                limits=httpx.Limits(max_connections=50, max_keepalive_connections=4, keepalive_expiry=15),
                 headers={"Accept": "application/json", "User-Agent": "isthmus/0.1"},
             )
         return self._client

@@ -31,7 +31,11 @@ async def wire(chassis: Chassis) -> Wiring:
 
     settings: CredentialsSettings = chassis.settings
     db, vault, clock, events = chassis.db, chassis.vault, chassis.clock, Events(chassis.outbox)
-    servers = TokenServers(seconds=settings.token_seconds, unknown_lifetime=settings.token_lifetime_seconds)
+    servers = TokenServers(
+        seconds=settings.token_seconds,
+        unknown_lifetime=settings.token_lifetime_seconds,
+        policy=settings.egress_policy(),
+    )
     grants = Grants(vault, servers)
     patience = Patience(
         hold=settings.token_hold_seconds,

@@ -42,7 +42,13 @@ class HttpJson(Connector[Settings]):
     def open(self) -> None:
         """Makes the client; the credential is the leased one."""
         given = self.settings
-        self.api = Api(given.base_url, headers=given.headers, rate=given.rate, verify=given.verify_tls)
+        self.api = Api(
+            given.base_url,
+            headers=given.headers,
+            rate=given.rate,
+            verify=given.verify_tls,
+            authorities=given.authorities,
+        )
 
     async def check(self) -> None:
         """Asks at `check_path`; without one a sample proves it all, or any answer that the host runs."""

@@ -320,6 +320,11 @@ class Settings(BaseModel):
         "", description="Most requests, for example 10/s or 600/m.", pattern=r"^(\d+(\.\d+)?/[smhd])?$"
     )
     verify_tls: bool = Field(True, description="Check certificates; leave it on.")
+    authorities: str = Field(
+        "",
+        max_length=200_000,
+        description="Certificates in PEM of authorities of your own, trusted too.",
+    )
     check_path: str = Field(
         "", description="Path that answers with success when credential and rights are good."
     )

@@ -35,6 +35,7 @@ from isthmus.sdk import (
     TransientFailure,
     WriteMode,
 )
+from isthmus.sdk.egress import resolved
 
 # A larger batch gains next to nothing, and more of it is read again after a death.
 _BATCH_RECORDS = 3000
@@ -183,15 +184,17 @@ class Postgres(Connector[Settings]):
         if not credential.username:
             message = "The database needs a user: give the instance a basic credential."
             raise AuthenticationFailure("CREDENTIAL_MISSING", message)
-        self.context.egress.allow(settings.host, settings.port)
         limits = self.context.limits
         options = f"-c statement_timeout={settings.statement_timeout_seconds * 1000}"
         if read_only:
             options += " -c default_transaction_read_only=on"
         try:
             async with asyncio.timeout(limits.connect_seconds):
+                addresses = await self._addresses()
                 return await psycopg.AsyncConnection.connect(
-                    host=settings.host,
+                    # The name is what TLS has to prove; the connection goes to what was judged.
+                    host=",".join([settings.host] * len(addresses)),
+                    hostaddr=",".join(addresses),
                     port=settings.port,
                     dbname=settings.database,
                     user=credential.username,
@@ -211,6 +214,14 @@ class Postgres(Connector[Settings]):
             raise TransientFailure(
                 "SYSTEM_UNREACHABLE", f"{text}: check host, port and the network."
             ) from None
+
+    async def _addresses(self) -> list[str]:
+        settings = self.settings
+        try:
+            return await resolved(self.context.egress, settings.host, settings.port)
+        except OSError as error:
+            message = f"The host name {settings.host} is unknown; correct it in the settings."
+            raise TransientFailure("SYSTEM_UNREACHABLE", message) from error
 
 
 __all__ = ["Postgres"]
