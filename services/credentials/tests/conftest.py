@@ -90,7 +90,7 @@ async def refreshers(replicas, vault):
     url = replicas[0].settings.database_url.get_secret_value()
     safe = vault.open("credentials")
     databases = [Database(url, "credentials", pool=4) for _ in replicas]
-    grants = Grants(safe, TokenServers(seconds=30, unknown_lifetime=300))
+    grants = Grants(safe, TokenServers(seconds=30, unknown_lifetime=300), clock=Clock())
     patience = Patience(hold=6, wait=30, settle=0)
     yield [Refresher(db, safe, grants, clock=Clock(), patience=patience) for db in databases]
     for db in databases:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import grpc.aio
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc as pb_grpc
@@ -357,3 +358,49 @@ class Told:
     async def changed(self, conn, verb, config, subject):
         assert verb == "expiring"
         self.of.append(config.auth_config_id)
+
+
+async def rotated(stub, held, **fields):
+    request = pb.RotateAuthConfigRequest(
+        auth_config_id=held.auth_config_id, secret=pb.SecretMaterial(bearer_token="new"), **fields
+    )
+    return (await stub.RotateAuthConfig(request)).auth_config
+
+
+async def refused(host, lent, auth_config_id):
+    request = pb.RefreshCredentialRequest(
+        auth_config_id=auth_config_id, refused_secret_version=lent.secret_version
+    )
+    return (await host.RefreshCredential(request)).lease.secret.bearer_token
+
+
+async def test_a_rotated_secret_counts_and_the_old_one_steps_in_where_it_is_refused(stub, host):
+    """
+    For a while, since external systems take time; a secret entered the other way ends the overlap.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    changed = await rotated(stub, held)
+    first = await lease(host, held.auth_config_id)
+    instead = await refused(host, first, held.auth_config_id)
+    kept = await lease(host, held.auth_config_id)
+    newest = pb.SecretMaterial(bearer_token="newest")
+    await stub.UpdateAuthConfig(
+        pb.UpdateAuthConfigRequest(auth_config_id=held.auth_config_id, name="siem", secret=newest)
+    )
+    last = await lease(host, held.auth_config_id)
+
+    assert changed.HasField("overlap_end_time")
+    assert (first.secret.bearer_token, instead, kept.secret.bearer_token) == ("new", CANARY, CANARY)
+    assert last.secret.bearer_token == await refused(host, last, held.auth_config_id) == "newest"
+
+
+async def test_after_the_overlap_the_new_secret_counts_alone(stub, host):
+    """
+    A refusal then is a refusal.
+    """
+    held = (await stub.CreateAuthConfig(bearer())).auth_config
+    await rotated(stub, held, overlap=Duration(seconds=0))
+
+    lent = await lease(host, held.auth_config_id)
+
+    assert await refused(host, lent, held.auth_config_id) == "new"

@@ -169,6 +169,24 @@ async def test_a_revoked_consent_takes_its_tokens_along(
     assert len(server.asked) == 1
 
 
+async def test_a_client_in_rotation_gets_tokens_with_whichever_secret_is_known(
+    create, hosts, server, stub, lease
+):
+    """
+    The new one is tried first; the old one while the overlap lasts.
+    """
+    held = await create()
+    secret = pb.SecretMaterial(oauth=pb.OAuthSecret(client_secret="new-secret"))
+    await stub.RotateAuthConfig(pb.RotateAuthConfigRequest(auth_config_id=held, secret=secret))
+    await lease(hosts[0], held)
+    server.clients["mesh"] = "new-secret"
+
+    renewed = await stub.RefreshAuthConfig(pb.RefreshAuthConfigRequest(auth_config_id=held))
+
+    assert renewed.auth_config.token_status.token_id
+    assert len(server.asked) == 3
+
+
 async def test_a_changed_client_ends_the_token_of_before(create, hosts, server, stub, lease):
     """
     The next lease is of a token that was got with the new configuration.

@@ -61,6 +61,7 @@ class Leases:
         *,
         fresh: float = _FRESH_SECONDS,
         refused: str = "",
+        refused_version: int = 0,
     ) -> Leased:
         """Borrow a secret; one that is older than `fresh` seconds is asked for again.
 
@@ -75,7 +76,7 @@ class Leases:
         if held is not None and now - held.taken_at < fresh and now < held.expires_at:
             return held
         try:
-            leased = await self._borrow(auth_config_id, instance_id, refused)
+            leased = await self._borrow(auth_config_id, instance_id, refused, refused_version)
         except Fault as fault:
             is_refused = held is not None and refused != "" and held.token_id == refused
             if held is not None and not is_refused and passes(fault) and now < held.expires_at:
@@ -101,11 +102,15 @@ class Leases:
         """Let the next use ask for the secret anew."""
         self._held.pop((bound.tenant_id, bound.auth_config_id, bound.instance_id), None)
 
-    async def _borrow(self, auth_config_id: str, instance_id: str, refused: str) -> Leased:
+    async def _borrow(
+        self, auth_config_id: str, instance_id: str, refused: str, refused_version: int
+    ) -> Leased:
         common = {"auth_config_id": auth_config_id, "instance_id": instance_id, "host_id": self._host_id}
         stub = self._control.credentials
-        if refused:
-            again = credentials.RefreshCredentialRequest(**common, refused_token_id=refused)
+        if refused or refused_version:
+            again = credentials.RefreshCredentialRequest(
+                **common, refused_token_id=refused, refused_secret_version=refused_version
+            )
             answer = (await call(stub.RefreshCredential, again)).lease
         else:
             answer = await call(stub.LeaseCredential, credentials.LeaseCredentialRequest(**common))
@@ -171,12 +176,19 @@ class Resolver:
             del self._known[next(iter(self._known))]
         return bound
 
-    async def authenticated(self, bound: Bound, *, fresh: float = _FRESH_SECONDS, refused: str = "") -> Bound:
+    async def authenticated(
+        self, bound: Bound, *, fresh: float = _FRESH_SECONDS, refused: str = "", refused_version: int = 0
+    ) -> Bound:
         """Return the connection with its secret."""
         if not bound.auth_config_id:
             return bound
         leased = await self.leases.lease(
-            bound.tenant_id, bound.auth_config_id, bound.instance_id, fresh=fresh, refused=refused
+            bound.tenant_id,
+            bound.auth_config_id,
+            bound.instance_id,
+            fresh=fresh,
+            refused=refused,
+            refused_version=refused_version,
         )
         return replace(
             bound,
@@ -192,7 +204,8 @@ class Resolver:
         An access token is replaced, once for all who were refused with it.
         """
         with acting_for(bound.tenant_id):
-            return await self.authenticated(bound, fresh=0.0, refused=bound.token_id)
+            version = 0 if bound.token_id else bound.secret_version
+            return await self.authenticated(bound, fresh=0.0, refused=bound.token_id, refused_version=version)
 
 
 def _document(text: str, path: str) -> dict[str, Any]:

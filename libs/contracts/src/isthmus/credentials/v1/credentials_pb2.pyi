@@ -5,6 +5,7 @@ What instances authenticate with. Secrets live in the vault only."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -43,6 +44,7 @@ class AuthenticationConfig(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     TOKEN_STATUS_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    OVERLAP_END_TIME_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -91,6 +93,10 @@ class AuthenticationConfig(_message.Message):
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """When a person took it out of use; unset while it is in use."""
 
+    @_builtins.property
+    def overlap_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the secret before the present one is kept; unset outside a rotation."""
+
     def __init__(
         self,
         *,
@@ -110,10 +116,11 @@ class AuthenticationConfig(_message.Message):
         etag: _builtins.str = ...,
         token_status: Global___TokenStatus | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        overlap_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "revoke_time", b"revoke_time", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "revoke_time", b"revoke_time", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -932,6 +939,7 @@ class RefreshCredentialRequest(_message.Message):
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     HOST_ID_FIELD_NUMBER: _builtins.int
     REFUSED_TOKEN_ID_FIELD_NUMBER: _builtins.int
+    REFUSED_SECRET_VERSION_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Which configuration it was got with."""
     instance_id: _builtins.str
@@ -939,7 +947,9 @@ class RefreshCredentialRequest(_message.Message):
     host_id: _builtins.str
     """The host that asks; recorded."""
     refused_token_id: _builtins.str
-    """The token that was refused, as its lease has named it."""
+    """The token that was refused, as its lease has named it; empty where the secret itself was refused."""
+    refused_secret_version: _builtins.int
+    """The secret that was refused, as its lease has numbered it; 0 where a token was refused."""
     def __init__(
         self,
         *,
@@ -947,10 +957,11 @@ class RefreshCredentialRequest(_message.Message):
         instance_id: _builtins.str = ...,
         host_id: _builtins.str = ...,
         refused_token_id: _builtins.str = ...,
+        refused_secret_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "host_id", b"host_id", "instance_id", b"instance_id", "refused_token_id", b"refused_token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "host_id", b"host_id", "instance_id", b"instance_id", "refused_secret_version", b"refused_secret_version", "refused_token_id", b"refused_token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1025,6 +1036,74 @@ class RefreshAuthConfigResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshAuthConfigResponse: _TypeAlias = RefreshAuthConfigResponse  # noqa: Y015
+
+@_typing.final
+class RotateAuthConfigRequest(_message.Message):
+    """Asks to enter a new secret beside the old one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_ID_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    auth_config_id: _builtins.str
+    """Which one."""
+    etag: _builtins.str
+    """The etag last read; empty means change whatever is there."""
+    @_builtins.property
+    def secret(self) -> Global___SecretMaterial:
+        """The new secret, whole."""
+
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """How long the old one is kept; unset means a day, at most 30."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the new secret ceases to be valid; unset when unknown."""
+
+    def __init__(
+        self,
+        *,
+        auth_config_id: _builtins.str = ...,
+        secret: Global___SecretMaterial | None = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "overlap", b"overlap", "secret", b"secret"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "etag", b"etag", "expire_time", b"expire_time", "overlap", b"overlap", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAuthConfigRequest: _TypeAlias = RotateAuthConfigRequest  # noqa: Y015
+
+@_typing.final
+class RotateAuthConfigResponse(_message.Message):
+    """Both secrets are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def auth_config(self) -> Global___AuthenticationConfig:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        auth_config: Global___AuthenticationConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auth_config", b"auth_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config", b"auth_config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAuthConfigResponse: _TypeAlias = RotateAuthConfigResponse  # noqa: Y015
 
 @_typing.final
 class RevokeAuthConfigRequest(_message.Message):

@@ -85,6 +85,11 @@ class CredentialsServiceStub:
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.SerializeToString,
                 response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.FromString,
                 _registered_method=True)
+        self.RotateAuthConfig = channel.unary_unary(
+                '/isthmus.credentials.v1.CredentialsService/RotateAuthConfig',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RotateAuthConfigRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RotateAuthConfigResponse.FromString,
+                _registered_method=True)
         self.RevokeAuthConfig = channel.unary_unary(
                 '/isthmus.credentials.v1.CredentialsService/RevokeAuthConfig',
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RevokeAuthConfigRequest.SerializeToString,
@@ -222,6 +227,22 @@ class CredentialsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateAuthConfig(self, request, context):
+        """Enters a new secret and keeps the old one for a while, because external systems take time to know a new one.
+
+        The new secret counts from the next lease on. Where the external system refuses it while the overlap lasts, the old one
+        is lent again for 5 minutes at a time. `UpdateAuthConfig` with a secret ends an overlap.
+
+        Errors:
+        NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+        FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use; use `UpdateAuthConfig`.
+        ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+        UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeAuthConfig(self, request, context):
         """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
 
@@ -291,6 +312,11 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
                     servicer.RefreshAuthConfig,
                     request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.FromString,
                     response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.SerializeToString,
+            ),
+            'RotateAuthConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateAuthConfig,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RotateAuthConfigRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RotateAuthConfigResponse.SerializeToString,
             ),
             'RevokeAuthConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeAuthConfig,
@@ -530,6 +556,33 @@ class CredentialsService:
             '/isthmus.credentials.v1.CredentialsService/RefreshAuthConfig',
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigRequest.SerializeToString,
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RefreshAuthConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateAuthConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.CredentialsService/RotateAuthConfig',
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RotateAuthConfigRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RotateAuthConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

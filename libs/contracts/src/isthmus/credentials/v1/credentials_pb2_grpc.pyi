@@ -123,6 +123,18 @@ class CredentialsServiceStub:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
     """
+    RotateAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RotateAuthConfigRequest, _credentials_pb2.RotateAuthConfigResponse]
+    """Enters a new secret and keeps the old one for a while, because external systems take time to know a new one.
+
+    The new secret counts from the next lease on. Where the external system refuses it while the overlap lasts, the old one
+    is lent again for 5 minutes at a time. `UpdateAuthConfig` with a secret ends an overlap.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+      FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use; use `UpdateAuthConfig`.
+      ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+      UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
+    """
     RevokeAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RevokeAuthConfigRequest, _credentials_pb2.RevokeAuthConfigResponse]
     """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
 
@@ -237,6 +249,18 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+    """
+    RotateAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RotateAuthConfigRequest, _credentials_pb2.RotateAuthConfigResponse]  # type: ignore[assignment]
+    """Enters a new secret and keeps the old one for a while, because external systems take time to know a new one.
+
+    The new secret counts from the next lease on. Where the external system refuses it while the overlap lasts, the old one
+    is lent again for 5 minutes at a time. `UpdateAuthConfig` with a secret ends an overlap.
+
+    Errors:
+      NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+      FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use; use `UpdateAuthConfig`.
+      ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+      UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
     """
     RevokeAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RevokeAuthConfigRequest, _credentials_pb2.RevokeAuthConfigResponse]  # type: ignore[assignment]
     """Takes a configuration out of use at once: nothing is lent any more, and its tokens are removed from the vault.
@@ -397,6 +421,24 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
           FAILED_PRECONDITION TOKENLESS: its method has no tokens; there is nothing to refresh.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateAuthConfig(
+        self,
+        request: _credentials_pb2.RotateAuthConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RotateAuthConfigResponse, _abc.Awaitable[_credentials_pb2.RotateAuthConfigResponse]]:
+        """Enters a new secret and keeps the old one for a while, because external systems take time to know a new one.
+
+        The new secret counts from the next lease on. Where the external system refuses it while the overlap lasts, the old one
+        is lent again for 5 minutes at a time. `UpdateAuthConfig` with a secret ends an overlap.
+
+        Errors:
+          NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+          FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use; use `UpdateAuthConfig`.
+          ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+          UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
         """
 
     @_abc_1.abstractmethod

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from isthmus.kit import Clock
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Missing, Precondition
 from isthmus.services.credentials.domain import NONE, AuthConfig, AuthType, Grant, OAuth
@@ -41,9 +42,11 @@ class Grants:
     Args:
         vault: Where clients' secrets lie.
         servers: Asks token servers.
+        clock: The time.
     """
 
-    def __init__(self, vault: Vault, servers: TokenServers) -> None:
+    def __init__(self, vault: Vault, servers: TokenServers, *, clock: Clock) -> None:
+        self._clock = clock
         self._vault = vault
         self._servers = servers
 
@@ -59,6 +62,15 @@ class Grants:
             Precondition: `SECRET_MISSING`.
             Reauthorize: The refresh token is not taken.
         """
+        try:
+            return await self._got(config, document)
+        except Precondition as fault:
+            if fault.reason != "TOKEN_CLIENT_REFUSED" or not config.overlaps(self._clock.now()):
+                raise
+        old = replace(config, secret_version=config.old_secret_version, overlap_end_time=None)
+        return await self._got(old, document)
+
+    async def _got(self, config: AuthConfig, document: Mapping[str, Any]) -> Grant:
         secret = await self.secret(config)
         client = config.oauth.complete
         form = _form(config, document)

@@ -17,6 +17,8 @@ from isthmus.services.credentials.refreshing import Tokens
 from isthmus.services.credentials.store import Rows, TokenRows
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_OLD_FOR = timedelta(minutes=5)
+
 
 class Tells(Protocol):
     """Tells the mesh what happened, in the transaction in which it did."""
@@ -48,7 +50,12 @@ class Lending:
         self._lease = lease
 
     async def lend(
-        self, auth_config_id: str, instance_id: str, host_id: str, refused: str = ""
+        self,
+        auth_config_id: str,
+        instance_id: str,
+        host_id: str,
+        refused: str = "",
+        refused_version: int = 0,
     ) -> tuple[Lease, AuthConfig, Mapping[str, str], Token | None]:
         """Lend a secret, or the access token that takes its place.
 
@@ -57,13 +64,16 @@ class Lending:
             instance_id: What it is used for; recorded.
             host_id: Who asks; recorded.
             refused: A token that the external system has refused.
+            refused_version: A secret that it has refused.
 
         Raises:
             Fault: As the contract tells for `LeaseCredential`.
         """
         now = self._clock.now()
         async with self._db.tenant(current_principal().tenant_id) as conn:
-            config = await Rows(conn).get(auth_config_id)
+            if refused_version:
+                await Rows(conn).fall_back(auth_config_id, refused_version, now, now + _OLD_FOR)
+            config = (await Rows(conn).get(auth_config_id)).with_secret_of(now)
             refuse_expired(config, now)
             refuse_revoked(config)
             if not config.auth_type.has_tokens:

@@ -1,10 +1,12 @@
 """Between the contract's messages and the domain's values."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.kit.times import stamp
+from isthmus.kit.validation import Check
 from isthmus.services.credentials.domain import (
     AuthConfig,
     AuthType,
@@ -56,6 +58,15 @@ def oauth_of(config: pb.OAuthConfig) -> OAuth:
     given = {name: getattr(config, name).strip() for name in _OPEN if getattr(config, name).strip()}
     kind = _CLIENTS.get(config.client_authentication)
     return OAuth(**given, scopes=tuple(config.scopes), **({"client_authentication": kind} if kind else {}))
+
+
+def overlap_of(check: Check, request: pb.RotateAuthConfigRequest) -> timedelta:
+    """Reads how long the old secret is kept: a day where nobody says."""
+    if not request.HasField("overlap"):
+        return timedelta(days=1)
+    seconds = request.overlap.seconds
+    check.within("overlap", seconds, least=0, most=30 * 86_400)
+    return timedelta(seconds=min(max(seconds, 0), 30 * 86_400))
 
 
 def parameters_of(parameters: pb.AuthParameters) -> Parameters:
@@ -117,6 +128,7 @@ def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.Aut
         update_time=stamp(config.update_time),
         etag=str(config.revision),
         revoke_time=stamp(config.revoke_time),
+        overlap_end_time=stamp(config.overlap_end_time),
         oauth_config=_oauth_message(config.oauth) if config.auth_type.has_tokens else None,
         token_status=_token_message(tokens) if tokens else None,
     )
@@ -149,4 +161,12 @@ def _token_message(row: TokenRow) -> pb.TokenStatus:
     )
 
 
-__all__ = ["config_message", "lease_message", "oauth_of", "parameters_of", "secret_of", "type_of"]
+__all__ = [
+    "config_message",
+    "lease_message",
+    "oauth_of",
+    "overlap_of",
+    "parameters_of",
+    "secret_of",
+    "type_of",
+]

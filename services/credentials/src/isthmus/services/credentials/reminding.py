@@ -8,7 +8,7 @@ from isthmus.services.credentials.leasing import Tells
 from isthmus.services.credentials.store import Rows
 
 _AT_ONCE = 100
-_LOOK_SECONDS = 3600.0
+_FIRST_SECONDS, _LOOK_SECONDS = 300.0, 3600.0
 
 
 class Reminders:
@@ -28,7 +28,8 @@ class Reminders:
         self._ahead = ahead
 
     async def run(self) -> None:
-        """Look for ever, once an hour."""
+        """Look for ever, once an hour; starting is no time for it."""
+        await asyncio.sleep(_FIRST_SECONDS)
         while True:
             while await self.remind() == _AT_ONCE:
                 pass

@@ -29,6 +29,7 @@ from isthmus.services.credentials.messages import (
     config_message,
     lease_message,
     oauth_of,
+    overlap_of,
     parameters_of,
     secret_of,
     type_of,
@@ -146,7 +147,13 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 revision=held.revision + 1,
             )
             if secret is not None:
-                config = replace(config, secret_version=await self._keep(config, secret), revoke_time=None)
+                config = replace(
+                    config,
+                    secret_version=await self._keep(config, secret),
+                    revoke_time=None,
+                    overlap_end_time=None,
+                    old_until=None,
+                )
             await Rows(conn).change(config)
             if secret is not None or config.oauth != held.oauth:
                 state = _state_with(held.auth_type, secret) if secret is not None else None
@@ -190,7 +197,11 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
     ) -> pb.RefreshCredentialResponse:
         """Lends another token in place of one that was refused."""
         lent = await self._lending.lend(
-            request.auth_config_id, request.instance_id, request.host_id, request.refused_token_id
+            request.auth_config_id,
+            request.instance_id,
+            request.host_id,
+            request.refused_token_id,
+            request.refused_secret_version,
         )
         return pb.RefreshCredentialResponse(lease=lease_message(*lent))
 
@@ -211,6 +222,38 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         async with self._db.tenant(tenant_id) as conn:
             config, row = await _found(conn, request.auth_config_id)
         return pb.RefreshAuthConfigResponse(auth_config=config_message(config, row))
+
+    async def RotateAuthConfig(
+        self, request: pb.RotateAuthConfigRequest, context: Context
+    ) -> pb.RotateAuthConfigResponse:
+        """Enters a new secret beside the old one."""
+        principal, now = current_principal(), self._clock.now()
+        secret = secret_of(request.secret)
+        async with self._db.tenant(principal.tenant_id) as conn:
+            held = await Rows(conn).get(request.auth_config_id, lock=True)
+            check_etag(request.etag, held.revision)
+            refuse_revoked(held)
+            with validating() as check:
+                overlap = overlap_of(check, request)
+                check.violations += mistakes_of(held.auth_type, held.parameters, held.oauth, secret)
+                if secret is None:
+                    check.add("secret", "REQUIRED", "Send the new secret.")
+            assert secret is not None
+            config = replace(
+                held,
+                secret_version=await self._keep(held, secret),
+                old_secret_version=held.secret_version,
+                overlap_end_time=now + overlap,
+                old_until=None,
+                expire_time=moment(request.expire_time, "expire_time"),
+                update_time=now,
+                revision=held.revision + 1,
+            )
+            await Rows(conn).change(config)
+            if secret.values.get("refresh_token"):
+                await TokenRows(conn).reset(config.auth_config_id, TokenState.READY)
+            await self._events.changed(conn, "updated", config, principal.subject)
+        return pb.RotateAuthConfigResponse(auth_config=config_message(config))
 
     async def RevokeAuthConfig(
         self, request: pb.RevokeAuthConfigRequest, context: Context

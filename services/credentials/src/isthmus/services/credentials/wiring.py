@@ -36,7 +36,7 @@ async def wire(chassis: Chassis) -> Wiring:
         unknown_lifetime=settings.token_lifetime_seconds,
         policy=settings.egress_policy(),
     )
-    grants = Grants(vault, servers)
+    grants = Grants(vault, servers, clock=clock)
     patience = Patience(
         hold=settings.token_hold_seconds,
         wait=settings.token_wait_seconds,

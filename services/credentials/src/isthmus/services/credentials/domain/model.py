@@ -1,7 +1,7 @@
 """What instances authenticate with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -66,6 +66,8 @@ class AuthConfig:
     Attributes:
         secret_version: The version in the vault that counts; others are leftovers.
         revision: Grows with every change.
+        old_secret_version: The version before it, which is kept until `overlap_end_time`.
+        old_until: Until when the old version is lent, because the new one was refused.
     """
 
     tenant_id: str
@@ -84,6 +86,18 @@ class AuthConfig:
     last_used_time: datetime | None = None
     oauth: OAuth = field(default_factory=OAuth)
     revoke_time: datetime | None = None
+    old_secret_version: int = 0
+    overlap_end_time: datetime | None = None
+    old_until: datetime | None = None
+
+    def overlaps(self, now: datetime) -> bool:
+        """Tells whether the secret before the present one is still kept."""
+        return self.overlap_end_time is not None and now < self.overlap_end_time
+
+    def with_secret_of(self, now: datetime) -> "AuthConfig":
+        """The configuration with the secret that is to be lent: the old one where the new one is unknown."""
+        is_old = self.overlaps(now) and self.old_until is not None and now < self.old_until
+        return replace(self, secret_version=self.old_secret_version) if is_old else self
 
 
 @dataclass(frozen=True, slots=True)

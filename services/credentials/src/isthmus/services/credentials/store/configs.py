@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 _COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
     username, is_system_account, secret_version, expire_time, last_used_time, created_by, create_time,
     update_time, revision, oauth, key_id, region, service,
-    revoke_time"""
+    revoke_time, old_secret_version, overlap_end_time, old_until"""
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 
 
@@ -52,6 +52,8 @@ class Rows:
                 is_system_account = :is_system_account, secret_version = :secret_version,
                 oauth = :oauth, key_id = :key_id, region = :region, service = :service,
                 revoke_time = :revoke_time,
+                old_secret_version = :old_secret_version, overlap_end_time = :overlap_end_time,
+                old_until = :old_until,
                 expire_time = :expire_time, update_time = :update_time, revision = :revision
             where auth_config_id = :auth_config_id"""
         await self.conn.execute(text(sql), fields)
@@ -95,6 +97,14 @@ class Rows:
         sql = """update auth_configs set revoke_time = null
             where auth_config_id = :id and revoke_time is not null"""
         await self.conn.execute(text(sql), {"id": auth_config_id})
+
+    async def fall_back(self, auth_config_id: str, refused: int, now: datetime, until: datetime) -> None:
+        """Lend the old secret for a while, where the new one was refused in its overlap."""
+        sql = """update auth_configs set old_until = :until
+            where auth_config_id = :id and secret_version = :refused and overlap_end_time > :now
+                and (old_until is null or old_until <= :now)"""
+        values = {"id": auth_config_id, "refused": refused, "now": now, "until": until}
+        await self.conn.execute(text(sql), values)
 
     async def expiring(self, until: datetime, most: int) -> list[AuthConfig]:
         """Return configurations whose secret ends soon, and note that their owners were reminded of that."""
