@@ -1,6 +1,7 @@
 """The end of complete refreshes of a table."""
 
 import pytest
+from isthmus.connectors.postgres import generations
 from isthmus.sdk import BatchId, DeletionsSuspicious, Fenced, Generation, Operation
 
 CREATED = {"tables": [{"name": "made", "key": ["id"], "create": True}]}
@@ -215,3 +216,19 @@ async def test_rejected_records_do_not_hide_the_others(sql, opened):
 
     assert [reject.index for reject in result.rejected] == [2]
     assert ended.shown == 2
+
+
+async def test_all_that_is_absent_is_found_at_once(sql, opened, monkeypatch):
+    """
+    What keeps batches from reading a whole table would look for each key in all others here.
+    """
+    asked = "select current_setting('enable_hashjoin') = 'on' from {generations}"
+    monkeypatch.setattr(generations, "_KNOWN", f"{asked} where flow_id = %s and generation_id <> %s limit 1")
+    sql("create table t (id int primary key, n int)")
+
+    async with opened() as session:
+        await refresh(session, "exe_1", rows(1), token=1)
+        await refresh(session, "exe_2", rows(1), token=2)
+        ended = await finish(session, "exe_2", token=2)
+
+    assert not ended.is_first

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isthmus.connectors.postgres import copying, remembering, staging
 from isthmus.connectors.postgres.copying import Copying
-from isthmus.sdk import AuthMethod, BatchId, Credential
+from isthmus.connectors.postgres.rows import rows_of
+from isthmus.sdk import AuthMethod, BatchId, Credential, Generation
 from isthmus.sdk.runtime import Documents
 from isthmus.testing.lines import lines_of
 
@@ -48,12 +49,12 @@ class Flow:
         self._form = form
         self._tokens = itertools.count(1)
 
-    async def read(self, *batches):
+    async def read(self, *batches, generation=""):
         """What became of each batch: created, updated, unchanged."""
         token, told = next(self._tokens), []
         for number, batch in enumerate(batches, 1):
             prepared = await self._session.prepare(
-                "t", self._form(batch), batch_id=BatchId("flw_1", "", token, number)
+                "t", self._form(batch), batch_id=BatchId("flw_1", "", token, number, generation)
             )
             result = await self._session.apply(prepared)
             told.append((result.created, result.updated, result.unchanged))
@@ -201,7 +202,7 @@ async def test_a_change_that_is_under_way_is_seen_when_it_is_done(sql, opened, t
     ("what", "with_"),
     [
         ("_SYSTEM", "select 'restored elsewhere'"),
-        ("_KNOWN", remembering._KNOWN.replace("between 0 and 1000000000", "between 0 and 0")),
+        ("_FOUND", remembering._FOUND.replace("between 0 and 1000000000", "between 0 and 0")),
     ],
     ids=["another server", "too long ago"],
 )
@@ -305,6 +306,49 @@ async def test_only_the_newest_of_a_flow_stays(sql, opened, text, monkeypatch):
     ]
 
 
+async def test_documents_that_are_most_likely_known_are_not_even_read(sql, opened, text, monkeypatch):
+    """
+    Those that are not known after all are read then.
+    """
+    sql(TABLE)
+    batches = [records(1, 2), records(3, 4), records(5, 6)]
+
+    async with opened() as session:
+        flow, made = Flow(session, documents), []
+        await flow.read(*batches)
+        monkeypatch.setattr(copying, "rows_of", lambda *given: made.append(given) or rows_of(*given))
+        known = await flow.read(*batches)
+        was_made = len(made)
+        sql("update t set name = 'x' where id = 5")
+        again = await flow.read(*batches)
+
+    assert known == [(0, 0, 2)] * 3
+    assert again == [(0, 0, 2), (0, 0, 2), (0, 1, 1)]
+    assert (was_made, len(made)) == (1, 2)
+
+
+@pytest.mark.parametrize("form", [lines_of, documents])
+async def test_what_is_known_is_shown_by_a_refresh(sql, opened, text, form):
+    """
+    With the same hashes of the same keys, and of no row that others have put in between.
+    """
+    sql(TABLE)
+    batches = [records(1, 2, 4), records(5, 6)]
+
+    async with opened() as session:
+        flow = Flow(session, form)
+        for generation in ("exe_1", "exe_2", "exe_3"):
+            told = await flow.read(*batches, generation=generation)
+            sql("insert into t values (3, 'other') on conflict do nothing")
+        hashes = sql("select sequence, hashes from isthmus_generations order by fencing_token, 1").fetchall()
+        ended = await session.finish("t", Generation("flw_1", "exe_3", 3, most_percent=100))
+
+    assert told == [(0, 0, 3), (0, 0, 2)]
+    assert len(text) == 2
+    assert (ended.shown, ended.removed) == (5, 0)
+    assert hashes == hashes[:2] * 3
+
+
 KEYS = st.integers(1, 12)
 NAMES = st.sampled_from(["a", "b"])
 ACTS = st.one_of(
@@ -341,12 +385,13 @@ async def test_nobody_can_tell_whether_batches_were_recognised(sql, opened, text
     """
     outcomes = []
     sql("create table if not exists t (id int primary key)")
+    form = documents if len(job) % 2 else lines_of
     for digest in (remembering.digest_of, lambda _batch: None):
         monkeypatch.setattr(copying, "digest_of", digest)
         sql("drop table if exists t, isthmus_positions, isthmus_remembered")
         sql(TABLE)
         async with opened() as session:
-            flow, told = Flow(session), []
+            flow, told = Flow(session, form), []
             for acts, batches in job:
                 for act in acts:
                     sql(act)

@@ -14,7 +14,7 @@ from isthmus.connectors.postgres.creating import create_table
 from isthmus.connectors.postgres.expecting import Expecting, Way
 from isthmus.connectors.postgres.generations import note_shown
 from isthmus.connectors.postgres.lining import documents_of, rows_of_lines
-from isthmus.connectors.postgres.remembering import Known, digest_of
+from isthmus.connectors.postgres.remembering import Known, digest_of, is_steady
 from isthmus.connectors.postgres.rows import Rows, rows_of
 from isthmus.connectors.postgres.shapes import Kind, Shape, shape_of
 from isthmus.connectors.postgres.staging import Stages, Statements
@@ -26,15 +26,23 @@ _REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 _MISUNDERSTOOD = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.InternalError)
 _ADVANCE = b"execute %b(%b, %b, %d, %d)"
 _COMMIT = Part("commit", b"commit")
+_HELD = [(b"t",)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What became of a batch ahead of its turn; no rows, where each record has to be looked at."""
+    """What became of a batch ahead of its turn.
+
+    Attributes:
+        rows: None where each record has to be looked at, or where nobody may need them.
+        digest: None where the batch cannot be known by its bytes.
+        is_later: Rows are made when they are needed.
+    """
 
     shape: Shape
     rows: Rows | None
     digest: bytes | None
+    is_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,10 @@ class Copying:
             return
         shape = self._shapes.get(relation.table) if relation.table else None
         if shape is not None and _is_plain(batch):
-            batch.prepared = _Prepared(shape, _made(shape, batch), digest_of(batch))
+            digest = digest_of(batch)
+            flow = (shape.table, batch.id.flow_id, batch.id.partition)
+            is_later = batch.lines is None and digest is not None and self._expecting.is_known(flow)
+            batch.prepared = _Prepared(shape, None if is_later else _made(shape, batch), digest, is_later)
 
     async def write(self, connection: Connection, relation: Relation, batch: Batch[Any]) -> bool:
         """Applies a batch and remembers it; False where it is left to be looked at record by record."""
@@ -96,6 +107,8 @@ class Copying:
             return False
         self._is_feeding = True
         try:
+            if await self._recognised(connection, relation, batch):
+                return True
             rows = await self._rows(connection, relation, batch)
             return rows is not None and await self._copied(_Job(connection, relation, batch, rows))
         except psycopg.Error as error:
@@ -128,7 +141,7 @@ class Copying:
             return None
         self._shapes[relation.table] = shape
         ready = batch.prepared
-        if isinstance(ready, _Prepared) and ready.shape is shape:
+        if isinstance(ready, _Prepared) and ready.shape is shape and not ready.is_later:
             return ready.rows
         return _made(shape, batch)
 
@@ -137,16 +150,40 @@ class Copying:
         self._shapes.pop(relation.table, None)
         self._stages.pop(connection, None)
 
+    def _stages_of(self, connection: Connection) -> Stages:
+        if connection not in self._stages:
+            self._stages[connection] = Stages(connection, self._numbers)
+        return self._stages[connection]
+
+    async def _recognised(self, connection: Connection, relation: Relation, batch: Batch[Any]) -> bool:
+        """Whether a batch of which no rows were made is known by its bytes; if not, nothing has happened."""
+        ready, stages = batch.prepared, self._stages_of(connection)
+        if not isinstance(ready, _Prepared) or not ready.is_later or ready.digest is None:
+            return False
+        known = await stages.remembering.known(relation, ready.shape, batch, ready.digest)
+        if known is None:
+            return False
+        begin = await _beginning(ready.shape, batch, stages)
+        try:
+            if not await self._is_held(connection, begin, known):
+                await connection.rollback()
+                return False
+        except _Failed:
+            await connection.rollback()
+            return False
+        batch.unchanged = len(batch.encoded)
+        flow = (ready.shape.table, batch.id.flow_id, batch.id.partition)
+        self._expecting.learn(flow, Way.MERGE, is_new=False, is_same=True, is_known=True)
+        return True
+
     async def _copied(self, job: _Job) -> bool:
-        stages = self._stages.get(job.connection)
-        if stages is None:
-            stages = self._stages[job.connection] = Stages(job.connection, self._numbers)
+        stages = self._stages_of(job.connection)
+        begin = await _beginning(job.rows.shape, job.batch, stages)
         statements = await stages.statements(job.rows)
-        begin = [*statements.begin, *await _advancing(job, stages)]
         job = replace(job, known=await _known(job, stages))
         way = await self._way(job, stages)
         try:
-            created, updated = await self._told(job, statements, begin, way)
+            created, updated, is_known = await self._told(job, statements, begin, way)
         except _Failed as failed:
             if not isinstance(failed.error, _REFUSED):
                 raise failed.error from None
@@ -157,26 +194,26 @@ class Copying:
         batch.updated = updated + job.rows.records - lines
         batch.unchanged = lines - created - updated
         is_same = not created and not updated
-        self._expecting.learn(job.flow, way, is_new=created == lines, is_same=is_same)
+        is_new = created == lines
+        self._expecting.learn(job.flow, way, is_new=is_new, is_same=is_same, is_known=is_known)
         return True
 
     async def _told(
         self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int, bool]:
         """The whole transaction, in as few messages as there are decisions.
 
         Returns:
-            How many rows are new, and how many changed.
+            How many rows are new, how many changed, and whether the batch was known by its bytes.
 
         Raises:
             _Failed: a statement did, or the text has not as many lines; the transaction is still open.
         """
         if job.known is not None and way is not Way.ADD:
-            found = (await self._heard(job, [*begin, job.known.is_found])).rows["known"]
-            if found == [(b"t",)]:
-                await self._committed(job, [])
-                return 0, 0
-            begin = [job.known.forget] if found else []
+            is_held = await self._is_held(job.connection, begin, job.known)
+            if is_held:
+                return 0, 0, True
+            begin = [] if is_held is None else [job.known.forget]
         if way is Way.ADD:
             await self._stated(job, [*begin, statements.load])
             created, updated, seen = job.rows.lines, 0, None
@@ -187,8 +224,17 @@ class Copying:
             remembering = job.known.added()
         elif job.known is not None and seen is not None:
             remembering = [seen]
-        await self._committed(job, remembering)
-        return created, updated
+        await note_shown(job.connection, job.relation, job.batch)
+        await self._heard(job.connection, [*remembering, _COMMIT])
+        return created, updated, False
+
+    async def _is_held(self, connection: Connection, begin: Sequence[Part], known: Known) -> bool | None:
+        """Whether the table holds a batch that is known by its bytes; ends the transaction if it does."""
+        found = (await self._heard(connection, [*begin, known.is_found])).rows["known"]
+        if found != _HELD:
+            return False if found else None
+        await self._heard(connection, [_COMMIT])
+        return True
 
     async def _applied(
         self, job: _Job, statements: Statements, begin: Sequence[Part], way: Way
@@ -202,22 +248,18 @@ class Copying:
             if same == _number(job.rows.lines):
                 is_alone = present == same
                 return 0, 0, job.known.seen(*ends) if job.known is not None and is_alone else None
-            answers = await self._heard(job, applying)
+            answers = await self._heard(job.connection, applying)
         return *_counts(answers), None
 
     async def _stated(self, job: _Job, parts: Sequence[Part]) -> Answers:
         """Says what copies the rows."""
-        answers = await self._heard(job, parts, job.rows.text)
+        answers = await self._heard(job.connection, parts, job.rows.text)
         if answers.copied != job.rows.lines:
             raise _Failed("copy", psycopg.DataError("other lines than announced"))
         return answers
 
-    async def _committed(self, job: _Job, parts: Sequence[Part]) -> None:
-        await note_shown(job.connection, job.relation, job.batch)
-        await self._heard(job, [*parts, _COMMIT])
-
-    async def _heard(self, job: _Job, parts: Sequence[Part], text: bytes = b"") -> Answers:
-        answers = await said(job.connection, parts, text, self._fed)
+    async def _heard(self, connection: Connection, parts: Sequence[Part], text: bytes = b"") -> Answers:
+        answers = await said(connection, parts, text, self._fed)
         if answers.error is not None:
             raise _Failed(answers.failed, answers.error)
         return answers
@@ -271,21 +313,23 @@ class Copying:
         return Way.MERGE if has_text else way
 
 
-async def _advancing(job: _Job, stages: Stages) -> list[Part]:
-    """Moves the position."""
-    one = job.batch.id
+async def _beginning(shape: Shape, batch: Batch[Any], stages: Stages) -> list[Part]:
+    """Begins a transaction and moves the position in it."""
+    one, begin = batch.id, await stages.opening.begin(shape)
     if not one.flow_id:
-        return []
-    name = await stages.advance(job.rows.shape.table[0])
+        return begin
+    name = await stages.opening.advance(shape.table[0])
     who = (_literal(one.flow_id), _literal(one.partition))
-    return [Part("advance", _ADVANCE % (name, *who, one.fencing_token, one.sequence))]
+    return [*begin, Part("advance", _ADVANCE % (name, *who, one.fencing_token, one.sequence))]
 
 
 async def _known(job: _Job, stages: Stages) -> Known | None:
     """What may be remembered of a batch whose rows are as they came."""
-    ready = job.batch.prepared
-    digest = ready.digest if isinstance(ready, _Prepared) else digest_of(job.batch)
-    return await stages.remembering.known(job.rows, job.batch, digest) if digest else None
+    ready, batch = job.batch.prepared, job.batch
+    digest = ready.digest if isinstance(ready, _Prepared) else digest_of(batch)
+    if not digest or not is_steady(job.rows):
+        return None
+    return await stages.remembering.known(job.relation, job.rows.shape, batch, digest)
 
 
 @lru_cache(maxsize=1000)

@@ -31,6 +31,7 @@ class _Flow:
         new_needed: So many of them make the next one be expected to.
         same: Batches in a row that were there as a whole.
         same_needed: So many of them make the next one be expected to.
+        is_known: The last batch was known by its bytes.
     """
 
     token: int
@@ -39,6 +40,7 @@ class _Flow:
     new_needed: int = 1
     same: int = 0
     same_needed: int = 1
+    is_known: bool = False
 
 
 class Expecting:
@@ -72,11 +74,17 @@ class Expecting:
             return Way.ADD
         return Way.COMPARE if known.same >= known.same_needed else Way.MERGE
 
-    def learn(self, flow: Hashable, way: Way, *, is_new: bool, is_same: bool) -> None:
+    def is_known(self, flow: Hashable) -> bool:
+        """Whether the next batch will most likely be known by its bytes."""
+        known = self._flows.get(flow)
+        return known is not None and known.is_known
+
+    def learn(self, flow: Hashable, way: Way, *, is_new: bool, is_same: bool, is_known: bool = False) -> None:
         """Takes notice of what a batch did."""
         known = self._flows.get(flow)
         if known is None:
             return
+        known.is_known = is_known
         known.new = known.new + 1 if is_new else 0
         known.same = known.same + 1 if is_same else 0
         if way is Way.COMPARE and not is_same:

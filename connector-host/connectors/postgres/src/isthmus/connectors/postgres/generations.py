@@ -46,6 +46,11 @@ select shown, removed from {generations} where flow_id = %s and generation_id = 
 _BROKEN = (
     "select exists (select from {generations} where flow_id = %s and generation_id = %s and sequence = -1)"
 )
+# Writing batches forbids all but looking up few rows; this looks at all of them at once.
+_AT_ONCE = """
+set local enable_seqscan = default; set local enable_bitmapscan = default;
+set local enable_hashjoin = default; set local enable_mergejoin = default; set local plan_cache_mode = default
+"""
 _KEYS = """
 create temporary table isthmus_absent on commit drop as
 with shown as materialized (
@@ -79,7 +84,7 @@ async def note_shown(connection: Connection, relation: Relation, batch: Batch[An
     one = batch.id
     if not one.generation_id or relation.table is None:
         return
-    generations = await _table_in(connection, relation.table[0])
+    generations = await generations_in(connection, relation.table[0])
     keys = _keys(relation, batch)
     if keys is None:
         await _break(connection, generations, batch)
@@ -109,7 +114,8 @@ async def finish(connection: Connection, relation: Relation, generation: Generat
     table = sql.Identifier(*relation.table)
     this = (generation.flow_id, generation.generation_id)
     async with connection.transaction():
-        generations = await _table_in(connection, relation.table[0])
+        await connection.execute(_AT_ONCE)
+        generations = await generations_in(connection, relation.table[0])
         await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (this[0],))
         await _refuse_overtaken(connection, relation.table[0], generation)
         ended = await _row(connection, sql.SQL(_ENDED).format(generations=generations), this)
@@ -173,7 +179,7 @@ async def _refuse_overtaken(connection: Connection, schema: str, generation: Gen
         raise Fenced
 
 
-async def _table_in(connection: Connection, schema: str) -> sql.Identifier:
+async def generations_in(connection: Connection, schema: str) -> sql.Identifier:
     """The table of a schema that remembers generations; it is created when it is missing."""
     table = sql.Identifier(schema, GENERATIONS)
     known = await _row(connection, sql.SQL("select to_regclass(%s)"), (table.as_string(connection),))
@@ -257,4 +263,4 @@ async def _row(
     return await (await connection.execute(query, values)).fetchone() or ()
 
 
-__all__ = ["GENERATIONS", "finish", "held_by", "key_hash", "note_shown", "types_of"]
+__all__ = ["GENERATIONS", "finish", "generations_in", "held_by", "key_hash", "note_shown", "types_of"]

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from isthmus.connectors.postgres.shapes import MARK, Column, Kind, Shape
+from isthmus.connectors.postgres.shapes import Column, Kind, Shape
 from psycopg import sql
 
 # Types that have no equality of their own, and what to compare them as.
 _COMPARED_AS = {"json": "jsonb", "xml": "text", "point": "text", "box": "text", "polygon": "text"}
-# Whatever forbids to go on fails, so that all that follows can be in the same message.
-_MARK = "prepare {name} as select 1 / (case when ({mark}) = {known} then 1 else 0 end)"
+# What forbids to go on fails, so that all that follows can be in the same message.
 _KEYS = """
 prepare {name} (bigint) as select 1 / (case when count(*) = $1 then 1 else 0 end)
 from (select from pg_temp.{stage} group by {key}) k
@@ -62,25 +61,21 @@ def phrases(
     shape: Shape,
     columns: Sequence[Column],
     stage: sql.Identifier,
-    table: str,
 ) -> dict[str, sql.Composed]:
     """Gives what has to be prepared.
 
     Args:
-        names: What to call it: `mark`, `keys`, `apply` and `same`.
+        names: What to call it: `keys`, `apply` and `same`.
         shape: The table.
         columns: Those that the stage has.
         stage: Where the rows are.
-        table: The table, as a statement names it.
 
     Returns:
-        `mark` fails where the table was altered, `keys` where the stage has not a number of keys, `apply`
-        changes the table, and `same`, not for every table, counts what it holds already and what stands
-        between the least and the greatest key, and tells since when that is so and these keys.
+        `keys` fails where the stage has not a number of keys, `apply` changes the table, and `same`, not for
+        every table, counts what it holds already and what stands between the least and the greatest key, and
+        tells since when that is so and these keys.
     """
-    mark = sql.SQL(MARK).format(table=sql.Literal(table))
     made = {
-        "mark": sql.SQL(_MARK).format(name=names["mark"], mark=mark, known=sql.Literal(shape.mark)),
         "keys": sql.SQL(_KEYS).format(name=names["keys"], stage=stage, key=_names("{}", shape.key)),
         "apply": (_merge if shape.is_merging else _upsert)(names["apply"], stage, shape, columns),
     }

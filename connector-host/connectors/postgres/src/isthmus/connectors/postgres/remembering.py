@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 import psycopg
-from isthmus.connectors.postgres.catalogue import Connection
+from isthmus.connectors.postgres.catalogue import Connection, Relation
+from isthmus.connectors.postgres.generations import generations_in, key_hash
 from isthmus.connectors.postgres.rows import Rows
 from isthmus.connectors.postgres.shapes import Kind, Shape
 from isthmus.connectors.postgres.talking import Part
-from isthmus.sdk import Batch, Lines
+from isthmus.sdk import Batch, Failure, Lines
 from psycopg import sql
 
 REMEMBERED = "isthmus_remembered"
@@ -38,22 +39,33 @@ select to_regclass({table}) is not null, coalesce(
 # Each row of `writer` is one of the batch. Where there is no writer, all rows between the keys were the
 # batch's, and who comes after `since` has changed something. Ids of transactions come again after four
 # billion, and half of them can be told to be older.
-_KNOWN = """
-prepare {name} (text, text, bigint, bytea) as
+_FOUND = """
 with known as materialized (
     select *, pg_current_xact_id()::text::bigint - since as age from {remembered}
     where flow_id = $1 and partition = $2 and place = $3 and digest = $4
+), found as materialized (
+    select rows.held = known.records and (known.writer <> '0'::xid or rows.present = known.records)
+        as is_held, rows.hashes
+    from known, lateral (
+        select count(*) as present, count(*) filter (where {is_held}) as held, {hashes} as hashes
+        from (select t.xmin, t.{key} from {table} t
+              where t.{key} >= known.least::{kind} and t.{key} <= known.greatest::{kind}
+              order by t.{key} limit 2 * known.records) t
+    ) rows
+    where known.age between 0 and 1000000000
 )
-select known.records = found.held and (known.writer <> '0'::xid or known.records = found.present)
-from known, lateral (
-    select count(*) as present, count(*) filter (where t.xmin = known.writer or
-        known.writer = '0'::xid and age(t.xmin) > known.age) as held
-    from (select t.xmin from {table} t
-          where t.{key} >= known.least::{kind} and t.{key} <= known.greatest::{kind}
-          order by t.{key} limit 2 * known.records) t
-) found
-where known.age between 0 and 1000000000
 """
+_IS_HELD = "t.xmin = known.writer or known.writer = '0'::xid and age(t.xmin) > known.age"
+_KNOWN = "prepare {name} (text, text, bigint, bytea) as {found} select is_held from found"
+# Who has shown a row must have seen it in the snapshot in which it was held.
+_SHOWN = """
+prepare {name} (text, text, bigint, bytea, text, bigint, bigint) as {found}, noted as (
+    insert into {generations} (flow_id, generation_id, partition, fencing_token, sequence, hashes)
+    select $1, $5, $2, $6, $7, hashes from found where is_held on conflict do nothing
+)
+select is_held from found
+"""
+_HASHES = "array_agg({hash}) filter (where {is_held})"
 _REMEMBER = """
 prepare {name} (text, text, bigint, bytea, int, text, text, bigint, bigint, bigint) as
 insert into {remembered} values ($1, $2, $3, $4, $5, $6, $7,
@@ -86,6 +98,7 @@ class Known:
 
     Attributes:
         is_found: Answers whether the table holds the batch, or with no row where nothing is known of it.
+            If it does, what a refresh has shown by that is noted.
         forget: Forgets what does not hold.
     """
 
@@ -128,31 +141,32 @@ class Remembering:
     def __init__(self, connection: Connection, numbers: Iterator[int]) -> None:
         self._connection = connection
         self._numbers = numbers
-        self._names: dict[Shape, tuple[bytes, bytes]] = {}
+        self._names: dict[tuple[Shape, bool], tuple[bytes, bytes]] = {}
         self._usable: dict[str, bool] = {}
         self._system = ""
 
-    async def known(self, rows: Rows, batch: Batch[Any], digest: bytes) -> Known | None:
+    async def known(self, relation: Relation, shape: Shape, batch: Batch[Any], digest: bytes) -> Known | None:
         """What to say of a batch; None where it cannot be recognised."""
-        one, shape = batch.id, rows.shape
-        if rows.lines != rows.records or not is_steady(rows) or not await self._is_usable(shape.table[0]):
+        one, count = batch.id, len(batch.encoded if batch.lines is None else batch.lines)
+        if not is_ordered(shape) or not await self._is_usable(shape.table[0]):
             return None
         ends = _ends(batch, shape.key[0])
         if ends is None:
             return None
-        if shape not in self._names:
-            await self._prepare(shape)
-        ask, remember = self._names[shape]
+        ask, remember = await self._prepared(shape, relation, shows=bool(one.generation_id))
         place = int.from_bytes(hashlib.sha256(ends[0].encode()).digest()[:8], "big", signed=True)
-        what = self._digest(rows, batch, digest)
+        what = self._digest(shape, batch, count, digest)
         flow, partition = _quoted(one.flow_id), _quoted(one.partition)
         who = b"%b, %b, %d" % (flow, partition, place)
         where = b"where flow_id = %b and partition = %b and place = %d" % (flow, partition, place)
         table = sql.Identifier(shape.table[0], REMEMBERED).as_bytes(self._connection)
+        shown = b""
+        if one.generation_id:
+            shown = b", %b, %d, %d" % (_quoted(one.generation_id), one.fencing_token, one.sequence)
         return Known(
-            is_found=Part("known", b"execute %b(%b, '\\x%b')" % (ask, who, what)),
+            is_found=Part("known", b"execute %b(%b, '\\x%b'%b)" % (ask, who, what, shown)),
             forget=Part("forget", b"delete from %b %b" % (table, where)),
-            _before=b"execute %b(%b, '\\x%b', %d" % (remember, who, what, rows.lines),
+            _before=b"execute %b(%b, '\\x%b', %d" % (remember, who, what, count),
             _behind=b"%d, %d" % (one.fencing_token, one.sequence),
             _ends=(_quoted(ends[0]), _quoted(ends[1])),
             _is_quiet=shape.is_quiet,
@@ -181,29 +195,41 @@ class Remembering:
             self._usable[schema] = is_usable
         return self._usable[schema]
 
-    async def _prepare(self, shape: Shape) -> None:
-        if len(self._names) >= _MOST_PREPARED:
-            for known in self._names.pop(next(iter(self._names))):
-                await self._connection.execute(b"deallocate " + known)
-        names = [sql.Identifier(f"isthmus_{next(self._numbers)}") for _ in range(2)]
-        [key] = shape.chosen(frozenset(shape.key))
-        given = {
-            "remembered": sql.Identifier(shape.table[0], REMEMBERED),
-            "table": sql.Identifier(*shape.table),
-            "key": sql.Identifier(key.name),
-            "kind": sql.Identifier("pg_catalog", key.type_name),
-        }
-        for name, statement in zip(names, (_KNOWN, _REMEMBER), strict=True):
-            await self._connection.execute(sql.SQL(statement).format(name=name, **given))
-        ask, remember = (name.as_bytes(self._connection) for name in names)
-        self._names[shape] = ask, remember
+    async def _prepared(self, shape: Shape, relation: Relation, *, shows: bool) -> tuple[bytes, bytes]:
+        if (shape, shows) not in self._names:
+            if len(self._names) >= _MOST_PREPARED:
+                for known in self._names.pop(next(iter(self._names))):
+                    await self._connection.execute(b"deallocate " + known)
+            self._names[shape, shows] = await self._prepare(shape, relation, shows=shows)
+        return self._names[shape, shows]
 
-    def _digest(self, rows: Rows, batch: Batch[Any], digest: bytes) -> bytes:
+    async def _prepare(self, shape: Shape, relation: Relation, *, shows: bool) -> tuple[bytes, bytes]:
+        [key], connection = shape.chosen(frozenset(shape.key)), self._connection
+        is_held, hashes = sql.SQL(_IS_HELD), sql.Composed([sql.SQL("null")])
+        given: dict[str, sql.Composable] = {}
+        if shows:
+            hashes = sql.SQL(_HASHES).format(hash=key_hash("t", relation), is_held=is_held)
+            given["generations"] = await generations_in(connection, shape.table[0])
+        remembered = sql.Identifier(shape.table[0], REMEMBERED)
+        found = sql.SQL(_FOUND).format(
+            remembered=remembered,
+            table=sql.Identifier(*shape.table),
+            key=sql.Identifier(key.name),
+            kind=sql.Identifier("pg_catalog", key.type_name),
+            is_held=is_held,
+            hashes=hashes,
+        )
+        ask, remember = (sql.Identifier(f"isthmus_{next(self._numbers)}") for _ in range(2))
+        await connection.execute(sql.SQL(_SHOWN if shows else _KNOWN).format(name=ask, found=found, **given))
+        await connection.execute(sql.SQL(_REMEMBER).format(name=remember, remembered=remembered))
+        return ask.as_bytes(connection), remember.as_bytes(connection)
+
+    def _digest(self, shape: Shape, batch: Batch[Any], count: int, digest: bytes) -> bytes:
         """Covers all that decides what becomes of the bytes: table, server, settings of the session."""
         told = self._connection.info.parameter_status
         columns = [(c.name, c.type.name) for c in batch.lines.columns] if batch.lines is not None else None
-        shape, settings = rows.shape, (told("TimeZone"), told("DateStyle"))
-        beside = (self._system, shape.table, shape.key, shape.mark, columns, settings, rows.lines)
+        settings = told("TimeZone"), told("DateStyle")
+        beside = (self._system, shape.table, shape.key, shape.mark, columns, settings, count)
         return hashlib.sha256(repr(beside).encode() + digest).hexdigest()[:32].encode()
 
 
@@ -218,14 +244,14 @@ def digest_of(batch: Batch[Any]) -> bytes | None:
 
 
 def is_steady(rows: Rows) -> bool:
-    """Whether the same text always makes the same rows, and rows stand in the order of one key."""
-    shape = rows.shape
+    """Whether each record makes one row, and the same text always the same one."""
+    return rows.lines == rows.records and all(column.type_name in _STEADY for column in rows.columns)
+
+
+def is_ordered(shape: Shape) -> bool:
+    """Whether rows stand in the order of one key."""
     keys = shape.chosen(frozenset(shape.key))
-    return (
-        len(keys) == 1
-        and keys[0].kind in _COMPARABLE
-        and all(column.type_name in _STEADY for column in rows.columns)
-    )
+    return len(keys) == 1 and keys[0].kind in _COMPARABLE
 
 
 def _ends(batch: Batch[Any], key: str) -> tuple[str, str] | None:
@@ -234,7 +260,10 @@ def _ends(batch: Batch[Any], key: str) -> tuple[str, str] | None:
     if batch.lines is not None:
         text = batch.lines.text
         both = text[: text.index(b"\n") + 1] + text[text.rfind(b"\n", 0, -1) + 1 :]
-        found = list(Lines(both, batch.lines.columns, 2).values(key))
+        try:
+            found = list(Lines(both, batch.lines.columns, 2).values(key))
+        except Failure:  # who reads all of them says which line it is
+            return None
     else:
         found = [_decode(document).get(key) for document in (batch.encoded[0], batch.encoded[-1])]
     if any(value is None for value in found):
@@ -247,4 +276,4 @@ def _quoted(text: str) -> bytes:
     return sql.Literal(text).as_bytes()
 
 
-__all__ = ["REMEMBERED", "Known", "Remembering", "digest_of", "is_steady"]
+__all__ = ["REMEMBERED", "Known", "Remembering", "digest_of", "is_ordered", "is_steady"]

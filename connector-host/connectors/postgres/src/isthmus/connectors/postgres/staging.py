@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from isthmus.connectors.postgres.catalogue import Connection
+from isthmus.connectors.postgres.opening import Openings
 from isthmus.connectors.postgres.phrasing import listed, phrases, staged
-from isthmus.connectors.postgres.positions import positions_in
 from isthmus.connectors.postgres.remembering import Remembering
 from isthmus.connectors.postgres.rows import DELIMITER, Rows
 from isthmus.connectors.postgres.shapes import Column, Shape
@@ -16,29 +16,8 @@ from psycopg import sql
 # Each commit empties all of them, so there are few; tables with the same columns share one.
 _MOST_STAGES = 8
 _MOST_PREPARED = 100
-_PREPARED = ("mark", "keys", "apply", "same")
+_PREPARED = ("keys", "apply", "same")
 _FORMAT = sql.SQL("from stdin (delimiter {}, null 'None', encoding 'UTF8')").format(sql.Literal(DELIMITER))
-# Few rows are looked up in a table that may be large, by a statement that was planned when it was
-# small: only its index will do, and no more than a part of it is read.
-_BY_INDEX = (
-    "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off;"
-    " set enable_mergejoin = off; set plan_cache_mode = force_generic_plan"
-)
-# A constraint that waits for the commit would blame the batch instead of the row.
-_IMMEDIATE = "set constraints all immediate"
-_LOCK = "lock table only {table} in row exclusive mode"
-# Fails where the position does not move, so that all that follows can be in the same message.
-_ADVANCE = """
-prepare {name} (text, text, bigint, bigint) as
-with moved as (
-    insert into {positions} as p (flow_id, partition, fencing_token, sequence) values ($1, $2, $3, $4)
-    on conflict (flow_id, partition) do update
-    set fencing_token = excluded.fencing_token, sequence = excluded.sequence, applied_at = now()
-    where (p.fencing_token, p.sequence) < (excluded.fencing_token, excluded.sequence)
-    returning sequence
-)
-select 1 / count(*) from moved
-"""
 # Looking a staged row up for each row of the table, or the other way round, would not save anything.
 _COMPARE = "select set_config('enable_hashjoin', 'on', true), set_config('enable_nestloop', 'off', true)"
 _COMPARED = "select set_config('enable_hashjoin', 'off', true), set_config('enable_nestloop', 'on', true)"
@@ -53,7 +32,6 @@ class Statements:
     """What to say to copy rows of one kind and to apply them.
 
     Attributes:
-        begin: Begins a transaction; fails at `mark` where the table is not what it was.
         stage: Copies rows into a stage.
         load: Copies them into the table.
         keys: Fails where two staged rows have one key.
@@ -62,7 +40,6 @@ class Statements:
             to remember them; none where that is not to be asked.
     """
 
-    begin: tuple[Part, ...]
     stage: Part
     load: Part
     apply: Part
@@ -100,6 +77,7 @@ class Stages:
         numbers: For names that nothing on any connection has had.
 
     Attributes:
+        opening: How transactions begin.
         remembering: What it has been told of batches that may come again.
     """
 
@@ -108,17 +86,8 @@ class Stages:
         self._numbers = numbers
         self._stages: OrderedDict[_Form, str] = OrderedDict()
         self._prepared: OrderedDict[_Key, _Prepared] = OrderedDict()
-        self._advances: dict[str, bytes] = {}
+        self.opening = Openings(connection, numbers)
         self.remembering = Remembering(connection, numbers)
-
-    async def advance(self, schema: str) -> bytes:
-        """The name of the statement that moves a position in a schema."""
-        if schema not in self._advances:
-            name = sql.Identifier(f"isthmus_{next(self._numbers)}")
-            positions = await positions_in(self._connection, schema)
-            await self._connection.execute(sql.SQL(_ADVANCE).format(name=name, positions=positions))
-            self._advances[schema] = name.as_bytes(self._connection)
-        return self._advances[schema]
 
     async def statements(self, rows: Rows) -> Statements:
         """The statements for rows with these columns; their stage is there."""
@@ -140,9 +109,8 @@ class Stages:
             await self._drop(*self._stages.popitem(last=False))
         name = f"isthmus_{next(self._numbers)}"
         stage, table = sql.Identifier(name), sql.Identifier(*shape.table)
-        made: list[sql.Composable] = [] if self._stages else [sql.SQL(_BY_INDEX)]
         columns = staged(form.columns)
-        made.append(sql.SQL(_STAGE).format(stage=stage, table=table, columns=columns))
+        made = [sql.SQL(_STAGE).format(stage=stage, table=table, columns=columns)]
         if form.key:
             # Two forms of one value are one key: such a batch has to be looked at row by row.
             made.append(sql.SQL("create unique index on pg_temp.{} ({})").format(stage, listed(form.key)))
@@ -154,7 +122,7 @@ class Stages:
         shape, connection = rows.shape, self._connection
         into, table = sql.Identifier(stage), sql.Identifier(*shape.table)
         names = {what: sql.Identifier(f"isthmus_{next(self._numbers)}") for what in _PREPARED}
-        made = phrases(names, shape, form.columns, stage=into, table=table.as_string(connection))
+        made = phrases(names, shape, form.columns, stage=into)
         await connection.execute(sql.SQL("; ").join(made.values()))
 
         def told(pattern: str, **given: sql.Composable) -> bytes:
@@ -163,14 +131,9 @@ class Stages:
         def asked(what: str, arguments: str = "") -> bytes:
             return told("execute {name}" + arguments, name=names[what])
 
-        begin = [Part("begin", b"begin")]
-        if shape.is_deferring:
-            begin.append(Part("immediate", _IMMEDIATE.encode()))
-        begin += [Part("lock", told(_LOCK, table=table)), Part("mark", asked("mark"))]
         copy, columns = "copy {into} ({columns}) {format}", listed(rows.order)
         within = sql.SQL("pg_temp.{}").format(into)
         statements = Statements(
-            begin=tuple(begin),
             stage=Part("copy", told(copy, into=within, columns=columns, format=_FORMAT)),
             load=Part("copy", told(copy, into=table, columns=columns, format=_FORMAT)),
             apply=Part("apply", asked("apply")),
