@@ -190,3 +190,26 @@ async def test_a_person_who_says_no_ends_it(device, server, refusal):
 
     assert (type(fault), fault.reason) == (NotAllowed, "AUTHORIZATION_DENIED")
     assert again.reason == "AUTHORIZATION_UNKNOWN"
+
+
+async def test_what_proves_an_authorization_is_in_no_table(begin, device, person, replicas, server):
+    """
+    Neither state nor verifier nor device code: whoever reads the tables cannot go on from there.
+    """
+    import psycopg
+
+    held, begun = await begin()
+    other, _, _ = await device(interval=60)
+    url = replicas[0].settings.database_url.get_secret_value()
+    with psycopg.connect(url) as connection:
+        connection.execute("set role isthmus_credentials_system")
+        tables = ("authorizations", "auth_configs", "outbox", "idempotency")
+        dump = str([connection.execute(f"select * from credentials.{table}").fetchall() for table in tables])
+    state, code = server.consent(begun.authorization_url)
+    await complete(person(), state, code)
+
+    secrets = [state, server.asked[-1]["code_verifier"], *server._devices]
+    assert held in dump
+    assert other in dump
+    assert len(secrets) == 3
+    assert [secret for secret in secrets if secret in dump] == []

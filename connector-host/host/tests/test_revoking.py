@@ -1,0 +1,93 @@
+"""What a host forgets when a credential was changed or taken back, and what it tells of scopes."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import pytest
+from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.credentials.v1 import credentials_pb2 as credentials
+from isthmus.host.binding import Leases
+from isthmus.host.steps import granted
+
+Step = connector.CheckStep
+MINE = ("tnt_1", "ath_1")
+
+
+class Lender:
+    """Lends a token, when it is let."""
+
+    def __init__(self):
+        self.leases = 0
+        self.may = asyncio.Event()
+        self.may.set()
+
+    async def LeaseCredential(self, request, timeout):
+        self.leases += 1
+        answer = credentials.LeaseCredentialResponse(auth_type=connector.AUTH_METHOD_BEARER)
+        answer.secret.bearer_token = f"token-{self.leases}"
+        answer.expire_time.FromSeconds(int(time.time()) + 300)
+        await self.may.wait()
+        return answer
+
+
+@pytest.fixture
+def lender():
+    return Lender()
+
+
+@pytest.fixture
+def leases(lender):
+    return Leases(SimpleNamespace(credentials=lender), "hst_1")
+
+
+async def test_a_lease_is_kept_until_its_credential_is_changed(leases, lender):
+    """
+    Another credential of the same tenant is none of its business.
+    """
+    for _ in range(3):
+        await leases.lease(*MINE, "ins_1", fresh=60)
+    leases.end("tnt_1", "ath_2")
+    await leases.lease(*MINE, "ins_1", fresh=60)
+    before = lender.leases
+    leases.end(*MINE)
+    after = await leases.lease(*MINE, "ins_1", fresh=60)
+
+    assert (before, lender.leases) == (1, 2)
+    assert after.material["secret"] == "token-2"
+
+
+async def test_a_lease_given_before_the_news_is_not_kept(leases, lender):
+    """
+    It was on its way while the credential was taken back.
+    """
+    lender.may.clear()
+    underway = asyncio.create_task(leases.lease(*MINE, "ins_1", fresh=60))
+    while not lender.leases:
+        await asyncio.sleep(0)
+    leases.end(*MINE)
+    lender.may.set()
+    await underway
+    await leases.lease(*MINE, "ins_1", fresh=60)
+
+    assert lender.leases == 2
+
+
+@pytest.mark.parametrize(
+    ("needed", "scopes", "result"),
+    [
+        (["read"], ["read", "write"], Step.RESULT_PASSED),
+        (["read", "write"], ["read"], Step.RESULT_WARNING),
+        (["read"], None, None),
+        ([], ["read"], None),
+    ],
+    ids=["enough", "lacking", "no token", "none needed"],
+)
+def test_needed_scopes_are_compared_with_granted_ones(needed, scopes, result):
+    """
+    Where nobody can tell, nothing is told.
+    """
+    step = granted(needed, scopes)
+
+    assert (step.result if step else None) == result
+    assert not step or list(step.needed_permissions) == needed
