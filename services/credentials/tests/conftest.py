@@ -14,6 +14,7 @@ from isthmus.services.credentials.store import Rows, TokenRows
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.testing.http_server import HttpServer
 from isthmus.testing.token_server import TokenServer
+from sqlalchemy import text
 
 CLIENT, CODE = (
     connector_pb2.AUTH_METHOD_OAUTH2_CLIENT_CREDENTIALS,
@@ -21,7 +22,7 @@ CLIENT, CODE = (
 )
 OPTIONS = {
     "token_settle_seconds": 0,
-    "token_hold_seconds": 2,
+    "token_hold_seconds": 6,
     "token_seconds": 30,
     "token_wait_seconds": 30,
 }
@@ -170,3 +171,17 @@ def status(stub):
         return got.auth_config.token_status
 
     return told
+
+
+@pytest.fixture
+async def held_until(replicas, tenant):
+    """Tells until when somebody has the lease on a configuration's tokens."""
+    db = Database(replicas[0].settings.database_url.get_secret_value(), "credentials", pool=1)
+
+    async def told(auth_config_id):
+        async with db.tenant(tenant) as conn:
+            found = text("select held_until from tokens where auth_config_id = :id")
+            return (await conn.execute(found, {"id": auth_config_id})).scalar_one()
+
+    yield told
+    await db.close()
