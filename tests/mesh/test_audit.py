@@ -82,3 +82,23 @@ def test_an_export_that_was_tampered_with_is_found_out(mesh, tmp_path):
 
     assert done.code == 1
     assert [(f["kind"], f["sequence"]) for f in done.json["findings"]] == [("changed", 1)]
+
+
+def test_a_change_is_told_with_what_was_there_before(mesh, vendor):
+    """
+    Both states stand in one record; the newer one comes from the event of the same transaction.
+    """
+    vendor.serve_json("/alerts", {"items": []})
+    documents = DOCUMENTS.format(url=vendor.url)
+    flow = documents.rpartition("---")[2].replace("name: audited", "name: retold", 1)
+    mesh.apply(documents, env={"AUDITED_TOKEN": CANARY})
+    mesh.apply(flow)
+    mesh.apply(flow + "  description: told anew\n")
+    end = time.monotonic() + 60
+    while not (found := mesh.answer("audit", "list", "--rpc", "UpdateFlow", "--limit", "1")):
+        assert time.monotonic() < end, "the record is missing"
+        time.sleep(0.3)
+    details = found[0]["details"]
+
+    assert "told anew" not in str(details["before"])
+    assert "told anew" in str(details["after"])

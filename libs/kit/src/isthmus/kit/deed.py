@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -141,8 +141,8 @@ def done_from_here(deed: Deed | None) -> None:
 def tell(
     *,
     target: str = "",
-    before: Message | Mapping[str, Any] | None = None,
-    after: Message | Mapping[str, Any] | None = None,
+    before: object = None,
+    after: object = None,
     tenant_id: str = "",
     subject: str = "",
 ) -> None:
@@ -152,7 +152,8 @@ def tell(
 
     Args:
         target: The id of what it is about, where the request does not have it.
-        before: What was there before; secrets that are marked are left out.
+        before: What was there before: a message, of which what is marked as secret is left out, or a value
+            of the domain that has no secrets.
         after: What is there now.
         tenant_id: Whose trail it belongs in, where the caller has no tenant.
         subject: Who does it, where the RPC asks for no identity.
@@ -166,7 +167,7 @@ def tell(
         deed.targets.append(target)
     for kept, value in ((deed.before, before), (deed.after, after)):
         if value is not None:
-            kept.append(loggable(value) if isinstance(value, Message) else dict(value))
+            kept.append(_plain(value))
 
 
 def tell_event(name: str, subject_id: str, data: Mapping[str, Any]) -> None:
@@ -175,6 +176,12 @@ def tell_event(name: str, subject_id: str, data: Mapping[str, Any]) -> None:
     if deed is not None and len(deed.after) < _MOST_ITEMS:
         deed.targets.append(subject_id)
         deed.after.append({"event": name, "subject": subject_id, "data": data})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return loggable(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _ids_in(message: Message, depth: int = 2) -> Iterator[str]:
@@ -190,8 +197,9 @@ def _ids_in(message: Message, depth: int = 2) -> Iterator[str]:
 
 def _bounded(value: Any) -> Any:
     """Return a value whose texts and lists are short; what is left out is known by its digest."""
-    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
-        return f"{value[:_LONGEST_TEXT]}… {_digest(value)}"
+    if isinstance(value, str):
+        clean = scrub(value)
+        return clean if len(clean) <= _LONGEST_TEXT else f"{clean[:_LONGEST_TEXT]}… {_digest(value)}"
     if isinstance(value, Mapping):
         return {str(name): _bounded(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -103,7 +103,8 @@ def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> N
 async def _record(connection: AsyncConnection, tenant_id: str) -> None:
     """Store a record of what the present caller does, if the audit trail keeps it, with its first change."""
     deed = current_deed()
-    if deed is not None and not deed.recorded:
+    # Where nobody knows who calls, what is written before that is known says nothing about how it ends.
+    if deed is not None and not deed.recorded and deed.principal is not None:
         from isthmus.kit.auditing import record_change
 
         await record_change(connection, deed, tenant_id)

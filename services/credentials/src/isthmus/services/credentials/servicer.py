@@ -9,6 +9,7 @@ from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.kit import Clock, Database, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.deed import tell
 from isthmus.kit.times import moment
 from isthmus.kit.validation import Check, validating
 from isthmus.kit.vault import Vault
@@ -133,6 +134,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         async with self._db.tenant(principal.tenant_id) as conn:
             held = await Rows(conn).get(request.auth_config_id, lock=True)
             check_etag(request.etag, held.revision)
+            tell(before=config_message(held))
             with validating() as check:
                 _check_common(check, request, held.auth_type, secret)
             config = replace(
@@ -172,6 +174,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             if config is None:
                 return pb.DeleteAuthConfigResponse()
             check_etag(request.etag, config.revision)
+            tell(before=config_message(config))
             await self._refuse_used(config)
             await Rows(conn).remove(config.auth_config_id)
             await TokenRows(conn).remove(config.auth_config_id)

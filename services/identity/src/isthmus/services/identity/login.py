@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from isthmus.kit import Clock, Principal, new_id
+from isthmus.kit.deed import tell
 from isthmus.resilience.faults import (
     FixRequest,
     LimitReached,
@@ -100,9 +101,11 @@ class Door:
         place, _, name = proof.user_name.rpartition("/")
         tenant_name, name = proof.tenant_name or place, user_name(name)
         tenant_id, user, attempt = await self._attempt(tenant_name, name)
+        tell(tenant_id=tenant_id, target=user.user_id if user else "")
         if not await self._knows(proof.password, user) or user is None:
             await self._failed(user, attempt)
             raise _refused()
+        tell(subject=user.subject)
         methods = await self._second(user, proof, attempt)
         if user.must_change_password and not proof.new_password:
             await self._succeeded(tenant_id, name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.deed import tell
 from isthmus.kit.validation import validating
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
@@ -95,6 +96,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         async with self._own() as rows:
             newest = await rows.get(request.mapping_id, lock=True)
             check_etag(request.etag, newest.version)
+            tell(before=_message(newest))
             changed = replace(
                 newest,
                 version=newest.version + 1,
@@ -118,6 +120,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             newest = await rows.find(request.mapping_id, lock=True)
             if newest is not None:
                 check_etag(request.etag, newest.version)
+                tell(before=_message(newest))
                 await rows.remove(newest)
                 await self._tell(rows.conn, "deleted", newest, current_principal().subject)
         return pb.DeleteMappingResponse()

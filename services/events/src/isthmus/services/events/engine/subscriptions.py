@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from isthmus.kit import Clock, check_etag, new_id
+from isthmus.kit.deed import tell
 from isthmus.resilience.faults import AlreadyExists, Missing
 from isthmus.services.events.domain import Subscription, SubscriptionSpec
 from isthmus.services.events.engine.ports import Announcer
@@ -70,6 +71,7 @@ class Subscriptions:
         if old is None:
             raise _unknown(subscription_id)
         check_etag(etag, old.revision)
+        tell(before=old)
         changed = replace(old, spec=spec, update_time=self._clock.now())
         stored = await subscriptions.update_subscription(conn, tenant_id, changed)
         if stored is None:
@@ -89,6 +91,7 @@ class Subscriptions:
         if old is None:
             return
         check_etag(etag, old.revision)
+        tell(before=old)
         await subscriptions.delete_subscription(conn, tenant_id, subscription_id)
         await self._announcer.subscription(conn, tenant_id, "deleted", old, by)
 

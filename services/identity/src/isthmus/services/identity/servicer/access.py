@@ -8,6 +8,7 @@ from typing import Any
 from isthmus.identity.v1 import access_pb2 as pb
 from isthmus.identity.v1 import access_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.deed import tell
 from isthmus.services.identity.domain import Group, Role, check_grant, check_within
 from isthmus.services.identity.messages import group_message, member_message, role_message
 from isthmus.services.identity.servicer import checks
@@ -69,6 +70,7 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
             groups = Groups(rows.conn)
             group = await groups.get(request.group_id, lock=True)
             check_etag(request.etag, group.revision)
+            tell(before=group_message(group))
             await grant(rows, {*request.roles} - {*group.roles})
             changed = replace(
                 group,
@@ -88,6 +90,7 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
             group = await groups.find(request.group_id, lock=True)
             if group is not None:
                 check_etag(request.etag, group.revision)
+                tell(before=group_message(group))
                 await groups.remove(group)
                 await self._events.group(rows.conn, "deleted", group, current_principal().subject)
         return pb.DeleteGroupResponse()
@@ -157,6 +160,7 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
             roles = Roles(rows.conn)
             role = await roles.get(request.role)
             check_etag(request.etag, role.revision)
+            tell(before=role_message(role))
             added = {*request.permissions} - {*role.permissions}
             check_within(added, caller.may, f"You cannot change the role `{role.role}`")
             permissions = tuple(dict.fromkeys(request.permissions))
@@ -173,6 +177,7 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
             role = await roles.find(request.role)
             if role is not None:
                 check_etag(request.etag, role.revision)
+                tell(before=role_message(role))
                 await roles.remove(caller.tenant_id, role.role)
                 await self._events.role(rows.conn, caller.tenant_id, "deleted", role, caller.subject)
         return pb.DeleteRoleResponse()

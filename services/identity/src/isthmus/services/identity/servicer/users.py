@@ -7,6 +7,7 @@ from typing import Any
 from isthmus.identity.v1 import users_pb2 as pb
 from isthmus.identity.v1 import users_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.deed import tell
 from isthmus.services.identity.domain import (
     User,
     check_within,
@@ -102,6 +103,7 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
             people = People(rows.conn)
             user = await people.get(request.user_id, lock=True)
             check_etag(request.etag, user.revision)
+            tell(before=user_message(user))
             await grant(rows, {*request.roles} - {*user.roles})
             changed = replace(
                 user,
@@ -125,6 +127,7 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
             user = await people.find(request.user_id, lock=True)
             if user is not None:
                 check_etag(request.etag, user.revision)
+                tell(before=user_message(user))
                 await people.remove(user)
                 if user.has_second_factor:
                     await self._second_factor.forget(user)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.deed import tell
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert
@@ -74,6 +75,7 @@ class InstanceRpcs:
         async with self._desk.store.of(current_principal().tenant_id) as work:
             instance = await work.instances.get(request.instance_id, lock=True)
             check_etag(request.etag, instance.revision)
+            tell(before=instance)
             connector = await self._desk.connector(work, instance.connector_id)
             check_configuration(connector.spec, configuration)
             if request.auth_config_id != instance.auth_config_id:
@@ -97,6 +99,7 @@ class InstanceRpcs:
             instance = await work.instances.find(request.instance_id, lock=True)
             if instance is not None:
                 check_etag(request.etag, instance.revision)
+                tell(before=instance)
                 check_deletable(instance)
                 await work.instances.remove(instance)
                 await self._desk.announce(work, "deleted", instance)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal
+from isthmus.kit.deed import tell
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert
@@ -67,6 +68,7 @@ class RevisionRpcs:
         async with self._desk.store.of(current_principal().tenant_id) as work:
             instance = await work.instances.get(request.instance_id, lock=True)
             check_etag(request.etag, instance.revision)
+            tell(before=instance)
             goal = await work.instances.revision(request.instance_id, request.revision)
             connector = await self._desk.connector(work, instance.connector_id)
             check_configuration(connector.spec, json.loads(goal.configuration))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from isthmus.kit import Clock, check_etag, new_id
+from isthmus.kit.deed import tell
 from isthmus.resilience.faults import AlreadyExists, Precondition
 from isthmus.services.scheduling.domain import Endpoint, Flow, FlowSpec
 from isthmus.services.scheduling.engine.executions import Executions, remember
@@ -91,6 +92,7 @@ class Flows:
         if old is None:
             raise flow_unknown(flow_id)
         check_etag(etag, old.revision)
+        tell(before=old)
         changed = replace(
             old,
             spec=spec,
@@ -121,6 +123,7 @@ class Flows:
         if flow is None:
             return
         check_etag(etag, flow.revision)
+        tell(before=flow)
         users = await plans.plans_with(conn, tenant_id, flow_id)
         if users:
             raise flow_in_use(flow, users)

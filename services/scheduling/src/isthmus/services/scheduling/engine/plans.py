@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from isthmus.kit import Clock, check_etag, new_id
+from isthmus.kit.deed import tell
 from isthmus.resilience.faults import AlreadyExists, Missing, Precondition
 from isthmus.services.scheduling.domain import Plan, PlanSpec
 from isthmus.services.scheduling.engine.ports import Announcer
@@ -64,6 +65,7 @@ class Plans:
         if old is None:
             raise plan_unknown(plan_id)
         check_etag(etag, old.revision)
+        tell(before=old)
         await self._need_flows(conn, tenant_id, spec)
         stored = await plans.update_plan(
             conn, tenant_id, replace(old, spec=spec, update_time=self._clock.now())
@@ -86,6 +88,7 @@ class Plans:
         if plan is None:
             return
         check_etag(etag, plan.revision)
+        tell(before=plan)
         run_id = await plans.live_run(conn, tenant_id, plan_id)
         if run_id:
             raise plan_running(plan, run_id)

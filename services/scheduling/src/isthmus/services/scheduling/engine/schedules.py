@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from isthmus.kit import Clock, check_etag, new_id
+from isthmus.kit.deed import tell
 from isthmus.resilience.faults import Missing
 from isthmus.services.scheduling.domain import (
     Flow,
@@ -118,6 +119,7 @@ class Schedules:
         if old is None:
             raise _unknown(schedule_id)
         check_etag(etag, old.revision)
+        tell(before=old)
         await self._need_target(conn, tenant_id, spec)
         changed = replace(
             old,
@@ -141,6 +143,7 @@ class Schedules:
         if schedule is None:
             return
         check_etag(etag, schedule.revision)
+        tell(before=schedule)
         await schedules.delete_schedule(conn, tenant_id, schedule_id)
         await self._announcer.schedule(conn, tenant_id, "deleted", schedule, by)
 
