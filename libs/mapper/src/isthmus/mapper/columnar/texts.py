@@ -178,7 +178,8 @@ def _escaped(values: Sequence[str], text: str, field: ColumnField) -> Sequence[s
     for mark, escaped in _ESCAPES:
         if mark in text:
             values = [value.replace(mark, escaped) if mark in value else value for value in values]
-    if field.may_be_word and ABSENT in values:
+    # One character is looked for in a whole text sooner than a word in a list.
+    if field.may_be_word and ABSENT[0] in text and ABSENT in values:
         values = ["\\" + ABSENT if value == ABSENT else value for value in values]
     return values
 
