@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from isthmus.identity.v1 import providers_pb2
 from isthmus.kit.tokens import Signer, new_key
 from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, texts_of
 from isthmus.testing.http_server import HttpServer
@@ -276,6 +277,11 @@ async def _let_in(world: World, tenant: Tenant) -> None:
     group = await world.do(key, "identity.CreateGroup", name=f"{word}-group", roles=["auditor"])
     member = {"groupId": group.group.group_id, "userIds": [made.user.user_id]}
     await world.do(key, "identity.AddGroupMembers", **member)
+    vouching = {"name": f"{word}-provider", "issuer": "https://idp.example", "client_id": word}
+    request = providers_pb2.CreateProviderRequest(provider=vouching, client_secret=f"{word}-secret")
+    done = await world.callers.call(world.rpc("identity.CreateProvider"), [request], key)
+    [provider] = done.answers
+    tenant.values |= {"provider_id": provider.provider.provider_id}
     await world.do(key, "identity.CreateRole", name=f"{word}_role", permissions=["registry.*.read"])
     tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role"}
     tenant.values |= {"user_ids": made.user.user_id}

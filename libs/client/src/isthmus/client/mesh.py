@@ -15,6 +15,7 @@ from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.identity.v1 import (
     access_pb2_grpc,
     identity_pb2_grpc,
+    providers_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     users_pb2_grpc,
@@ -157,6 +158,11 @@ class Mesh:
         return access_pb2_grpc.AccessServiceStub(self._channel("identity"))
 
     @cached_property
+    def providers(self) -> providers_pb2_grpc.ProvidersServiceStub:
+        """Identity providers."""
+        return providers_pb2_grpc.ProvidersServiceStub(self._channel("identity"))
+
+    @cached_property
     def sessions(self) -> sessions_pb2_grpc.SessionsServiceStub:
         """Sessions of people."""
         return sessions_pb2_grpc.SessionsServiceStub(self._channel("identity"))
@@ -165,6 +171,11 @@ class Mesh:
     def door(self) -> sessions_pb2_grpc.SessionsServiceStub:
         """The same for who has no credential yet."""
         return sessions_pb2_grpc.SessionsServiceStub(self._bare("identity"))
+
+    @cached_property
+    def provider_door(self) -> providers_pb2_grpc.ProvidersServiceStub:
+        """Identity providers, for who has no credential yet."""
+        return providers_pb2_grpc.ProvidersServiceStub(self._bare("identity"))
 
     @cached_property
     def mapping(self) -> mapping_pb2_grpc.MappingServiceStub:

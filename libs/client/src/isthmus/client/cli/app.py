@@ -21,6 +21,7 @@ from isthmus.client.cli import (
     mappings,
     people,
     plans,
+    providers,
     quarantine,
     reconcile,
     records,
@@ -75,5 +76,6 @@ for _group in (
     identity,
     people,
     access,
+    providers,
 ):
     _group.register(app)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import grpc
 import typer
+from isthmus.client.browser import visit
 from isthmus.client.cli.context import home_of, mesh_of, user_id
 from isthmus.client.cli.output import (
     Column,
@@ -27,7 +28,7 @@ from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem, problem_from
 from isthmus.client.profile import find_home
 from isthmus.client.session import SessionFile
-from isthmus.identity.v1 import sessions_pb2, users_pb2
+from isthmus.identity.v1 import providers_pb2, sessions_pb2, users_pb2
 
 _users = typer.Typer(help="People.", no_args_is_help=True)
 _totp = typer.Typer(help="Your authenticator, as second factor.", no_args_is_help=True)
@@ -53,12 +54,17 @@ def register(app: typer.Typer) -> None:
 
 def login(
     ctx: typer.Context,
-    user: Annotated[str, typer.Argument(help="Name of the user, or tenant/user.")],
+    user: Annotated[
+        str, typer.Argument(help="Name of the user, or tenant/user; tenant/ with --provider.")
+    ] = "",
     password_file: PasswordFile = None,
     new_password_file: Annotated[
         Path | None, typer.Option("--new-password-file", help="File with another password to take.")
     ] = None,
     code: Annotated[str, typer.Option("--code", help="Code of your authenticator, or a recovery code.")] = "",
+    provider: Annotated[
+        str, typer.Option("--provider", help="Log in by this provider, in the browser, without a password.")
+    ] = "",
     output: Output = Format.YAML,
 ) -> None:
     """Lets you in; commands after it are yours until `isthmus logout`.
@@ -69,18 +75,19 @@ def login(
     Example: `isthmus login acme/ann`
     """
     mesh = mesh_of(ctx)
+    if provider:
+        tenant = user.partition("/")[0]
+        _enter(ctx, mesh, _by_provider(mesh, tenant, provider), output)
+        return
+    if not user:
+        raise Problem("USER_MISSING", "Name a user, or a --provider.", exit_code=ExitCode.USAGE)
     request = sessions_pb2.LoginRequest(
         code=code,
         user_name=user,
         password=_password("Password", password_file, _ENVIRONMENT),
         new_password=_password("New password", new_password_file) if new_password_file else "",
     )
-    answer = _through(mesh, request)
-    _file(ctx).begin(user, answer.access_token, answer.refresh_token, answer.expires_in)
-    show_one(answer.session, output)
-    note(f"You are in as {user}, until {when(answer.session.expire_time)} at the latest.")
-    if mesh.profile.session is None:
-        note("An API key in the environment counts before the session: unset ISTHMUS_API_KEY.")
+    _enter(ctx, mesh, _through(mesh, request), output, user)
 
 
 def logout(ctx: typer.Context, output: Output = Format.YAML) -> None:
@@ -316,6 +323,40 @@ def reset_second_factor(ctx: typer.Context, user: User, output: Output = Format.
     mesh = mesh_of(ctx)
     request = users_pb2.ResetSecondFactorRequest(user_id=user_id(mesh, user))
     show_one(mesh.users.ResetSecondFactor(request).user, output)
+
+
+def _by_provider(mesh: Mesh, tenant: str, provider: str) -> providers_pb2.CompleteLoginResponse:
+    """Logs in by a provider, in the browser of whoever sits here."""
+    door = mesh.provider_door
+
+    def begin(redirect_uri: str) -> tuple[str, str]:
+        request = providers_pb2.BeginLoginRequest(
+            tenant_name=tenant, provider_name=provider, redirect_uri=redirect_uri
+        )
+        answer = door.BeginLogin(request, timeout=60)
+        return answer.authorization_url, answer.login_state
+
+    came = visit(begin, lambda address: note(f"Open this in a browser of this machine: {address}"))
+    request = providers_pb2.CompleteLoginRequest(
+        login_state=came["state"], code=came["code"], issuer=came.get("iss", "")
+    )
+    return door.CompleteLogin(request, timeout=60)
+
+
+def _enter(
+    ctx: typer.Context,
+    mesh: Mesh,
+    answer: sessions_pb2.LoginResponse | providers_pb2.CompleteLoginResponse,
+    output: Format,
+    user: str = "",
+) -> None:
+    """Keeps the session that has begun, and tells."""
+    user = user or getattr(answer, "user_name", "")
+    _file(ctx).begin(user, answer.access_token, answer.refresh_token, answer.expires_in)
+    show_one(answer.session, output)
+    note(f"You are in as {user}, until {when(answer.session.expire_time)} at the latest.")
+    if mesh.profile.session is None:
+        note("An API key in the environment counts before the session: unset ISTHMUS_API_KEY.")
 
 
 def _through(mesh: Mesh, request: sessions_pb2.LoginRequest) -> sessions_pb2.LoginResponse:

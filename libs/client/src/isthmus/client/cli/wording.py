@@ -15,6 +15,7 @@ _COMMANDS = {
     "ListMappings": "isthmus mappings list",
     "ListPlanRuns": "isthmus plans runs",
     "ListPlans": "isthmus plans list",
+    "ListProviders": "isthmus providers list",
     "ListQuarantine": "isthmus quarantine list",
     "ListReconciliations": "isthmus reconcile list",
     "ListGroups": "isthmus groups list",

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from isthmus.identity.v1 import access_pb2, identity_pb2, sessions_pb2, users_pb2
+from isthmus.identity.v1 import access_pb2, identity_pb2, providers_pb2, sessions_pb2, users_pb2
 from isthmus.kit import DomainEvent, Outbox
-from isthmus.services.identity.domain import ApiKey, Group, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, User
 from isthmus.services.identity.messages import (
     group_message,
     key_message,
     member_message,
+    provider_message,
     role_message,
     session_message,
     user_message,
@@ -69,6 +70,12 @@ class Events:
             network=network,
         )
         await self._outbox.add(conn, DomainEvent(key.tenant_id, "api_key", verb, key.api_key_id, payload))
+
+    async def provider(self, conn: AsyncConnection, verb: str, provider: Provider, by: str) -> None:
+        """Tell that a provider was created, updated or deleted."""
+        payload = providers_pb2.ProviderChanged(provider=provider_message(provider), changed_by=by)
+        event = DomainEvent(provider.tenant_id, "provider", verb, provider.provider_id, payload)
+        await self._outbox.add(conn, event)
 
 
 __all__ = ["Events"]

@@ -1,8 +1,8 @@
 """From the rules' values to messages that both answers and events carry."""
 
-from isthmus.identity.v1 import access_pb2, identity_pb2, sessions_pb2, users_pb2
+from isthmus.identity.v1 import access_pb2, identity_pb2, providers_pb2, sessions_pb2, users_pb2
 from isthmus.kit.times import stamp
-from isthmus.services.identity.domain import ApiKey, Group, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, User
 
 
 def user_message(value: User) -> users_pb2.User:
@@ -82,6 +82,29 @@ def member_message(subject: str) -> access_pb2.GroupMember:
     return access_pb2.GroupMember(**{f"{kind}_id": id_})
 
 
+def provider_message(value: Provider) -> providers_pb2.Provider:
+    """Write what may be shown of a provider."""
+    mappings = value.role_mappings.items()
+    return providers_pb2.Provider(
+        provider_id=value.provider_id,
+        name=value.name,
+        issuer=value.issuer,
+        client_id=value.client_id,
+        has_client_secret=value.has_client_secret,
+        scopes=value.scopes,
+        audience=value.audience,
+        name_claim=value.name_claim,
+        role_claim=value.role_claim,
+        role_mappings=[providers_pb2.RoleMapping(value=one, roles=roles) for one, roles in mappings],
+        redirect_uris=value.redirect_uris,
+        is_disabled=value.is_disabled,
+        created_by=value.created_by,
+        create_time=stamp(value.create_time),
+        update_time=stamp(value.update_time),
+        etag=str(value.revision),
+    )
+
+
 def role_message(value: Role) -> identity_pb2.Role:
     """Write a role."""
     return identity_pb2.Role(
@@ -97,6 +120,7 @@ __all__ = [
     "group_message",
     "key_message",
     "member_message",
+    "provider_message",
     "role_message",
     "session_message",
     "user_message",

@@ -16,7 +16,7 @@ from isthmus.services.identity.pepper import Exclusive, Secrets
 
 ALGORITHM = "Ed25519"
 ISSUER = "isthmus"
-_TYPE = "at+jwt"
+OUR_TYPE = "isthmus+at+jwt"
 _KID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _LOOK_EVERY = timedelta(seconds=60)
 _LOOK_AGAIN = timedelta(seconds=1)
@@ -84,7 +84,7 @@ class SigningKeys:
         key = self._keys[-1]
         begin = int(now.timestamp())
         usual = {"iss": ISSUER, "aud": ISSUER, "iat": begin, "exp": begin + int(self._life.total_seconds())}
-        header = {"alg": ALGORITHM, "kid": key.kid, "typ": _TYPE}
+        header = {"alg": ALGORITHM, "kid": key.kid, "typ": OUR_TYPE}
         return jwt.encode(header, {**usual, **claims}, self._import(key), algorithms=[ALGORITHM])
 
     async def verify(self, token: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class SigningKeys:
 
         header = header_of(token)
         key = await self._known(str(header.get("kid", "")))
-        if key is None or header.get("typ") != _TYPE:
+        if key is None or header.get("typ") != OUR_TYPE:
             raise unknown_caller()
         try:
             claims = jwt.decode(token, self._import(key), algorithms=[ALGORITHM]).claims
@@ -183,12 +183,21 @@ class SigningKeys:
 
 def header_of(token: str) -> dict[str, Any]:
     """Read what a token says about itself, unverified; empty when it says nothing."""
+    return _part(token, 0)
+
+
+def unverified_claims(token: str) -> dict[str, Any]:
+    """Read what a token claims, unverified: enough to find out who could verify it."""
+    return _part(token, 1)
+
+
+def _part(token: str, number: int) -> dict[str, Any]:
     import base64
 
-    header = token.split(".", 1)[0]
     try:
-        fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    except (ValueError, RecursionError):
+        text = token.split(".")[number]
+        fields = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, IndexError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 
@@ -203,4 +212,4 @@ def _names(keys: list[SigningKey]) -> set[str]:
     return {key.kid for key in keys}
 
 
-__all__ = ["ALGORITHM", "ISSUER", "SigningKey", "SigningKeys", "header_of"]
+__all__ = ["ALGORITHM", "ISSUER", "OUR_TYPE", "SigningKey", "SigningKeys", "header_of", "unverified_claims"]

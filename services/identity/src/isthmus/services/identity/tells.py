@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from isthmus.services.identity.domain import ApiKey, Group, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, User
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -35,6 +35,9 @@ class Tells(Protocol):
         self, conn: AsyncConnection, verb: str, key: ApiKey, by: str, *, oddity: str = "", network: str = ""
     ) -> None:
         """Tell that an API key was created or revoked, ends soon, or was used unusually."""
+
+    async def provider(self, conn: AsyncConnection, verb: str, provider: Provider, by: str) -> None:
+        """Tell that a provider was created, updated or deleted."""
 
 
 __all__ = ["Tells"]

@@ -9,8 +9,9 @@ from isthmus.services.identity.domain import (
     unknown_caller,
     verify,
 )
+from isthmus.services.identity.oidc import Visitors
 from isthmus.services.identity.pepper import Pepper
-from isthmus.services.identity.signing import SigningKeys
+from isthmus.services.identity.signing import OUR_TYPE, SigningKeys, header_of, unverified_claims
 from isthmus.services.identity.store import Sessions, Store
 from isthmus.services.identity.usage import Sighting, Usage
 
@@ -22,11 +23,19 @@ class Verifier:
     """Verifies API keys against the stored digests, access tokens by signature and session."""
 
     def __init__(
-        self, store: Store, pepper: Pepper, signing: SigningKeys, usage: Usage, clock: Clock
+        self,
+        store: Store,
+        pepper: Pepper,
+        signing: SigningKeys,
+        visitors: Visitors,
+        *,
+        usage: Usage,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._pepper = pepper
         self._signing = signing
+        self._visitors = visitors
         self._usage = usage
         self._clock = clock
 
@@ -65,6 +74,9 @@ class Verifier:
         )
 
     async def _by_token(self, token: str) -> Caller:
+        header = header_of(token)
+        if header.get("typ") != OUR_TYPE:
+            return await self._visitors.caller(unverified_claims(token), token)
         claims = await self._signing.verify(token)
         tenant_id, session_id = str(claims["tid"]), str(claims["sid"])
         async with self._store.of(tenant_id) as rows:

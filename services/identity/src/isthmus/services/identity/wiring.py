@@ -3,18 +3,26 @@
 import asyncio
 from datetime import timedelta
 
-from isthmus.identity.v1 import access_pb2_grpc, identity_pb2_grpc, sessions_pb2_grpc, users_pb2_grpc
+from isthmus.identity.v1 import (
+    access_pb2_grpc,
+    identity_pb2_grpc,
+    providers_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2_grpc,
+)
 from isthmus.kit import Chassis, Principal, Wiring
 from isthmus.kit.authentication import KeyHolder, unreported_calls
 from isthmus.kit.principal import current_client_address
 from isthmus.services.identity.events import Events
 from isthmus.services.identity.login import Door
+from isthmus.services.identity.oidc import Issuers, Visitors
 from isthmus.services.identity.passwords import Passwords
 from isthmus.services.identity.pepper import Pepper
 from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.servicer import (
     AccessServicer,
     IdentityServicer,
+    ProvidersServicer,
     SessionsServicer,
     UsersServicer,
 )
@@ -52,8 +60,10 @@ async def wire(chassis: Chassis) -> Wiring:
         token_life=token_life,
         session_life=timedelta(hours=settings.session_hours),
     )
+    issuers = Issuers()
+    visitors = Visitors(store, chassis.vault, issuers, door=door, events=events, clock=clock)
     usage = Usage(store, events, clock, every=settings.usage_seconds)
-    verifier = Verifier(store, pepper, signing, usage, clock)
+    verifier = Verifier(store, pepper, signing, visitors, usage=usage, clock=clock)
 
     async def holder(credential: str) -> KeyHolder:
         caller = await verifier.caller(credential, current_client_address(), unreported_calls())
@@ -81,6 +91,10 @@ async def wire(chassis: Chassis) -> Wiring:
                 AccessServicer(store, events, clock),
             ),
             (
+                providers_pb2_grpc.add_ProvidersServiceServicer_to_server,
+                ProvidersServicer(store, chassis.vault, visitors, events=events, clock=clock),
+            ),
+            (
                 users_pb2_grpc.add_UsersServiceServicer_to_server,
                 UsersServicer(store, passwords, second_factor, door=door, events=events, clock=clock),
             ),
@@ -90,7 +104,7 @@ async def wire(chassis: Chassis) -> Wiring:
             ),
         ],
         tasks=[sweep, usage.run],
-        closers=[usage.flush, passwords.close],
+        closers=[usage.flush, passwords.close, issuers.close],
         key_lookup=holder,
     )
 

@@ -63,6 +63,11 @@ _ENTITIES = {
         "deleted": "A group was removed; its members have lost its roles.",
         "members_changed": "Somebody came into a group or was taken out of it.",
     },
+    ("identity", "provider", "ProviderChanged"): {
+        "created": "A tenant's identity provider was made known.",
+        "updated": "What is kept of an identity provider changed, the roles that it gives included.",
+        "deleted": "An identity provider was forgotten; nobody gets in by it any more.",
+    },
     ("identity", "role", "RoleChanged"): {
         "created": "A tenant made a role of its own.",
         "updated": "A tenant changed what a role of its own allows.",

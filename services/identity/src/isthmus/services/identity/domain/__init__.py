@@ -20,6 +20,13 @@ from isthmus.services.identity.domain.keys import (
 )
 from isthmus.services.identity.domain.mesh import mesh_permissions
 from isthmus.services.identity.domain.model import ApiKey, Caller, Role, Scope, ServiceAccount, Tenant
+from isthmus.services.identity.domain.oidc import (
+    ALGORITHMS,
+    Provider,
+    claims_trouble,
+    id_token_trouble,
+    issuer_trouble,
+)
 from isthmus.services.identity.domain.people import (
     FIRST_LOCK,
     FORGET_FAILURES,
@@ -52,6 +59,7 @@ from isthmus.services.identity.domain.usage import (
 )
 
 __all__ = [
+    "ALGORITHMS",
     "BUILT_IN",
     "BURST_FACTOR",
     "BURST_RATE",
@@ -67,6 +75,7 @@ __all__ = [
     "Group",
     "KeyRecord",
     "ParsedKey",
+    "Provider",
     "RefreshToken",
     "Role",
     "Scope",
@@ -78,11 +87,14 @@ __all__ = [
     "check_address",
     "check_grant",
     "check_within",
+    "claims_trouble",
     "expiry_trouble",
+    "id_token_trouble",
     "is_email",
     "is_role_name",
     "is_tenant_name",
     "is_user_name",
+    "issuer_trouble",
     "keyed_digest",
     "made_up_password",
     "mesh_permissions",

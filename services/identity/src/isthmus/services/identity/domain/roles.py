@@ -58,6 +58,7 @@ _AUDIT = (
 _ACCOUNTS = (
     "identity.api_keys.*",
     "identity.groups.*",
+    "identity.providers.*",
     "identity.roles.*",
     "identity.service_accounts.*",
     "identity.sessions.*",

@@ -1,8 +1,9 @@
 """Speaks the contract of the identity service."""
 
 from isthmus.services.identity.servicer.access import AccessServicer
+from isthmus.services.identity.servicer.providers import ProvidersServicer
 from isthmus.services.identity.servicer.servicer import IdentityServicer
 from isthmus.services.identity.servicer.sessions import SessionsServicer
 from isthmus.services.identity.servicer.users import UsersServicer
 
-__all__ = ["AccessServicer", "IdentityServicer", "SessionsServicer", "UsersServicer"]
+__all__ = ["AccessServicer", "IdentityServicer", "ProvidersServicer", "SessionsServicer", "UsersServicer"]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from isthmus.identity.v1 import access_pb2, sessions_pb2, users_pb2
+from isthmus.identity.v1 import access_pb2, providers_pb2, sessions_pb2, users_pb2
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.kit.validation import Check, validating
 from isthmus.services.identity.domain import (
@@ -11,6 +11,7 @@ from isthmus.services.identity.domain import (
     is_role_name,
     is_tenant_name,
     is_user_name,
+    issuer_trouble,
     network_trouble,
     password_trouble,
     pattern_trouble,
@@ -145,6 +146,46 @@ def changed_role(request: access_pb2.UpdateRoleRequest) -> None:
         _about_role(check, request)
 
 
+def provider(message: providers_pb2.Provider, *, with_name: bool) -> None:
+    """Refuse a provider that nobody could log in by."""
+    with validating() as check:
+        if with_name:
+            _tenant_name(check, "provider.name", message.name)
+        if trouble := issuer_trouble(message.issuer):
+            check.add("provider.issuer", "ISSUER_INVALID", trouble)
+        check.text("provider.issuer", message.issuer, longest=500)
+        check.text("provider.client_id", message.client_id, longest=200)
+        check.text("provider.audience", message.audience, required=False, longest=500)
+        if message.audience and message.audience == message.client_id:
+            text = "Have access tokens made for an audience of their own: that of the client is in ID tokens."
+            check.add("provider.audience", "AUDIENCE_OF_CLIENT", text)
+        check.text("provider.name_claim", message.name_claim, required=False, longest=100)
+        check.text("provider.role_claim", message.role_claim, required=False, longest=200)
+        check.count("provider.scopes", message.scopes, most=_MOST_ROLES)
+        check.count("provider.role_mappings", message.role_mappings, most=_MOST_PATTERNS)
+        check.count("provider.redirect_uris", message.redirect_uris, most=_MOST_ROLES)
+        for text in (*message.scopes, *message.redirect_uris, *(one.value for one in message.role_mappings)):
+            check.text("provider", text, longest=500)
+        for one in message.role_mappings:
+            check.count("provider.role_mappings", one.roles, least=1, most=_MOST_ROLES)
+
+
+def begun_login(request: providers_pb2.BeginLoginRequest) -> None:
+    """Refuse a login that cannot be begun."""
+    with validating() as check:
+        check.text("tenant_name", request.tenant_name, required=False, longest=63)
+        check.text("provider_name", request.provider_name, longest=63)
+        check.text("redirect_uri", request.redirect_uri, longest=500)
+
+
+def completed_login(request: providers_pb2.CompleteLoginRequest) -> None:
+    """Refuse what no provider sends back."""
+    with validating() as check:
+        check.text("login_state", request.login_state, longest=200)
+        check.text("code", request.code, longest=4000)
+        check.text("issuer", request.issuer, required=False, longest=500)
+
+
 def _about_group(
     check: Check, request: access_pb2.CreateGroupRequest | access_pb2.UpdateGroupRequest
 ) -> None:
@@ -188,11 +229,13 @@ def _tenant_name(check: Check, path: str, name: str) -> None:
 
 
 __all__ = [
+    "begun_login",
     "changed_account",
     "changed_group",
     "changed_password",
     "changed_role",
     "changed_user",
+    "completed_login",
     "login",
     "members",
     "new_account",
@@ -202,5 +245,6 @@ __all__ = [
     "new_tenant",
     "new_user",
     "password",
+    "provider",
     "tenant",
 ]

@@ -3,7 +3,8 @@
 from isthmus.services.identity.store.access import Groups, Roles
 from isthmus.services.identity.store.keys import Keys
 from isthmus.services.identity.store.people import People
+from isthmus.services.identity.store.providers import Providers
 from isthmus.services.identity.store.rows import Rows, Store
 from isthmus.services.identity.store.sessions import Sessions
 
-__all__ = ["Groups", "Keys", "People", "Roles", "Rows", "Sessions", "Store"]
+__all__ = ["Groups", "Keys", "People", "Providers", "Roles", "Rows", "Sessions", "Store"]

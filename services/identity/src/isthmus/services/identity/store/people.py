@@ -64,6 +64,15 @@ class People(Statements):
             raise Missing("USER_UNKNOWN", message, path="user_id")
         return user
 
+    async def by_external_id(self, external_id: str) -> User | None:
+        """Return the user that a directory names so; nobody else changes it until the transaction ends."""
+        rows = await self._all("select * from users where external_id = :e for update", e=external_id)
+        return user_of(rows[0]) if rows else None
+
+    async def is_taken(self, name: str) -> bool:
+        """Tell whether there is a user of a name."""
+        return bool(await self._all("select 1 from users where name = :name", name=name))
+
     async def page(self, page: PageRequest, name: str) -> list[User]:
         """Return users, oldest first, one more than the page holds; all of them when no name is given."""
         sql = """select * from users where user_id > :after and (:name = '' or name = :name)
