@@ -135,6 +135,19 @@ async def test_what_no_record_has_is_written_as_nothing(sql, opened, copied):
     assert sql("select * from t order by id").fetchall() == [(1, None, 2), (2, None, 2)]
 
 
+async def test_nothing_is_written_to_a_column_that_takes_no_copies(sql, opened, copied):
+    """
+    The column of an array keeps no value that no record has any more.
+    """
+    sql("create table t (id int primary key, tags text[]); insert into t values (1, '{a}')")
+
+    async with opened() as session:
+        result = await session.write("t", lines_of([{"id": 1}], ["tags"]), batch_id=next(batch_ids()))
+
+    assert (result.updated, copied) == (1, [False])
+    assert sql("select * from t").fetchall() == [(1, None)]
+
+
 @pytest.mark.parametrize("evolve", ["refuse", "add", "drop"])
 async def test_a_column_that_the_table_lacks_is_dealt_with_as_is_said(sql, opened, evolve):
     """

@@ -41,7 +41,8 @@ def rows_of_lines(shape: Shape, lines: Lines) -> Rows | None:
 
 def documents_of(shape: Shape, lines: Lines) -> list[bytes]:
     """The records as documents that say of each column of the table what becomes of it."""
-    absent = dict.fromkeys(name for name in lines.names if name in shape.names)
+    held = shape.names | shape.others
+    absent = dict.fromkeys(name for name in lines.names if name in held)
     return [_encode({**absent, **record}) for record in lines]
 
 

@@ -103,6 +103,8 @@ class Shape:
         is_merging: The server has MERGE that tells what it did.
         is_keyed: No row is without its key.
         is_quiet: Nothing follows from writing a row.
+        names: The columns' names.
+        others: Names of the table's other columns, to which nothing is copied.
         layouts: What was worked out for records with certain fields.
     """
 
@@ -115,6 +117,7 @@ class Shape:
     is_keyed: bool
     is_quiet: bool
     names: frozenset[str]
+    others: frozenset[str]
     layouts: dict[frozenset[str], Any] = field(default_factory=dict, repr=False)
 
     def chosen(self, names: frozenset[str]) -> tuple[Column, ...]:
@@ -138,6 +141,7 @@ async def shape_of(connection: Connection, relation: Relation) -> Shape | None:
     if mark is None or facts is None or not facts[0]:
         return None
     columns = tuple(filter(None, map(_column, rows)))
+    names = frozenset(column.name for column in columns)
     shape = Shape(
         table=relation.table,
         key=relation.key,
@@ -147,7 +151,8 @@ async def shape_of(connection: Connection, relation: Relation) -> Shape | None:
         is_merging=connection.info.server_version >= 170000,
         is_keyed={row[0] for row in rows if row[-1]} >= set(relation.key),
         is_quiet=facts[2],
-        names=frozenset(column.name for column in columns),
+        names=names,
+        others=frozenset(row[0] for row in rows) - names,
     )
     return shape if _is_comparable(shape) else None
 
