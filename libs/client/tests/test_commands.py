@@ -14,6 +14,10 @@ from typer.testing import CliRunner
 COMMANDS = typer.main.get_command(tree.app)
 
 
+ONE_FORM = {"audit export", "vault script"}
+"""What these write has one form by its nature: JSON Lines whose bytes are verified, and a shell script."""
+
+
 def leaves(command, path=()):
     found = getattr(command, "commands", None)
     if not found:
@@ -25,14 +29,17 @@ def test_every_command_has_an_example_and_an_output_option():
     """
     Help shows how, and every answer can be read by a program.
     """
-    lacking = [
-        " ".join(path)
-        for path, command in leaves(COMMANDS)
-        if "Example: `isthmus " not in f"{command.help} {command.epilog}"
-        or not any("--output" in option.opts for option in command.params)
-    ]
+    found = {" ".join(path): command for path, command in leaves(COMMANDS)}
+    bare = {
+        path
+        for path, command in found.items()
+        if not any("--output" in option.opts for option in command.params)
+    }
 
-    assert lacking == []
+    assert [
+        path for path, one in found.items() if "Example: `isthmus " not in f"{one.help} {one.epilog}"
+    ] == []
+    assert bare <= ONE_FORM
 
 
 def test_help_ends_well():
