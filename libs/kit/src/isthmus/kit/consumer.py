@@ -1,6 +1,6 @@
 """Durable consumers: each event has its effect once, or is set aside after a bounded number of tries."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[["AsyncConnection", ReceivedEvent], Awaitable[None]]
 Together = Callable[["AsyncConnection", Sequence[ReceivedEvent]], Awaitable[None]]
+Awaited = Callable[["AsyncConnection", Sequence[ReceivedEvent]], Awaitable[Collection[ReceivedEvent]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ class Consumer:
             commit together, so an event that comes twice has its effect once.
         together: Does the same for several events of one tenant that came together, in one transaction.
         wanted: Tells by an event alone whether it can have an effect here; one that cannot is not remembered.
+        awaited: Tells of several events of one tenant, by what is stored, which of them have an effect now; the
+            others are not remembered.
+        is_repeatable: The handler itself sees to it that an event that comes twice has its effect once, so no
+            event has to be remembered for it.
         max_deliver: Tries before the event goes to `isthmus.dead.<durable>`.
         ack_wait: Seconds one try may take before another replica gets the event.
         backoff: First pause between tries in seconds; doubles up to 60.
@@ -35,10 +40,12 @@ class Consumer:
     handle: Handler
     together: Together | None = None
     wanted: Callable[[ReceivedEvent], bool] | None = None
+    awaited: Awaited | None = None
+    is_repeatable: bool = False
     max_deliver: int = 8
     ack_wait: float = 30.0
     backoff: float = 0.5
     system: bool = False
 
 
-__all__ = ["Consumer", "Handler", "Together"]
+__all__ = ["Awaited", "Consumer", "Handler", "Together"]

@@ -2,16 +2,18 @@
 
 import asyncio
 import random
+from datetime import timedelta
 
 from isthmus.kit.db.database import Database
 from sqlalchemy import TextClause, text
 
 _EVERY_SECONDS = 600.0
 
-# The inbox remembers longer than the event stream keeps, so that no event is ever handled twice.
+INBOX_REMEMBERS = timedelta(days=9)
+"""The inbox remembers longer than the event stream keeps, so that no event is ever handled twice."""
 _RULES = {
     "outbox": "sent_at < now() - interval '1 day'",
-    "inbox": "handled_at < now() - interval '9 days'",
+    "inbox": f"handled_at < now() - interval '{INBOX_REMEMBERS.days} days'",
     "idempotency": "created_at < now() - interval '7 days'",
 }
 _LIMIT = 10_000
@@ -44,4 +46,4 @@ def _removal(table: str, condition: str) -> TextClause:
     return text(f"DELETE FROM {table} WHERE ctid IN ({old})")  # noqa: S608
 
 
-__all__ = ["Janitor"]
+__all__ = ["INBOX_REMEMBERS", "Janitor"]

@@ -26,8 +26,10 @@ from nats.js import api
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_BATCH = 64
+_BATCH = 256
 _REST_SECONDS = 0.1
+_BUSY_REST_SECONDS = 0.25
+_BUSY = 16  # so many events at once are a sign of busy times
 _PULL_SECONDS = 5.0
 _LONGEST_PAUSE = 60.0
 _LONGEST_WAIT_FOR_OTHERS = 10.0
@@ -80,8 +82,9 @@ class Subscription:
                     messages = await self._fetch(pull)
                     begun = time.monotonic()
                     await self._finish(messages)
-                    # In busy times a short rest lets more come together, which costs less than one by one.
-                    await asyncio.sleep(max(0.0, begun + _REST_SECONDS - time.monotonic()))
+                    # A short rest lets more come together, which costs less than one by one.
+                    rest = _BUSY_REST_SECONDS if len(messages) >= _BUSY else _REST_SECONDS
+                    await asyncio.sleep(max(0.0, begun + rest - time.monotonic()))
             except (errors.Error, OSError) as error:
                 _log.info("consumer binds again", durable=self._consumer.durable, kind=type(error).__name__)
                 await asyncio.sleep(0.5)
@@ -154,6 +157,8 @@ class Subscription:
 
     async def _handle_new(self, conn: AsyncConnection, events: list[ReceivedEvent]) -> None:
         """Handle those of the events that were not handled before; one that came twice once."""
+        if self._consumer.awaited is not None:
+            events = list(await self._consumer.awaited(conn, events))
         ids = await self._remembered(conn, events)
         new = list({event.id: event for event in events if event.id in ids}.values())
         if self._consumer.together is not None and new and not self._consumer.system:
@@ -170,6 +175,8 @@ class Subscription:
 
     async def _remembered(self, conn: AsyncConnection, events: list[ReceivedEvent]) -> set[str]:
         """Remember events in one statement; give the ids of those that were not handled before."""
+        if self._consumer.is_repeatable or not events:
+            return {event.id for event in events}
         values = {
             "consumer": self._consumer.durable,
             "tenants": [event.tenant_id for event in events],
@@ -201,12 +208,14 @@ class Subscription:
 
     async def _apply(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         """Run the handler and remember the event, in one transaction, unless it was handled before."""
+        if self._consumer.awaited is not None and not await self._consumer.awaited(conn, [event]):
+            return
         key = {
             "tenant_id": event.tenant_id,
             "consumer": self._consumer.durable,
             "event_id": event.id,
         }
-        if (await conn.execute(_REMEMBER, key)).rowcount:
+        if self._consumer.is_repeatable or (await conn.execute(_REMEMBER, key)).rowcount:
             await self._consumer.handle(conn, event)
 
     def _transaction(self, event: ReceivedEvent) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -2,10 +2,13 @@
 
 import asyncio
 import copy
+import inspect
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import PLACE, WORK, Context, Place, Stats, Work
@@ -18,6 +21,9 @@ from isthmus.sdk.records import as_dict, key_of
 from isthmus.sdk.runtime.failing import failure_from
 from isthmus.sdk.shaped import ShapedRecords, Shaper
 from pydantic import TypeAdapter, ValidationError
+
+_PARAMETERS: WeakKeyDictionary[Any, dict[tuple[int, frozenset[str]], frozenset[str]]] = WeakKeyDictionary()
+"""By function, and what is given of its parameters: the names of the others. Looking takes long."""
 
 
 @dataclass(frozen=True)
@@ -296,14 +302,26 @@ class Reading:
 
 def parameters_of(function: Any) -> frozenset[str]:
     """Names of the parameters that are still open, for functions, methods and partials."""
-    import inspect
-
-    return frozenset(inspect.signature(function).parameters) if function is not None else frozenset()
+    given: tuple[Any, ...] = ()
+    named: frozenset[str] = frozenset()
+    plain = function
+    if isinstance(plain, partial):
+        plain, given, named = plain.func, plain.args, frozenset(plain.keywords)
+    if inspect.ismethod(plain):
+        plain, given = plain.__func__, (plain.__self__, *given)
+    if not inspect.isfunction(plain):
+        return frozenset(inspect.signature(function).parameters) if function is not None else frozenset()
+    known = _PARAMETERS.setdefault(plain, {})
+    if (len(given), named) not in known:
+        known[len(given), named] = frozenset(inspect.signature(function).parameters)
+    return known[len(given), named]
 
 
 def _as_annotated(reader: Any, value: Any) -> Any:
+    if value is None:
+        return value
     hint = hints_of(reader).get("since", Any)
-    if value is None or hint is Any:
+    if hint is Any:
         return value
     try:
         return TypeAdapter(hint).validate_python(value)

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.kit import Consumer, DomainEvent, Outbox, ReceivedEvent
+from isthmus.kit.janitor import INBOX_REMEMBERS
 from isthmus.services.events.domain import Event, Subscription
 from isthmus.services.events.engine import Recorder
 from isthmus.services.events.translate import write_subscription
@@ -56,14 +58,25 @@ class Collector:
 
     Args:
         recorder: Stores events once.
+        kept: How long it knows what it has stored.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, kept: timedelta) -> None:
         self._recorder = recorder
+        self._kept = kept
 
     def consumers(self) -> list[Consumer]:
         """The subjects wanted, with what is done about them."""
-        return [Consumer("events-store", ["isthmus.v1.>"], self.store, self.store_all)]
+        # What is stored already leads to nothing any more, for as long as an event may come again.
+        return [
+            Consumer(
+                "events-store",
+                ["isthmus.v1.>"],
+                self.store,
+                self.store_all,
+                is_repeatable=self._kept >= INBOX_REMEMBERS,
+            )
+        ]
 
     async def store(self, conn: AsyncConnection, received: ReceivedEvent) -> None:
         """Store one event."""

@@ -46,7 +46,7 @@ async def wire(chassis: Chassis) -> Wiring:
             every(settings.action_seconds, actions.act, wanted),
             every(_PRUNE_SECONDS, actions.prune),
         ],
-        consumers=Collector(recorder).consumers(),
+        consumers=Collector(recorder, timedelta(days=settings.events_kept_days)).consumers(),
     )
 
 

@@ -31,7 +31,8 @@ async def remember_runs(conn: AsyncConnection, events: Sequence[ReceivedEvent]) 
 def consumers() -> list[Consumer]:
     """Gives the interest of monitoring in events."""
     subjects = [f"isthmus.v1.*.scheduling.sync.{end}" for end in sorted(ENDS)]
-    return [Consumer("monitoring-executions", subjects, remember_run, remember_runs)]
+    # An end that is told twice is written into the same row.
+    return [Consumer("monitoring-executions", subjects, remember_run, remember_runs, is_repeatable=True)]
 
 
 class Anchors:

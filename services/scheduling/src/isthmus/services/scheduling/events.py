@@ -7,7 +7,6 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson, ParseDict
 from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent
 from isthmus.kit.bus import CORRELATION_HEADER
-from isthmus.kit.principal import correlated
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.records.v1.pairs_pb2 import ConflictsChanged
 from isthmus.records.v1.records_pb2 import QuarantineChanged
@@ -124,7 +123,7 @@ class Reactions:
     def consumers(self) -> list[Consumer]:
         """The subjects wanted, with what is done about them."""
         return [
-            Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger, self.trigger_all),
+            Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger, awaited=self.awaited),
             Consumer("scheduling-requeue", ["isthmus.v1.*.records.quarantine.requeued"], self.requeue),
             Consumer("scheduling-conflicts", ["isthmus.v1.*.records.conflict.resolved"], self.conflict),
             Consumer("scheduling-instances", ["isthmus.v1.*.registry.instance.*"], self.instance),
@@ -136,14 +135,11 @@ class Reactions:
         fact = EventFact(event.tenant_id, event.type, flow_id, plan_id)
         await self._schedules.event(conn, fact)
 
-    async def trigger_all(self, conn: AsyncConnection, events: Sequence[ReceivedEvent]) -> None:
-        """Do the same for events of one tenant that came together; most of them nobody waits for."""
+    async def awaited(self, conn: AsyncConnection, events: Sequence[ReceivedEvent]) -> list[ReceivedEvent]:
+        """Tell for which of a tenant's events flows or plans wait; for most of them nobody does."""
         types = {event.type for event in events}
         awaited = await self._schedules.awaited(conn, events[0].tenant_id, types)
-        for event in events:
-            if event.type in awaited:
-                with correlated(event.correlation_id):
-                    await self.trigger(conn, event)
+        return [event for event in events if event.type in awaited]
 
     async def requeue(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         """Deliver requeued records as soon as their flow is free."""
