@@ -49,6 +49,7 @@ class Scheduling(scheduling_grpc.SchedulingServiceServicer):
     cancel: bool = False
     away: bool = False
     grants: dict[str, Callable[[], scheduling.AcquireLeaseResponse]] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
     def grant(self, **flow: Any) -> scheduling.AcquireLeaseResponse:
         """Open the next attempt."""
@@ -110,8 +111,15 @@ class Scheduling(scheduling_grpc.SchedulingServiceServicer):
 
     async def FinishAttempts(self, request: Any, context: Any) -> scheduling.FinishAttemptsResponse:
         closed = [await self.FinishAttempt(one, context) for one in request.attempts]
+        given, self.waiting[:] = self.waiting[: request.room], self.waiting[request.room :]
         return scheduling.FinishAttemptsResponse(
-            results=[scheduling.FinishResult(closed=one) for one in closed]
+            results=[scheduling.FinishResult(closed=one) for one in closed],
+            handed_over=[
+                scheduling.HandedOver(
+                    lease=self.grants.pop(one)(), origin=scheduling.Origin(correlation_id=f"cor_{one}")
+                )
+                for one in given
+            ],
         )
 
     async def _guard(self, request: Any, context: Any) -> None:

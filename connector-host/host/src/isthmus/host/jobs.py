@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf import json_format
 from isthmus.host.attempt.attempt import Attempt, Tools
+from isthmus.host.slots import Slot, Slots
 from isthmus.kit import acting_for
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.logs import logger
@@ -58,17 +59,24 @@ class Jobs:
 
     def __init__(self, tools: Tools, host_id: str, stopping: asyncio.Event) -> None:
         self._tools = tools
-        self._host_id = host_id
-        self._busy = 0
+        self.host_id = host_id
+        self.connector_id = tools.backend.spec.connector_id
+        self._slots = Slots(tools.settings.executions)
         self._freed = asyncio.Event()
         self._looked = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = stopping
+        tools.control.leasing.taker = self
 
     @property
     def running(self) -> int:
         """Executions in progress."""
         return len(self._running)
+
+    @property
+    def room(self) -> int:
+        """How many more executions may be taken off the queue; the end of one may be told beside another."""
+        return self._slots.for_queue
 
     async def pull(self, bus: Any) -> None:
         """Take jobs from the bus until stopped; a bus that is away or has lost its store is tried again."""
@@ -97,10 +105,9 @@ class Jobs:
 
     async def _work_for(self, tenant_id: str, jobs: Sequence[Job]) -> set[Job]:
         again = set()
-        connector_id = self._tools.backend.spec.connector_id
         wanted = [
             scheduling.AcquireLeaseRequest(
-                execution_id=job.execution_id, host_id=self._host_id, connector_id=connector_id
+                execution_id=job.execution_id, host_id=self.host_id, connector_id=self.connector_id
             )
             for job in jobs
         ]
@@ -112,19 +119,37 @@ class Jobs:
             grants = await self._tools.control.leasing.acquire(wanted, origins)
             for job, grant in zip(jobs, grants, strict=True):
                 if not isinstance(grant, Fault):
-                    await self._begin(job, grant)
+                    self._begin(job, grant, self._slots.queued())
                 elif grant.reason not in _OVER:
                     why = {"reason": grant.reason, "why": grant.message}
                     _log.warning("no lease", execution_id=job.execution_id, **why)
                     again.add(job)
         return again
 
-    async def _begin(self, job: Job, grant: scheduling.AcquireLeaseResponse) -> None:
-        self._busy += 1
+    def reserve(self) -> int:
+        """Keep room for executions that scheduling hands over, and say for how many."""
+        return 0 if self._stopping.is_set() else self._slots.reserve()
+
+    async def take(self, tenant_id: str, given: Sequence[scheduling.HandedOver], reserved: int) -> None:
+        """Start on executions that scheduling has handed over."""
+        taken = [self._slots.handed_over() for _ in given]
+        self._slots.give_up(reserved)
+        self._freed.set()
+        with acting_for(tenant_id):
+            for one, slot in zip(given, taken, strict=True):
+                job = Job(
+                    tenant_id,
+                    one.lease.execution.execution_id,
+                    one.origin.correlation_id,
+                    one.origin.traceparent,
+                )
+                self._begin(job, one.lease, slot)
+
+    def _begin(self, job: Job, grant: scheduling.AcquireLeaseResponse, slot: Slot) -> None:
         with correlated(job.correlation):
             continue_trace(job.traceparent)
             attempt = Attempt(self._tools, job.tenant_id, grant, self._stopping)
-            task = asyncio.create_task(self._carry_out(attempt, job.traceparent))
+            task = asyncio.create_task(self._carry_out(attempt, job.traceparent, slot))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -143,14 +168,10 @@ class Jobs:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    async def _carry_out(self, attempt: Attempt, traceparent: str) -> None:
-        is_busy = True
-
+    async def _carry_out(self, attempt: Attempt, traceparent: str, slot: Slot) -> None:
         def worked() -> None:
             """Make room for another one, which may begin while the end of this one is being told."""
-            nonlocal is_busy
-            self._busy -= is_busy
-            is_busy = False
+            slot.free()
             self._freed.set()
 
         try:
@@ -163,30 +184,29 @@ class Jobs:
             worked()
 
     async def _bound(self, bus: Any) -> Pull:
-        connector_id = self._tools.backend.spec.connector_id
         config = api.ConsumerConfig(
-            durable_name=f"host-{connector_id}",
-            filter_subject=f"isthmus.jobs.{connector_id}",
+            durable_name=f"host-{self.connector_id}",
+            filter_subject=f"isthmus.jobs.{self.connector_id}",
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=_ACK_WAIT,
             max_ack_pending=256,
             max_waiting=64,
         )
         await bus.jetstream.add_consumer(STREAM, config)
-        return Pull(bus.client, STREAM, f"host-{connector_id}")
+        return Pull(bus.client, STREAM, f"host-{self.connector_id}")
 
     async def _drink(self, pull: Pull, jetstream: Any) -> None:
         try:
             while not self._stopping.is_set():
                 if not await self._has_room():
                     return
-                await self._take(await self._fetched(pull, jetstream, max(1, self._room)))
+                await self._take(await self._fetched(pull, jetstream, max(1, self.room)))
         finally:
             await pull.close()
 
     async def _has_room(self) -> bool:
         """Wait until another execution may be taken; False when the host stops first."""
-        while self._room <= 0 and not self._stopping.is_set():
+        while self.room <= 0 and not self._stopping.is_set():
             self._freed.clear()
             waits = [asyncio.create_task(one.wait()) for one in (self._freed, self._stopping)]
             try:
@@ -200,11 +220,6 @@ class Jobs:
         self._looked = clock()
         return not self._stopping.is_set()
 
-    @property
-    def _room(self) -> int:
-        """How many more executions may be carried out; the end of one may be told beside another one."""
-        return self._tools.settings.executions - self._busy
-
     async def _fetched(self, pull: Pull, jetstream: Any, room: int) -> list[Any]:
         """Jobs as far as there is room, or none after a while; a consumer that is gone is noticed then."""
         fetching = asyncio.create_task(pull.some(room, _FETCH_SECONDS))
@@ -213,7 +228,7 @@ class Jobs:
             await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return fetching.result() if fetching.done() else []
         except TimeoutError:
-            await jetstream.consumer_info(STREAM, f"host-{self._tools.backend.spec.connector_id}")
+            await jetstream.consumer_info(STREAM, f"host-{self.connector_id}")
             return []
         finally:
             for task in (fetching, stopping):

@@ -1,7 +1,7 @@
 """What a host tells scheduling of several executions at once: leases wanted, attempts ended."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from isthmus.host.calling import call
 from isthmus.kit import current_correlation_id
@@ -19,6 +19,26 @@ _LARGEST = 32 * 1024
 _Finish = tuple[scheduling.FinishAttemptRequest, scheduling.Origin]
 
 
+class Taker(Protocol):
+    """Who carries out what scheduling hands over on the occasion of another execution's end.
+
+    Attributes:
+        host_id: Who it is to scheduling.
+        connector_id: The connector that it runs.
+    """
+
+    host_id: str
+    connector_id: str
+
+    def reserve(self) -> int:
+        """Keep room for as many executions as could be taken over now, and say how many."""
+        ...
+
+    async def take(self, tenant_id: str, given: Sequence[scheduling.HandedOver], reserved: int) -> None:
+        """Begin with what was given, and give up the rest of what was reserved."""
+        ...
+
+
 class Leasing:
     """Asks for leases, and gives them back; a call tells of as many executions as there are to tell of.
 
@@ -28,6 +48,8 @@ class Leasing:
 
     def __init__(self, stub: Any) -> None:
         self._stub = stub
+        self.taker: Taker | None = None
+        """Who has room for more; nobody at first."""
         self._finishing: Gathered[str, _Finish, scheduling.FinishAttemptResponse] = Gathered(
             self._finish, self._finish_alone, most=_MOST_AT_ONCE, pace=_PACE_SECONDS
         )
@@ -68,15 +90,31 @@ class Leasing:
         return answer
 
     async def _finish(
-        self, _: str, several: Sequence[_Finish]
+        self, tenant_id: str, several: Sequence[_Finish]
     ) -> Sequence[scheduling.FinishAttemptResponse | Fault | None]:
-        if len(several) == 1:
+        taker = self.taker
+        room = taker.reserve() if taker is not None else 0
+        if len(several) == 1 and not room:
             return [None]
         request = scheduling.FinishAttemptsRequest(
             attempts=[one for one, _ in several], origins=[origin for _, origin in several]
         )
-        results = (await call(self._stub.FinishAttempts, request)).results
-        return [one.closed if one.HasField("closed") else fault_of_refusal(one.refusal) for one in results]
+        if taker is None:
+            return _results(await call(self._stub.FinishAttempts, request))
+        request.host_id, request.connector_id, request.room = taker.host_id, taker.connector_id, room
+        given: Sequence[scheduling.HandedOver] = ()
+        try:
+            answer = await call(self._stub.FinishAttempts, request)
+            given = answer.handed_over
+        finally:
+            await taker.take(tenant_id, given, room)
+        return _results(answer)
 
 
-__all__ = ["Leasing"]
+def _results(
+    answer: scheduling.FinishAttemptsResponse,
+) -> list[scheduling.FinishAttemptResponse | Fault]:
+    return [one.closed if one.HasField("closed") else fault_of_refusal(one.refusal) for one in answer.results]
+
+
+__all__ = ["Leasing", "Taker"]

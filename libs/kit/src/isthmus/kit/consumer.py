@@ -25,8 +25,8 @@ class Consumer:
             commit together, so an event that comes twice has its effect once.
         together: Does the same for several events of one tenant that came together, in one transaction.
         wanted: Tells by an event alone whether it can have an effect here; one that cannot is not remembered.
-        awaited: Tells of several events of one tenant, by what is stored, which of them have an effect now; the
-            others are not remembered.
+        awaited: Tells of several events of one tenant, by what is stored, which of them have an effect now;
+            the others are not remembered.
         is_repeatable: The handler itself sees to it that an event that comes twice has its effect once, so no
             event has to be remembered for it.
         max_deliver: Tries before the event goes to `isthmus.dead.<durable>`.

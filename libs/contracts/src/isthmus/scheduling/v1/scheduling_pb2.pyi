@@ -3179,6 +3179,15 @@ class FinishAttemptsRequest(_message.Message):
 
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     ORIGINS_FIELD_NUMBER: _builtins.int
+    HOST_ID_FIELD_NUMBER: _builtins.int
+    CONNECTOR_ID_FIELD_NUMBER: _builtins.int
+    ROOM_FIELD_NUMBER: _builtins.int
+    host_id: _builtins.str
+    """Which host has room for more executions; needed with `room`."""
+    connector_id: _builtins.str
+    """The connector that it runs; needed with `room`."""
+    room: _builtins.int
+    """How many more executions the host would take over at once, at most 100; 0 where it wants none."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FinishAttemptRequest]:
         """How each ended, as in single requests; at most 100."""
@@ -3192,10 +3201,13 @@ class FinishAttemptsRequest(_message.Message):
         *,
         attempts: _abc.Iterable[Global___FinishAttemptRequest] | None = ...,
         origins: _abc.Iterable[Global___Origin] | None = ...,
+        host_id: _builtins.str = ...,
+        connector_id: _builtins.str = ...,
+        room: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "origins", b"origins"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "connector_id", b"connector_id", "host_id", b"host_id", "origins", b"origins", "room", b"room"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3208,22 +3220,58 @@ class FinishAttemptsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
+    HANDED_OVER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___FinishResult]:
         """In the order of the requests."""
+
+    @_builtins.property
+    def handed_over(self) -> _containers.RepeatedCompositeFieldContainer[Global___HandedOver]:
+        """Executions that the host has been given on this occasion, for which no job is sent; no more than it has room for."""
 
     def __init__(
         self,
         *,
         results: _abc.Iterable[Global___FinishResult] | None = ...,
+        handed_over: _abc.Iterable[Global___HandedOver] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handed_over", b"handed_over", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinishAttemptsResponse: _TypeAlias = FinishAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class HandedOver(_message.Message):
+    """An execution that a host has been given without asking for it by its id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease(self) -> Global___AcquireLeaseResponse:
+        """All that the host needs."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """What the execution belongs to."""
+
+    def __init__(
+        self,
+        *,
+        lease: Global___AcquireLeaseResponse | None = ...,
+        origin: Global___Origin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "origin", b"origin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandedOver: _TypeAlias = HandedOver  # noqa: Y015
 
 @_typing.final
 class FinishResult(_message.Message):

@@ -304,11 +304,11 @@ def parameters_of(function: Any) -> frozenset[str]:
     """Names of the parameters that are still open, for functions, methods and partials."""
     given: tuple[Any, ...] = ()
     named: frozenset[str] = frozenset()
-    plain = function
-    if isinstance(plain, partial):
-        plain, given, named = plain.func, plain.args, frozenset(plain.keywords)
+    plain: Any = function
+    if isinstance(function, partial):
+        plain, given, named = function.func, function.args, frozenset(function.keywords)
     if inspect.ismethod(plain):
-        plain, given = plain.__func__, (plain.__self__, *given)
+        given, plain = (plain.__self__, *given), plain.__func__
     if not inspect.isfunction(plain):
         return frozenset(inspect.signature(function).parameters) if function is not None else frozenset()
     known = _PARAMETERS.setdefault(plain, {})

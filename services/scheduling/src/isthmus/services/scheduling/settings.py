@@ -10,6 +10,11 @@ class Settings(ServiceSettings):
     tick_seconds: float = Field(0.5, gt=0, description="Pause between looks at the schedules.")
     sweep_seconds: float = Field(0.5, gt=0, description="Pause between looks at the leases.")
     dispatch_seconds: float = Field(0.25, gt=0, description="Longest pause between looks for jobs to send.")
+    hold_back_seconds: float = Field(
+        0.2,
+        ge=0,
+        description="How long a job is held back for a busy host that takes the execution over without it.",
+    )
     watch_seconds: float = Field(1.0, gt=0, description="Pause between looks at a quiet watched execution.")
     lease_seconds: float = Field(15.0, gt=0, description="How long a lease lasts unless it is renewed.")
     lease_grace_seconds: float = Field(

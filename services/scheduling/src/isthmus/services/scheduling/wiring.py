@@ -55,7 +55,15 @@ async def wire(chassis: Chassis) -> Wiring:
     pending, moved = asyncio.Event(), asyncio.Event()
     changes = Changes()
     room = Room(db, clock, changes)
-    executions = Executions(announcer, clock, pending.set, changes, moved.set, room=room)
+    executions = Executions(
+        announcer,
+        clock,
+        pending.set,
+        changes,
+        moved.set,
+        room=room,
+        held_back=settings.hold_back_seconds,
+    )
     actions = RemoteActions(chassis.peer("registry"), chassis.channel)
     calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
@@ -70,7 +78,7 @@ async def wire(chassis: Chassis) -> Wiring:
         schedules=schedules,
         executions=executions,
         leases=leases,
-        starts=Starts(db, executions, registry),
+        starts=Starts(db, executions, registry, mappings),
         grants=grants,
         ends=ends,
         plans=Plans(announcer, clock),

@@ -1,5 +1,6 @@
 """How executions start and end."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -56,6 +57,7 @@ class Executions:
         changes: Told about each change of an execution.
         wake_plans: Called once an execution that a plan has started has ended.
         room: Knows whether anything waits for a place at an instance.
+        held_back: Seconds that jobs wait for a busy host that has room.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Executions:
         wake_plans: Callable[[], None],
         *,
         room: Room,
+        held_back: float = 0.0,
     ) -> None:
         self._announcer = announcer
         self._clock = clock
@@ -76,8 +79,9 @@ class Executions:
         self.changes = changes
         self.needs: dict[tuple[str, str], tuple[str, ...]] = {}
         self.known: Kept[tuple[str, str], Flow] = Kept(_MOST_FLOWS)
-        self.begun = Beginnings(clock)
+        self.begun = Beginnings(clock, held_back)
         self._remembered: Kept[tuple[str, str], InstanceFacts] = Kept(_MOST_REMEMBERED)
+        self._later: asyncio.TimerHandle | None = None
 
     async def start(
         self, conn: AsyncConnection, tenant_id: str, flow: Flow, cause: Cause
@@ -332,6 +336,20 @@ class Executions:
     def send_soon(self, conn: AsyncConnection) -> None:
         """Have jobs sent at once, after the transaction."""
         after_commit(conn, self._wake)
+
+    def send_later(self, conn: AsyncConnection) -> None:
+        """Have jobs sent that were held back, once the transaction is over and their time has come."""
+        after_commit(conn, self._send_later)
+
+    def _send_later(self) -> None:
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(self.begun.held_back, self._send_held_back)
+
+    def _send_held_back(self) -> None:
+        self._later = None
+        self._wake()
+        if self.begun.forget_late():
+            self._send_later()
 
     async def cancel(self, conn: AsyncConnection, tenant_id: str, execution_id: str) -> Execution:
         """End a pending execution, and ask the host of a running one to stop.

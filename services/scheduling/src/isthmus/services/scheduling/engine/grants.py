@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from isthmus.kit import Clock, Database, current_principal
 from isthmus.kit.db.database import after_commit
 from isthmus.kit.gathering import Gathered
-from isthmus.resilience.faults import Missing
 from isthmus.services.scheduling.domain import Execution, Leg, Status, resume_points
 from isthmus.services.scheduling.engine.at_work import AtWork, AtWorks
 from isthmus.services.scheduling.engine.begun import Begun
 from isthmus.services.scheduling.engine.executions import Executions
 from isthmus.services.scheduling.engine.leases import Acquired, LeaseRules, Leases
-from isthmus.services.scheduling.engine.ports import Announcer, Mappings
+from isthmus.services.scheduling.engine.ports import Announcer, Mappings, Origin
 from isthmus.services.scheduling.engine.refusals import is_in_doubt
+from isthmus.services.scheduling.engine.versions import versions_of
 from isthmus.services.scheduling.store import several
 from isthmus.services.scheduling.store.several import Grant, Granted
 
@@ -84,6 +84,31 @@ class Grants:
         """
         return await self._gathered(current_principal().tenant_id, demand)
 
+    async def hand_over(
+        self, tenant_id: str, host_id: str, connector_id: str, room: int, ends: int
+    ) -> list[tuple[Acquired, Origin]]:
+        """Give a host executions that were started a moment ago, without a job for each.
+
+        What cannot be had so easily is left to its job.
+
+        Args:
+            tenant_id: Whose.
+            host_id: Who has room.
+            connector_id: The host's connector.
+            room: For how many.
+            ends: Of how many executions it tells the end.
+
+        Returns:
+            What was given, with what ties together all that belongs to it.
+        """
+        self._executions.begun.hear(tenant_id, connector_id, ends)
+        chosen = self._executions.begun.choose(tenant_id, connector_id, room)
+        if not chosen:
+            return []
+        demands = [Demand(execution_id, host_id, connector_id) for execution_id in chosen]
+        given = [one for one in await self._together(tenant_id, demands) if one is not None]
+        return [(one, self._at_work[tenant_id, one.execution.execution_id].origin) for one in given]
+
     async def _alone(self, tenant_id: str, demand: Demand) -> Acquired:
         return await self._leases.acquire(tenant_id, demand.execution_id, demand.host_id, demand.connector_id)
 
@@ -93,7 +118,7 @@ class Grants:
             known = self._executions.begun.take(tenant_id, demand.execution_id)
             if known is not None and demand.connector_id in {"", known.execution.connector_id}:
                 begun[demand.execution_id] = (demand, known)
-        versions = await self._versions([known.execution for _, known in begun.values()])
+        versions = await self._versions([known for _, known in begun.values()])
         now = self._clock.now()
         leased = {
             key: replace(
@@ -118,21 +143,15 @@ class Grants:
             answers[id(demand)] = self._acquired(tenant_id, execution, known, granted)
         return [answers.get(id(demand)) for demand in demands]
 
-    async def _versions(self, executions: Sequence[Execution]) -> dict[str, int]:
-        """Find out the versions of mappings, each once; an execution whose mapping is gone is not there."""
-        found: dict[tuple[str, int], int | None] = {("", 0): 0}
-        versions: dict[str, int] = {}
-        for execution in executions:
-            flow = execution.moving
-            which = (flow.mapping_id, flow.mapping_version) if flow.mapping_id else ("", 0)
-            if which not in found:
-                try:
-                    found[which] = await self._mappings.version(*which)
-                except Missing:
-                    found[which] = None
-            if (version := found[which]) is not None:
-                versions[execution.execution_id] = version
-        return versions
+    async def _versions(self, begun: Sequence[Begun]) -> dict[str, int]:
+        """Find out the versions of mappings, unless that was done a moment ago."""
+        known = {
+            one.execution.execution_id: one.mapping_version
+            for one in begun
+            if one.mapping_version is not None
+        }
+        others = [one.execution for one in begun if one.mapping_version is None]
+        return {**known, **await versions_of(self._mappings, others)}
 
     async def _give(
         self,

@@ -5,23 +5,27 @@ looks whether they are so still; whatever is otherwise is left to those who do o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from isthmus.kit import Database, current_principal
 from isthmus.kit.auditing import record_together
 from isthmus.kit.deed import Deed
 from isthmus.kit.gathering import Gathered
+from isthmus.kit.logs import logger
 from isthmus.resilience.faults import Fault, Missing
 from isthmus.services.scheduling.domain import Execution
 from isthmus.services.scheduling.engine.causes import Cause
 from isthmus.services.scheduling.engine.executions import Executions
-from isthmus.services.scheduling.engine.ports import InstanceFacts, Instances, Origin
+from isthmus.services.scheduling.engine.ports import InstanceFacts, Instances, Mappings, Origin
 from isthmus.services.scheduling.engine.refusals import OtherInstances, is_in_doubt, refuse_start
+from isthmus.services.scheduling.engine.versions import versions_of
 from isthmus.services.scheduling.store import several
 from isthmus.services.scheduling.store.several import Start
 
+_log = logger(__name__)
 _RPC = "StartExecution"
 _PACE_SECONDS = 0.02
 _Facts = Mapping[str, InstanceFacts | Missing]
@@ -81,10 +85,12 @@ class Starts(Generic[A]):
         db: For the transactions.
         work: Makes executions, and knows flows and instances.
         instances: Knows the acting tenant's instances.
+        mappings: Knows the versions of its mappings.
     """
 
-    def __init__(self, db: Database, work: Executions, instances: Instances) -> None:
+    def __init__(self, db: Database, work: Executions, instances: Instances, mappings: Mappings) -> None:
         self._db = db
+        self._mappings = mappings
         self._executions = work
         self._instances = instances
         self._gathered: Gathered[str, Wish[A], A] = Gathered(
@@ -111,23 +117,43 @@ class Starts(Generic[A]):
                 request_ids |= {wish.request_id} - {""}
         if not ready:
             return [None] * len(wishes)
-        async with self._db.tenant(tenant_id) as conn:
-            starts = [one.start for one in ready.values()]
-            started = await several.start_executions(conn, tenant_id, _RPC, starts)
-            if started:
-                self._executions.send_soon(conn)
-                done = [
-                    one.wish.deed for one in ready.values() if one.start.execution.execution_id in started
-                ]
-                await record_together(conn, tenant_id, done)
+        held_back = [one.start.execution for one in ready.values() if one.start.is_held_back]
+        asking = asyncio.create_task(self._versions(held_back))
+        started = await self._store(tenant_id, list(ready.values()))
         answers: dict[int, A] = {}
         for one in ready.values():
             execution = one.start.execution
             if execution.execution_id in started:
                 origin = Origin(one.start.correlation_id, one.start.traceparent)
-                self._executions.begun.note(tenant_id, execution, one.facts, origin)
+                self._executions.begun.note(
+                    tenant_id, execution, one.facts, origin, is_held_back=one.start.is_held_back
+                )
                 answers[id(one.wish)] = one.answer
+        asking.add_done_callback(lambda told: self._executions.begun.learn(tenant_id, told.result()))
         return [answers.get(id(wish)) for wish in wishes]
+
+    async def _versions(self, executions: Sequence[Execution]) -> dict[str, int]:
+        """Ask for versions of mappings, so that a host that comes soon need not wait for that.
+
+        Nobody waits for the answer, and where there is none whoever gives the lease asks again.
+        """
+        try:
+            return await versions_of(self._mappings, executions)
+        except Fault as fault:
+            _log.info("versions of mappings are not known yet", reason=fault.reason)
+            return {}
+
+    async def _store(self, tenant_id: str, ready: Sequence[_Ready[A]]) -> Collection[str]:
+        async with self._db.tenant(tenant_id) as conn:
+            started = await several.start_executions(conn, tenant_id, _RPC, [one.start for one in ready])
+            going = [one for one in ready if one.start.execution.execution_id in started]
+            if any(one.start.is_held_back for one in going):
+                self._executions.send_later(conn)
+            if not all(one.start.is_held_back for one in going):
+                self._executions.send_soon(conn)
+            if going:
+                await record_together(conn, tenant_id, [one.wish.deed for one in going])
+        return started
 
     def _ready(self, tenant_id: str, wish: Wish[A], known: _Facts) -> _Ready[A] | None:
         """Make the execution of a wish; None where something is to be said against it."""
@@ -148,6 +174,7 @@ class Starts(Generic[A]):
         start = Start(
             execution,
             flow.revision,
+            send_time=self._send_time(tenant_id, execution),
             has_own_form=execution.flow is not flow.spec,
             correlation_id=wish.correlation_id or execution.execution_id,
             traceparent=wish.traceparent,
@@ -156,6 +183,12 @@ class Starts(Generic[A]):
             answer=answer.SerializeToString() if wish.request_id else b"",
         )
         return _Ready(wish, start, answer, facts)
+
+    def _send_time(self, tenant_id: str, execution: Execution) -> datetime:
+        """When a job has to be sent for an execution; a busy host with room will have come for it before."""
+        begun = self._executions.begun
+        is_held_back = begun.is_awaited(tenant_id, execution.connector_id)
+        return execution.create_time + is_held_back * timedelta(seconds=begun.held_back)
 
     async def _facts(self, tenant_id: str, wishes: Sequence[Wish[A]]) -> _Facts:
         """Ask for the instances of the flows, each once, now that all of the callers are here."""

@@ -246,6 +246,14 @@ def check_several(path: str, requests: Iterable[object]) -> None:
         check.count(path, requests, most=_MOST_AT_ONCE)
 
 
+def check_room(request: pb.FinishAttemptsRequest) -> None:
+    """Refuse room for more than may be given at once, and room at nobody's."""
+    with validating() as check:
+        check.within("room", request.room, least=0, most=_MOST_AT_ONCE)
+        check.text("host_id", request.host_id, required=request.room > 0, longest=_LONGEST_NAME)
+        check.text("connector_id", request.connector_id, required=request.room > 0, longest=_LONGEST_NAME)
+
+
 def check_progress(
     request: pb.RenewLeaseRequest | pb.CommitCheckpointRequest | pb.FinishAttemptRequest,
 ) -> None:
@@ -297,6 +305,7 @@ __all__ = [
     "check_known",
     "check_lease_request",
     "check_progress",
+    "check_room",
     "check_schedule",
     "check_several",
     "read_priority",

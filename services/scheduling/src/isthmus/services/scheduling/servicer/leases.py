@@ -1,16 +1,21 @@
 """RPCs of executions, for hosts."""
 
+import asyncio
+
 from isthmus.kit import current_principal
-from isthmus.kit.errors import refusal_of
+from isthmus.kit.errors import fault_of, refusal_of
+from isthmus.kit.logs import logger
+from isthmus.kit.permissions import require
 from isthmus.kit.times import stamp
 from isthmus.resilience.faults import Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.engine import Demand, Finish
-from isthmus.services.scheduling.engine.leases import Renewed, moving_flow
+from isthmus.services.scheduling.engine.leases import Acquired, Renewed, moving_flow
 from isthmus.services.scheduling.servicer.checks import (
     check_id,
     check_lease_request,
     check_progress,
+    check_room,
     check_several,
 )
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
@@ -27,6 +32,8 @@ from isthmus.services.scheduling.translate import (
     write_round,
     write_spec,
 )
+
+_log = logger(__name__)
 
 
 class LeaseRpcs(Rpcs):
@@ -52,22 +59,7 @@ class LeaseRpcs(Rpcs):
     async def _acquire(self, request: pb.AcquireLeaseRequest) -> pb.AcquireLeaseResponse:
         check_lease_request(request)
         demand = Demand(request.execution_id, request.host_id, request.connector_id)
-        acquired = await self._desk.grants(demand)
-        execution = acquired.execution
-        flow = write_spec(moving_flow(execution))
-        flow.flow_id = execution.flow_id
-        return pb.AcquireLeaseResponse(
-            execution=write_execution(execution),
-            flow=flow,
-            attempt=execution.attempts,
-            fencing_token=execution.fencing_token,
-            lease_expire_time=stamp(acquired.expires),
-            checkpoints=map(write_checkpoint, acquired.checkpoints),
-            quarantine_ids=execution.quarantine_ids,
-            leg=write_leg(execution.leg),
-            source_etag=acquired.etags.get(flow.source.instance_id, ""),
-            destination_etag=acquired.etags.get(flow.destination.instance_id, ""),
-        )
+        return _lease(await self._desk.grants(demand))
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, _: Context) -> pb.RenewLeaseResponse:
         """Move a lease's end."""
@@ -116,21 +108,66 @@ class LeaseRpcs(Rpcs):
     ) -> pb.FinishAttemptsResponse:
         """End several attempts."""
         check_several("attempts", request.attempts)
-        results = await each(self._finish, request.attempts, request.origins)
+        check_room(request)
+        if request.room:
+            require("scheduling.leases.acquire", current_principal())
+        results, handed_over = await asyncio.gather(
+            each(self._finish, request.attempts, request.origins), self._hand_over(request)
+        )
         return pb.FinishAttemptsResponse(
+            handed_over=handed_over,
             results=[
                 pb.FinishResult(refusal=refusal_of(one))
                 if isinstance(one, Fault)
                 else pb.FinishResult(closed=one)
                 for one in results
-            ]
+            ],
         )
+
+    async def _hand_over(self, request: pb.FinishAttemptsRequest) -> list[pb.HandedOver]:
+        """Give a host what it has room for; where that fails, jobs are sent."""
+        if not request.room:
+            return []
+        which = (current_principal().tenant_id, request.host_id, request.connector_id)
+        try:
+            given = await self._desk.grants.hand_over(*which, request.room, len(request.attempts))
+        except Exception as error:
+            if (fault := fault_of(error)) is None:
+                raise
+            _log.info("nothing is handed over", host_id=request.host_id, reason=fault.reason)
+            return []
+        return [
+            pb.HandedOver(
+                lease=_lease(one),
+                origin=pb.Origin(correlation_id=origin.correlation_id, traceparent=origin.traceparent),
+            )
+            for one, origin in given
+        ]
 
     async def _finish(self, request: pb.FinishAttemptRequest) -> pb.FinishAttemptResponse:
         check_progress(request)
         failure = read_failure(request.error) if request.HasField("error") else None
         execution = await self._desk.ends(Finish(_progress(request), read_outcome(request.outcome), failure))
         return pb.FinishAttemptResponse(execution=write_execution(execution))
+
+
+def _lease(acquired: Acquired) -> pb.AcquireLeaseResponse:
+    """Write down what a host is given."""
+    execution = acquired.execution
+    flow = write_spec(moving_flow(execution))
+    flow.flow_id = execution.flow_id
+    return pb.AcquireLeaseResponse(
+        execution=write_execution(execution),
+        flow=flow,
+        attempt=execution.attempts,
+        fencing_token=execution.fencing_token,
+        lease_expire_time=stamp(acquired.expires),
+        checkpoints=map(write_checkpoint, acquired.checkpoints),
+        quarantine_ids=execution.quarantine_ids,
+        leg=write_leg(execution.leg),
+        source_etag=acquired.etags.get(flow.source.instance_id, ""),
+        destination_etag=acquired.etags.get(flow.destination.instance_id, ""),
+    )
 
 
 def _progress(request: pb.CommitCheckpointRequest | pb.FinishAttemptRequest) -> Progress:

@@ -19,7 +19,7 @@ from isthmus.services.scheduling.translate import most_executions
 _log = logger(__name__)
 _HOST_SECONDS = 12.0
 _ASKING_AT_ONCE = 8
-_PACE_SECONDS = 0.05
+_PACE_SECONDS = 0.02
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -6,6 +6,7 @@ whatever else is to be said about the others, the caller finds out one by one.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from isthmus.services.scheduling.domain import Checkpoint, Execution
@@ -21,7 +22,7 @@ _START = text("""
         SELECT * FROM jsonb_to_recordset(CAST(:asked AS jsonb)) AS a (
             execution_id text, flow_id text, flow_revision integer, flow text, connector_id text,
             lineage text, schedule_id text, trigger text, initiated_by text, create_time timestamptz,
-            quarantine_ids text[],
+            send_time timestamptz, quarantine_ids text[],
             correlation_id text, traceparent text, leg text, epoch integer, destination_connector_id text,
             plan_run_id text, plan_step text, plan_undo boolean, priority integer, rank_time timestamptz,
             asked text, reconcile jsonb, request_id text, fingerprint text, answer text)
@@ -43,7 +44,7 @@ _START = text("""
                                 reconcile)
         SELECT :tenant_id, a.execution_id, a.flow_id, COALESCE(CAST(a.flow AS jsonb), g.spec),
                a.connector_id, a.lineage,
-               a.schedule_id, a.trigger, 'pending', a.initiated_by, a.create_time, a.create_time,
+               a.schedule_id, a.trigger, 'pending', a.initiated_by, a.create_time, a.send_time,
                a.quarantine_ids, a.correlation_id, a.traceparent, a.leg, a.epoch, a.destination_connector_id,
                a.plan_run_id, a.plan_step, a.plan_undo, a.plan_run_id <> '', a.priority, a.rank_time,
                CAST(a.asked AS jsonb), a.reconcile
@@ -125,6 +126,7 @@ class Start:
     Attributes:
         execution: As it is to be stored.
         flow_revision: Of the flow that it was made from.
+        send_time: When its job has to be sent, unless a host has taken it over by then.
         has_own_form: Whether it uses another form of the flow than the stored one.
         correlation_id: What ties together all that belongs to it.
         traceparent: The trace of whoever starts it.
@@ -135,12 +137,18 @@ class Start:
 
     execution: Execution
     flow_revision: int
+    send_time: datetime
     has_own_form: bool
     correlation_id: str
     traceparent: str
     request_id: str = ""
     fingerprint: bytes = b""
     answer: bytes = b""
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether its job is not to be sent at once."""
+        return self.send_time > self.execution.create_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +210,7 @@ def _start_fields(start: Start) -> dict[str, Any]:
         "trigger": execution.trigger,
         "initiated_by": execution.initiated_by,
         "create_time": execution.create_time.isoformat(),
+        "send_time": start.send_time.isoformat(),
         "quarantine_ids": execution.quarantine_ids,
         "correlation_id": start.correlation_id,
         "traceparent": start.traceparent,
