@@ -6,7 +6,7 @@ import pytest
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 
 State = pb.Execution.Status
-BUSY = 8
+BUSY = 20
 
 
 @pytest.fixture(scope="module")

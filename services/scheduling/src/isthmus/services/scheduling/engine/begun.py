@@ -14,7 +14,7 @@ from isthmus.services.scheduling.engine.ports import InstanceFacts, Origin
 _MOST_BEGUN = 2000
 _FRESH_SECONDS = 5.0
 _VERSION_SECONDS = 1.0
-_BUSY_ENDS = 8
+_BUSY_ENDS = 20
 _CHOSEN_WITHIN = 0.6
 _PACE_SECONDS = 0.03
 _MANY = 8
