@@ -185,6 +185,7 @@ class World:
         """Asks everything that only reads: for all there is, and for what is named."""
         page = {"page_size": "1000"}
         reads = [rpc for rpc in self.rpcs if rpc.only_reads and not rpc.method.server_streaming]
+        reads = [rpc for rpc in reads if rpc.name != "ListAuditRecords"]  # it grows a moment after each deed
         asked = [(rpc, Filler(named)) for rpc in reads for named in (page, values | page)]
         return await asyncio.gather(
             *(self.callers.call(rpc, filler.requests(rpc), identity) for rpc, filler in asked)

@@ -21,6 +21,7 @@ NAMELESS = {
     "generation_id",
     "key_id",
     "refused_token_id",
+    "record_id",
     "sample_id",
 }
 """Fields that look like ids and name nothing that anybody owns."""
@@ -49,6 +50,7 @@ def filler(values):
             "name": fresh,
             "user_name": fresh,
             "group_name": fresh,
+            "record_id": fresh,
             "sample_id": fresh,
             "destination.stream": fresh,
             **values,
