@@ -187,7 +187,7 @@ def create_role(
 ) -> None:
     """Creates a role of your tenant's own out of permissions that you hold.
 
-    Example: `isthmus roles create flow_watcher --permission scheduling.*.read --permission monitoring.*.read`
+    Example: `isthmus roles create flow_watcher --permission scheduling.flows.read --permission monitoring.*.read`
     """
     request = access_pb2.CreateRoleRequest(
         name=name, permissions=permission, description=description, request_id=str(uuid.uuid4())
@@ -205,7 +205,7 @@ def update_role(
 ) -> None:
     """Changes what a role allows; permissions are replaced together.
 
-    Example: `isthmus roles update flow_watcher --permission scheduling.*.read`
+    Example: `isthmus roles update flow_watcher --permission scheduling.flows.read`
     """
     mesh = mesh_of(ctx)
     found = _role(mesh, role)
