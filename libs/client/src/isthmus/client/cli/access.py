@@ -187,7 +187,7 @@ def create_role(
 ) -> None:
     """Creates a role of your tenant's own out of permissions that you hold.
 
-    Example: `isthmus roles create flow_watcher --permission scheduling.flows.read --permission monitoring.*.read`
+    Example: `isthmus roles create watchers --permission scheduling.flows.read --permission monitoring.*.read`
     """
     request = access_pb2.CreateRoleRequest(
         name=name, permissions=permission, description=description, request_id=str(uuid.uuid4())
@@ -205,7 +205,7 @@ def update_role(
 ) -> None:
     """Changes what a role allows; permissions are replaced together.
 
-    Example: `isthmus roles update flow_watcher --permission scheduling.flows.read`
+    Example: `isthmus roles update watchers --permission scheduling.flows.read`
     """
     mesh = mesh_of(ctx)
     found = _role(mesh, role)
@@ -226,7 +226,7 @@ def delete_role(
 ) -> None:
     """Deletes a role that nobody has any more.
 
-    Example: `isthmus roles delete flow_watcher`
+    Example: `isthmus roles delete watchers`
     """
     mesh_of(ctx).access.DeleteRole(access_pb2.DeleteRoleRequest(role=role))
     emit({"deleted": role}, output)
