@@ -51,6 +51,9 @@ async def test_call_without_deadline_gets_one():
         def time_remaining(self):
             return None
 
+        def peer(self):
+            return "ipv4:127.0.0.1:1"
+
         def invocation_metadata(self):
             return ()
 
