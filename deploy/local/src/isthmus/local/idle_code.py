@@ -7,28 +7,32 @@ from pathlib import Path
 
 __all__ = ["give_back_idle_code"]
 
-_MAPS = Path("/proc/self/maps")
-# madvise(2), Linux 5.4 and later.
-_MADV_PAGEOUT = 21
+_AREAS = Path("/proc/self/smaps")
+# madvise(2).
+_MADV_DONTNEED = 4
 
 
 def give_back_idle_code() -> None:
-    """Let the kernel take back the pages of program files that this process alone has mapped.
+    """Take the pages of program files out of this process; each is mapped again when it is touched.
 
     The launcher reads all of every library once, when it loads them, and nearly none of that afterwards.
-    The kernel reads a page again when it is touched, and leaves alone what other processes use. Where it
-    does not know the request (before Linux 5.4, other systems) nothing changes.
+    Only areas that hold nothing but the file's own content are given back: where the loader has written
+    addresses into an area, those would be lost. Other systems than Linux are left as they are.
     """
     with suppress(OSError, AttributeError):
         madvise = ctypes.CDLL(None).madvise
-        for start, size in _read_only_files():
-            madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_PAGEOUT)
+        for start, size in list(_unchanged_files()):
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_DONTNEED)
 
 
-def _read_only_files() -> Iterator[tuple[int, int]]:
-    """Yield address and size of each mapping of a file that cannot be written to; see proc_pid_maps(5)."""
-    for line in _MAPS.read_text().splitlines():
-        addresses, permissions, _offset, _device, _inode, *path = line.split(maxsplit=5)
-        if path and path[0].startswith("/") and "w" not in permissions:
-            start, end = (int(address, 16) for address in addresses.split("-"))
-            yield start, end - start
+def _unchanged_files() -> Iterator[tuple[int, int]]:
+    """Yield address and size of each read-only area that is a file's content; see proc_pid_smaps(5)."""
+    area: tuple[int, int] | None = None
+    for line in _AREAS.read_text().splitlines():
+        first, *rest = line.split(maxsplit=5)
+        if not first.endswith(":"):
+            of_file = len(rest) == 5 and rest[4].startswith("/") and "w" not in rest[0]
+            start, end = (int(address, 16) for address in first.split("-"))
+            area = (start, end - start) if of_file else None
+        elif first == "Anonymous:" and rest[0] == "0" and area is not None:
+            yield area

@@ -26,7 +26,7 @@ from isthmus.local.home import Home
 from isthmus.local.idle_code import give_back_idle_code
 from isthmus.local.leftovers import clear_away, remember
 from isthmus.local.logs import empty, rotate
-from isthmus.local.names import HUB
+from isthmus.local.names import HUB, WITHOUT_DATABASE
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
 from isthmus.local.servers import Servers
@@ -101,10 +101,11 @@ class Launcher:
         backends = [BackendUnit(backend) for backend in self._servers.all()]
         yield from _together(self._supervisor.start(backends), self._load_code())
         environment = self._environment = _environment(self._home, self._options, self._servers)
-        # From here on the children share every page that nobody writes to.
-        gc.freeze()
         self._step("preparing the database")
         yield from self._furnish_database(environment)
+        self._rehearse(environment)
+        # From here on the children share every page that nobody writes to.
+        gc.freeze()
         self._step("starting services")
         yield from self._supervisor.start(self._services(environment))
         gc.enable()
@@ -161,6 +162,14 @@ class Launcher:
         auditor = None if postgres is None else postgres.folder / "auditor.password"
         work = partial(make_database, environment.admin_url, environment.database_secrets, auditor)
         yield from errand("database set-up", self._home.log("setup"), {}, work, [])
+
+    def _rehearse(self, environment: "Environment") -> None:
+        from isthmus.local.rehearsal import rehearse
+
+        with_database = [name for name in self._options.services if name not in WITHOUT_DATABASE]
+        if with_database:
+            name = with_database[0]
+            rehearse(name, environment.of_service(name)["ISTHMUS_DATABASE_URL"])
 
     def _introduce(self, environment: "Environment") -> Any:
         """Make first tenant and connectors known; returns the administrator's key when it is new."""
