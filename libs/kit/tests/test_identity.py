@@ -230,3 +230,26 @@ def test_permission_patterns(patterns, permission, allowed):
     A star covers one part; alone it covers everything.
     """
     assert Principal("s", "t", frozenset(patterns), "user").may(permission) is allowed
+
+
+async def test_only_who_may_hand_calls_on_is_believed_whom_for(tmp_path):
+    """
+    A process of the mesh with the permission vouches for an address; others are refused who try.
+    """
+    gateway, trusted = new_key("k1", "service:gateway", ["identity.callers.forward"])
+    host, other = new_key("k2", "host:files", ["scheduling.*.*"])
+    (tmp_path / "gateway.jwk").write_text(json.dumps(gateway))
+    (tmp_path / "host.jwk").write_text(json.dumps(host))
+    (tmp_path / "trust.json").write_text(json.dumps({"keys": [trusted, other]}))
+    authenticator = Authenticator(TrustStore(tmp_path / "trust.json"))
+
+    def forwarded(voucher):
+        return authenticator.forwarded_for(
+            {"isthmus-forwarded-for": "192.0.2.7", "isthmus-forwarded-by": voucher}
+        )
+
+    assert authenticator.forwarded_for({"isthmus-forwarded-for": "192.0.2.7"}) is None
+    assert forwarded(Signer(tmp_path / "gateway.jwk").token()) == "192.0.2.7"
+    for voucher in (Signer(tmp_path / "host.jwk").token(), KEY, "junk"):
+        with pytest.raises(faults.NotAuthenticated):
+            forwarded(voucher)

@@ -69,3 +69,21 @@ def test_the_mesh_is_as_well_as_its_worst_service():
     found = [ServiceHealth("a", State.SERVING), ServiceHealth("b", State.UNREACHABLE)]
 
     assert MeshHealth("1", found).state is State.UNREACHABLE
+
+
+async def test_what_is_too_large_is_refused_before_anybody_reads_it(gateway):
+    """
+    Bodies, headers and addresses have limits that hold for every path.
+    """
+    _, http = gateway
+
+    told = await http.post("/nothing", content=b"x" * (1024 * 1024 + 1))
+    untold = await http.post("/nothing", content=_pieces())
+    long = await http.get("/nothing", params={"q": "x" * 9000})
+
+    assert [told.status_code, untold.status_code, long.status_code] == [413, 413, 414]
+
+
+async def _pieces():
+    for _ in range(20):
+        yield b"x" * 65536

@@ -15,6 +15,9 @@ from isthmus.resilience.bucket import TokenBucket
 from isthmus.resilience.faults import Fault, LimitReached, NotAllowed, NotAuthenticated
 
 TENANT_HEADER = "isthmus-tenant"
+FORWARDED_FOR_HEADER = "isthmus-forwarded-for"
+FORWARDED_BY_HEADER = "isthmus-forwarded-by"
+_FORWARD = "identity.callers.forward"
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _API_KEY = re.compile(r"ist_[A-Za-z0-9]{1,64}_[A-Za-z0-9_-]{8,256}")
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,2048}")
@@ -99,6 +102,23 @@ class Authenticator:
         if principal is None:
             principal = await self._by_lookup(credential)
         return _placed(principal, metadata.get(TENANT_HEADER))
+
+    def forwarded_for(self, metadata: Mapping[str, str | bytes]) -> str | None:
+        """Return the address that a call was handed on for, or None when it came by itself.
+
+        Only a process of the mesh that may hand calls on is believed; it proves itself by a token of its
+        own beside the caller's credential.
+
+        Raises:
+            NotAuthenticated: `CALLER_UNKNOWN`, somebody else says so.
+        """
+        voucher = metadata.get(FORWARDED_BY_HEADER)
+        if voucher is None:
+            return None
+        principal = self._trust.find(str(voucher)) if self._trust is not None else None
+        if principal is None or not principal.may(_FORWARD):
+            raise _refused()
+        return str(metadata.get(FORWARDED_FOR_HEADER, ""))
 
     async def _by_lookup(self, credential: str) -> Principal:
         form = _API_KEY if credential.startswith("ist_") else _ACCESS_TOKEN
@@ -190,4 +210,13 @@ def _refused() -> Fault:
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
-__all__ = ["REMEMBER_SECONDS", "TENANT_HEADER", "Authenticator", "KeyHolder", "KeyLookup", "unreported_calls"]
+__all__ = [
+    "FORWARDED_BY_HEADER",
+    "FORWARDED_FOR_HEADER",
+    "REMEMBER_SECONDS",
+    "TENANT_HEADER",
+    "Authenticator",
+    "KeyHolder",
+    "KeyLookup",
+    "unreported_calls",
+]

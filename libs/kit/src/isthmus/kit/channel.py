@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 from isthmus.kit import deadline
-from isthmus.kit.authentication import TENANT_HEADER
+from isthmus.kit.authentication import FORWARDED_BY_HEADER, FORWARDED_FOR_HEADER, TENANT_HEADER
 from isthmus.kit.conversation import Conversation
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.principal import current_correlation_id, peek_principal
@@ -73,6 +73,16 @@ class Caller:
         if traceparent := current_traceparent():
             entries.append((TRACE_HEADER, traceparent))
         return entries
+
+    def vouch(self, address: str) -> list[tuple[str, str]]:
+        """Return what a call in somebody else's name carries besides that one's credential.
+
+        Args:
+            address: Where the caller's request came from.
+        """
+        if self._signer is None:
+            return []
+        return [(FORWARDED_FOR_HEADER, address), (FORWARDED_BY_HEADER, self._signer.token())]
 
     async def close(self) -> None:
         """Close all channels."""

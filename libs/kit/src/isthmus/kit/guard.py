@@ -149,13 +149,15 @@ class Guard:
         continue_trace(metadata.get(TRACE_HEADER, ""))
         remaining = context.time_remaining()
         deadline.start(limit if remaining is None else remaining)
-        called_from(_address(context.peer()))
+        forwarded_for = self._authenticator.forwarded_for(metadata)
+        called_from(_address(context.peer()) if forwarded_for is None else forwarded_for)
         principal = None
         if rules.permission != PUBLIC:
             principal = await self._authenticator.authenticate(metadata)
         acting_from_here(principal)
         if rules.kind is not None and self.recorder is not None and (principal or rules.permission == PUBLIC):
-            done_from_here(_deed(method, rules.kind, request, context, self.recorder))
+            peer = forwarded_for or unquote(str(context.peer() or "")).partition(":")[2]
+            done_from_here(_deed(method, rules.kind, request, peer, self.recorder))
         require(rules.permission, principal)
 
     async def _keep_record(self) -> None:
@@ -189,9 +191,8 @@ class _Rules:
     kind: Kind | None
 
 
-def _deed(method: str, kind: Kind, request: Any, context: Any, recorder: "Recorder") -> Deed:
+def _deed(method: str, kind: Kind, request: Any, peer: str, recorder: "Recorder") -> Deed:
     asked = request if isinstance(request, Message) else None
-    peer = unquote(str(context.peer() or "")).partition(":")[2]
     return Deed(
         method.removeprefix("/"),
         kind,

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.kit import serve as serve_chassis
-from isthmus.services.gateway.servicer import GatewayServicer, HttpFace
-from isthmus.services.gateway.servicer.probe import Probe
+from isthmus.services.gateway.http import HttpFace, application, health
+from isthmus.services.gateway.servicer import GatewayServicer, Probe
 from isthmus.services.gateway.settings import GatewaySettings
 
 
 async def wire(chassis: Chassis) -> Wiring:
     """Puts the gateway together."""
     probe = Probe(chassis.peer, chassis.settings.health_timeout)
-    face = HttpFace(probe, chassis.settings.http_listen)
+    face = HttpFace(application([health.routes(probe)]), chassis.settings.http_listen)
     return Wiring(
         servicers=[(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, GatewayServicer(probe))],
         tasks=[face.serve],

@@ -1,6 +1,6 @@
-"""The gateway's two faces: gRPC inside the mesh, HTTP outside."""
+"""The gateway as the mesh sees it."""
 
-from isthmus.services.gateway.servicer.http import HttpFace
+from isthmus.services.gateway.servicer.probe import Probe
 from isthmus.services.gateway.servicer.rpc import GatewayServicer
 
-__all__ = ["GatewayServicer", "HttpFace"]
+__all__ = ["GatewayServicer", "Probe"]

@@ -51,6 +51,8 @@ _HOST = (
 )
 _SERVICES = {
     "credentials": ("registry.instances.read",),
+    # It is believed where a request came from that it hands on with the caller's own credential.
+    "gateway": ("identity.callers.forward",),
     "monitoring": ("events.events.read",),
     "records": ("scheduling.rounds.follow",),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
