@@ -66,6 +66,31 @@ def test_postgres_wants_a_password_and_is_durable(backends):
     assert fsync == ("on",)
 
 
+def test_postgres_is_near_over_a_socket_that_others_cannot_enter(backends):
+    """
+    Processes of this machine reach it without TCP, with a password, through a folder of its own.
+    """
+    with psycopg.connect(backends[0].near_url("postgres")) as connection:
+        place = connection.execute("SELECT inet_server_addr()").fetchone()
+        folder = connection.execute("SHOW unix_socket_directories").fetchone()[0].strip('"')
+
+    assert place == (None,)
+    assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
+
+
+def test_postgres_in_a_home_with_a_long_path_is_near_over_tcp(home):
+    """
+    Where no socket fits, the near address is the other one.
+    """
+    server = EmbeddedPostgres(home / ("long" * 25), fast=True)
+    server.start()
+    with psycopg.connect(server.near_url("postgres")) as connection:
+        place = connection.execute("SELECT host(inet_server_addr())").fetchone()
+    server.stop()
+
+    assert place == ("127.0.0.1",)
+
+
 async def test_nats_keeps_streams_over_a_crash(backends):
     """
     An acknowledged message is still in its stream after a SIGKILL.

@@ -54,6 +54,11 @@ class Environment:
         return f"{postgres.admin_url.removesuffix('/postgres')}/{DATABASE}"
 
     @property
+    def _near_url(self) -> str:
+        postgres = self._servers.postgres
+        return self.admin_url if postgres is None else postgres.near_url(DATABASE)
+
+    @property
     def nats_url(self) -> str:
         """NATS, with its password."""
         return self._options.nats_url if self._servers.nats is None else self._servers.nats.url
@@ -64,7 +69,7 @@ class Environment:
         known["ISTHMUS_LISTEN"] = self.addresses[name]
         known["ISTHMUS_HTTP_LISTEN"] = self.http_address
         if name not in WITHOUT_DATABASE:
-            place = service_databases(self.admin_url, {name: self.database_secrets[name]})[name]
+            place = service_databases(self._near_url, {name: self.database_secrets[name]})[name]
             known["ISTHMUS_DATABASE_URL"] = place.url
         if name in WITH_VAULT:
             known |= self._vault(name)

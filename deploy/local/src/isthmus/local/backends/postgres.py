@@ -1,5 +1,6 @@
 """PostgreSQL, as an unprivileged user even when we are root."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from isthmus.local.backends.account import adopt, server_account
 from isthmus.local.backends.base import Backend, BackendFailed, Steps, spawn, wait_until
@@ -19,7 +21,6 @@ ADMIN = "isthmus_admin"
 """The superuser's name; services never use it."""
 _SETTINGS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
     "max_connections": "200",
     "shared_buffers": "64MB",
@@ -29,6 +30,8 @@ _SETTINGS = {
     "log_checkpoints": "off",
 }
 _ATTEMPTS = 5
+# Longer ones do not fit into what the systems call an address: 104 bytes on some, 108 on others.
+_LONGEST_SOCKET_PATH = 100
 # Without fsync a power cut would lose data, a killed server does not: what was committed is the kernel's.
 _FAST = {
     "fsync": "off",
@@ -67,6 +70,7 @@ class EmbeddedPostgres(Backend):
         self._fast = fast
         self._account = server_account()
         self._password_file = self.folder / "admin.password"
+        self._sockets: Path | None = None
 
     @property
     def admin_url(self) -> str:
@@ -75,11 +79,23 @@ class EmbeddedPostgres(Backend):
             f"postgresql://{ADMIN}:{self._password_file.read_text()}@{HOST}:{self.ports['postgres']}/postgres"
         )
 
+    def near_url(self, database: str) -> str:
+        """Address of the superuser on a database, for processes of this machine, once the server runs.
+
+        A socket in the file system is cheaper than TCP and closed to other users. Where the home's path is
+        too long for one, it is TCP all the same.
+        """
+        if self._sockets is None:
+            return f"{self.admin_url.removesuffix('/postgres')}/{database}"
+        word, port = self._password_file.read_text(), self.ports["postgres"]
+        return f"postgresql://{ADMIN}:{word}@:{port}/{database}?host={quote(str(self._sockets))}"
+
     def starting(self) -> Steps:
         """Start by steps; when they end, recovery is over and connections are accepted."""
         install, folder = self._places()
         if not (folder / "data").exists():
             yield from self._initialise(install, folder)
+        self._sockets = self._socket_folder(folder)
         for _ in range(_ATTEMPTS):
             yield from self.ports_free()
             self.process = self._spawn(install, folder / "data")
@@ -132,8 +148,24 @@ class EmbeddedPostgres(Backend):
         ]
         return spawn(command, log=self.log, account=self._ids, cwd=data)
 
+    def _socket_folder(self, folder: Path) -> Path | None:
+        """Make the folder for the server's socket, which only the server's user and ours may enter."""
+        sockets = folder / "sockets"
+        longest = f"{sockets}/.s.PGSQL.65535.lock"
+        if '"' in longest or len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
+            return None
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        if self._account is not None:
+            self._account.own(sockets)
+        return sockets
+
     def _spawn(self, install: Path, data: Path) -> subprocess.Popen[bytes]:
-        settings = {**_SETTINGS, "port": str(self.ports["postgres"]), **(_FAST if self._fast else {})}
+        settings = {
+            **_SETTINGS,
+            "port": str(self.ports["postgres"]),
+            "unix_socket_directories": "" if self._sockets is None else f'"{self._sockets}"',
+            **(_FAST if self._fast else {}),
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command: list[str | Path] = [install / "bin" / "postgres", "-D", data, *options]
         return spawn(command, log=self.log, death=signal.SIGINT, account=self._ids, cwd=data)
