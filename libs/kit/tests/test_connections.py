@@ -44,6 +44,7 @@ async def test_call_without_deadline_gets_one():
     """
     A caller who forgets the deadline cannot hold a call for ever.
     """
+    from isthmus.kit.admission import Admission, Bounds
     from isthmus.kit.authentication import Authenticator
     from isthmus.kit.guard import Guard
 
@@ -64,7 +65,8 @@ async def test_call_without_deadline_gets_one():
         await asyncio.Event().wait()
 
     handler = grpc.unary_unary_rpc_method_handler(endless, lambda raw: raw, lambda message: message)
-    wrapped = Guard(Authenticator(), unary_limit=0.01).wrap("/x/Y", "public", handler)
+    room = Bounds(places=1, share=1)
+    wrapped = Guard(Authenticator(), Admission(room, room), unary_limit=0.01).wrap("/x/Y", "public", handler)
 
     with pytest.raises(grpc.aio.AbortError) as caught:
         await wrapped.unary_unary(b"", Context())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 from isthmus.kit import logs, telemetry
+from isthmus.kit.admission import Admission, Bounds
 from isthmus.kit.authentication import Authenticator, KeyLookup
 from isthmus.kit.channel import LARGEST_MESSAGE, Caller
 from isthmus.kit.dispatch import Dispatcher, Registration
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _log = logs.logger(__name__)
 _STREAM_GRACE = 2.0
 _CLOSE_LIMIT = 5.0
+# Beyond any fair queue: what gRPC itself refuses before it is read.
+_MOST_CALLS = 5000
 
 SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -52,9 +55,10 @@ class Engine:
         self._telemetry = telemetry.start(name, settings.otlp_endpoint)
         self._caller = Caller(settings.service_key_file, self._telemetry.client_interceptors)
         self._authenticator = Authenticator(_trust(settings), self._lookup())
-        self._guard = Guard(self._authenticator)
+        self._admission = _admission(settings, self._database_wait)
+        self._guard = Guard(self._authenticator, self._admission, idle_limit=settings.stream_idle_seconds)
         self._dispatcher = Dispatcher(self._guard)
-        self._health = Health(name)
+        self._health = Health(name, lambda: self._admission.overload.is_overloaded)
         self._supervisor = Supervisor(self._health.working)
         self._server: grpc.aio.Server | None = None
         self._wiring = Wiring()
@@ -92,6 +96,7 @@ class Engine:
             self._guard.cancel_streams()
             await stopping
         await self._supervisor.stop()
+        self._admission.overload.stop()
         for close in [*self._wiring.closers, *reversed(self._closers), self._caller.close]:
             await self._close(close)
         await asyncio.to_thread(self._telemetry.shutdown)
@@ -107,7 +112,9 @@ class Engine:
     async def _listen(self) -> int:
         _refuse_open_plaintext(self._settings)
         self._server = grpc.aio.server(
-            interceptors=self._telemetry.server_interceptors, options=SERVER_OPTIONS
+            interceptors=self._telemetry.server_interceptors,
+            options=SERVER_OPTIONS,
+            maximum_concurrent_rpcs=_MOST_CALLS,
         )
         self._dispatcher.add_public([self._health.registration])
         await self._health.starting()
@@ -200,12 +207,28 @@ class Engine:
             subscription = Subscription(consumer, chassis.db, chassis.bus)
             self._supervisor.start(f"consumer {consumer.durable}", subscription.run)
 
+    def _database_wait(self) -> float:
+        database = self._chassis.database
+        return 0.0 if database is None else database.longest_wait
+
     def _lookup(self) -> KeyLookup | None:
         if not self._settings.peer_address("identity"):
             return None
         from isthmus.kit.identity import IdentityPeer
 
         return IdentityPeer(lambda: self._chassis.peer("identity"))
+
+
+def _admission(settings: ServiceSettings, database_wait: Callable[[], float]) -> Admission:
+    calls = Bounds(
+        places=settings.calls_at_once,
+        share=settings.calls_of_tenant,
+        waiting=settings.calls_waiting,
+        waiting_share=settings.calls_waiting_of_tenant,
+        patience=settings.call_patience,
+    )
+    streams = Bounds(places=settings.streams_at_once, share=settings.streams_of_tenant)
+    return Admission(calls, streams, database_wait)
 
 
 def _trust(settings: ServiceSettings) -> TrustStore | None:

@@ -92,6 +92,8 @@ def answer_of(fault: Fault, correlation_id: str = "") -> Answer:
     _pack(status, error_details_pb2.ErrorInfo(reason=fault.reason, domain=_DOMAIN, metadata=metadata))
     if isinstance(fault, RetryLater | LimitReached):
         _pack(status, error_details_pb2.RetryInfo(retry_delay=_duration(fault.retry_after)))
+    if isinstance(fault, LimitReached) and "quota" in fault.metadata:
+        _pack(status, _quota_failure(fault.metadata["quota"], message))
     if isinstance(fault, FixRequest) and fault.violations:
         _pack(status, _bad_request(fault.violations, _LARGEST_DETAILS - status.ByteSize()))
     return Answer(code, message, ((_DETAILS_KEY, status.SerializeToString()),))
@@ -108,6 +110,12 @@ def _bad_request(violations: tuple[Violation, ...], largest: int) -> error_detai
         if details.ByteSize() > largest:
             del details.field_violations[-1]
             break
+    return details
+
+
+def _quota_failure(quota: str, message: str) -> error_details_pb2.QuotaFailure:
+    details = error_details_pb2.QuotaFailure()
+    details.violations.add(subject=_shortened(quota, 200), description=_shortened(message, 300))
     return details
 
 

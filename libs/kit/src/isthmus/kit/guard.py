@@ -4,17 +4,18 @@ import asyncio
 import inspect
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from isthmus.kit import deadline
+from isthmus.kit.admission import Admission, Line
 from isthmus.kit.authentication import Authenticator
 from isthmus.kit.deed import Deed, Kind, current_deed, done_from_here
 from isthmus.kit.errors import answer_of, code_of, fault_of
@@ -23,6 +24,7 @@ from isthmus.kit.logs import logger
 from isthmus.kit.metrics import counter, histogram
 from isthmus.kit.permissions import PUBLIC, require
 from isthmus.kit.principal import (
+    Principal,
     acting_from_here,
     called_from,
     correlated_from_here,
@@ -31,7 +33,7 @@ from isthmus.kit.principal import (
 )
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import continue_trace
-from isthmus.resilience.faults import Broken, Fault, FixRequest, RetryLater
+from isthmus.resilience.faults import Broken, Fault, FixRequest, OutOfTime, RetryLater
 
 if TYPE_CHECKING:
     from isthmus.kit.auditing import Recorder
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 CORRELATION_HEADER = "isthmus-correlation-id"
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _UNARY_LIMIT = 30.0
+_IDLE_LIMIT = 300.0
+# Whoever looks after a process has to get an answer when it has too much to do.
+_UNCOUNTED = "/grpc."
 
 _log = logger(__name__)
 _calls = counter("isthmus.rpc.calls", "RPCs answered, by method and status")
@@ -66,12 +71,23 @@ class Guard:
 
     Args:
         authenticator: Verifies credentials.
+        admission: Gives calls their places.
         unary_limit: Seconds a call without a deadline of its own may take; streams are exempt.
+        idle_limit: Seconds for which a stream of a user may stand still.
     """
 
-    def __init__(self, authenticator: Authenticator, *, unary_limit: float = _UNARY_LIMIT) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        admission: Admission,
+        *,
+        unary_limit: float = _UNARY_LIMIT,
+        idle_limit: float = _IDLE_LIMIT,
+    ) -> None:
         self._authenticator = authenticator
+        self._admission = admission
         self._unary_limit = unary_limit
+        self._idle_limit = idle_limit
         self._streams: dict[asyncio.Task[Any], str] = {}
         self._draining = False
         self.recorder: Recorder | None = None
@@ -92,20 +108,29 @@ class Guard:
             (False, True): (grpc.unary_stream_rpc_method_handler, self._stream),
             (True, True): (grpc.stream_stream_rpc_method_handler, self._stream),
         }[handler.request_streaming, handler.response_streaming]
-        behaviour: Any = surround(method, _Rules(permission, kind), inner)
+        rules = _Rules(permission, kind, is_counted=not method.startswith(_UNCOUNTED))
+        behaviour: Any = surround(method, rules, inner)
         return make(behaviour, lenient(handler.request_deserializer), handler.response_serializer)
 
     def _unary(self, method: str, rules: "_Rules", inner: Any) -> Callable[..., Awaitable[Any]]:
         async def behaviour(request: Any, context: Any) -> Any:
             started = time.perf_counter()
+            place = None
             try:
                 limit = None if context.time_remaining() is not None else self._unary_limit
                 async with asyncio.timeout(limit):
-                    await self._admit(method, rules, request, context, limit)
-                    answer = await inner(_checked(request), context)
+                    caller = await self._identify(rules, context, limit)
+                    if rules.is_counted:
+                        place = self._admission.enter(caller.principal)
+                        place = place or await self._wait(caller, request, context)
+                    self._admit(method, rules, request, context, caller)
+                    answer = await inner(_checked(request, self._idle(caller)), context)
                     await self._keep_record()
             except Exception as error:
                 await self._refuse(method, context, error, started)
+            finally:
+                if place is not None:
+                    place.leave()
             _measure(method, "OK", started)
             return answer
 
@@ -117,16 +142,21 @@ class Guard:
             task = asyncio.current_task()
             assert task is not None
             self._streams[task] = method
+            place = None
             try:
-                await self._admit(method, rules, request, context, None)
+                caller = await self._identify(rules, context, None)
+                place = self._admission.hold(caller.principal) if rules.is_counted else None
+                self._admit(method, rules, request, context, caller)
                 await self._keep_record()  # before anything is shown
-                answers = inner(_checked(request), context)
+                idle = self._idle(caller)
+                answers = inner(_checked(request, idle), context)
                 if inspect.isawaitable(answers):
                     await answers  # a handler that writes by itself
                 else:
                     async with aclosing(answers):
                         async for answer in answers:
-                            yield answer
+                            with _read_within(idle, task):
+                                yield answer
             except asyncio.CancelledError:
                 if not self._draining or context.cancelled():
                     raise
@@ -136,13 +166,13 @@ class Guard:
                 await self._refuse(method, context, error, started)
             finally:
                 self._streams.pop(task, None)
+                if place is not None:
+                    place.leave()
             _measure(method, "OK", started)
 
         return behaviour
 
-    async def _admit(
-        self, method: str, rules: "_Rules", request: Any, context: Any, limit: float | None
-    ) -> None:
+    async def _identify(self, rules: "_Rules", context: Any, limit: float | None) -> "_Caller":
         metadata = dict(context.invocation_metadata() or ())
         asked = metadata.get(CORRELATION_HEADER, "")
         correlated_from_here(asked if _CORRELATION.fullmatch(asked) else new_id("cor"))
@@ -155,6 +185,18 @@ class Guard:
         if rules.permission != PUBLIC:
             principal = await self._authenticator.authenticate(metadata)
         acting_from_here(principal)
+        return _Caller(principal, forwarded_for)
+
+    async def _wait(self, caller: "_Caller", request: Any, context: Any) -> Line:
+        size = request.ByteSize() if isinstance(request, Message) else 0
+        return await self._admission.wait(caller.principal, size, context.time_remaining())
+
+    def _idle(self, caller: "_Caller") -> float | None:
+        """Processes of the mesh may wait for a vendor or a destination for as long as it takes."""
+        return None if caller.principal is not None and caller.principal.kind == "mesh" else self._idle_limit
+
+    def _admit(self, method: str, rules: "_Rules", request: Any, context: Any, caller: "_Caller") -> None:
+        principal, forwarded_for = caller
         if rules.kind is not None and self.recorder is not None and (principal or rules.permission == PUBLIC):
             peer = forwarded_for or unquote(str(context.peer() or "")).partition(":")[2]
             done_from_here(_deed(method, rules.kind, request, peer, self.recorder))
@@ -189,6 +231,14 @@ class _Rules:
 
     permission: str
     kind: Kind | None
+    is_counted: bool
+
+
+class _Caller(NamedTuple):
+    """Who calls, and the address that a peer calls on behalf of."""
+
+    principal: Principal | None
+    forwarded_for: str | None
 
 
 def _deed(method: str, kind: Kind, request: Any, peer: str, recorder: "Recorder") -> Deed:
@@ -224,10 +274,12 @@ def _address(peer: str) -> str:
     return unquote(place).rpartition(":")[0].strip("[]")
 
 
-def _checked(request: Any) -> Any:
+def _checked(request: Any, idle: float | None) -> Any:
     if isinstance(request, Undecodable):
         raise _undecodable()
-    return _checked_each(request) if hasattr(request, "__aiter__") else request
+    if not hasattr(request, "__aiter__"):
+        return request
+    return _checked_each(request if idle is None else _coming(request, idle))
 
 
 async def _checked_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -235,6 +287,36 @@ async def _checked_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         if isinstance(request, Undecodable):
             raise _undecodable()
         yield request
+
+
+async def _coming(requests: AsyncIterator[Any], idle: float) -> AsyncIterator[Any]:
+    """Pass on what a caller sends, as long as no message takes too long to come."""
+    messages = aiter(requests)
+    while True:
+        try:
+            async with asyncio.timeout(idle):
+                request = await anext(messages)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            message = (
+                f"Nothing came on this stream for {idle:g} seconds; open it again when there is something."
+            )
+            raise OutOfTime("STREAM_IDLE", message) from None
+        yield request
+
+
+@contextmanager
+def _read_within(idle: float | None, task: "asyncio.Task[Any]") -> Iterator[None]:
+    """End a stream whose caller takes no answer any more; there is nobody left to be told why."""
+    if idle is None:
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(idle, task.cancel)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _undecodable() -> FixRequest:

@@ -1,6 +1,7 @@
 """Health as callers and launchers see it: starting, serving, broken and draining are told apart."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
@@ -11,11 +12,32 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Health:
-    """The standard gRPC health service: UNKNOWN while starting, NOT_SERVING when broken or draining."""
+LOAD_TRAILER = "isthmus-load"
 
-    def __init__(self, name: str) -> None:
-        self._servicer = aio.HealthServicer()
+
+class _Servicer(aio.HealthServicer):
+    """Says in a trailer of `Check` that a process which serves has more to do than it can."""
+
+    def __init__(self, overloaded: Callable[[], bool]) -> None:
+        super().__init__()
+        self._overloaded = overloaded
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:  # noqa: N802 - gRPC names it
+        if self._overloaded():
+            context.set_trailing_metadata(((LOAD_TRAILER, "overloaded"),))
+        return await super().Check(request, context)
+
+
+class Health:
+    """The standard gRPC health service: UNKNOWN while starting, NOT_SERVING when broken or draining.
+
+    Args:
+        name: The service's name, which it answers to.
+        overloaded: Tells whether the process sheds load.
+    """
+
+    def __init__(self, name: str, overloaded: Callable[[], bool] = lambda: False) -> None:
+        self._servicer = _Servicer(overloaded)
         self._names = ["", name]
         self._ready = False
 
@@ -48,4 +70,4 @@ class Health:
             await self._servicer.set(name, status)
 
 
-__all__ = ["Health"]
+__all__ = ["LOAD_TRAILER", "Health"]

@@ -58,6 +58,19 @@ class ServiceSettings(BaseSettings):
         0.05, ge=0, description="How long events that follow one another closely gather, in seconds."
     )
 
+    calls_at_once: int = Field(200, ge=1, description="Calls of users that are worked on at a time.")
+    calls_of_tenant: int = Field(150, ge=1, description="Those of one tenant among them.")
+    calls_waiting: int = Field(1000, ge=0, description="Calls of users that wait for their turn at most.")
+    calls_waiting_of_tenant: int = Field(500, ge=0, description="Those of one tenant among them.")
+    call_patience: float = Field(
+        5.0, gt=0, description="How long a call waits for its turn at most, in seconds."
+    )
+    streams_at_once: int = Field(500, ge=1, description="Streams that users hold open at a time.")
+    streams_of_tenant: int = Field(200, ge=1, description="Those of one tenant among them.")
+    stream_idle_seconds: float = Field(
+        300.0, gt=0, description="How long a user's stream may stand still, in seconds."
+    )
+
     egress_allow: str = Field(
         "",
         description="What may be called beyond the public network: networks, names, *.domain, with commas.",

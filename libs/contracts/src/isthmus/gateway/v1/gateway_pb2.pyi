@@ -64,7 +64,7 @@ class ServiceHealth(_message.Message):
     state: Global___ServiceHealth.State.ValueType
     """In one word."""
     message: _builtins.str
-    """Why, in one sentence; empty when it serves."""
+    """Why, in one sentence; empty when it serves without trouble."""
     def __init__(
         self,
         *,

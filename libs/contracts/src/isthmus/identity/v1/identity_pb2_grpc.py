@@ -33,6 +33,9 @@ class IdentityServiceStub:
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
+    RESOURCE_EXHAUSTED TENANT_BUSY: every service answers so when too many calls or streams of a tenant are under way; repeat after the given delay.
+    RESOURCE_EXHAUSTED SERVICE_OVERLOADED: every service answers so when it has more to do than it can; repeat after the given delay.
+    DEADLINE_EXCEEDED STREAM_IDLE: every service answers so to a stream on which nothing comes; open it again when there is something to send.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -130,6 +133,9 @@ class IdentityServiceServicer:
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
+    RESOURCE_EXHAUSTED TENANT_BUSY: every service answers so when too many calls or streams of a tenant are under way; repeat after the given delay.
+    RESOURCE_EXHAUSTED SERVICE_OVERLOADED: every service answers so when it has more to do than it can; repeat after the given delay.
+    DEADLINE_EXCEEDED STREAM_IDLE: every service answers so to a stream on which nothing comes; open it again when there is something to send.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -396,6 +402,9 @@ class IdentityService:
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
+    RESOURCE_EXHAUSTED TENANT_BUSY: every service answers so when too many calls or streams of a tenant are under way; repeat after the given delay.
+    RESOURCE_EXHAUSTED SERVICE_OVERLOADED: every service answers so when it has more to do than it can; repeat after the given delay.
+    DEADLINE_EXCEEDED STREAM_IDLE: every service answers so to a stream on which nothing comes; open it again when there is something to send.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.

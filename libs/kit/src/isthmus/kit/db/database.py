@@ -1,6 +1,7 @@
 """Transactions that see one tenant, or all of them."""
 
 import select
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
@@ -38,6 +39,8 @@ class Database:
         self, url: str, service: str, *, pool: int = 10, burst: int = 0, statement_timeout: float = 30.0
     ) -> None:
         self.service = service
+        self._asked: dict[int, float] = {}
+        self._asked_last = 0
         self._as_system = sql.SQL("BEGIN; SET LOCAL ROLE {}").format(
             sql.Identifier(f"isthmus_{service}_system")
         )
@@ -72,6 +75,11 @@ class Database:
         """Open a transaction that sees all tenants; for schedulers, relays and start-up work."""
         return self._transaction(self._as_system)
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds for which the transaction that waits longest has waited for its connection."""
+        return time.monotonic() - next(iter(self._asked.values())) if self._asked else 0.0
+
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
@@ -80,15 +88,21 @@ class Database:
     async def _transaction(
         self, opening: sql.Composed, tenant_id: str = ""
     ) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection:
-            callbacks = connection.info[_AFTER_COMMIT] = []
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            async with connection.begin():
-                # Two commands in one message, which the server does not take as a prepared statement.
-                await driver.execute(opening, prepare=False)
-                with _rolled_back_with_deed():
-                    yield connection
-                    await _record(connection, tenant_id)
+        number = self._asked_last = self._asked_last + 1
+        self._asked[number] = time.monotonic()
+        try:
+            async with self._engine.connect() as connection:
+                del self._asked[number]
+                callbacks = connection.info[_AFTER_COMMIT] = []
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                async with connection.begin():
+                    # Two commands in one message, which the server does not take as a prepared statement.
+                    await driver.execute(opening, prepare=False)
+                    with _rolled_back_with_deed():
+                        yield connection
+                        await _record(connection, tenant_id)
+        finally:
+            self._asked.pop(number, None)
         for callback in callbacks:
             callback()
 

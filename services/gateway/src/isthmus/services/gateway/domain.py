@@ -27,7 +27,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """What was found about one service; `message` is empty when it serves."""
+    """What was found about one service; `message` is empty when it serves without trouble."""
 
     service: str
     state: State

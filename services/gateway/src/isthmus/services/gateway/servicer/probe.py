@@ -8,6 +8,7 @@ from importlib.metadata import version
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from isthmus.kit.health import LOAD_TRAILER
 from isthmus.services.gateway.domain import SERVICES, MeshHealth, ServiceHealth, State
 
 _STATES = {
@@ -18,6 +19,7 @@ _STATES = {
     ),
 }
 _STARTING = (State.STARTING, "It runs and is not ready yet: ask again in a moment.")
+_OVERLOADED = "It has more to do than it can and refuses some calls: see docs/limits.md."
 # Probes of load balancers come by the second from many sides; one answer serves them all.
 _ANSWER_HOLDS_SECONDS = 1.0
 
@@ -44,11 +46,13 @@ class Probe:
     async def _service(self, name: str) -> ServiceHealth:
         # The stubs package declares the class without its methods.
         check = health_pb2_grpc.HealthStub(self._peer(name)).Check  # type: ignore[attr-defined]
+        call = check(health_pb2.HealthCheckRequest(service=name), timeout=self._timeout)
         try:
-            answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=self._timeout)
+            state, message = _STATES.get((await call).status, _STARTING)
+            is_loaded = any(key == LOAD_TRAILER for key, _ in await call.trailing_metadata() or ())
         except grpc.RpcError as error:
             return ServiceHealth(name, *_without_answer(error))
-        return ServiceHealth(name, *_STATES.get(answer.status, _STARTING))
+        return ServiceHealth(name, state, _OVERLOADED if is_loaded and not message else message)
 
 
 def _without_answer(error: grpc.RpcError) -> tuple[State, str]:
