@@ -30,7 +30,7 @@ OWN_PLACES = {
     "keys",
     "cli.json",
     "nats.conf",
-    "account.json",
+    "users",
     "openbao",
     "admin.password",
     "auditor.password",
@@ -242,6 +242,7 @@ def own_secrets(home):
         f"role {name}": text for name, text in json.loads((home / "keys/database.json").read_text()).items()
     }
     wanted |= {path.name: path.read_text().strip() for path in home.glob("postgres/*.password")}
+    wanted |= {path.name: path.read_text() for path in home.glob("nats/users/*.password")}
     wanted |= {path.name: path.read_text() for path in home.glob("openbao/roles/*.secret-id")}
     for path in home.glob("keys/service-*.jwk"):
         wanted[path.name] = json.loads(path.read_text())["d"]
@@ -249,7 +250,7 @@ def own_secrets(home):
     profile = json.loads((home / "cli.json").read_text())
     wanted |= {
         "api key": profile["api_key"],
-        "nats": json.loads((home / "nats/account.json").read_text())["password"],
+        "nats": json.loads((home / "nats/users/seed.json").read_text())["seed"],
         "vault root token": root["root_token"],
     }
     return wanted

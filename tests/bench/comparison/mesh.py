@@ -16,6 +16,7 @@ import grpc
 from isthmus.client import Mesh
 from isthmus.client.mesh import pages
 from isthmus.client.profile import load_profile
+from isthmus.local.backends.nats_users import OPERATOR, NatsUsers
 from isthmus.local.backends.ports import HOST
 from isthmus.local.control import tell
 from isthmus.local.home import Home
@@ -85,8 +86,8 @@ class LocalMesh:
     @property
     def nats_url(self) -> str:
         """Where events can be heard; treat it as a secret."""
-        secret = read_json(self.home / "nats" / "account.json")["password"]
-        return f"nats://isthmus:{secret}@{HOST}:{read_json(self.home / 'run' / 'ports.json')['nats']}"
+        secret = NatsUsers(self.home / "nats" / "users").password(OPERATOR)
+        return f"nats://{OPERATOR}:{secret}@{HOST}:{read_json(self.home / 'run' / 'ports.json')['nats']}"
 
     def run(self, flow_id: str) -> scheduling_pb2.Execution:
         """Runs a flow to its end."""

@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from isthmus.host.attempt.attempt import Attempt, Tools
 from isthmus.host.slots import Slot, Slots
 from isthmus.kit import acting_for
+from isthmus.kit.bus_users import jobs as jobs_of
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import correlated
@@ -184,16 +185,18 @@ class Jobs:
             worked()
 
     async def _bound(self, bus: Any) -> Pull:
+        name = f"host-{self.connector_id}"
         config = api.ConsumerConfig(
-            durable_name=f"host-{self.connector_id}",
-            filter_subject=f"isthmus.jobs.{self.connector_id}",
+            name=name,
+            durable_name=name,
+            filter_subject=jobs_of(self.connector_id),
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=_ACK_WAIT,
             max_ack_pending=256,
             max_waiting=64,
         )
         await bus.jetstream.add_consumer(STREAM, config)
-        return Pull(bus.client, STREAM, f"host-{self.connector_id}")
+        return Pull(bus.client, STREAM, name)
 
     async def _drink(self, pull: Pull, jetstream: Any) -> None:
         try:

@@ -1,15 +1,16 @@
 """Hears of credentials that were changed or taken back, and stops using them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from isthmus.host.binding import Leases
 from isthmus.kit.bus import Bus
+from isthmus.kit.bus_users import REVOCATIONS
 from isthmus.kit.subscription import received
+from nats import errors
 
-_SUBJECT = "isthmus.v1.*.credentials.auth_config."
-_CHANGED, _ENDED = ("updated",), ("revoked", "deleted")
+_ENDED = ("revoked", "deleted")
 Revoke = Callable[[str, str], Awaitable[None]]
 
 
@@ -29,16 +30,16 @@ class Revocations:
 
     async def run(self) -> None:
         """Listen for ever; the connection subscribes again by itself after a loss."""
-        await self._bus.ready()
-        subscriptions = [
-            await self._bus.client.subscribe(f"{_SUBJECT}{verb}", cb=self._heard)
-            for verb in (*_CHANGED, *_ENDED)
-        ]
-        try:
-            await asyncio.Event().wait()
-        finally:
-            for subscription in subscriptions:
-                await subscription.unsubscribe()
+        while True:
+            await self._bus.ready()
+            client = self._bus.client
+            subscriptions = [await client.subscribe(subject, cb=self._heard) for subject in REVOCATIONS]
+            try:
+                await self._bus.outlived()
+            finally:
+                for subscription in subscriptions:
+                    with suppress(errors.Error):
+                        await subscription.unsubscribe()
 
     async def _heard(self, message: Any) -> None:
         event = received(message.subject, message.data)

@@ -9,7 +9,7 @@ from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.home import Home
 from isthmus.local.keys import KeyRing
-from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_DATABASE
+from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
 from isthmus.local.options import Options
 from isthmus.local.private import password, read_json, write_private
 from isthmus.local.servers import Servers
@@ -58,11 +58,6 @@ class Environment:
         postgres = self._servers.postgres
         return self.admin_url if postgres is None else postgres.near_url(DATABASE)
 
-    @property
-    def nats_url(self) -> str:
-        """NATS, with its password."""
-        return self._options.nats_url if self._servers.nats is None else self._servers.nats.url
-
     def of_service(self, name: str) -> dict[str, str]:
         """Tell a service what it needs."""
         known = self._common(f"service:{name}")
@@ -73,11 +68,13 @@ class Environment:
             known["ISTHMUS_DATABASE_URL"] = place.url
         if name in WITH_VAULT:
             known |= self._vault(name)
+        if name not in WITHOUT_BUS:
+            known |= self._bus(name)
         return known
 
     def of_host(self, connector: str) -> dict[str, str]:
         """Tell a connector host what it needs; neither database nor vault is among it."""
-        known = self._common(f"host:{connector}")
+        known = {**self._common(f"host:{connector}"), **self._bus(f"host-{connector}")}
         return {**known, "ISTHMUS_LISTEN": f"{HOST}:0", "ISTHMUS_FILES_ROOT": str(self._home.files)}
 
     def of_launcher(self) -> dict[str, str]:
@@ -89,7 +86,6 @@ class Environment:
         peers = {f"ISTHMUS_{name.upper()}_ADDRESS": address for name, address in reached.items()}
         return {
             **peers,
-            "ISTHMUS_NATS_URL": self.nats_url,
             "ISTHMUS_TRUST_FILE": str(self._home.trust_file),
             "ISTHMUS_SERVICE_KEY_FILE": str(self._keys.key_file(subject, mesh_permissions(subject))),
             "ISTHMUS_LAUNCHER_SOCKET": str(self._home.socket),
@@ -98,6 +94,17 @@ class Environment:
             "ISTHMUS_REFLECTION": str(self._options.reflection).lower(),
             "ISTHMUS_DRAIN_SECONDS": _DRAIN_SECONDS,
             "ISTHMUS_EGRESS_ALLOW": os.environ.get("ISTHMUS_EGRESS_ALLOW", _THIS_MACHINE),
+        }
+
+    def _bus(self, user: str) -> dict[str, str]:
+        """Tell a process where NATS is, and who it is there."""
+        nats = self._servers.nats
+        if nats is None:
+            return {"ISTHMUS_NATS_URL": self._options.nats_url}
+        return {
+            "ISTHMUS_NATS_URL": nats.address,
+            "ISTHMUS_NATS_USER": user,
+            "ISTHMUS_NATS_PASSWORD_FILE": str(nats.users.password_file(user)),
         }
 
     def _vault(self, name: str) -> dict[str, str]:

@@ -241,6 +241,8 @@ class Launcher:
                 "error": f"No connector {connector} is installed; there are {connector_names()}.",
             }
         assert self._environment is not None
+        if self._servers.nats is not None:
+            self._servers.nats.admit(connector)
         environment = partial(self._environment.of_host, connector)
         self._supervisor.add(
             ForkedUnit(Kind.HOST, name, self._home.log(name), environment, partial(_host, connector))

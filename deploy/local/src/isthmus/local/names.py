@@ -1,6 +1,6 @@
 """Names that every part of the local mesh knows; importing this costs nothing."""
 
-__all__ = ["HUB", "SERVICES", "WITHOUT_DATABASE", "WITH_VAULT"]
+__all__ = ["HUB", "SERVICES", "WITHOUT_BUS", "WITHOUT_DATABASE", "WITH_VAULT"]
 
 SERVICES = (
     "identity",
@@ -16,6 +16,8 @@ SERVICES = (
 """All services; those that others ask first come first."""
 WITHOUT_DATABASE = frozenset({"gateway"})
 """Services that own nothing."""
+WITHOUT_BUS = frozenset({"gateway"})
+"""Services that neither tell nor hear events."""
 WITH_VAULT = frozenset({"identity", "credentials"})
 """Services that keep secrets; no other process gets to the vault."""
 HUB = "hub"

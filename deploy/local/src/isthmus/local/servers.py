@@ -4,9 +4,16 @@ from dataclasses import dataclass
 
 from isthmus.local.backends import Backend, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres
 from isthmus.local.home import Home
+from isthmus.local.names import HUB
 from isthmus.local.options import Options
 
 __all__ = ["Servers"]
+
+
+def _connectors() -> list[str]:
+    from isthmus.local.preload import connector_names
+
+    return [HUB, *connector_names()]
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Servers:
         """Take the embedded server wherever no address was given."""
         return cls(
             None if options.postgres_url else EmbeddedPostgres(home.root),
-            None if options.nats_url else EmbeddedNats(home.root),
+            None if options.nats_url else EmbeddedNats(home.root, connectors=_connectors),
             None if options.vault_addr else EmbeddedOpenBao(home.root),
         )
 

@@ -4,9 +4,19 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from isthmus.kit.logs import logger
+from isthmus.kit.bus_users import (
+    DEAD_STREAM,
+    EVENTS_STREAM,
+    JOBS_STREAM,
+    SERVICES,
+    BusUser,
+    Durable,
+    inbox,
+)
+from isthmus.kit.logs import logger, safe_text
 from isthmus.kit.principal import current_correlation_id
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import current_traceparent
@@ -16,15 +26,17 @@ from nats.aio.client import Client
 from nats.js import api
 from nats.js import errors as stream_errors
 
-EVENTS_STREAM = "ISTHMUS_EVENTS"
-JOBS_STREAM = "ISTHMUS_JOBS"
-DEAD_STREAM = "ISTHMUS_DEAD"
 CORRELATION_HEADER = "isthmus-correlation-id"
 
 _DAY = 24 * 3600.0
 _MESSAGE_ID = "Nats-Msg-Id"
 _PUBLISH_SECONDS = 5.0
 _GIBIBYTE = 1 << 30
+_PATIENCE_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+_KEEP_SECONDS = 15.0
+_LOGIN_SECONDS = 1.0
+_REFUSED = ("permissions violation", "authorization violation", "authentication")
 _log = logger(__name__)
 
 _STREAMS = (
@@ -74,22 +86,47 @@ class Incarnation:
     generation: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class BusLogin:
+    """What a process of the mesh logs in with.
+
+    Attributes:
+        user: Who it is, and what it may do.
+        password_file: Read anew at each connection, so that a new password needs no restart.
+    """
+
+    user: BusUser
+    password_file: Path
+
+    def password(self) -> str:
+        """Read the password; one that cannot be read is refused by the server, and tried again."""
+        try:
+            return self.password_file.read_text().strip()
+        except OSError as error:
+            _log.error("the bus's password cannot be read", error, file=str(self.password_file))
+            return ""
+
+
 class Bus:
     """A connection to NATS that is made in the background and made again for ever.
 
     Args:
         url: Where NATS is, with user and password when it wants them.
         name: Name the connection shows on the server.
+        login: Who the process is; without it whatever the address says has to be enough for everything.
     """
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, login: BusLogin | None = None) -> None:
         self._url = url
         self._name = name
-        self._client = Client()
-        self._stream_context = self._client.jetstream(timeout=_PUBLISH_SECONDS)
+        self._login = login
+        self._closing = False
+        self._closed = asyncio.Event()
+        self._renew()
         self._look_again = asyncio.Event()
         self._ready = asyncio.Event()
         self._ensuring = asyncio.Lock()
+        self._told = ""
         self.incarnation = Incarnation()
 
     @property
@@ -104,13 +141,35 @@ class Bus:
 
     async def run(self) -> None:
         """Connect, and look after the streams whenever the connection was made anew."""
-        if not self._client.is_connected:
-            await self._connect()
-        self._look_again.set()
         while True:
-            await self._look_again.wait()
-            self._look_again.clear()
-            await self.ensure_streams()
+            if self._client.is_closed:
+                await asyncio.sleep(_LOGIN_SECONDS)
+                self._renew()
+            if not self._client.is_connected:
+                await self._connect()
+            self._look_again.set()
+            while not self._closed.is_set():
+                await self._look_again.wait()
+                self._look_again.clear()
+                if not self._closed.is_set():
+                    await self.ensure_streams()
+
+    async def keep(self) -> None:
+        """Make again what is lost while the connection lasts; for those who keep streams."""
+        while True:
+            await asyncio.sleep(_KEEP_SECONDS)
+            await self.ready()
+            with suppress(errors.Error, OSError):
+                await self._keep_streams()
+
+    async def outlived(self) -> None:
+        """Return when the server has ended the client, whose core subscriptions end with it."""
+        await self._closed.wait()
+
+    @property
+    def makes_streams(self) -> bool:
+        """Whether streams and the consumers of services are made by this process."""
+        return self._login is None or self._login.user.keeps
 
     async def ready(self, seconds: float | None = None) -> None:
         """Wait until NATS is connected and the streams exist.
@@ -152,6 +211,7 @@ class Bus:
 
     async def close(self) -> None:
         """Send what is buffered and disconnect."""
+        self._closing = True
         if self._client.is_connected:
             with suppress(errors.Error):
                 await self._client.flush(timeout=1)
@@ -160,24 +220,64 @@ class Bus:
     async def ensure_streams(self) -> None:
         """Make the streams that are not there, and note whether the event stream is still the same.
 
+        Where others keep the streams, they are waited for.
+
         Raises:
             RetryLater: `BUS_UNREACHABLE`.
         """
         async with self._ensuring:
             try:
-                for config in _STREAMS:
-                    info = await self._ensure_stream(config)
-                    if config.name == EVENTS_STREAM:
-                        self._note(info)
-            except (errors.Error, OSError) as error:
+                if self.makes_streams:
+                    await self._keep_streams(look=True)
+                else:
+                    await self._await_stream()
+            except (errors.Error, OSError, TimeoutError) as error:
                 raise _unreachable() from error
             self._ready.set()
+
+    async def _keep_streams(self, *, look: bool = False) -> None:
+        for config in _STREAMS:
+            info = await self._ensure_stream(config)
+            is_new = str(info.created) != self.incarnation.created
+            if config.name == EVENTS_STREAM and (look or is_new):
+                self._note(info)
+        if self._login is not None:
+            for user in SERVICES:
+                for durable in user.durables:
+                    await self.make_consumer(durable)
+
+    async def _await_stream(self) -> None:
+        assert self._login is not None
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                with suppress(stream_errors.NotFoundError):
+                    self._note(await self._stream_context.stream_info(self._login.user.watched))
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def make_consumer(self, durable: Durable, *, ack_wait: float = 30.0) -> None:
+        """Make a durable consumer of the event stream; one that is there stays.
+
+        With one subject the request's own subject binds the filter, and a server holds a user to it.
+        """
+        [*subjects] = durable.subjects
+        config = api.ConsumerConfig(
+            name=durable.name,
+            durable_name=durable.name,
+            filter_subject=subjects[0] if len(subjects) == 1 else None,
+            filter_subjects=subjects if len(subjects) > 1 else None,
+            deliver_policy=api.DeliverPolicy.ALL,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=ack_wait,
+            max_deliver=-1,  # the bound is kept where a failure is told from an outage
+        )
+        await self._stream_context.add_consumer(EVENTS_STREAM, config)
 
     def _note(self, info: api.StreamInfo) -> None:
         before = self.incarnation
         created = str(info.created)
         if before.created and before.created != created:
-            _log.warning("the event stream was lost; sending retained events again")
+            _log.warning("the stream was lost; sending again what was retained")
         self.incarnation = Incarnation(created, info.state.last_seq, before.generation + 1)
 
     async def _ensure_stream(self, config: api.StreamConfig) -> api.StreamInfo:
@@ -195,7 +295,16 @@ class Bus:
             raise _unreachable() from error
         return int(ack.seq)
 
+    def _renew(self) -> None:
+        self._closed.clear()
+        self._client = Client()
+        self._stream_context = self._client.jetstream(timeout=_PUBLISH_SECONDS)
+
     async def _connect(self) -> None:
+        login: dict[str, Any] = {}
+        if self._login is not None:
+            user = self._login.user.name
+            login = {"user": user, "password": self._login.password, "inbox_prefix": inbox(user)}
         await self._client.connect(
             self._url,
             name=f"isthmus-{self._name}",
@@ -207,10 +316,30 @@ class Bus:
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_reconnect,
+            closed_cb=self._on_close,
+            **login,
         )
 
     async def _on_error(self, error: Exception) -> None:
-        _log.debug("bus error", kind=type(error).__name__)
+        told = str(error).lower()
+        if not any(word in told for word in _REFUSED):
+            _log.debug("bus error", kind=type(error).__name__)
+        elif told != self._told:
+            self._told = told
+            _log.error(
+                "the bus refuses this process: give its user what isthmus.kit.bus_users describes, and the "
+                "password of its file",
+                user="" if self._login is None else self._login.user.name,
+                refused=safe_text(error),
+            )
+
+    async def _on_close(self) -> None:
+        """Take notice that the server has ended the client for good, as it does when a password changes."""
+        self._ready.clear()
+        self._closed.set()
+        self._look_again.set()
+        if not self._closing:
+            _log.warning("bus login ended; logging in again")
 
     async def _on_disconnect(self) -> None:
         self._ready.clear()
@@ -218,6 +347,7 @@ class Bus:
             _log.warning("bus disconnected")
 
     async def _on_reconnect(self) -> None:
+        self._told = ""
         _log.info("bus reconnected")
         self._look_again.set()
 
@@ -231,4 +361,12 @@ def _unreachable() -> Fault:
     return RetryLater("BUS_UNREACHABLE", "NATS cannot be reached; repeat in a moment.", retry_after=1.0)
 
 
-__all__ = ["CORRELATION_HEADER", "DEAD_STREAM", "EVENTS_STREAM", "JOBS_STREAM", "Bus", "Incarnation"]
+__all__ = [
+    "CORRELATION_HEADER",
+    "DEAD_STREAM",
+    "EVENTS_STREAM",
+    "JOBS_STREAM",
+    "Bus",
+    "BusLogin",
+    "Incarnation",
+]

@@ -27,6 +27,11 @@ class ServiceSettings(BaseSettings):
         SecretStr(""), description="PostgreSQL as the schema's owner, for migrations; empty: do not migrate."
     )
     nats_url: str = Field("", description="NATS with JetStream, for example nats://127.0.0.1:4222.")
+    nats_user: str = Field(
+        "",
+        description="Who this process is on the bus, `registry` or `host-files`; empty: as the address says.",
+    )
+    nats_password_file: Path | None = Field(None, description="File that holds that user's password.")
     vault_addr: str = Field("", description="OpenBao or Vault, for example http://127.0.0.1:8200.")
     vault_role_id_file: Path | None = Field(
         None, description="File that holds the id of the vault's AppRole."

@@ -5,11 +5,12 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from isthmus.kit.bus import CORRELATION_HEADER, EVENTS_STREAM, Bus
+from isthmus.kit.bus_users import Durable
 from isthmus.kit.consumer import Consumer
 from isthmus.kit.db.database import Database
 from isthmus.kit.errors import fault_of
@@ -22,7 +23,7 @@ from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import consuming
 from isthmus.resilience.faults import RetryLater
 from nats import errors
-from nats.js import api
+from nats.js import errors as stream_errors
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,6 +35,7 @@ _PULL_SECONDS = 5.0
 _LONGEST_PAUSE = 60.0
 _LONGEST_WAIT_FOR_OTHERS = 10.0
 _FINISH_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
 _REMEMBERED_FAILURES = 1000
 
 _log = logger(__name__)
@@ -93,16 +95,21 @@ class Subscription:
 
     async def _bind(self) -> Pull:
         wanted = self._consumer
-        config = api.ConsumerConfig(
-            durable_name=wanted.durable,
-            filter_subjects=list(wanted.subjects),
-            deliver_policy=api.DeliverPolicy.ALL,
-            ack_policy=api.AckPolicy.EXPLICIT,
-            ack_wait=wanted.ack_wait,
-            max_deliver=-1,  # the bound is kept here, where a failure is told from an outage
-        )
-        await self._bus.jetstream.add_consumer(EVENTS_STREAM, config)
+        if self._bus.makes_streams:
+            durable = Durable(wanted.durable, tuple(wanted.subjects))
+            await self._bus.make_consumer(durable, ack_wait=wanted.ack_wait)
+        else:
+            await self._made_by_others()
         return Pull(self._bus.client, EVENTS_STREAM, wanted.durable)
+
+    async def _made_by_others(self) -> None:
+        """Wait for those who keep the streams to make the consumer."""
+        async with asyncio.timeout(_LONGEST_WAIT_FOR_OTHERS):
+            while True:
+                with suppress(stream_errors.NotFoundError):
+                    await self._bus.jetstream.consumer_info(EVENTS_STREAM, self._consumer.durable)
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def _fetch(self, pull: Pull) -> list[Any]:
         try:

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import signal
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from isthmus.local.backends.base import Backend, BackendFailed, Steps, spawn, wait_until
+from isthmus.local.backends.nats_users import OPERATOR, NatsUsers
 from isthmus.local.backends.ports import HOST
-from isthmus.local.private import password, private_folder, read_json, write_private
+from isthmus.local.private import private_folder, write_private
 
 __all__ = ["EmbeddedNats", "nats_binary"]
 
@@ -24,7 +27,6 @@ jetstream {{
   # What is lost in a power cut is sent again out of PostgreSQL, so a few seconds are enough.
   sync_interval: "{sync}"
 }}
-authorization {{ users: [ {{ user: isthmus, password: "{password}" }} ] }}
 """
 
 
@@ -42,21 +44,37 @@ def nats_binary() -> Path:
 
 
 class EmbeddedNats(Backend):
-    """A NATS server whose streams live in the home, with its monitoring pages on a second port."""
+    """A NATS server whose streams live in the home, with its monitoring pages on a second port.
+
+    Args:
+        home: Folder of the mesh.
+        fast: Leave it to the system when data reach the disk.
+        connectors: Lists those that may have hosts, each of which gets a user; asked once at the start.
+    """
 
     name = "nats"
     port_owners = ("nats", "nats-monitor")
     remedy = "Free disk space, or remove the folder nats in the home: PostgreSQL sends again what matters."
 
-    def __init__(self, home: Path, *, fast: bool = False) -> None:
+    def __init__(
+        self, home: Path, *, fast: bool = False, connectors: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         super().__init__(home)
         self._sync = "2m" if fast else "5s"
-        self._password = ""
+        self._connectors = connectors
+        self._admitted: set[str] = set()
+        self.users = NatsUsers(self.folder / "users")
+        """Who may connect."""
+
+    @property
+    def address(self) -> str:
+        """Address without a user."""
+        return f"nats://{HOST}:{self.ports['nats']}"
 
     @property
     def url(self) -> str:
-        """Address with user and password; treat it as a secret."""
-        return f"nats://isthmus:{self._password}@{HOST}:{self.ports['nats']}"
+        """Address with the operator's user and password; treat it as a secret."""
+        return f"nats://{OPERATOR}:{self.users.password(OPERATOR)}@{HOST}:{self.ports['nats']}"
 
     @property
     def monitor_url(self) -> str:
@@ -66,22 +84,28 @@ class EmbeddedNats(Backend):
     def starting(self) -> Steps:
         """Start by steps; when they end, JetStream has recovered its streams."""
         yield from self.ports_free()
-        account = self.folder / "account.json"
-        self._password = read_json(account).get("password", "")
-        if not self._password:
-            self._password = password()
-            write_private(account, f'{{"password": "{self._password}"}}\n')
-        configuration = self.folder / "nats.conf"
-        write_private(configuration, self._configuration())
+        self._admitted |= set(self._connectors())
+        configuration = self._configure()
         self.process = spawn([nats_binary(), "-c", configuration], log=self.log)
         yield from wait_until(lambda: self.answers("/healthz", self.ports["nats-monitor"]))
 
-    def _configuration(self) -> str:
-        return _CONFIGURATION.format(
+    def admit(self, connector: str) -> None:
+        """Let hosts of one more connector connect; whoever is connected stays so."""
+        if connector in self._admitted:
+            return
+        self._admitted.add(connector)
+        self._configure()
+        if self.alive and self.process is not None:
+            self.process.send_signal(signal.SIGHUP)
+
+    def _configure(self) -> Path:
+        path = self.folder / "nats.conf"
+        text = _CONFIGURATION.format(
             host=HOST,
             port=self.ports["nats"],
             monitor=self.ports["nats-monitor"],
             store=private_folder(self.folder / "jetstream"),
             sync=self._sync,
-            password=self._password,
         )
+        write_private(path, text + self.users.accounts(self._admitted))
+        return path

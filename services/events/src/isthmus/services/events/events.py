@@ -7,6 +7,7 @@ from typing import Any
 
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.kit import Consumer, DomainEvent, Outbox, ReceivedEvent
+from isthmus.kit.bus_users import EVENTS_STORE
 from isthmus.kit.janitor import INBOX_REMEMBERS
 from isthmus.services.events.domain import Event, Subscription
 from isthmus.services.events.engine import Recorder
@@ -70,8 +71,7 @@ class Collector:
         # What is stored already leads to nothing any more, for as long as an event may come again.
         return [
             Consumer(
-                "events-store",
-                ["isthmus.v1.>"],
+                *EVENTS_STORE,
                 self.store,
                 self.store_all,
                 is_repeatable=self._kept >= INBOX_REMEMBERS,

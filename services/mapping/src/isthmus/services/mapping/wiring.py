@@ -1,6 +1,7 @@
 """Puts the service together out of the chassis' collaborators."""
 
 from isthmus.kit import Chassis, Consumer, Wiring
+from isthmus.kit.bus_users import MAPPING_FLOWS
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
 from isthmus.mapping.v1 import schemas_pb2_grpc
 from isthmus.services.mapping.events import Events, forget_flow
@@ -20,7 +21,7 @@ async def wire(chassis: Chassis) -> Wiring:
             (pb_grpc.add_MappingServiceServicer_to_server, servicer),
             (schemas_pb2_grpc.add_SchemaServiceServicer_to_server, schemas),
         ],
-        consumers=[Consumer("mapping-flows", ["isthmus.v1.*.scheduling.flow.deleted"], forget_flow)],
+        consumers=[Consumer(*MAPPING_FLOWS, forget_flow)],
     )
 
 

@@ -7,10 +7,11 @@ import grpc.aio
 from google.protobuf.json_format import Parse
 from isthmus.events.v1 import events_pb2, events_pb2_grpc
 from isthmus.kit import Clock, Consumer, Database, DomainEvent, Outbox, ReceivedEvent, fault_from_rpc_error
+from isthmus.kit.bus_users import MONITORING_EXECUTIONS
 from isthmus.kit.times import stamp
 from isthmus.monitoring.v1 import audit_pb2
 from isthmus.resilience.trail import Checkpoint
-from isthmus.services.monitoring.domain import ENDS, run_of
+from isthmus.services.monitoring.domain import run_of
 from isthmus.services.monitoring.store import Runs, Trail
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,9 +31,8 @@ async def remember_runs(conn: AsyncConnection, events: Sequence[ReceivedEvent]) 
 
 def consumers() -> list[Consumer]:
     """Gives the interest of monitoring in events."""
-    subjects = [f"isthmus.v1.*.scheduling.sync.{end}" for end in sorted(ENDS)]
     # An end that is told twice is written into the same row.
-    return [Consumer("monitoring-executions", subjects, remember_run, remember_runs, is_repeatable=True)]
+    return [Consumer(*MONITORING_EXECUTIONS, remember_run, remember_runs, is_repeatable=True)]
 
 
 class Anchors:

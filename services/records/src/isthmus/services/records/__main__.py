@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from isthmus.connector.v1 import connector_pb2_grpc
-from isthmus.kit import Chassis, Consumer, ReceivedEvent, Wiring
+from isthmus.kit import Chassis, Consumer, ReceivedEvent, Wiring, bus_users
 from isthmus.kit import serve as run_service
 from isthmus.records.v1 import (
     links_pb2_grpc,
@@ -37,8 +37,6 @@ from isthmus.services.records.store import (
 from isthmus.services.records.store.pairs import ConflictStore, PairReader, PairRounds, PairWriter
 from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-_ENDS = [f"isthmus.v1.*.scheduling.sync.{end}" for end in ("cancelled", "completed", "failed")]
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -101,9 +99,9 @@ def _consumers(pairing: Pairing, reconciling: Reconciling, orphans: OrphanStore)
         await orphans.deleted(connection, event.tenant_id, event.subject, name, event.time)
 
     return [
-        Consumer("records-rounds", _ENDS, pairing.ended, wanted=pairing.is_of_round),
-        Consumer("records-flows", ["isthmus.v1.*.scheduling.flow.deleted"], flow_deleted),
-        Consumer("records-reconciliations", ["isthmus.v1.*.scheduling.reconciliation.*"], reconciling.ended),
+        Consumer(*bus_users.RECORDS_ROUNDS, pairing.ended, wanted=pairing.is_of_round),
+        Consumer(*bus_users.RECORDS_FLOWS, flow_deleted),
+        Consumer(*bus_users.RECORDS_RECONCILIATIONS, reconciling.ended),
     ]
 
 

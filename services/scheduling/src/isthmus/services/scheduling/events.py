@@ -5,7 +5,7 @@ from datetime import UTC
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, ParseDict
-from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent
+from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent, bus_users
 from isthmus.kit.bus import CORRELATION_HEADER
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.records.v1.pairs_pb2 import ConflictsChanged
@@ -104,7 +104,7 @@ class JobQueue:
         payload = MessageToJson(body, preserving_proto_field_name=True, indent=None).encode()
         headers = {CORRELATION_HEADER: job.correlation_id, TRACE_HEADER: job.traceparent}
         present = {name: value for name, value in headers.items() if value}
-        subject = f"isthmus.jobs.{job.connector_id}"
+        subject = bus_users.jobs(job.connector_id)
         await self._bus.publish(subject, payload, message_id=message_id, headers=present)
 
 
@@ -123,10 +123,10 @@ class Reactions:
     def consumers(self) -> list[Consumer]:
         """The subjects wanted, with what is done about them."""
         return [
-            Consumer("scheduling-triggers", ["isthmus.v1.>"], self.trigger, awaited=self.awaited),
-            Consumer("scheduling-requeue", ["isthmus.v1.*.records.quarantine.requeued"], self.requeue),
-            Consumer("scheduling-conflicts", ["isthmus.v1.*.records.conflict.resolved"], self.conflict),
-            Consumer("scheduling-instances", ["isthmus.v1.*.registry.instance.*"], self.instance),
+            Consumer(*bus_users.SCHEDULING_TRIGGERS, self.trigger, awaited=self.awaited),
+            Consumer(*bus_users.SCHEDULING_REQUEUE, self.requeue),
+            Consumer(*bus_users.SCHEDULING_CONFLICTS, self.conflict),
+            Consumer(*bus_users.SCHEDULING_INSTANCES, self.instance),
         ]
 
     async def trigger(self, conn: AsyncConnection, event: ReceivedEvent) -> None:

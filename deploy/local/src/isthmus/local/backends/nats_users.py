@@ -1,0 +1,95 @@
+"""The users of a NATS server: each process with a password and permissions of its own."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus.kit.bus_users import KICKS, SERVICES, Permissions, host
+from isthmus.local.private import password, read_json, write_private
+
+__all__ = ["OPERATOR", "SYSTEM", "NatsUsers"]
+
+OPERATOR = "isthmus"
+"""May do everything in the mesh's account; for people, no process has its password."""
+SYSTEM = "system"
+"""Sees into the server itself; for people, too."""
+_ACCOUNT = "ISTHMUS"
+_SYSTEM_ACCOUNT = "SYS"
+
+
+@dataclass(frozen=True)
+class NatsUsers:
+    """Passwords and permissions of everybody who connects.
+
+    Every password follows from one seed in the folder, so that a user can be added at any time and the others
+    keep theirs.
+
+    Args:
+        folder: Holds the seed, and a file with its password for each user; nobody else may enter.
+    """
+
+    folder: Path
+
+    def password(self, user: str) -> str:
+        """Return the password of a user."""
+        seed = self._seed().encode()
+        return hmac.new(seed, f"isthmus nats user {user}".encode(), hashlib.sha256).hexdigest()
+
+    def password_file(self, user: str) -> Path:
+        """Return the file that a process reads its password from; it is there once the user is."""
+        return self.folder / f"{user}.password"
+
+    def accounts(self, connectors: Iterable[str]) -> str:
+        """Return the part of the server's configuration that says who may do what, and write the files.
+
+        Args:
+            connectors: Those that may have hosts.
+        """
+        known = [*SERVICES, *map(host, sorted(set(connectors)))]
+        for user in known:
+            self._write_password(user.name)
+        shown = {
+            _SYSTEM_ACCOUNT: {
+                "users": [self._login(SYSTEM)],
+                "exports": [{"service": KICKS, "accounts": [_ACCOUNT]}],
+            },
+            _ACCOUNT: {
+                "jetstream": "enabled",
+                "imports": [{"service": {"account": _SYSTEM_ACCOUNT, "subject": KICKS}}],
+                "users": [
+                    self._login(OPERATOR),
+                    *({**self._login(user.name), **_permissions(user.permissions)} for user in known),
+                ],
+            },
+        }
+        return f"accounts: {json.dumps(shown, indent=1)}\nsystem_account: {_SYSTEM_ACCOUNT}\n"
+
+    def _login(self, user: str) -> dict[str, str]:
+        return {"user": user, "password": self.password(user)}
+
+    def _write_password(self, user: str) -> None:
+        file, wanted = self.password_file(user), self.password(user)
+        if not file.exists() or file.read_text() != wanted:
+            write_private(file, wanted)
+
+    def _seed(self) -> str:
+        path = self.folder / "seed.json"
+        seed = str(read_json(path).get("seed", ""))
+        if not seed:
+            seed = password()
+            write_private(path, json.dumps({"seed": seed}))
+        return seed
+
+
+def _permissions(allowed: Permissions) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "publish": {"allow": allowed.publish},
+        "subscribe": {"allow": allowed.subscribe},
+    }
+    if allowed.answers:
+        known["allow_responses"] = {"max": 1, "expires": "10s"}
+    return {"permissions": known}
