@@ -1,0 +1,199 @@
+"""What a real NATS lets each user of the mesh do, and what it refuses."""
+
+import asyncio
+import json
+import shutil
+from contextlib import suppress
+
+import nats
+import pytest
+from isthmus.kit import Bus, bus_users
+from isthmus.kit.bus import BusLogin
+from isthmus.local.backends import EmbeddedNats
+from isthmus.resilience.faults import RetryLater
+
+HOSTS = tuple(map(bus_users.host, ("files", "postgres")))
+USERS = (*bus_users.SERVICES, *HOSTS)
+NAMES = [user.name for user in USERS]
+STRANGE = "isthmus.v1.tnt_a.strange.thing.done"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = EmbeddedNats(
+        tmp_path_factory.mktemp("nats"), fast=True, connectors=lambda: ("files", "postgres")
+    )
+    server.start()
+    yield server
+    server.kill()
+
+
+class Wire:
+    """A connection as one of the users, which notes what it is refused."""
+
+    def __init__(self):
+        self.refused = []
+        self.told = asyncio.Event()
+        self.client = nats.aio.client.Client()
+
+    async def open(self, server, user):
+        login = {"user": user, "password": server.users.password(user)}
+        inbox = bus_users.inbox(user)
+        await self.client.connect(server.address, error_cb=self.note, inbox_prefix=inbox, **login)
+
+    async def note(self, error):
+        self.refused.append(str(error).lower())
+        self.told.set()
+
+    async def refuses(self, subjects, way):
+        """Tells which of the subjects the server refuses."""
+        self.refused.clear()
+        for subject in subjects:
+            if way == "publish":
+                await self.client.publish(subject, b"{}", reply="nowhere")
+            else:
+                await (await self.client.subscribe(subject)).unsubscribe()
+        # Refusals come in order, so the last one says that there are no more.
+        await self.client.publish(STRANGE, b"{}")
+        async with asyncio.timeout(30):
+            while not self.refused or STRANGE not in self.refused[-1]:
+                self.told.clear()
+                await self.told.wait()
+        told = " ".join(self.refused)
+        return [subject for subject in subjects if f'"{subject}"'.lower() in told]
+
+
+@pytest.fixture
+async def wire(server):
+    opened = []
+
+    async def connect(user):
+        opened.append(Wire())
+        await opened[-1].open(server, user)
+        return opened[-1]
+
+    yield connect
+    for one in opened:
+        await one.client.close()
+
+
+def spoken(patterns):
+    """Makes plain subjects of patterns."""
+    return [pattern.replace(">", "a.b").replace("*", "a") for pattern in patterns]
+
+
+@pytest.mark.parametrize("user", USERS, ids=NAMES)
+async def test_others_subjects_are_refused(wire, user):
+    """
+    Nobody may publish, ask for or acknowledge what belongs to somebody else, nor hear it as it passes.
+    """
+    connection = await wire(user.name)
+    mine, others = user.permissions, [one.permissions for one in USERS if one is not user]
+    says = {subject for one in others for subject in one.publish} - set(mine.publish)
+    hears = {subject for one in others for subject in one.subscribe} - set(mine.subscribe)
+    if user.admits:  # it makes the consumers of subscribers, whatever their names
+        says = {subject for subject in says if ".CREATE." not in subject}
+
+    forbidden = [*spoken(sorted(says)), "$JS.API.STREAM.DELETE.ISTHMUS_EVENTS", "isthmus.jobs.other"]
+    if user.name == "scheduling":
+        forbidden.remove("isthmus.jobs.other")
+
+    assert await connection.refuses(forbidden, "publish") == forbidden
+    wide = [*sorted(hears), ">", "isthmus.>", "isthmus.jobs.>", "_INBOX.>", "$JS.>"]
+    assert await connection.refuses(wide, "subscribe") == wide
+
+
+@pytest.mark.parametrize("user", USERS, ids=NAMES)
+async def test_its_own_subjects_are_open(wire, user):
+    """
+    What the description grants is granted, so that nobody waits for an answer that never comes.
+    """
+    connection = await wire(user.name)
+    allowed = user.permissions
+    harmless = [one for one in allowed.publish if "$JS.API.STREAM.CREATE" not in one]
+
+    assert await connection.refuses(spoken(harmless), "publish") == []
+    assert await connection.refuses(allowed.subscribe, "subscribe") == []
+
+
+async def test_a_host_reads_no_other_connectors_jobs(wire):
+    """
+    Its own consumer's filter is bound by the server, and other consumers are out of reach.
+    """
+    operator, host = await wire("isthmus"), await wire("host-files")
+    await operator.client.jetstream(timeout=30).add_stream(name="ISTHMUS_JOBS", subjects=["isthmus.jobs.>"])
+    config = {"durable_name": "host-files", "ack_policy": "explicit"}
+    create = "$JS.API.CONSUMER.CREATE.ISTHMUS_JOBS.host-files.isthmus.jobs.files"
+
+    async def asked(**more):
+        body = json.dumps({"stream_name": "ISTHMUS_JOBS", "config": {**config, **more}})
+        return json.loads((await host.client.request(create, body.encode(), timeout=30)).data)
+
+    assert "error" in await asked(filter_subject="isthmus.jobs.postgres")
+    assert "error" in await asked(filter_subjects=["isthmus.jobs.files", "isthmus.jobs.postgres"])
+    assert "error" in await asked()
+    assert "error" not in await asked(filter_subject="isthmus.jobs.files")
+
+
+async def test_a_changed_password_needs_no_restart(server, tmp_path):
+    """
+    A process whose password file is late is let in as soon as the file is right.
+    """
+    file = tmp_path / "password"
+    file.write_text("old")
+    bus = Bus(server.address, "scheduling", BusLogin(bus_users.user_named("scheduling"), file))
+    running = asyncio.create_task(bus.run())
+    file.write_text(server.users.password("scheduling"))
+
+    async with asyncio.timeout(30):
+        await bus.ready()
+
+    running.cancel()
+    await bus.close()
+
+
+async def test_a_lost_store_is_made_again_by_those_who_keep_it(server):
+    """
+    After the whole store has vanished, users who may make nothing publish and consume again.
+    """
+    buses = [
+        Bus(server.address, name, BusLogin(bus_users.user_named(name), server.users.password_file(name)))
+        for name in ("registry", "records", "scheduling")
+    ]
+    running = [asyncio.create_task(bus.run()) for bus in buses]
+    for bus in buses:
+        await bus.ready()
+
+    server.kill()
+    shutil.rmtree(server.folder / "jetstream")
+    await asyncio.to_thread(server.start)
+
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(RetryLater, nats.errors.Error):
+                await buses[0].publish("isthmus.v1.tnt_a.registry.instance.created", b"{}")
+                await buses[1].jetstream.consumer_info("ISTHMUS_EVENTS", "records-flows")
+                break
+            await asyncio.sleep(0.1)
+    for task, bus in zip(running, buses, strict=True):
+        task.cancel()
+        await bus.close()
+
+
+async def test_a_connector_is_admitted_while_the_server_runs(server, wire):
+    """
+    Hosts of a connector that is installed later get a user, and who is connected stays so.
+    """
+    operator = await wire("isthmus")
+
+    server.admit("later")
+
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await wire("host-later")
+                break
+            except nats.errors.Error:
+                await asyncio.sleep(0.05)
+    assert operator.client.is_connected
+    assert operator.client.stats["reconnects"] == 0
