@@ -59,6 +59,11 @@ FAULTS ?= 200
 chaos: setup ## Break a mesh at work and account for every record; SEED= and FAULTS= choose
 	@PYTHONPATH=tests/chaos $(RUN)/python -m campaign --seed $(SEED) --faults $(FAULTS) --page docs/reliability.md
 
+COUNT ?= 100000
+.PHONY: attempts
+attempts: setup ## Try to reach what is another tenant's, over every RPC; COUNT= and SEED= choose
+	@ISTHMUS_ATTEMPTS="$(COUNT)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 tests/mesh/test_attempts.py
+
 .PHONY: check
 check: setup ## Format, lint, types, import rules, contract
 	@$(RUN)/ruff format --check .

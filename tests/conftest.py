@@ -16,6 +16,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared"))
 
+MESH_SETTINGS = {
+    # Nothing happens by itself a minute after a test has looked.
+    "ISTHMUS_AUDIT_CHECKPOINT_SECONDS": "86400",
+    # Passwords are hashed thousands of times; how expensive that is meant to be is tried elsewhere.
+    "ISTHMUS_PASSWORD_MEMORY_KIB": "8192",
+    "ISTHMUS_PASSWORD_PASSES": "1",
+}
+
 
 @dataclass(frozen=True)
 class Done:
@@ -87,8 +95,7 @@ def started() -> Iterator[LocalMesh]:
     home = Path(tempfile.mkdtemp(prefix="isthmus-mesh-"))
     mesh = LocalMesh(home)
     try:
-        # Nothing happens by itself a minute after a test has looked.
-        mesh.ok("up", env={"ISTHMUS_AUDIT_CHECKPOINT_SECONDS": "86400"})
+        mesh.ok("up", env=MESH_SETTINGS)
         yield mesh
     finally:
         mesh.run("down")
@@ -118,6 +125,15 @@ def shared() -> Path:
 @pytest.fixture
 def vendor() -> Iterator[Any]:
     """Gives a vendor's HTTP interface."""
+    from isthmus.testing.vendor import running_vendor
+
+    with running_vendor() as answering:
+        yield answering
+
+
+@pytest.fixture(scope="session")
+def lasting_vendor() -> Iterator[Any]:
+    """Gives a vendor's HTTP interface that stays until the end, for what outlives a test."""
     from isthmus.testing.vendor import running_vendor
 
     with running_vendor() as answering:

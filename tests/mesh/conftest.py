@@ -21,7 +21,7 @@ VOLATILE = re.compile(
     r"|^(?P<indent> *)hosts \{\n(?:(?P=indent) +.*\n)*(?P=indent)\}\n|^ *live_hosts: \d+\n|^jwks: .*\n",
     re.MULTILINE,
 )
-"""What changes from one look to the next though nobody does anything; hosts come and go."""
+"""What changes though nobody does anything; hosts come and go."""
 ULID = re.compile(r"\b[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}\b")
 DOCUMENTS = """
 kind: Credential
@@ -95,6 +95,7 @@ class Tenant:
     """A tenant with its administrator, and a word that stands in everything it owns.
 
     Attributes:
+        mark: A word that stands in what it owns and in the name of nothing.
         values: What it owns, by the names of the fields that name it.
         ids: Every id that it has ever been shown.
     """
@@ -102,6 +103,7 @@ class Tenant:
     word: str
     tenant_id: str
     api_key: str
+    mark: str = field(default_factory=lambda: f"mark{secrets.token_hex(8)}")
     values: dict[str, str] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
 
@@ -131,12 +133,14 @@ class World:
 
     Attributes:
         founders: Ids of those who have founded the tenants; every tenant is shown them.
+        unharmed: Tenants that own something of every kind, and have it still.
     """
 
     mesh: Any
     callers: Callers
     rpcs: list[Rpc]
     founders: set[str]
+    unharmed: list[Tenant] = field(default_factory=list)
 
     @property
     def administrator(self) -> list[tuple[str, str]]:
@@ -208,22 +212,40 @@ async def world(mesh: Any) -> AsyncIterator[World]:
     """Gives the shared mesh with a way to call every RPC of it."""
     addresses = json.loads((mesh.home / "cli.json").read_text())["addresses"]
     callers = Callers(lambda rpc: addresses["records" if rpc.package == "connector" else rpc.package])
-    founders = set(ULID.findall(mesh.answer("whoami")["subject"]))
-    yield World(mesh, callers, all_rpcs(), founders)
+    yield World(mesh, callers, all_rpcs(), set(ULID.findall(mesh.answer("whoami")["subject"])))
     await callers.close()
 
 
 @pytest.fixture
-async def owner(world: World, vendor: Any) -> Tenant:
-    """Gives a tenant that owns something of every kind."""
+async def host_callers(world: World) -> AsyncIterator[Callers]:
+    """Gives the way to the connector host that the instances of owners run in."""
+    found = await world.do(world.administrator, "registry.ResolveHost", connectorId="http-json")
+    callers = Callers(lambda rpc: found.host.address)
+    yield callers
+    await callers.close()
+
+
+@pytest.fixture
+async def owner(world: World, lasting_vendor: Any) -> Tenant:
+    """Gives a tenant that owns something of every kind, to do with as one likes."""
+    return world.unharmed.pop() if world.unharmed else await _owner(world, lasting_vendor)
+
+
+@pytest.fixture
+async def unharmed_owner(world: World, owner: Tenant) -> AsyncIterator[Tenant]:
+    """Gives such a tenant to a test that fails where it changes anything."""
+    yield owner
+    world.unharmed.append(owner)
+
+
+async def _owner(world: World, vendor: Any) -> Tenant:
     tenant = await world.tenant()
-    vendor.serve_json(
-        f"/{tenant.word}",
-        {"items": [{"id": f"{tenant.word}-{n}", "level": n, "secret": tenant.word} for n in ("1", "9")]},
-    )
+    records = [{"id": f"{tenant.word}-{n}", "level": n, "secret": tenant.mark} for n in ("1", "9")]
+    vendor.serve_json(f"/{tenant.word}", {"items": records})
     for note in ("first", "second"):
-        documents = DOCUMENTS.format(word=tenant.word, url=vendor.url, note=f"{tenant.word}-{note}")
-        world.mesh.apply(documents, env=tenant.env)
+        told = f"{tenant.word}-{note}-{tenant.mark}"
+        documents = DOCUMENTS.format(word=tenant.word, url=vendor.url, note=told)
+        await asyncio.to_thread(world.mesh.apply, documents, env=tenant.env)
     for flow in ("flow", "other", "both"):
         world.mesh.answer("sync", "run", f"{tenant.word}-{flow}", "--watch", env=tenant.env)
     world.mesh.answer("reconcile", "run", f"{tenant.word}-flow", "--watch", env=tenant.env)
@@ -284,8 +306,7 @@ async def _let_in(world: World, tenant: Tenant) -> None:
     [provider] = done.answers
     tenant.values |= {"provider_id": provider.provider.provider_id}
     await world.do(key, "identity.CreateRole", name=f"{word}_role", permissions=["registry.*.read"])
-    tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role"}
-    tenant.values |= {"user_ids": made.user.user_id}
+    tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role", "user_ids": made.user.user_id}
     tenant.values |= {"service_account_ids": tenant.values["service_account_id"]}
 
 

@@ -8,11 +8,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import psycopg
 import pytest
-from isthmus.local.backends.postgres import ADMIN
 from isthmus.testing.http_server import Answer, HttpServer
-from psycopg import sql
+from isthmus.testing.tables import all_rows
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
@@ -114,25 +112,9 @@ def found_in_files(home, wanted):
 
 def found_in_tables(home, wanted):
     """Searches all rows of all tables; gives the tables."""
-    shown = {}
-    place = json.loads((home / "mesh.json").read_text())["postgres"]
-    password = (home / "postgres/admin.password").read_text()
-    with psycopg.connect(
-        host=place["host"], port=place["port"], dbname=place["database"], user=ADMIN, password=password
-    ) as connection:
-        tables = connection.execute(
-            "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'"
-            " and table_schema not in ('information_schema', 'pg_catalog')"
-        ).fetchall()
-        for schema, table in tables:
-            rows = connection.execute(
-                sql.SQL("select t::text from {} t").format(sql.Identifier(schema, table))
-            )
-            names = found("\n".join(row[0] for row in rows).encode(), wanted)
-            if names:
-                shown[f"{schema}.{table}"] = names
+    tables = {table: found("\n".join(rows).encode(), wanted) for table, rows in all_rows(home)}
     assert len(tables) > 20
-    return shown
+    return {table: names for table, names in tables.items() if names}
 
 
 def found_in_processes(wanted):

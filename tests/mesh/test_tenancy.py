@@ -11,7 +11,7 @@ from difflib import ndiff
 
 import pytest
 from grpc import StatusCode
-from isthmus.testing.contract import GOOD_TEXTS, Callers, Filler, id_fields
+from isthmus.testing.contract import GOOD_TEXTS, Filler, id_fields
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
@@ -27,7 +27,6 @@ NAMELESS = {
 """Fields that look like ids and name nothing that anybody owns."""
 TELLS_OF_THE_CALLER = {"ExportAuditRecords", "VerifyAuditTrail"}
 """What they answer depends on what the caller itself has done a moment ago."""
-NEEDS_NO_PERMISSION = {"public", "authenticated"}
 UNREACHED = {StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND, StatusCode.PERMISSION_DENIED}
 ULID = re.compile(r"\b([a-z]{3})_[0-9a-hjkmnp-tv-z]{26}\b")
 MASKS = {
@@ -87,50 +86,6 @@ async def in_parallel(calls, at_once=16):
             return await call
 
     return await asyncio.gather(*map(one, calls))
-
-
-async def test_whoever_says_not_who_it_is_is_refused(world):
-    """
-    No identity, an unknown key, a token that nobody trusts: the same answer everywhere.
-    """
-    stranger = [("authorization", "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.AAAA")]
-    unknown = [("authorization", f"Bearer ist_key_{'0' * 26}_{'f' * 64}")]
-    tried = [
-        (rpc, identity)
-        for rpc in world.rpcs
-        if rpc.permission != "public"
-        for identity in ([], stranger, unknown)
-    ]
-
-    done = await in_parallel(world.callers.call(rpc, filler({}).requests(rpc), who) for rpc, who in tried)
-
-    wrong = {
-        rpc.path: one.text
-        for (rpc, _), one in zip(tried, done, strict=True)
-        if one.code != StatusCode.UNAUTHENTICATED
-    }
-    assert not wrong
-
-
-async def test_whoever_lacks_one_permission_is_refused(world):
-    """
-    A caller that may do everything but this one thing may not do this one thing.
-    """
-    guarded = [rpc for rpc in world.rpcs if rpc.permission not in NEEDS_NO_PERMISSION]
-    everything = {rpc.permission for rpc in guarded}
-    processes = world.with_permissions([everything - {rpc.permission} for rpc in guarded])
-
-    done = await in_parallel(
-        world.callers.call(rpc, filler({}).requests(rpc), process.identity("tnt_any"))
-        for rpc, process in zip(guarded, processes, strict=True)
-    )
-
-    wrong = {
-        rpc.path: one.text
-        for rpc, one in zip(guarded, done, strict=True)
-        if one.reason != "PERMISSION_MISSING"
-    }
-    assert not wrong
 
 
 async def test_a_key_cannot_choose_its_tenant(world):
@@ -224,12 +179,3 @@ async def unreached(world, owner, process):
         if done.code in UNREACHED and rpc.permission != "identity.tenants.create":
             found[rpc.path] = done.text
     return found
-
-
-@pytest.fixture
-async def host_callers(world, owner):
-    """Gives the way to the connector host that the owner's instance runs in."""
-    found = await world.do(owner.identity, "registry.ResolveHost", instanceId=owner.values["instance_id"])
-    callers = Callers(lambda rpc: found.host.address)
-    yield callers
-    await callers.close()
