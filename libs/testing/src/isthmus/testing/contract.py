@@ -91,6 +91,9 @@ GOOD_TEXTS = {
 }
 """Values by field name that make requests good enough for a service to look at."""
 _LONG_ENOUGH = 1.0
+_COME_BACK = frozenset({"SERVICE_OVERLOADED", "TENANT_BUSY"})
+_MOST_CALLS = 100
+_PAUSE = 0.2
 _ID_FIELD = re.compile(r".*_ids?|tenant|key|stream|subject")
 
 
@@ -289,7 +292,20 @@ class Callers:
     async def call(
         self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata = (), *, seconds: float = 10.0
     ) -> Outcome:
-        """Call an RPC and gather all that it answers; a stream without end counts as OK after a second."""
+        """Call an RPC and gather all that it answers; a stream without end counts as OK after a second.
+
+        A call that is refused because too much is going on is repeated.
+        """
+        for _ in range(_MOST_CALLS):
+            done = await self._call(rpc, requests, metadata, seconds)
+            if done.reason not in _COME_BACK:
+                break
+            await asyncio.sleep(_PAUSE)
+        return done
+
+    async def _call(
+        self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata, seconds: float
+    ) -> Outcome:
         answers: list[Message] = []
         try:
             async with (
