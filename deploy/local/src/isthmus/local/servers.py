@@ -30,7 +30,7 @@ class Servers:
         return cls(
             None if options.postgres_url else EmbeddedPostgres(home.root),
             None if options.nats_url else EmbeddedNats(home.root, connectors=_connectors),
-            None if options.vault_addr else EmbeddedOpenBao(home.root),
+            None if options.vault_addr or options.secrets else EmbeddedOpenBao(home.root),
         )
 
     def all(self) -> list[Backend]:

@@ -134,23 +134,16 @@ class Engine:
             await self._open_database()
         if self._settings.nats_url:
             self._open_bus()
-        if self._settings.vault_addr:
+        if self._settings.vault_addr or self._settings.secrets:
             self._open_vault()
 
     def _open_vault(self) -> None:
-        from isthmus.kit.vault import AppRole, Login, TokenFile, Vault
+        from isthmus.kit.vault import open_vault
 
-        settings = self._settings
-        login: Login
-        if settings.vault_role_id_file is not None and settings.vault_secret_id_file is not None:
-            login = AppRole(settings.vault_role_id_file, settings.vault_secret_id_file)
-        elif settings.vault_token_file is not None:
-            login = TokenFile(settings.vault_token_file)
-        else:
-            return
-        self._chassis.secrets = Vault(
-            settings.vault_addr, login, service=self._name, ca_file=settings.vault_ca_file
-        )
+        vault = open_vault(self._settings, self._name)
+        if vault is not None:
+            self._closers.append(vault.close)
+        self._chassis.secrets = vault
 
     def _open_bus(self) -> None:
         from isthmus.kit.bus import Bus

@@ -32,6 +32,13 @@ class ServiceSettings(BaseSettings):
         description="Who this process is on the bus, `registry` or `host-files`; empty: as the address says.",
     )
     nats_password_file: Path | None = Field(None, description="File that holds that user's password.")
+    secrets: str = Field(
+        "",
+        description="Where secrets are: openbao (at vault_addr, by default), azure:https://NAME.vault.azure.net,"
+        " environment, or file:/PATH.",
+    )
+    secrets_key: SecretStr = Field(SecretStr(""), description="Key of the sealed file, in base64.")
+    secrets_key_file: Path | None = Field(None, description="File that holds the key of the sealed file.")
     vault_addr: str = Field("", description="OpenBao or Vault, for example http://127.0.0.1:8200.")
     vault_role_id_file: Path | None = Field(
         None, description="File that holds the id of the vault's AppRole."

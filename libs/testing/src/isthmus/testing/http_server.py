@@ -82,7 +82,10 @@ class HttpServer:
         return f"http://127.0.0.1:{self.port}"
 
     def on(self, path: str, handler: Handler | Any, method: str = "GET") -> None:
-        """Answers requests for a path; a handler that is no function is the answer itself."""
+        """Answers requests for a path, or with `*` at its end for all that begin so.
+
+        A handler that is no function is the answer itself.
+        """
         self._handlers[method, path] = handler if callable(handler) else lambda _: handler
 
     def in_turn(self, path: str, *answers: Any, method: str = "GET") -> None:
@@ -107,7 +110,7 @@ class HttpServer:
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         """Sends the answer; False closes the connection."""
-        handler = self._handlers.get((request.method, request.path))
+        handler = self._handlers.get((request.method, request.path)) or self._below(request)
         given = handler(request) if handler else Answer(404, {"error": "not found"})
         if inspect.isawaitable(given):
             given = await _awaited(given)
@@ -129,6 +132,12 @@ class HttpServer:
             await writer.drain()
             left = None if left is None else max(0, left - len(piece))
         return left is None and "content-length" in headers
+
+    def _below(self, request: Request) -> Handler | None:
+        """Finds the handler of the longest beginning of a path."""
+        known = (path for method, path in self._handlers if method == request.method and path.endswith("*"))
+        found = max((path for path in known if request.path.startswith(path[:-1])), key=len, default="")
+        return self._handlers.get((request.method, found))
 
 
 async def _awaited(given: Awaitable[Any]) -> Any:

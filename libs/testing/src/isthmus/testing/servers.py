@@ -98,7 +98,8 @@ class VaultServer:
 
     def open(self, service: str) -> "Vault":
         """Return the vault as a service reaches it."""
-        from isthmus.kit.vault import AppRole, Vault
+        from isthmus.kit.vault import AppRole
+        from isthmus.kit.vault.openbao import OpenBaoVault
 
         files = self.role_files(service)
-        return Vault(self.address, AppRole(files.role_id, files.secret_id), service=service)
+        return OpenBaoVault(self.address, AppRole(files.role_id, files.secret_id), service=service)

@@ -18,10 +18,12 @@ from isthmus.client.problem import Problem
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.bytecode import is_compiled
 from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
+from isthmus.local.commands.secrets import explained
 from isthmus.local.home import Home
 from isthmus.local.names import WITH_VAULT
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
+from isthmus.local.safekeeping import secrets_ready
 
 __all__ = ["register"]
 
@@ -66,6 +68,19 @@ def up(
             envvar="ISTHMUS_VAULT_TOKEN_FILE", help="File with a token for that vault, in place of roles."
         ),
     ] = None,
+    secrets: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ISTHMUS_SECRETS",
+            help=f"Where secrets are, if not in OpenBao: file:PATH, azure:URL or environment. {_EMBEDDED}",
+        ),
+    ] = None,
+    secrets_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ISTHMUS_SECRETS_KEY_FILE", help="Key of that file; made in the home when none is named."
+        ),
+    ] = None,
     reflection: Annotated[
         bool | None,
         typer.Option("--reflection/--no-reflection", help="Let tools such as grpcurl list the RPCs."),
@@ -97,10 +112,14 @@ def up(
         vault_addr=vault_addr,
         vault_roles=None if vault_roles is None else str(vault_roles.absolute()),
         vault_token_file=None if vault_token_file is None else str(vault_token_file.absolute()),
+        secrets=secrets,
+        secrets_key_file=None if secrets_key_file is None else str(secrets_key_file.absolute()),
         reflection=reflection,
         log_level=log_level,
         otlp_endpoint=otlp_endpoint,
     )
+    with explained():
+        options = secrets_ready(home, options)
     _check(options)
     launcher = _launch(home, options, foreground=foreground)
     _show(_await_ready(home, launcher), output)
@@ -131,7 +150,7 @@ def _prepare(home: Home) -> None:
 
 
 def _check(options: Options) -> None:
-    if not options.vault_addr:
+    if options.secrets or not options.vault_addr:
         return
     if not options.vault_roles and not options.vault_token_file:
         message = "Give --vault-roles or --vault-token-file together with --vault-addr."

@@ -1,6 +1,19 @@
-"""Secrets in OpenBao or Vault: each service by a role of its own, each tenant behind a token of its own."""
+"""Secrets behind one port: OpenBao or Vault, Azure Key Vault, the environment, or a file that a key seals."""
 
 from isthmus.kit.vault.login import AppRole, Login, TokenFile
-from isthmus.kit.vault.vault import TenantVault, Vault
+from isthmus.kit.vault.opening import Place, open_archive, open_vault
+from isthmus.kit.vault.port import Archive, Folder, TenantVault, Vault, VaultState
 
-__all__ = ["AppRole", "Login", "TenantVault", "TokenFile", "Vault"]
+__all__ = [
+    "AppRole",
+    "Archive",
+    "Folder",
+    "Login",
+    "Place",
+    "TenantVault",
+    "TokenFile",
+    "Vault",
+    "VaultState",
+    "open_archive",
+    "open_vault",
+]

@@ -17,6 +17,8 @@ def fault_of(error: Exception) -> Fault:
         return Missing("SECRET_UNKNOWN", "The vault has no such secret; enter it again.")
     if isinstance(error, errors.InvalidRequest) and "check-and-set" in str(error):
         return Conflict("SECRET_CHANGED", "Somebody else stored this secret meanwhile; read it again.")
+    if isinstance(error, errors.VaultDown):
+        return sealed()
     return unreachable(_why(error))
 
 
@@ -24,7 +26,6 @@ def _why(error: Exception) -> str:
     import hvac.exceptions as errors
 
     known: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-        (errors.VaultDown, "is sealed or starting"),
         ((errors.Forbidden, errors.Unauthorized), "refuses this service's token"),
         (errors.VaultError, f"answered with an error ({type(error).__name__})"),
         (
@@ -37,14 +38,21 @@ def _why(error: Exception) -> str:
     return next((words for kinds, words in known if isinstance(error, kinds)), "cannot be reached")
 
 
-def unreachable(why: str) -> RetryLater:
+def unreachable(why: str, retry_after: float = _RETRY_AFTER) -> RetryLater:
     """Make the refusal that asks to come again.
 
     Args:
         why: What follows "The vault".
+        retry_after: In how many seconds.
     """
     message = f"The vault {why}; repeat the call in a moment."
-    return RetryLater("VAULT_UNREACHABLE", message, retry_after=_RETRY_AFTER)
+    return RetryLater("VAULT_UNREACHABLE", message, retry_after=retry_after)
 
 
-__all__ = ["fault_of", "unreachable"]
+def sealed() -> RetryLater:
+    """Make the refusal of a vault that answers and has not got its key."""
+    message = "The vault is sealed or starting; unseal it, then the call may be repeated."
+    return RetryLater("VAULT_SEALED", message, retry_after=_RETRY_AFTER)
+
+
+__all__ = ["fault_of", "sealed", "unreachable"]

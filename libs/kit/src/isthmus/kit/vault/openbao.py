@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from isthmus.kit.vault.login import Login
+from isthmus.kit.vault.port import ROOT, VaultState
 from isthmus.kit.vault.refusal import fault_of, unreachable
 from isthmus.kit.vault.session import VaultSession
-from isthmus.resilience.faults import DataLost, Missing
+from isthmus.kit.vault.shelf import broken
+from isthmus.resilience.faults import Fault, Missing
 
 T = TypeVar("T")
 
 _CALL_SECONDS = 0.95
 _THREADS = 8
-_MOUNT = "secret"
+MOUNT = "secret"
 
 
 class _Calls:
@@ -75,11 +77,11 @@ class _Folder:
 
         Raises:
             Missing: `SECRET_UNKNOWN`, nothing is stored there.
-            RetryLater: `VAULT_UNREACHABLE`.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
         """
         answer = await self._engine(
             lambda engine: engine.read_secret_version(
-                self._folder + path, version=version, mount_point=_MOUNT, raise_on_deleted_version=True
+                self._folder + path, version=version, mount_point=MOUNT, raise_on_deleted_version=True
             )
         )
         data: dict[str, Any] = answer["data"]["data"]
@@ -89,12 +91,12 @@ class _Folder:
         """Return the newest version of a secret with its number; nothing and 0 where there is none.
 
         Raises:
-            RetryLater: `VAULT_UNREACHABLE`.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
         """
         try:
             answer = await self._engine(
                 lambda engine: engine.read_secret_version(
-                    self._folder + path, mount_point=_MOUNT, raise_on_deleted_version=True
+                    self._folder + path, mount_point=MOUNT, raise_on_deleted_version=True
                 )
             )
         except Missing:
@@ -115,7 +117,7 @@ class _Folder:
         """
         answer = await self._engine(
             lambda engine: engine.create_or_update_secret(
-                self._folder + path, secret=data, cas=after, mount_point=_MOUNT
+                self._folder + path, secret=data, cas=after, mount_point=MOUNT
             )
         )
         return int(answer["data"]["version"])
@@ -124,31 +126,31 @@ class _Folder:
         """Remove the secret with all its versions; nothing happens when there is none.
 
         Raises:
-            RetryLater: `VAULT_UNREACHABLE`.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
         """
         await self._engine(
-            lambda engine: engine.delete_metadata_and_all_versions(self._folder + path, mount_point=_MOUNT)
+            lambda engine: engine.delete_metadata_and_all_versions(self._folder + path, mount_point=MOUNT)
         )
 
     async def _engine(self, work: Callable[[Any], T]) -> T:
         return await self._calls.run(self._tenant_id, lambda client: work(client.secrets.kv.v2))
 
 
-class TenantVault(_Folder):
+class OpenBaoTenantVault(_Folder):
     """What one service keeps for one tenant, reached by a token that reaches nothing else.
 
     Secrets lie below `isthmus/tenants/<tenant>/<service>/`. The key for `encrypt` never leaves the vault.
     """
 
     def __init__(self, calls: _Calls, tenant_id: str, service: str) -> None:
-        super().__init__(calls, tenant_id, f"isthmus/tenants/{tenant_id}/{service}/")
+        super().__init__(calls, tenant_id, f"{ROOT}tenants/{tenant_id}/{service}/")
         self._key = f"{service}-{tenant_id}"
 
     async def encrypt(self, plaintext: bytes) -> str:
         """Seal what has to lie in PostgreSQL; the answer is text that begins with `vault:`.
 
         Raises:
-            RetryLater: `VAULT_UNREACHABLE`.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
         """
         text = base64.b64encode(plaintext).decode()
         answer = await self._calls.run(
@@ -161,18 +163,17 @@ class TenantVault(_Folder):
 
         Raises:
             DataLost: `SEALED_TEXT_BROKEN`, it was sealed for somebody else, altered, or is none.
-            RetryLater: `VAULT_UNREACHABLE`.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
         """
         answer = await self._calls.run(
             self._tenant_id, lambda client: _decrypted(client, self._key, ciphertext)
         )
         if answer is None:
-            message = "What was sealed cannot be opened: its key is gone or the text was altered."
-            raise DataLost("SEALED_TEXT_BROKEN", message)
+            raise broken()
         return answer
 
 
-class Vault(_Folder):
+class OpenBaoVault(_Folder):
     """Reads and writes a service's own secrets, below `isthmus/<service>/`; every call ends within a second.
 
     Args:
@@ -183,12 +184,24 @@ class Vault(_Folder):
     """
 
     def __init__(self, address: str, login: Login, *, service: str, ca_file: Path | None = None) -> None:
-        super().__init__(_Calls(VaultSession(address, login, service, ca_file)), "", f"isthmus/{service}/")
+        super().__init__(_Calls(VaultSession(address, login, service, ca_file)), "", f"{ROOT}{service}/")
         self._service = service
+        self._address = address
 
-    def tenant(self, tenant_id: str) -> TenantVault:
+    def tenant(self, tenant_id: str) -> OpenBaoTenantVault:
         """Return what this service keeps for a tenant."""
-        return TenantVault(self._calls, tenant_id, self._service)
+        return OpenBaoTenantVault(self._calls, tenant_id, self._service)
+
+    async def state(self) -> VaultState:
+        """Find out whether it is there, unsealed, and takes this service's role or token."""
+        try:
+            await self._calls.run("", lambda client: client.auth.token.lookup_self())
+        except Fault as fault:
+            return VaultState("openbao", self._address, is_usable=False, text=fault.message)
+        return VaultState("openbao", self._address, is_usable=True, text="unsealed, and lets this service in")
+
+    async def close(self) -> None:
+        """Nothing stays open between calls."""
 
 
 def _decrypted(client: Any, key: str, ciphertext: str) -> bytes | None:
@@ -201,4 +214,4 @@ def _decrypted(client: Any, key: str, ciphertext: str) -> bytes | None:
     return base64.b64decode(answer["data"]["plaintext"])
 
 
-__all__ = ["TenantVault", "Vault"]
+__all__ = ["MOUNT", "OpenBaoTenantVault", "OpenBaoVault"]
