@@ -308,6 +308,19 @@ async def _let_in(world: World, tenant: Tenant) -> None:
     await world.do(key, "identity.CreateRole", name=f"{word}_role", permissions=["registry.*.read"])
     tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role", "user_ids": made.user.user_id}
     tenant.values |= {"service_account_ids": tenant.values["service_account_id"]}
+    await _ask_for_access(world, tenant)
+
+
+async def _ask_for_access(world: World, tenant: Tenant) -> None:
+    """Has somebody else than the administrator ask for roles in the tenant."""
+    word, key = tenant.word, tenant.identity
+    roles = ["tenant_admin"]
+    asking = await world.do(key, "identity.CreateServiceAccount", name=f"{word}-asking", roles=roles)
+    account_id = asking.service_account.service_account_id
+    made = await world.do(key, "identity.CreateApiKey", serviceAccountId=account_id, name=f"{word}-asks")
+    requester = [("authorization", f"Bearer {made.api_key}")]
+    asked = await world.do(requester, "identity.RequestOwnAccess", reason=word, roles=["auditor"])
+    tenant.values |= {"support_access_id": asked.support_access.support_access_id}
 
 
 async def _authorize(world: World, tenant: Tenant) -> None:

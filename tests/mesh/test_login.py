@@ -1,7 +1,9 @@
 """A person logs in on a machine of its own, works, and leaves; all by the command line."""
 
 import json
+import os
 import stat
+import time
 
 import pytest
 
@@ -44,3 +46,28 @@ def test_a_user_logs_in_works_and_leaves(mesh, elsewhere):
     assert "PERMISSION_MISSING" in forbidden.err
     assert private == 0o600
     assert "CALLER_UNKNOWN" in after.err
+
+
+def test_support_comes_for_a_while_and_leaves_a_trail(mesh):
+    """
+    Another tenant is opened by its administrator only, for what was asked, and sees every look in its trail.
+    """
+    name = f"host-{os.urandom(4).hex()}"
+    made = mesh.answer("tenants", "create", name)
+    host = {"ISTHMUS_API_KEY": made["api_key"]}
+    asked = mesh.answer("support", "request", name, "--reason", "nothing arrives")
+    before = mesh.run("support", "token", asked["support_access_id"])
+    mesh.ok("support", "approve", asked["support_access_id"], env=host)
+    guest = {"ISTHMUS_API_KEY": mesh.ok("support", "token", asked["support_access_id"]).out.strip()}
+    mesh.ok("flows", "list", env=guest)
+    refused = mesh.run("users", "create", "mine", env=guest)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        trail = mesh.answer("audit", "list", "--target", asked["support_access_id"], env=host)
+        looked = [one for one in trail if one["method"].endswith("/ListFlows")]
+        if looked:
+            break
+
+    assert "SUPPORT_ACCESS_NOT_OPEN" in before.err
+    assert "PERMISSION_MISSING" in refused.err
+    assert {one["subject"] for one in looked} == {asked["requester"]}

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 import grpc.aio
+import psycopg
 import pytest
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
@@ -40,6 +41,14 @@ class Callers:
 @pytest.fixture(scope="module")
 def callers(identity):
     return Callers(identity)
+
+
+@pytest.fixture
+def database(callers):
+    """The service's own tables, seen by the superuser."""
+    with psycopg.connect(callers.service._mesh.database_url(), autocommit=True) as connection:
+        connection.execute("set search_path to identity")
+        yield connection
 
 
 @dataclass

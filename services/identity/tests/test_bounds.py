@@ -4,7 +4,6 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.resilience.faults import FixRequest, LimitReached, NotAllowed
@@ -24,14 +23,6 @@ async def new_key(tenant, **bounds) -> pb.CreateApiKeyResponse:
 def ask(callers, key, address="", calls=0):
     request = pb.AuthenticateCallerRequest(api_key=key.api_key, client_address=address, calls=calls)
     return callers.mesh().AuthenticateCaller(request)
-
-
-@pytest.fixture
-def database(callers):
-    """The service's own tables, seen by the superuser."""
-    with psycopg.connect(callers.service._mesh.database_url(), autocommit=True) as connection:
-        connection.execute("set search_path to identity")
-        yield connection
 
 
 async def told(database, tenant, verb):

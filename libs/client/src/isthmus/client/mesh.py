@@ -18,6 +18,7 @@ from isthmus.identity.v1 import (
     providers_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
+    support_pb2_grpc,
     users_pb2_grpc,
 )
 from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
@@ -166,6 +167,11 @@ class Mesh:
     def sessions(self) -> sessions_pb2_grpc.SessionsServiceStub:
         """Sessions of people."""
         return sessions_pb2_grpc.SessionsServiceStub(self._channel("identity"))
+
+    @cached_property
+    def support(self) -> support_pb2_grpc.SupportServiceStub:
+        """Access for a while."""
+        return support_pb2_grpc.SupportServiceStub(self._channel("identity"))
 
     @cached_property
     def door(self) -> sessions_pb2_grpc.SessionsServiceStub:

@@ -107,8 +107,13 @@ class Deed:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         return {"id": record_id, "body": text}
 
+    @property
+    def _support(self) -> str:
+        return self.principal.support_access_id if self.principal else ""
+
     def _targets(self) -> list[str]:
-        named = [*self.targets, *(_ids_in(self.request) if self.request is not None else ())]
+        asked = _ids_in(self.request) if self.request is not None else ()
+        named = [self._support, *self.targets, *asked]
         return list(dict.fromkeys(filter(None, named)))[:_MOST_TARGETS]
 
     def _details(self, message: str) -> str:
@@ -117,10 +122,12 @@ class Deed:
             "before": self.before,
             "after": self.after,
             "message": message,
+            "support_access": self._support,
         }
         text = _json({name: _bounded(value) for name, value in told.items() if value})
         if len(text.encode()) > _LARGEST_DETAILS:
-            text = _json({"omitted": _digest(text), **({"message": message} if message else {})})
+            short = {name: told[name] for name in ("message", "support_access") if told[name]}
+            text = _json({"omitted": _digest(text), **short})
         return text
 
 

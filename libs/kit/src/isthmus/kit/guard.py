@@ -197,9 +197,12 @@ class Guard:
 
     def _admit(self, method: str, rules: "_Rules", request: Any, context: Any, caller: "_Caller") -> None:
         principal, forwarded_for = caller
-        if rules.kind is not None and self.recorder is not None and (principal or rules.permission == PUBLIC):
+        kind = rules.kind
+        if kind is None and principal is not None and principal.support_access_id:
+            kind = "access"  # who is here as a guest leaves a trace by looking, too
+        if kind is not None and self.recorder is not None and (principal or rules.permission == PUBLIC):
             peer = forwarded_for or unquote(str(context.peer() or "")).partition(":")[2]
-            done_from_here(_deed(method, rules.kind, request, peer, self.recorder))
+            done_from_here(_deed(method, kind, request, peer, self.recorder))
         require(rules.permission, principal)
 
     async def _keep_record(self) -> None:

@@ -56,7 +56,12 @@ def _holder(response: identity_pb2.AuthenticateCallerResponse) -> KeyHolder:
     if kind is None:
         raise NotAuthenticated("CALLER_UNKNOWN", "A credential cannot belong to this kind of caller.")
     principal = Principal(
-        caller.subject, caller.tenant_id, frozenset(caller.permissions), kind, caller.session_id
+        caller.subject,
+        caller.tenant_id,
+        frozenset(caller.permissions),
+        kind,
+        caller.session_id,
+        caller.support_access_id,
     )
     expires = caller.expire_time.ToMicroseconds() / 1e6 if caller.HasField("expire_time") else None
     remember = response.max_age.ToMicroseconds() / 1e6 if response.HasField("max_age") else REMEMBER_SECONDS

@@ -21,6 +21,7 @@ class Principal:
         permissions: Patterns such as `registry.*.read`; `*` allows everything.
         kind: Where the identity comes from.
         session_id: The session of a user who has logged in; empty for everybody else.
+        support_access_id: The access by which it is in this tenant for a while; empty for who belongs to it.
     """
 
     subject: str
@@ -28,6 +29,7 @@ class Principal:
     permissions: frozenset[str]
     kind: Kind
     session_id: str = ""
+    support_access_id: str = ""
 
     def may(self, permission: str) -> bool:
         """Tell whether a pattern of this principal covers `permission`."""

@@ -84,6 +84,7 @@ GOOD_TEXTS = {
     "samples": "{}",
     "sequence": "1",
     "source.stream": "items",
+    "RequestSupportAccessRequest.tenant_name": "tried",
     "system_type": "api",
     "to_revision": "2",
     "to_version": "2",

@@ -26,6 +26,7 @@ from isthmus.client.cli import (
     reconcile,
     records,
     schemas,
+    support,
     sync,
 )
 
@@ -76,6 +77,7 @@ for _group in (
     identity,
     people,
     access,
+    support,
     providers,
 ):
     _group.register(app)

@@ -349,6 +349,7 @@ class Caller(_message.Message):
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    SUPPORT_ACCESS_ID_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """Stable name for logs and audit, for example `service_account:svc_01…`."""
     tenant_id: _builtins.str
@@ -357,6 +358,8 @@ class Caller(_message.Message):
     """What kind of caller this is."""
     session_id: _builtins.str
     """The session that an access token belongs to; empty for keys and processes."""
+    support_access_id: _builtins.str
+    """The access by which the caller is in this tenant for a while; empty for who belongs to it."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Patterns of permissions."""
@@ -374,10 +377,11 @@ class Caller(_message.Message):
         permissions: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         session_id: _builtins.str = ...,
+        support_access_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "kind", b"kind", "permissions", b"permissions", "session_id", b"session_id", "subject", b"subject", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "kind", b"kind", "permissions", b"permissions", "session_id", b"session_id", "subject", b"subject", "support_access_id", b"support_access_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

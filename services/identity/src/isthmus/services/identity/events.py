@@ -2,9 +2,16 @@
 
 from collections.abc import Iterable
 
-from isthmus.identity.v1 import access_pb2, identity_pb2, providers_pb2, sessions_pb2, users_pb2
+from isthmus.identity.v1 import (
+    access_pb2,
+    identity_pb2,
+    providers_pb2,
+    sessions_pb2,
+    support_pb2,
+    users_pb2,
+)
 from isthmus.kit import DomainEvent, Outbox
-from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, SupportAccess, User
 from isthmus.services.identity.messages import (
     group_message,
     key_message,
@@ -12,6 +19,7 @@ from isthmus.services.identity.messages import (
     provider_message,
     role_message,
     session_message,
+    support_message,
     user_message,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -75,6 +83,15 @@ class Events:
         """Tell that a provider was created, updated or deleted."""
         payload = providers_pb2.ProviderChanged(provider=provider_message(provider), changed_by=by)
         event = DomainEvent(provider.tenant_id, "provider", verb, provider.provider_id, payload)
+        await self._outbox.add(conn, event)
+
+    async def support(self, conn: AsyncConnection, verb: str, access: SupportAccess, by: str) -> None:
+        """Tell that access for a while was requested, approved, refused or revoked, or has expired."""
+        state = "expired" if verb == "expired" else access.state
+        payload = support_pb2.SupportAccessChanged(
+            support_access=support_message(access, state), changed_by=by
+        )
+        event = DomainEvent(access.tenant_id, "support_access", verb, access.support_access_id, payload)
         await self._outbox.add(conn, event)
 
 

@@ -1,8 +1,16 @@
 """From the rules' values to messages that both answers and events carry."""
 
-from isthmus.identity.v1 import access_pb2, identity_pb2, providers_pb2, sessions_pb2, users_pb2
+from google.protobuf.duration_pb2 import Duration
+from isthmus.identity.v1 import (
+    access_pb2,
+    identity_pb2,
+    providers_pb2,
+    sessions_pb2,
+    support_pb2,
+    users_pb2,
+)
 from isthmus.kit.times import stamp
-from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, SupportAccess, User
 
 
 def user_message(value: User) -> users_pb2.User:
@@ -116,6 +124,31 @@ def role_message(value: Role) -> identity_pb2.Role:
     )
 
 
+def support_message(value: SupportAccess, state: str) -> support_pb2.SupportAccess:
+    """Write an access for a while, with how far it is at the moment."""
+    duration = Duration()
+    duration.FromTimedelta(value.duration)
+    return support_pb2.SupportAccess(
+        support_access_id=value.support_access_id,
+        tenant_id=value.tenant_id,
+        tenant_name=value.tenant_name,
+        requester=value.requester,
+        requester_name=value.requester_name,
+        requester_tenant_name=value.requester_tenant_name,
+        reason=value.reason,
+        roles=value.roles,
+        duration=duration,
+        state=support_pb2.SupportAccess.State.Value(f"STATE_{state.upper()}"),
+        create_time=stamp(value.create_time),
+        decided_by=value.decided_by,
+        decide_time=stamp(value.decide_time),
+        refusal=value.refusal,
+        expire_time=stamp(value.expire_time),
+        end_time=stamp(value.end_time),
+        ended_by=value.ended_by,
+    )
+
+
 __all__ = [
     "group_message",
     "key_message",
@@ -123,5 +156,6 @@ __all__ = [
     "provider_message",
     "role_message",
     "session_message",
+    "support_message",
     "user_message",
 ]

@@ -25,5 +25,8 @@ class IdentitySettings(ServiceSettings):
     session_hours: float = Field(
         12.0, gt=0, description="How long a session lasts, however often it is refreshed."
     )
+    support_hours: float = Field(
+        8.0, gt=0, le=720, description="The longest time for which access to a tenant can be asked for."
+    )
     password_memory_kib: int = Field(65_536, ge=8_192, description="Memory that checking a password takes.")
     password_passes: int = Field(3, ge=1, description="How often that memory is gone over.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, User
+from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, SupportAccess, User
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -38,6 +38,9 @@ class Tells(Protocol):
 
     async def provider(self, conn: AsyncConnection, verb: str, provider: Provider, by: str) -> None:
         """Tell that a provider was created, updated or deleted."""
+
+    async def support(self, conn: AsyncConnection, verb: str, access: SupportAccess, by: str) -> None:
+        """Tell that access for a while was requested, approved, refused or revoked, or has expired."""
 
 
 __all__ = ["Tells"]

@@ -13,6 +13,7 @@ from isthmus.services.identity.oidc import Visitors
 from isthmus.services.identity.pepper import Pepper
 from isthmus.services.identity.signing import OUR_TYPE, SigningKeys, header_of, unverified_claims
 from isthmus.services.identity.store import Sessions, Store
+from isthmus.services.identity.support import Hospitality, is_guest
 from isthmus.services.identity.usage import Sighting, Usage
 
 # What ends a session has to hold everywhere within a second, the call that asks included.
@@ -28,6 +29,7 @@ class Verifier:
         pepper: Pepper,
         signing: SigningKeys,
         visitors: Visitors,
+        hospitality: Hospitality,
         *,
         usage: Usage,
         clock: Clock,
@@ -36,6 +38,7 @@ class Verifier:
         self._pepper = pepper
         self._signing = signing
         self._visitors = visitors
+        self._hospitality = hospitality
         self._usage = usage
         self._clock = clock
 
@@ -78,6 +81,8 @@ class Verifier:
         if header.get("typ") != OUR_TYPE:
             return await self._visitors.caller(unverified_claims(token), token)
         claims = await self._signing.verify(token)
+        if is_guest(claims):
+            return await self._hospitality.caller(claims)
         tenant_id, session_id = str(claims["tid"]), str(claims["sid"])
         async with self._store.of(tenant_id) as rows:
             known = await Sessions(rows.conn).with_user(tenant_id, session_id)

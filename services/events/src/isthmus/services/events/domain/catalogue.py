@@ -77,6 +77,13 @@ _ENTITIES = {
         "started": "A user logged in.",
         "ended": "A session was ended: by its user, by an administrator, or because a token was stolen.",
     },
+    ("identity", "support_access", "SupportAccessChanged"): {
+        "requested": "Somebody asks for access to the tenant for a while.",
+        "approved": "Somebody was given access to the tenant for a while.",
+        "refused": "Somebody was refused access to the tenant.",
+        "revoked": "Access to the tenant was ended before its time, or a request for it taken back.",
+        "expired": "The time of an access to the tenant is over, or nobody has decided in time.",
+    },
     ("identity", "user", "UserChanged"): {
         "created": "A user was created.",
         "updated": "A user changed, was disabled or enabled.",

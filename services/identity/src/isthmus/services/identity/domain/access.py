@@ -96,14 +96,14 @@ def pattern_trouble(pattern: str) -> str:
     """Say what is wrong with a pattern for a tenant's own role; empty when nothing is."""
     if not _PATTERN.fullmatch(pattern):
         return f"Write `{pattern[:100]}` as `service.entity.verb`, with `*` for any one of them."
-    if any(_meet(pattern, theirs) for theirs in MESH_ONLY):
+    if any(meet(pattern, theirs) for theirs in MESH_ONLY):
         return f"Narrow `{pattern}`: it includes what belongs to processes of the mesh."
-    if not any(_meet(pattern, permission) for permission in (*CONTRACT, *DECLARED)):
+    if not any(meet(pattern, permission) for permission in (*CONTRACT, *DECLARED)):
         return f"No call asks for `{pattern}`; docs/permissions.md lists what there is."
     return ""
 
 
-def _meet(one: str, other: str) -> bool:
+def meet(one: str, other: str) -> bool:
     """Tell whether two patterns have a permission in common."""
     pairs = zip(one.split("."), other.split("."), strict=True)
     return all(left == right or "*" in {left, right} for left, right in pairs)
@@ -118,7 +118,7 @@ def _common(one: str, other: str) -> str:
     if one == "*" or other == "*":
         return other if one == "*" else one
     left, right = one.split("."), other.split(".")
-    if len(left) != len(right) or not _meet(one, other):
+    if len(left) != len(right) or not meet(one, other):
         return ""
     return ".".join(b if a == "*" else a for a, b in zip(left, right, strict=True))
 
@@ -129,6 +129,7 @@ __all__ = [
     "check_grant",
     "check_within",
     "is_role_name",
+    "meet",
     "narrowed",
     "pattern_trouble",
 ]

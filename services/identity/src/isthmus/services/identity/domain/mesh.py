@@ -11,6 +11,7 @@ MESH_ONLY = (
     "identity.installation.*",
     "identity.signing_keys.*",
     "identity.tenants.create",
+    "identity.tenants.support",
     "mapping.plans.*",
     "mapping.schemas.observe",
     "monitoring.audit.append",

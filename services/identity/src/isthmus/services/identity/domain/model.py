@@ -96,6 +96,7 @@ class Caller:
         expire_time: When the credential ends.
         kind: A person or a program.
         session_id: The session that an access token belongs to; empty for keys.
+        support_access_id: The access by which it is in this tenant for a while; empty for who belongs to it.
         max_age: Seconds for which this may be remembered.
         rate: Calls a second that it may make of each process; 0 sets no limit.
     """
@@ -106,6 +107,7 @@ class Caller:
     expire_time: datetime
     kind: Literal["user", "service_account"] = "service_account"
     session_id: str = ""
+    support_access_id: str = ""
     max_age: float = 5.0
     rate: float = 0.0
 

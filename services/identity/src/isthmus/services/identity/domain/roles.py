@@ -15,6 +15,7 @@ DECLARED = (
     "security.events.write",
     "security.workflows.execute",
 )
+SUPPORT_ROLE = "support_viewer"
 _INTEGRATION = (
     "credentials.auth_configs.*",
     "events.events.*",
@@ -62,8 +63,21 @@ _ACCOUNTS = (
     "identity.roles.*",
     "identity.service_accounts.*",
     "identity.sessions.*",
+    "identity.support_accesses.*",
     "identity.tenants.read",
     "identity.users.*",
+)
+_SUPPORT = (
+    "credentials.auth_configs.read",
+    "events.subscriptions.read",
+    "identity.tenants.read",
+    "mapping.mappings.read",
+    "mapping.schemas.read",
+    "monitoring.health.read",
+    "monitoring.logs.read",
+    "monitoring.metrics.read",
+    "registry.*.read",
+    "scheduling.*.read",
 )
 _SECURITY_VIEW = (
     "events.events.read",
@@ -104,13 +118,25 @@ _ROLES = (
     Role(
         "installation_admin",
         "Who runs the installation: creates tenants and sees which there are.",
-        ("identity.signing_keys.rotate", "identity.tenants.create", "identity.tenants.read"),
+        (
+            "identity.signing_keys.rotate",
+            "identity.tenants.create",
+            "identity.tenants.read",
+            "identity.tenants.support",
+        ),
         scope="installation",
     ),
     Role("integration_admin", "Who sets up and runs a tenant's integrations.", _INTEGRATION),
     Role("security_admin", "Who runs a tenant's security operations.", _SECURITY_ADMIN),
     Role("security_analyst", "Who works on security events and records.", _SECURITY_WORK),
     Role("security_viewer", "Who looks at security events and records.", _SECURITY_VIEW),
+    Role(
+        "support_engineer",
+        "Who supports the installation's tenants: asks them for access.",
+        ("identity.tenants.read", "identity.tenants.support"),
+        scope="installation",
+    ),
+    Role(SUPPORT_ROLE, "Who helps a tenant for a while: configuration, runs and logs, no records.", _SUPPORT),
     Role("tenant_admin", "Who may do everything inside one tenant.", _TENANT),
 )
 BUILT_IN = {role.role: role for role in _ROLES}
@@ -127,4 +153,4 @@ def unknown_role(name: str) -> Missing:
     return Missing("ROLE_UNKNOWN", message, path="roles", metadata={"role": name[:100]})
 
 
-__all__ = ["BUILT_IN", "DECLARED", "permissions_of", "unknown_role"]
+__all__ = ["BUILT_IN", "DECLARED", "SUPPORT_ROLE", "permissions_of", "unknown_role"]

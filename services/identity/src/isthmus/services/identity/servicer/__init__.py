@@ -4,6 +4,14 @@ from isthmus.services.identity.servicer.access import AccessServicer
 from isthmus.services.identity.servicer.providers import ProvidersServicer
 from isthmus.services.identity.servicer.servicer import IdentityServicer
 from isthmus.services.identity.servicer.sessions import SessionsServicer
+from isthmus.services.identity.servicer.support import SupportServicer
 from isthmus.services.identity.servicer.users import UsersServicer
 
-__all__ = ["AccessServicer", "IdentityServicer", "ProvidersServicer", "SessionsServicer", "UsersServicer"]
+__all__ = [
+    "AccessServicer",
+    "IdentityServicer",
+    "ProvidersServicer",
+    "SessionsServicer",
+    "SupportServicer",
+    "UsersServicer",
+]

@@ -60,6 +60,7 @@ def caller(value: Caller) -> pb.Caller:
         permissions=sorted(value.permissions),
         expire_time=stamp(value.expire_time),
         session_id=value.session_id,
+        support_access_id=value.support_access_id,
     )
 
 
@@ -71,6 +72,7 @@ def principal(value: Principal) -> pb.Caller:
         kind=_KINDS[value.kind],
         permissions=sorted(value.permissions),
         session_id=value.session_id,
+        support_access_id=value.support_access_id,
     )
 
 

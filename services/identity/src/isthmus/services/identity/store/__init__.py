@@ -6,5 +6,6 @@ from isthmus.services.identity.store.people import People
 from isthmus.services.identity.store.providers import Providers
 from isthmus.services.identity.store.rows import Rows, Store
 from isthmus.services.identity.store.sessions import Sessions
+from isthmus.services.identity.store.support import SupportAccesses
 
-__all__ = ["Groups", "Keys", "People", "Providers", "Roles", "Rows", "Sessions", "Store"]
+__all__ = ["Groups", "Keys", "People", "Providers", "Roles", "Rows", "Sessions", "Store", "SupportAccesses"]
