@@ -63,7 +63,7 @@ def test_support_comes_for_a_while_and_leaves_a_trail(mesh):
     refused = mesh.run("users", "create", "mine", env=guest)
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        trail = mesh.answer("audit", "list", "--target", asked["support_access_id"], env=host)
+        trail = mesh.answer("audit", "list", "--about", asked["support_access_id"], env=host)
         looked = [one for one in trail if one["method"].endswith("/ListFlows")]
         if looked:
             break
