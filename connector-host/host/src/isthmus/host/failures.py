@@ -1,6 +1,7 @@
 """What a fault means for an execution: who has to act, or whether waiting helps."""
 
 from isthmus.host.texts import clean
+from isthmus.kit.redaction import scrub_personal
 from isthmus.resilience import (
     Broken,
     DataLost,
@@ -78,7 +79,7 @@ def error_message(fault: Fault, doing: str) -> Error:
     error = Error(
         kind=kind_of(fault),
         reason=clean(fault.reason, 100) or "UNEXPECTED",
-        message=clean(f"{doing}: {fault.message}", _LONGEST_MESSAGE),
+        message=clean(scrub_personal(f"{doing}: {fault.message}"), _LONGEST_MESSAGE),
     )
     wait = getattr(fault, "retry_after", None)
     if wait is not None and wait > 0 and error.kind in {Error.KIND_TRANSIENT, Error.KIND_RATE_LIMITED}:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.mapper.privacy import DataClass, annotated
 from isthmus.resilience import FixRequest
 from isthmus.sdk import runtime as sdk
 from isthmus.type.v1 import batch_pb2 as batch
@@ -91,7 +92,7 @@ def stream_message(stream: sdk.Stream) -> connector.StreamSpec:
     return connector.StreamSpec(
         stream=stream.stream,
         description=stream.description,
-        json_schema=_text(stream.json_schema),
+        json_schema=_text(_classified(stream)),
         schema_fingerprint=stream.schema_fingerprint,
         primary_key=stream.primary_key,
         cursor_field=stream.cursor_field,
@@ -103,6 +104,14 @@ def stream_message(stream: sdk.Stream) -> connector.StreamSpec:
         asks_for_range=stream.asks_for_range,
         most_side_by_side=stream.most_side_by_side,
     )
+
+
+def _classified(stream: sdk.Stream) -> Mapping[str, Any]:
+    """The stream's schema with the classes of fields in it."""
+    if not stream.classes:
+        return stream.json_schema
+    told = {path: DataClass[kind.name] for path, kind in stream.classes.items()}
+    return annotated(stream.json_schema, told)
 
 
 def step_message(step: sdk.CheckStep) -> connector.CheckStep:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from google.protobuf.message import Message
 from isthmus.kit.principal import current_correlation_id, peek_principal
-from isthmus.kit.redaction import STARS, loggable, scrub
+from isthmus.kit.redaction import STARS, loggable, scrub, scrub_personal
 from isthmus.kit.trace import current_trace_id
 
 _LONGEST_TEXT = 8_000
@@ -119,7 +119,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _text(text: str) -> str:
-    clean = scrub(text)
+    clean = scrub_personal(text)
     return clean if len(clean) <= _LONGEST_TEXT else clean[:_LONGEST_TEXT] + "…"
 
 

@@ -12,8 +12,11 @@ from isthmus.mapper.compatibility import check_schemas
 from isthmus.mapper.errors import MappingInvalid
 from isthmus.mapper.generation import generate
 from isthmus.mapper.lineage import block_paths, lineage_of
+from isthmus.mapper.model import Definition
 from isthmus.mapper.paths import format_path
 from isthmus.mapper.plan import Plan
+from isthmus.mapper.privacy.classes import Classes, DataClass, classes_of_schema
+from isthmus.mapper.privacy.deriving import derived
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
 from isthmus.mapper.typed import typed_plan
@@ -43,8 +46,22 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         sources=tuple(sorted({format_path(path) for path in block_paths(read.block)})),
         lineage=lineage_of(read.block),
         keeps_unmapped=read.block.keep_unmapped,
+        source_classes=classes_of_schema(read.source_schema) if read.source_schema else {},
+        unclassified=read.unclassified or DataClass.INTERNAL,
+        _deriving=partial(_derived, read),
         _typing=partial(typed_plan, read),
     )
+
+
+def _derived(read: Definition, source: Classes) -> Classes:
+    """Classes of a mapping's results; its schemas may tell of them as well."""
+    made = derived(read.block, source)
+    told = classes_of_schema(read.target_schema) if read.target_schema else {}
+    named = {format_path(field.target) for field in read.block.fields if field.data_class is not None}
+    default = source.default if read.block.keep_unmapped else DataClass.INTERNAL
+    made = {path: kind for path, kind in made.items() if kind is not default}
+    made |= {path: kind for path, kind in told.items() if path not in named}
+    return Classes(made, default)
 
 
 def fingerprint(definition: Mapping[str, Any]) -> str:

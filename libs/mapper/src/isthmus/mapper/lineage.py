@@ -59,7 +59,8 @@ def _condition_reads(condition: Condition) -> Iterator[Source]:
         yield from value_reads(condition.value)
 
 
-def _field_reads(field: Field) -> Iterator[Source]:
+def field_reads(field: Field) -> Iterator[Source]:
+    """Everything a field reads, its condition included."""
     yield from value_reads(field.value)
     if field.when is not None:
         yield from _condition_reads(field.when)
@@ -70,7 +71,7 @@ def block_reads(block: Block) -> Iterator[Source]:
     if block.where is not None:
         yield from _condition_reads(block.where)
     for field in block.fields:
-        yield from _field_reads(field)
+        yield from field_reads(field)
 
 
 def block_paths(block: Block) -> Iterator[Path]:
@@ -116,7 +117,7 @@ def lineage_of(block: Block) -> tuple[Lineage, ...]:
     return tuple(
         Lineage(
             format_path(field.target),
-            tuple(dict.fromkeys(format_path(read.path) for read in _field_reads(field))),
+            tuple(dict.fromkeys(format_path(read.path) for read in field_reads(field))),
             tells_time(field.value),
         )
         for field in block.fields

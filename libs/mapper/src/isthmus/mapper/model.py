@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from isthmus.mapper.paths import Path
+
+if TYPE_CHECKING:
+    from isthmus.mapper.privacy.classes import DataClass
 
 
 class _Nothing:
@@ -163,6 +166,7 @@ class Field:
     required: bool = False
     keep_null: bool = False
     when: Condition | None = None
+    data_class: DataClass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +187,4 @@ class Definition:
     source_schema: dict[str, Any] | None = None
     target_schema: dict[str, Any] | None = None
     validate: bool = False
+    unclassified: DataClass | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from isthmus.mapper.errors import FieldError, RecordRejected, Rejection
+from isthmus.mapper.privacy.classes import Classes, DataClass
 from isthmus.mapper.shapes import Shape, row_getter
 from isthmus.mapper.textlines import LineSource, LineWriter
 from isthmus.mapper.times import moment_at
@@ -73,6 +74,8 @@ class Plan:
         sources: Source paths the mapping reads; empty for the identity plan, which reads all.
         lineage: For every target field, the source paths it is made from.
         keeps_unmapped: Whether fields that no rule names are passed on.
+        unclassified: Class of source fields that have none of their own.
+        source_classes: Classes of source fields, as far as the mapping's source schema tells.
     """
 
     fingerprint: str
@@ -80,11 +83,26 @@ class Plan:
     sources: tuple[str, ...] = ()
     lineage: tuple[Lineage, ...] = ()
     keeps_unmapped: bool = False
+    unclassified: DataClass = DataClass.INTERNAL
+    source_classes: Mapping[str, DataClass] = field(default_factory=dict, compare=False)
+    _deriving: Callable[[Classes], Classes] | None = field(default=None, compare=False)
     _typing: Callable[[tuple[str, ...]], TypedPlan | None] | None = field(default=None, compare=False)
     _typed: dict[tuple[str, ...], TypedPlan | None] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Plan({self.fingerprint[:12]}, {len(self.lineage)} fields)"
+
+    def classes(self, source: Classes) -> Classes:
+        """The classes of what the mapping makes of records of these classes."""
+        return source if self._deriving is None else self._deriving(source)
+
+    def read_classes(self, declared: Mapping[str, DataClass]) -> Classes:
+        """The classes of the records it reads: as declared, and else as the mapping says of all others."""
+        strictest = {
+            path: max(kind, declared.get(path, DataClass.PUBLIC))
+            for path, kind in self.source_classes.items()
+        }
+        return Classes({**declared, **strictest}, self.unclassified)
 
     def apply(self, record: object, *, now: datetime | None = None) -> Record | None:
         """Maps one record; `None` means that the mapping's `where` leaves it out.

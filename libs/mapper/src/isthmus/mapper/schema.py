@@ -9,7 +9,7 @@ from isthmus.mapper.casts import CASTS, STRICTNESS
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
 from isthmus.mapper.limits import MAX_FIELDS, MAX_FORMAT_TEXT, MAX_PATH_TEXT, MAX_PATTERN_TEXT, MAX_STEPS
 from isthmus.mapper.reading.conditions import CHECKS, SWITCHES
-from isthmus.mapper.reading.mapping import VERSION
+from isthmus.mapper.reading.mapping import CLASSES, VERSION
 from isthmus.mapper.tables import OTHERWISE
 
 Schema = dict[str, Any]
@@ -83,6 +83,11 @@ def _transformations() -> Schema:
             },
             "tables": {"type": "object", "additionalProperties": _ref("table")},
             "functions": {"type": "object", "additionalProperties": _ref("steps")},
+            "unclassified": {
+                "enum": list(CLASSES),
+                "default": "internal",
+                "description": "Class of source fields whose schema does not name one.",
+            },
         },
         description="What concerns more than one field.",
     )
@@ -120,6 +125,7 @@ def _field() -> Schema:
             "when": _ref("condition"),
             "nulls": {"enum": ["omit", "keep"]},
             "description": {"type": "string"},
+            "class": {"enum": list(CLASSES), "description": "How sensitive it is; else as its sources are."},
         },
         "target",
     )

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from isthmus.sdk.classified import classified
 from isthmus.sdk.connector import Connector, action, destination, source, webhook
 from isthmus.sdk.failures import (
     AuthenticationFailure,
@@ -27,6 +28,7 @@ from isthmus.sdk.model import (
     Between,
     CheckStep,
     Credential,
+    DataClass,
     Guarantee,
     OnDoubt,
     Operation,
@@ -54,6 +56,7 @@ __all__ = [
     "ConfigurationFailure",
     "Connector",
     "Credential",
+    "DataClass",
     "DataFailure",
     "DeletionsSuspicious",
     "Event",
@@ -88,6 +91,7 @@ __all__ = [
     "Violation",
     "WriteMode",
     "action",
+    "classified",
     "destination",
     "source",
     "webhook",

@@ -45,6 +45,21 @@ class AuthMethod(StrEnum):
     AWS_SIGV4 = "aws_sigv4"
 
 
+class DataClass(StrEnum):
+    """How sensitive a field is.
+
+    `CONFIDENTIAL`, `PERSONAL` and `SECRET` values are replaced by placeholders in logs, samples and messages.
+    What is personal can be exported and erased for its person; what is secret stays on the host unless a
+    mapping names it.
+    """
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    PERSONAL = "personal"
+    SECRET = "secret"  # noqa: S105 - the name of a class
+
+
 class ReadMode(StrEnum):
     """How a stream can be read."""
 
@@ -197,6 +212,7 @@ class Stream:
             gives a `Foresight`.
         takes_lines: The writer takes batches of text as well, as `Batch.lines`; whoever looks at `records`
             finds dictionaries all the same.
+        classes: How sensitive fields are, by path, where `json_schema` does not say it itself.
     """
 
     stream: str
@@ -226,6 +242,7 @@ class Stream:
     finisher: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     foreseer: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
     takes_lines: bool = False
+    classes: Mapping[str, DataClass] = field(default_factory=dict)
 
     @property
     def is_tracked(self) -> bool:
@@ -241,7 +258,8 @@ class Stream:
     @property
     def schema_fingerprint(self) -> str:
         """SHA-256 of the JSON Schema in its canonical form; equal means equal schemas."""
-        return hashlib.sha256(msgspec.json.encode(self.json_schema, order="sorted")).hexdigest()
+        told = [self.json_schema, self.classes] if self.classes else self.json_schema
+        return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

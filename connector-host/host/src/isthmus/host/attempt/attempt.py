@@ -14,6 +14,7 @@ from isthmus.host.attempt.legs import begins_empty, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
+from isthmus.host.attempt.privacy import Privacy
 from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.ranging import RangedPlan, range_mode, range_of
 from isthmus.host.attempt.reading import Door, Layout, SourceFault, SourceReader
@@ -35,6 +36,7 @@ _log = logger(__name__)
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
 _NAME_SECONDS = 2.0
+_MOST_NAMED = 20
 # They read what was noted of both sides, which has one form, or the destination, whose form is its own.
 _UNWATCHED_LEGS = frozenset(
     {
@@ -137,7 +139,8 @@ class Attempt:
         self._doing = f"Running {grant.flow.name}"
         settling = self._settling(preparation)
         generation = "" if self._reconciliation is not None else generation_of(grant, layout.stream)
-        opening = opening_of(grant, preparation, layout.stream, tools.backend.spec.connector_id, generation)
+        connector_id = tools.backend.spec.connector_id
+        opening = opening_of(grant, preparation, layout.stream, connector_id, generation)
         delivery = Delivery(
             opening,
             tools.preparing.way_to(self._tenant_id, grant.flow.destination.instance_id),
@@ -168,6 +171,23 @@ class Attempt:
             return replace(ending, note=await self._unless_halted(end))
         return ending
 
+    def _privacy(self, preparation: Preparation, layout: Layout) -> Privacy:
+        """Find out how sensitive the records are, and leave out what may not go on."""
+        forward = self._grant.leg not in {
+            scheduling.LEG_READ_DESTINATION,
+            scheduling.LEG_COMPARE_DESTINATION,
+            scheduling.LEG_WRITE_SOURCE,
+        }
+        privacy = Privacy.of(layout.stream.json_schema, preparation.plan, maps_forward=forward)
+        if privacy.cut is not None:
+            preparation.mapper.leave_out(privacy.cut)
+            fields = ", ".join(privacy.left_out[:_MOST_NAMED])
+            message = (
+                f"Secret fields stay where they are: {fields}. A mapping may name those that must go on."
+            )
+            self._story.say(Log.TYPE_WARNING, message)
+        return privacy
+
     def _absence(self, opening: connector.WriteOpen) -> Absence:
         way = self._tools.preparing.way_to(self._tenant_id, self._grant.flow.destination.instance_id)
         return Absence(opening, way, self._tools.settings, lambda told: self._story.say(Log.TYPE_INFO, told))
@@ -193,6 +213,7 @@ class Attempt:
             self._ranged = preparation.mapper.within(wanted)
         if self._reconciliation is not None and not await self._reconciliation.begin(layout.stream):
             layout = Layout(layout.stream, ())
+        preparation = replace(preparation, privacy=self._privacy(preparation, layout))
         remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _UNWATCHED_LEGS)
         if layout.partitions and remembers:
             await self._watch(layout, preparation, reader)
@@ -257,7 +278,9 @@ class Attempt:
     def _settling(self, preparation: Preparation) -> Settling:
         grant = self._grant
         if self._is_dry:
-            return Previewing(self._lease, keeps_keys=grant.flow.delete_policy.absent)
+            return Previewing(
+                self._lease, keeps_keys=grant.flow.delete_policy.absent, privacy=preparation.privacy
+            )
         kind = NoQuarantine if is_announcing(grant.leg) else Quarantine
         quarantine = kind(
             self._tools.control,
@@ -265,6 +288,7 @@ class Attempt:
             execution_id=self._id,
             mapping_id=grant.flow.mapping_id,
             mapping_version=preparation.mapping_version,
+            privacy=preparation.privacy,
             patience=self._tools.settings.patience_seconds,
         )
         return Settling(
@@ -289,6 +313,7 @@ class Attempt:
             grant.flow.flow_id,
             grant.quarantine_ids,
             patience=self._tools.settings.patience_seconds,
+            privacy=preparation.privacy,
         )
         async for page in pages:
             for piece in preparation.mapper.pieces(page, "", delivery.limits):

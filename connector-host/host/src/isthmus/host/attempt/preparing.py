@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
@@ -10,6 +10,7 @@ from isthmus.host.attempt.deletions import Deletions
 from isthmus.host.attempt.digests import digest_plan, is_announcing
 from isthmus.host.attempt.legs import side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
+from isthmus.host.attempt.privacy import Privacy
 from isthmus.host.attempt.watching import Expectations
 from isthmus.host.backend import Bound
 from isthmus.host.binding import Resolver
@@ -36,6 +37,7 @@ class Preparation:
         target_schema: JSON Schema of mapped records; empty when unknown.
         mapping_version: The version in use; 0 for none.
         plan: The mapping; None passes records on unchanged.
+        privacy: How sensitive the records are, once the source has told what they look like.
     """
 
     source: Bound
@@ -43,6 +45,7 @@ class Preparation:
     target_schema: str
     mapping_version: int
     plan: Plan | None = None
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 class Preparing:
@@ -145,6 +148,7 @@ def opening_of(
 ) -> connector.WriteOpen:
     """Return the first message to the destination."""
     flow = grant.flow
+    is_requeue = grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE
     return connector.WriteOpen(
         binding=connector.Binding(instance_id=flow.destination.instance_id, etag=grant.destination_etag),
         stream=flow.destination.stream,
@@ -155,9 +159,11 @@ def opening_of(
         json_schema=preparation.target_schema or ("" if flow.mapping_id else stream.json_schema),
         primary_key=flow.destination_key or stream.primary_key,
         origin=f"{connector_id}/{flow.source.instance_id}/{flow.source.stream}",
-        is_requeue=grant.execution.trigger == scheduling.Execution.TRIGGER_REQUEUE,
+        is_requeue=is_requeue,
         is_preview=grant.execution.is_dry_run,
         generation_id=generation_id,
+        # What comes out of quarantine is read without the source, which knows more.
+        field_classes=() if is_requeue else preparation.privacy.field_classes,
     )
 
 

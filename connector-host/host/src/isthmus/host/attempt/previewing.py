@@ -9,9 +9,11 @@ import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.lease import Lease
 from isthmus.host.attempt.pieces import Piece, Reason, Reject, Unit
+from isthmus.host.attempt.privacy import Privacy
 from isthmus.host.attempt.settling import Settling, rejects_of
 from isthmus.host.texts import clean
 from isthmus.kit.redaction import STARS, scrub
+from isthmus.mapper.privacy import Scrubber
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -26,6 +28,7 @@ _EFFECTS = {
     batch.RecordOutcome.RESULT_UPDATED: _Sample.KIND_UPDATED,
     batch.RecordOutcome.RESULT_DELETED: _Sample.KIND_DELETED,
 }
+_OF_SOURCE = frozenset({_Sample.KIND_FILTERED, _Sample.KIND_QUARANTINED})
 _SECRET = re.compile(r"(?i)(api_?key|private_?key|token|secret|passw|pwd|authorization|credential)")
 _encode = msgspec.json.Encoder().encode
 
@@ -47,10 +50,12 @@ class Previewing(Settling):
     Args:
         lease: Told how far the dry run is.
         keeps_keys: Whether it has to be known in the end which records there are.
+        privacy: How sensitive the records are.
     """
 
-    def __init__(self, lease: Lease, *, keeps_keys: bool = False) -> None:
+    def __init__(self, lease: Lease, *, keeps_keys: bool = False, privacy: Privacy | None = None) -> None:
         super().__init__(lease, Nowhere())
+        self._privacy = privacy or Privacy()
         self.keys: list[str] = []
         self.keys_missing = ""
         """Why not all keys are known; empty where they are."""
@@ -127,21 +132,26 @@ class Previewing(Settling):
             self._lease.note((), self.counts)
 
     def _rejected(self, reject: Reject) -> None:
-        for one in reject.reasons:
+        told = self._privacy.reasons(reject.reasons, reject.record)
+        for one in told:
             known = (one.reason, one.target_path or one.source_path)
             if known not in self._reasons and len(self._reasons) < _MOST_REASONS:
                 self._reasons[known] = _reason(one)
             if known in self._reasons:
                 self._reasons[known].records += 1
         if self._add(_Sample.KIND_QUARANTINED, reject.key, "", reject.record):
-            self._samples[-1].reasons.extend(_reason(one, records=1) for one in reject.reasons[:_SAMPLES])
+            self._samples[-1].reasons.extend(_reason(one, records=1) for one in told[:_SAMPLES])
 
     def _add(self, kind: "_Sample.Kind.ValueType", key: str, before: Any, after: Any) -> bool:
         """Remember a record, unless there are enough of its kind."""
         if self._kinds[kind] >= _SAMPLES:
             return False
         self._kinds[kind] += 1
-        self._samples.append(_Sample(kind=kind, key=_named(key), fields=_fields(before, after)))
+        privacy = self._privacy
+        scrubber = privacy.source if kind in _OF_SOURCE else privacy.target
+        forms = _document(before), _document(privacy.kept(after) if kind in _OF_SOURCE else after)
+        shown = _named(scrubber.text(key, *forms))
+        self._samples.append(_Sample(kind=kind, key=shown, fields=_fields(*forms, scrubber)))
         return True
 
     def found(self, *, cannot_tell: bool, limit: int) -> scheduling.Preview:
@@ -195,15 +205,15 @@ def _named(key: str) -> str:
     return "\x1f".join(clean(part, 300) for part in scrub(key).split("\x1f"))
 
 
-def _fields(before: Any, after: Any) -> list[scheduling.PreviewField]:
+def _fields(before: Any, after: Any, scrubber: Scrubber) -> list[scheduling.PreviewField]:
     """The fields of a record; where there are two forms of it those that differ."""
-    old, new = dict(_flat(_document(before))), dict(_flat(_document(after)))
+    old, new = dict(_flat(before)), dict(_flat(after))
     paths = [path for path in {**new, **old} if old.get(path, old) != new.get(path, new)]
     shown = [
         scheduling.PreviewField(
             path=clean(path, 300),
-            before=_shown(path, old[path]) if path in old else "",
-            after=_shown(path, new[path]) if path in new else "",
+            before=_shown(path, scrubber.value(path, old[path])) if path in old else "",
+            after=_shown(path, scrubber.value(path, new[path])) if path in new else "",
         )
         for path in paths[:_MOST_FIELDS]
     ]

@@ -4,14 +4,16 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from isthmus.host.attempt.pieces import Reason, Reject
+from isthmus.host.attempt.privacy import Privacy, messages
 from isthmus.host.control import ControlPlane, call, persist
 from isthmus.host.texts import clean
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.resilience import DataLost, FixRequest
+from isthmus.type.v1 import privacy_pb2
 
 DELETION = "SOURCE_DELETED_RECORD"
 _MOST_RECORDS = 1000
@@ -29,6 +31,7 @@ class Quarantine:
         execution_id: Who puts them there.
         mapping_id: What mapped them; empty for no mapping.
         mapping_version: Its version.
+        privacy: How sensitive the records are.
         patience: Seconds to wait for a records service that is away.
     """
 
@@ -40,8 +43,10 @@ class Quarantine:
         execution_id: str,
         mapping_id: str = "",
         mapping_version: int = 0,
+        privacy: Privacy | None = None,
         patience: float = 60.0,
     ) -> None:
+        self._privacy = privacy or Privacy()
         self._control = control
         self._flow_id = flow_id
         self._execution_id = execution_id
@@ -115,7 +120,8 @@ class Quarantine:
             yield request
 
     def _entry(self, reject: Reject) -> records.QuarantinedRecord:
-        text, is_binary = preserved(reject.record)
+        privacy = self._privacy
+        text, is_binary = preserved(privacy.kept(reject.record))
         entry = records.QuarantinedRecord(
             flow_id=self._flow_id,
             execution_id=self._execution_id,
@@ -126,7 +132,11 @@ class Quarantine:
             mapping_id=self._mapping_id,
             mapping_version=self._mapping_version,
         )
-        for reason in (*reject.reasons, *((_DELETED,) if reject.deletes else ())):
+        if privacy.source:
+            entry.field_classes.extend(messages(privacy.source.classes))
+            entry.unclassified = cast("privacy_pb2.DataClass.ValueType", int(privacy.source.classes.default))
+        reasons = privacy.reasons(reject.reasons, reject.record)
+        for reason in (*reasons, *((_DELETED,) if reject.deletes else ())):
             entry.reasons.add(
                 reason=clean(reason.reason, 100),
                 message=clean(reason.message, 2000),

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
+from isthmus.host.attempt.privacy import Privacy
 from isthmus.host.attempt.quarantine import DELETION
 from isthmus.host.backend import SourcePage
 from isthmus.host.control import ControlPlane, call, fault_from, persist
@@ -21,7 +22,12 @@ _LARGE_SECONDS = 120.0
 
 
 async def requeued_pages(
-    control: ControlPlane, flow_id: str, quarantine_ids: Sequence[str], *, patience: float
+    control: ControlPlane,
+    flow_id: str,
+    quarantine_ids: Sequence[str],
+    *,
+    patience: float,
+    privacy: Privacy | None = None,
 ) -> AsyncIterator[SourcePage]:
     """Give the records that wait to be delivered again; those that have been decided otherwise are left out.
 
@@ -30,12 +36,15 @@ async def requeued_pages(
         flow_id: Whose records.
         quarantine_ids: Which ones; empty means all that are requeued in the flow.
         patience: Seconds to wait for a records service that is away.
+        privacy: Learns what was known of the records when they were read.
     """
     waiting = _waiting(control, flow_id, quarantine_ids, patience)
     found: list[_Record] = []
     contents: list[bytes] = []
     weight = 0
     async for record in waiting:
+        if privacy is not None:
+            privacy.learn(record.field_classes)
         content = _content(record, await _text(control, record, patience))
         if found and (len(found) >= _PAGE or weight + len(content) > _PAGE_BYTES):
             yield _page(found, contents)

@@ -57,13 +57,24 @@ def list_conflicts(
 
 
 @_conflicts.command("show")
-def show_conflict(ctx: typer.Context, conflict: Conflict, output: Output = Format.YAML) -> None:
+def show_conflict(
+    ctx: typer.Context,
+    conflict: Conflict,
+    values: Annotated[
+        bool, typer.Option("--values", help="With confidential, personal and secret values; is recorded.")
+    ] = False,
+    output: Output = Format.YAML,
+) -> None:
     """Shows a conflict with both versions, and what both sides held before.
 
     Example: `isthmus conflicts show cfl_01j9`
     """
-    request = pairs_pb2.GetConflictRequest(conflict_id=conflict)
-    show_one(mesh_of(ctx).pairs.GetConflict(request).conflict, output)
+    pairs = mesh_of(ctx).pairs
+    if values:
+        found = pairs.ReadConflict(pairs_pb2.ReadConflictRequest(conflict_id=conflict)).conflict
+    else:
+        found = pairs.GetConflict(pairs_pb2.GetConflictRequest(conflict_id=conflict)).conflict
+    show_one(found, output)
 
 
 @_conflicts.command("resolve")

@@ -64,9 +64,12 @@ def list_quarantine(
 def show_quarantined(
     ctx: typer.Context,
     quarantine_id: Annotated[str, typer.Argument(help="Id of a quarantined record.")],
+    values: Annotated[
+        bool, typer.Option("--values", help="With confidential, personal and secret values; is recorded.")
+    ] = False,
     output: Output = Format.YAML,
 ) -> None:
-    """Shows a quarantined record whole, with its reasons.
+    """Shows a quarantined record with its reasons; placeholders stand for sensitive values.
 
     What is no JSON is shown as `record_text`, bytes that are no text escaped; `record` is base64 then.
 
@@ -75,8 +78,9 @@ def show_quarantined(
     mesh = mesh_of(ctx)
     request = records_pb2.GetQuarantinedRequest(quarantine_id=quarantine_id)
     kept = mesh.records.GetQuarantined(request).record
-    if not kept.record and kept.record_bytes:
+    if (kept.is_scrubbed and values) or (not kept.record and kept.record_bytes):
         kept.record = _whole(mesh, quarantine_id)
+        kept.is_scrubbed = False
     form = Format.YAML if output is Format.TABLE else output
     emit(_shown(kept, form), form)
 

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from isthmus.type.v1 import batch_pb2 as _batch_pb2
+from isthmus.type.v1 import privacy_pb2 as _privacy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1161,6 +1162,7 @@ class WriteOpen(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     IS_REQUEUE_FIELD_NUMBER: _builtins.int
     IS_PREVIEW_FIELD_NUMBER: _builtins.int
+    FIELD_CLASSES_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Which stream."""
     flow_id: _builtins.str
@@ -1191,6 +1193,10 @@ class WriteOpen(_message.Message):
     def primary_key(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Dotted paths of the fields that identify a record."""
 
+    @_builtins.property
+    def field_classes(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.FieldClass]:
+        """Classes of fields of the records, where they are known; classes in `json_schema` count as well."""
+
     def __init__(
         self,
         *,
@@ -1206,10 +1212,11 @@ class WriteOpen(_message.Message):
         origin: _builtins.str = ...,
         is_requeue: _builtins.bool = ...,
         is_preview: _builtins.bool = ...,
+        field_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "flow_id", b"flow_id", "generation_id", b"generation_id", "is_preview", b"is_preview", "is_requeue", b"is_requeue", "json_schema", b"json_schema", "mode", b"mode", "origin", b"origin", "primary_key", b"primary_key", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "field_classes", b"field_classes", "flow_id", b"flow_id", "generation_id", b"generation_id", "is_preview", b"is_preview", "is_requeue", b"is_requeue", "json_schema", b"json_schema", "mode", b"mode", "origin", b"origin", "primary_key", b"primary_key", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

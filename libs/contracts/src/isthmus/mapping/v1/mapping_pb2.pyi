@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from isthmus.type.v1 import privacy_pb2 as _privacy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -869,6 +870,7 @@ class CompileMappingResponse(_message.Message):
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     SOURCE_FIELDS_FIELD_NUMBER: _builtins.int
     TARGET_FIELDS_FIELD_NUMBER: _builtins.int
+    TARGET_CLASSES_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """SHA-256 of the definition in hexadecimal."""
     @_builtins.property
@@ -879,16 +881,23 @@ class CompileMappingResponse(_message.Message):
     def target_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Dotted paths of the target fields that it writes, in order."""
 
+    @_builtins.property
+    def target_classes(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.FieldClass]:
+        """Classes of target fields: as the mapping says, else the highest of what a field is made from, as far as
+        the source schema of the mapping tells. A field that is not here is internal.
+        """
+
     def __init__(
         self,
         *,
         fingerprint: _builtins.str = ...,
         source_fields: _abc.Iterable[_builtins.str] | None = ...,
         target_fields: _abc.Iterable[_builtins.str] | None = ...,
+        target_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "source_fields", b"source_fields", "target_fields", b"target_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "source_fields", b"source_fields", "target_classes", b"target_classes", "target_fields", b"target_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

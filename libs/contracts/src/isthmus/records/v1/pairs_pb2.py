@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/records/v1/pairs.proto\x12\x12isthmus.records.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a isthmus/type/v1/permission.proto\"\xe5\x03\n\x04Pair\x12\x0f\n\x07pair_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.isthmus.records.v1.Pair.Status\x12\x12\n\nsource_key\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65stination_key\x18\x05 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rsource_record\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x1f\n\x12\x64\x65stination_record\x18\x08 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_IN_SYNC\x10\x01\x12\x12\n\x0eSTATUS_CHANGED\x10\x02\x12\x12\n\x0eSTATUS_WRITING\x10\x03\x12\x14\n\x10STATUS_IN_REVIEW\x10\x04\x12\x0f\n\x0bSTATUS_HELD\x10\x05\x12\x11\n\rSTATUS_PARTED\x10\x06\x12\x12\n\x0eSTATUS_DELETED\x10\x07\"\x8c\x05\n\x08\x43onflict\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12\x0f\n\x07pair_id\x18\x03 \x01(\t\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.isthmus.records.v1.Conflict.Status\x12\x12\n\nsource_key\x18\x05 \x01(\t\x12\x17\n\x0f\x64\x65stination_key\x18\x06 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rsource_record\x18\x08 \x01(\tB\x03\x80\x01\x01\x12\x1f\n\x12\x64\x65stination_record\x18\t \x01(\tB\x03\x80\x01\x01\x12/\n\x0bsource_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x64\x65stination_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66ields\x18\x0c \x03(\t\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x0e\n\x06reason\x18\x0e \x01(\t\x12\x13\n\x06result\x18\x0f \x01(\tB\x03\x80\x01\x01\x12\x12\n\ndecided_by\x18\x10 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x11 \x01(\t\x12/\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65\x63ide_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_WAITING\x10\x01\x12\x13\n\x0fSTATUS_RESOLVED\x10\x02\x12\x14\n\x10STATUS_OVERTAKEN\x10\x03\"\\\n\x10\x43onflictsChanged\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63onflict_ids\x18\x02 \x03(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x12\n\nchanged_by\x18\x04 \x01(\t\"}\n\x10ListPairsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x31\n\x08statuses\x18\x02 \x03(\x0e\x32\x1f.isthmus.records.v1.Pair.Status\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"U\n\x11ListPairsResponse\x12\'\n\x05pairs\x18\x01 \x03(\x0b\x32\x18.isthmus.records.v1.Pair\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x14ListConflictsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x35\n\x08statuses\x18\x02 \x03(\x0e\x32#.isthmus.records.v1.Conflict.Status\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x15ListConflictsResponse\x12/\n\tconflicts\x18\x01 \x03(\x0b\x32\x1c.isthmus.records.v1.Conflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\"E\n\x13GetConflictResponse\x12.\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x1c.isthmus.records.v1.Conflict\"\x89\x02\n\x16ResolveConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\x12\x41\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x31.isthmus.records.v1.ResolveConflictRequest.Choice\x12\x13\n\x06record\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"^\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x11\n\rCHOICE_SOURCE\x10\x01\x12\x16\n\x12\x43HOICE_DESTINATION\x10\x02\x12\x11\n\rCHOICE_RECORD\x10\x03\"I\n\x17ResolveConflictResponse\x12.\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x1c.isthmus.records.v1.Conflict2\x8b\x04\n\x0cPairsService\x12p\n\tListPairs\x12$.isthmus.records.v1.ListPairsRequest\x1a%.isthmus.records.v1.ListPairsResponse\"\x16\x8a\xb5\x18\x12records.pairs.read\x12\x80\x01\n\rListConflicts\x12(.isthmus.records.v1.ListConflictsRequest\x1a).isthmus.records.v1.ListConflictsResponse\"\x1a\x8a\xb5\x18\x16records.conflicts.read\x12z\n\x0bGetConflict\x12&.isthmus.records.v1.GetConflictRequest\x1a\'.isthmus.records.v1.GetConflictResponse\"\x1a\x8a\xb5\x18\x16records.conflicts.read\x12\x89\x01\n\x0fResolveConflict\x12*.isthmus.records.v1.ResolveConflictRequest\x1a+.isthmus.records.v1.ResolveConflictResponse\"\x1d\x8a\xb5\x18\x19records.conflicts.resolveb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eisthmus/records/v1/pairs.proto\x12\x12isthmus.records.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xe5\x03\n\x04Pair\x12\x0f\n\x07pair_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12/\n\x06status\x18\x03 \x01(\x0e\x32\x1f.isthmus.records.v1.Pair.Status\x12\x12\n\nsource_key\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65stination_key\x18\x05 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rsource_record\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x1f\n\x12\x64\x65stination_record\x18\x08 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_IN_SYNC\x10\x01\x12\x12\n\x0eSTATUS_CHANGED\x10\x02\x12\x12\n\x0eSTATUS_WRITING\x10\x03\x12\x14\n\x10STATUS_IN_REVIEW\x10\x04\x12\x0f\n\x0bSTATUS_HELD\x10\x05\x12\x11\n\rSTATUS_PARTED\x10\x06\x12\x12\n\x0eSTATUS_DELETED\x10\x07\"\x8c\x05\n\x08\x43onflict\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\x12\x0f\n\x07\x66low_id\x18\x02 \x01(\t\x12\x0f\n\x07pair_id\x18\x03 \x01(\t\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.isthmus.records.v1.Conflict.Status\x12\x12\n\nsource_key\x18\x05 \x01(\t\x12\x17\n\x0f\x64\x65stination_key\x18\x06 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x07 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rsource_record\x18\x08 \x01(\tB\x03\x80\x01\x01\x12\x1f\n\x12\x64\x65stination_record\x18\t \x01(\tB\x03\x80\x01\x01\x12/\n\x0bsource_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x64\x65stination_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66ields\x18\x0c \x03(\t\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x0e\n\x06reason\x18\x0e \x01(\t\x12\x13\n\x06result\x18\x0f \x01(\tB\x03\x80\x01\x01\x12\x12\n\ndecided_by\x18\x10 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x11 \x01(\t\x12/\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65\x63ide_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_WAITING\x10\x01\x12\x13\n\x0fSTATUS_RESOLVED\x10\x02\x12\x14\n\x10STATUS_OVERTAKEN\x10\x03\"\\\n\x10\x43onflictsChanged\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63onflict_ids\x18\x02 \x03(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x12\n\nchanged_by\x18\x04 \x01(\t\"}\n\x10ListPairsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x31\n\x08statuses\x18\x02 \x03(\x0e\x32\x1f.isthmus.records.v1.Pair.Status\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"U\n\x11ListPairsResponse\x12\'\n\x05pairs\x18\x01 \x03(\x0b\x32\x18.isthmus.records.v1.Pair\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x14ListConflictsRequest\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x35\n\x08statuses\x18\x02 \x03(\x0e\x32#.isthmus.records.v1.Conflict.Status\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x15ListConflictsResponse\x12/\n\tconflicts\x18\x01 \x03(\x0b\x32\x1c.isthmus.records.v1.Conflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\"E\n\x13GetConflictResponse\x12.\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x1c.isthmus.records.v1.Conflict\"*\n\x13ReadConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\"F\n\x14ReadConflictResponse\x12.\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x1c.isthmus.records.v1.Conflict\"\x89\x02\n\x16ResolveConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\x12\x41\n\x06\x63hoice\x18\x02 \x01(\x0e\x32\x31.isthmus.records.v1.ResolveConflictRequest.Choice\x12\x13\n\x06record\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"^\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x11\n\rCHOICE_SOURCE\x10\x01\x12\x16\n\x12\x43HOICE_DESTINATION\x10\x02\x12\x11\n\rCHOICE_RECORD\x10\x03\"I\n\x17ResolveConflictResponse\x12.\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x1c.isthmus.records.v1.Conflict2\x96\x05\n\x0cPairsService\x12p\n\tListPairs\x12$.isthmus.records.v1.ListPairsRequest\x1a%.isthmus.records.v1.ListPairsResponse\"\x16\x8a\xb5\x18\x12records.pairs.read\x12\x80\x01\n\rListConflicts\x12(.isthmus.records.v1.ListConflictsRequest\x1a).isthmus.records.v1.ListConflictsResponse\"\x1a\x8a\xb5\x18\x16records.conflicts.read\x12z\n\x0bGetConflict\x12&.isthmus.records.v1.GetConflictRequest\x1a\'.isthmus.records.v1.GetConflictResponse\"\x1a\x8a\xb5\x18\x16records.conflicts.read\x12\x88\x01\n\x0cReadConflict\x12\'.isthmus.records.v1.ReadConflictRequest\x1a(.isthmus.records.v1.ReadConflictResponse\"%\x8a\xb5\x18\x1drecords.conflicts.read_values\x90\xb5\x18\x03\x12\x89\x01\n\x0fResolveConflict\x12*.isthmus.records.v1.ResolveConflictRequest\x1a+.isthmus.records.v1.ResolveConflictResponse\"\x1d\x8a\xb5\x18\x19records.conflicts.resolveb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,36 +56,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAIRSSERVICE'].methods_by_name['ListConflicts']._serialized_options = b'\212\265\030\026records.conflicts.read'
   _globals['_PAIRSSERVICE'].methods_by_name['GetConflict']._loaded_options = None
   _globals['_PAIRSSERVICE'].methods_by_name['GetConflict']._serialized_options = b'\212\265\030\026records.conflicts.read'
+  _globals['_PAIRSSERVICE'].methods_by_name['ReadConflict']._loaded_options = None
+  _globals['_PAIRSSERVICE'].methods_by_name['ReadConflict']._serialized_options = b'\212\265\030\035records.conflicts.read_values\220\265\030\003'
   _globals['_PAIRSSERVICE'].methods_by_name['ResolveConflict']._loaded_options = None
   _globals['_PAIRSSERVICE'].methods_by_name['ResolveConflict']._serialized_options = b'\212\265\030\031records.conflicts.resolve'
-  _globals['_PAIR']._serialized_start=122
-  _globals['_PAIR']._serialized_end=607
-  _globals['_PAIR_STATUS']._serialized_start=437
-  _globals['_PAIR_STATUS']._serialized_end=607
-  _globals['_CONFLICT']._serialized_start=610
-  _globals['_CONFLICT']._serialized_end=1262
-  _globals['_CONFLICT_STATUS']._serialized_start=1167
-  _globals['_CONFLICT_STATUS']._serialized_end=1262
-  _globals['_CONFLICTSCHANGED']._serialized_start=1264
-  _globals['_CONFLICTSCHANGED']._serialized_end=1356
-  _globals['_LISTPAIRSREQUEST']._serialized_start=1358
-  _globals['_LISTPAIRSREQUEST']._serialized_end=1483
-  _globals['_LISTPAIRSRESPONSE']._serialized_start=1485
-  _globals['_LISTPAIRSRESPONSE']._serialized_end=1570
-  _globals['_LISTCONFLICTSREQUEST']._serialized_start=1573
-  _globals['_LISTCONFLICTSREQUEST']._serialized_end=1706
-  _globals['_LISTCONFLICTSRESPONSE']._serialized_start=1708
-  _globals['_LISTCONFLICTSRESPONSE']._serialized_end=1805
-  _globals['_GETCONFLICTREQUEST']._serialized_start=1807
-  _globals['_GETCONFLICTREQUEST']._serialized_end=1848
-  _globals['_GETCONFLICTRESPONSE']._serialized_start=1850
-  _globals['_GETCONFLICTRESPONSE']._serialized_end=1919
-  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=1922
-  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=2187
-  _globals['_RESOLVECONFLICTREQUEST_CHOICE']._serialized_start=2093
-  _globals['_RESOLVECONFLICTREQUEST_CHOICE']._serialized_end=2187
-  _globals['_RESOLVECONFLICTRESPONSE']._serialized_start=2189
-  _globals['_RESOLVECONFLICTRESPONSE']._serialized_end=2262
-  _globals['_PAIRSSERVICE']._serialized_start=2265
-  _globals['_PAIRSSERVICE']._serialized_end=2788
+  _globals['_PAIR']._serialized_start=151
+  _globals['_PAIR']._serialized_end=636
+  _globals['_PAIR_STATUS']._serialized_start=466
+  _globals['_PAIR_STATUS']._serialized_end=636
+  _globals['_CONFLICT']._serialized_start=639
+  _globals['_CONFLICT']._serialized_end=1291
+  _globals['_CONFLICT_STATUS']._serialized_start=1196
+  _globals['_CONFLICT_STATUS']._serialized_end=1291
+  _globals['_CONFLICTSCHANGED']._serialized_start=1293
+  _globals['_CONFLICTSCHANGED']._serialized_end=1385
+  _globals['_LISTPAIRSREQUEST']._serialized_start=1387
+  _globals['_LISTPAIRSREQUEST']._serialized_end=1512
+  _globals['_LISTPAIRSRESPONSE']._serialized_start=1514
+  _globals['_LISTPAIRSRESPONSE']._serialized_end=1599
+  _globals['_LISTCONFLICTSREQUEST']._serialized_start=1602
+  _globals['_LISTCONFLICTSREQUEST']._serialized_end=1735
+  _globals['_LISTCONFLICTSRESPONSE']._serialized_start=1737
+  _globals['_LISTCONFLICTSRESPONSE']._serialized_end=1834
+  _globals['_GETCONFLICTREQUEST']._serialized_start=1836
+  _globals['_GETCONFLICTREQUEST']._serialized_end=1877
+  _globals['_GETCONFLICTRESPONSE']._serialized_start=1879
+  _globals['_GETCONFLICTRESPONSE']._serialized_end=1948
+  _globals['_READCONFLICTREQUEST']._serialized_start=1950
+  _globals['_READCONFLICTREQUEST']._serialized_end=1992
+  _globals['_READCONFLICTRESPONSE']._serialized_start=1994
+  _globals['_READCONFLICTRESPONSE']._serialized_end=2064
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=2067
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=2332
+  _globals['_RESOLVECONFLICTREQUEST_CHOICE']._serialized_start=2238
+  _globals['_RESOLVECONFLICTREQUEST_CHOICE']._serialized_end=2332
+  _globals['_RESOLVECONFLICTRESPONSE']._serialized_start=2334
+  _globals['_RESOLVECONFLICTRESPONSE']._serialized_end=2407
+  _globals['_PAIRSSERVICE']._serialized_start=2410
+  _globals['_PAIRSSERVICE']._serialized_end=3072
 # @@protoc_insertion_point(module_scope)

@@ -471,6 +471,52 @@ class GetConflictResponse(_message.Message):
 Global___GetConflictResponse: _TypeAlias = GetConflictResponse  # noqa: Y015
 
 @_typing.final
+class ReadConflictRequest(_message.Message):
+    """Asks for one conflict with all values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFLICT_ID_FIELD_NUMBER: _builtins.int
+    conflict_id: _builtins.str
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        conflict_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_id", b"conflict_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadConflictRequest: _TypeAlias = ReadConflictRequest  # noqa: Y015
+
+@_typing.final
+class ReadConflictResponse(_message.Message):
+    """One conflict with all values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conflict(self) -> Global___Conflict:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        conflict: Global___Conflict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadConflictResponse: _TypeAlias = ReadConflictResponse  # noqa: Y015
+
+@_typing.final
 class ResolveConflictRequest(_message.Message):
     """Decides a conflict."""
 

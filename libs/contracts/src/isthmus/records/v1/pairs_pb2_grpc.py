@@ -61,6 +61,11 @@ class PairsServiceStub:
                 request_serializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.GetConflictRequest.SerializeToString,
                 response_deserializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.GetConflictResponse.FromString,
                 _registered_method=True)
+        self.ReadConflict = channel.unary_unary(
+                '/isthmus.records.v1.PairsService/ReadConflict',
+                request_serializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.ReadConflictRequest.SerializeToString,
+                response_deserializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.ReadConflictResponse.FromString,
+                _registered_method=True)
         self.ResolveConflict = channel.unary_unary(
                 '/isthmus.records.v1.PairsService/ResolveConflict',
                 request_serializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.ResolveConflictRequest.SerializeToString,
@@ -102,7 +107,17 @@ class PairsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetConflict(self, request, context):
-        """Reads one conflict with both versions.
+        """Reads one conflict with both versions, with placeholders for sensitive values.
+
+        Errors:
+        NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadConflict(self, request, context):
+        """Reads one conflict with all values, where `GetConflict` shows placeholders for sensitive ones.
 
         Errors:
         NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
@@ -144,6 +159,11 @@ def add_PairsServiceServicer_to_server(servicer, server):
                     servicer.GetConflict,
                     request_deserializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.GetConflictRequest.FromString,
                     response_serializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.GetConflictResponse.SerializeToString,
+            ),
+            'ReadConflict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadConflict,
+                    request_deserializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.ReadConflictRequest.FromString,
+                    response_serializer=isthmus_dot_records_dot_v1_dot_pairs__pb2.ReadConflictResponse.SerializeToString,
             ),
             'ResolveConflict': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveConflict,
@@ -244,6 +264,33 @@ class PairsService:
             '/isthmus.records.v1.PairsService/GetConflict',
             isthmus_dot_records_dot_v1_dot_pairs__pb2.GetConflictRequest.SerializeToString,
             isthmus_dot_records_dot_v1_dot_pairs__pb2.GetConflictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadConflict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.records.v1.PairsService/ReadConflict',
+            isthmus_dot_records_dot_v1_dot_pairs__pb2.ReadConflictRequest.SerializeToString,
+            isthmus_dot_records_dot_v1_dot_pairs__pb2.ReadConflictResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,7 +56,13 @@ class PairsServiceStub:
     Errors: none of its own.
     """
     GetConflict: _grpc.UnaryUnaryMultiCallable[_pairs_pb2.GetConflictRequest, _pairs_pb2.GetConflictResponse]
-    """Reads one conflict with both versions.
+    """Reads one conflict with both versions, with placeholders for sensitive values.
+
+    Errors:
+      NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
+    """
+    ReadConflict: _grpc.UnaryUnaryMultiCallable[_pairs_pb2.ReadConflictRequest, _pairs_pb2.ReadConflictResponse]
+    """Reads one conflict with all values, where `GetConflict` shows placeholders for sensitive ones.
 
     Errors:
       NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
@@ -102,7 +108,13 @@ class PairsServiceAsyncStub(PairsServiceStub):
     Errors: none of its own.
     """
     GetConflict: _aio.UnaryUnaryMultiCallable[_pairs_pb2.GetConflictRequest, _pairs_pb2.GetConflictResponse]  # type: ignore[assignment]
-    """Reads one conflict with both versions.
+    """Reads one conflict with both versions, with placeholders for sensitive values.
+
+    Errors:
+      NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
+    """
+    ReadConflict: _aio.UnaryUnaryMultiCallable[_pairs_pb2.ReadConflictRequest, _pairs_pb2.ReadConflictResponse]  # type: ignore[assignment]
+    """Reads one conflict with all values, where `GetConflict` shows placeholders for sensitive ones.
 
     Errors:
       NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
@@ -163,7 +175,19 @@ class PairsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pairs_pb2.GetConflictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pairs_pb2.GetConflictResponse, _abc.Awaitable[_pairs_pb2.GetConflictResponse]]:
-        """Reads one conflict with both versions.
+        """Reads one conflict with both versions, with placeholders for sensitive values.
+
+        Errors:
+          NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadConflict(
+        self,
+        request: _pairs_pb2.ReadConflictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pairs_pb2.ReadConflictResponse, _abc.Awaitable[_pairs_pb2.ReadConflictResponse]]:
+        """Reads one conflict with all values, where `GetConflict` shows placeholders for sensitive ones.
 
         Errors:
           NOT_FOUND CONFLICT_UNKNOWN: no such conflict in this tenant; do not retry.

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from isthmus.type.v1 import privacy_pb2 as _privacy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -95,13 +96,21 @@ class HubStream(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    FIELD_CLASSES_FIELD_NUMBER: _builtins.int
+    IS_SUPPRESSED_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Its name."""
     records: _builtins.int
     """Records that are not deleted."""
+    is_suppressed: _builtins.bool
+    """A person's data was erased here, so records are looked at before they are stored."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When a record of it last changed."""
+
+    @_builtins.property
+    def field_classes(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.FieldClass]:
+        """Classes of fields of its records, as writers and their schemas say; others are internal."""
 
     def __init__(
         self,
@@ -109,10 +118,12 @@ class HubStream(_message.Message):
         stream: _builtins.str = ...,
         records: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        field_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
+        is_suppressed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records", "stream", b"stream", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field_classes", b"field_classes", "is_suppressed", b"is_suppressed", "records", b"records", "stream", b"stream", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,6 +213,9 @@ class QuarantinedRecord(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     RECORD_BYTES_FIELD_NUMBER: _builtins.int
+    FIELD_CLASSES_FIELD_NUMBER: _builtins.int
+    UNCLASSIFIED_FIELD_NUMBER: _builtins.int
+    IS_SCRUBBED_FIELD_NUMBER: _builtins.int
     quarantine_id: _builtins.str
     """Chosen by the service from flow, record and stage, so that repetition adds nothing."""
     flow_id: _builtins.str
@@ -230,6 +244,10 @@ class QuarantinedRecord(_message.Message):
     """Who requeued or dropped it: the subject of the caller; empty while it waits."""
     record_bytes: _builtins.int
     """Bytes of the whole `record`, also where that is left out; set by the service."""
+    unclassified: _privacy_pb2.DataClass.ValueType
+    """Class of all other fields."""
+    is_scrubbed: _builtins.bool
+    """True where placeholders stand for values; set by the service."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuarantineReason]:
         """What is wrong, one for every field."""
@@ -241,6 +259,10 @@ class QuarantinedRecord(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its state last changed."""
+
+    @_builtins.property
+    def field_classes(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.FieldClass]:
+        """Classes of fields of `record`, where they are known."""
 
     def __init__(
         self,
@@ -261,10 +283,13 @@ class QuarantinedRecord(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         decided_by: _builtins.str = ...,
         record_bytes: _builtins.int = ...,
+        field_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
+        unclassified: _privacy_pb2.DataClass.ValueType = ...,
+        is_scrubbed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "decided_by", b"decided_by", "execution_id", b"execution_id", "flow_id", b"flow_id", "is_binary", b"is_binary", "key", b"key", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "quarantine_id", b"quarantine_id", "reasons", b"reasons", "record", b"record", "record_bytes", b"record_bytes", "stage", b"stage", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "decided_by", b"decided_by", "execution_id", b"execution_id", "field_classes", b"field_classes", "flow_id", b"flow_id", "is_binary", b"is_binary", "is_scrubbed", b"is_scrubbed", "key", b"key", "mapping_id", b"mapping_id", "mapping_version", b"mapping_version", "quarantine_id", b"quarantine_id", "reasons", b"reasons", "record", b"record", "record_bytes", b"record_bytes", "stage", b"stage", "status", b"status", "unclassified", b"unclassified", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -206,6 +206,8 @@ class RecordsServiceServicer:
     def ListQuarantine(self, request, context):
         """Lists quarantined records, oldest first; large ones without their text.
 
+        People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
         Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -215,6 +217,8 @@ class RecordsServiceServicer:
     def GetQuarantined(self, request, context):
         """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
 
+        People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
         Errors:
         NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
         """
@@ -223,7 +227,7 @@ class RecordsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadQuarantined(self, request, context):
-        """Reads the text of one quarantined record whole, however large it is.
+        """Reads the text of one quarantined record whole, with all values, however large it is.
 
         Errors:
         NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.

@@ -95,16 +95,20 @@ class RecordsServiceStub:
     ListQuarantine: _grpc.UnaryUnaryMultiCallable[_records_pb2.ListQuarantineRequest, _records_pb2.ListQuarantineResponse]
     """Lists quarantined records, oldest first; large ones without their text.
 
+    People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
     Errors: none of its own.
     """
     GetQuarantined: _grpc.UnaryUnaryMultiCallable[_records_pb2.GetQuarantinedRequest, _records_pb2.GetQuarantinedResponse]
     """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
 
+    People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
     Errors:
       NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
     """
     ReadQuarantined: _grpc.UnaryStreamMultiCallable[_records_pb2.ReadQuarantinedRequest, _records_pb2.ReadQuarantinedResponse]
-    """Reads the text of one quarantined record whole, however large it is.
+    """Reads the text of one quarantined record whole, with all values, however large it is.
 
     Errors:
       NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
@@ -199,16 +203,20 @@ class RecordsServiceAsyncStub(RecordsServiceStub):
     ListQuarantine: _aio.UnaryUnaryMultiCallable[_records_pb2.ListQuarantineRequest, _records_pb2.ListQuarantineResponse]  # type: ignore[assignment]
     """Lists quarantined records, oldest first; large ones without their text.
 
+    People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
     Errors: none of its own.
     """
     GetQuarantined: _aio.UnaryUnaryMultiCallable[_records_pb2.GetQuarantinedRequest, _records_pb2.GetQuarantinedResponse]  # type: ignore[assignment]
     """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
 
+    People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
     Errors:
       NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
     """
     ReadQuarantined: _aio.UnaryStreamMultiCallable[_records_pb2.ReadQuarantinedRequest, _records_pb2.ReadQuarantinedResponse]  # type: ignore[assignment]
-    """Reads the text of one quarantined record whole, however large it is.
+    """Reads the text of one quarantined record whole, with all values, however large it is.
 
     Errors:
       NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
@@ -348,6 +356,8 @@ class RecordsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_records_pb2.ListQuarantineResponse, _abc.Awaitable[_records_pb2.ListQuarantineResponse]]:
         """Lists quarantined records, oldest first; large ones without their text.
 
+        People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
         Errors: none of its own.
         """
 
@@ -359,6 +369,8 @@ class RecordsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_records_pb2.GetQuarantinedResponse, _abc.Awaitable[_records_pb2.GetQuarantinedResponse]]:
         """Reads one quarantined record; a large one without its text, which `ReadQuarantined` gives.
 
+        People see placeholders in place of confidential, personal and secret values; hosts get records whole.
+
         Errors:
           NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.
         """
@@ -369,7 +381,7 @@ class RecordsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _records_pb2.ReadQuarantinedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_records_pb2.ReadQuarantinedResponse], _abc.AsyncIterator[_records_pb2.ReadQuarantinedResponse]]:
-        """Reads the text of one quarantined record whole, however large it is.
+        """Reads the text of one quarantined record whole, with all values, however large it is.
 
         Errors:
           NOT_FOUND QUARANTINED_RECORD_UNKNOWN: no such record in this tenant; do not retry.

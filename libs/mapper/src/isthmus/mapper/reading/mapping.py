@@ -9,6 +9,7 @@ from isthmus.mapper.functions import FUNCTIONS
 from isthmus.mapper.limits import MAX_FIELDS, MAX_TARGET_INDEX
 from isthmus.mapper.model import Block, Condition, Definition, Field
 from isthmus.mapper.paths import EACH, Path, format_path
+from isthmus.mapper.privacy.classes import DataClass, class_named
 from isthmus.mapper.reading.conditions import read_condition
 from isthmus.mapper.reading.report import Report, check_json, join
 from isthmus.mapper.reading.steps import Scope, read_steps, read_table
@@ -17,8 +18,9 @@ from isthmus.mapper.reading.values import VALUE_MEMBERS, read_value_members
 VERSION = "isthmus/v1"
 RULES = ("where", "unmapped", "ignore", "nulls")
 MEMBERS = ("version", "description", "source_schema", "target_schema", "field_mappings", "transformations")
-TRANSFORMATIONS = (*RULES, "validate", "tables", "functions")
-FIELD_MEMBERS = ("target", *VALUE_MEMBERS, "required", "when", "nulls", "description")
+TRANSFORMATIONS = (*RULES, "validate", "tables", "functions", "unclassified")
+FIELD_MEMBERS = ("target", *VALUE_MEMBERS, "required", "when", "nulls", "description", "class")
+CLASSES = tuple(kind.name.lower() for kind in DataClass)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
@@ -41,7 +43,14 @@ def read_definition(raw: object, report: Report) -> Definition | None:
         source_schema=_schema(report, members, "source_schema"),
         target_schema=_schema(report, members, "target_schema"),
         validate=report.flag(shared.get("validate", False), join(place, "validate")),
+        unclassified=_class(report, shared, "unclassified", place),
     )
+
+
+def _class(report: Report, members: dict[str, Any], name: str, place: str) -> DataClass | None:
+    if name not in members:
+        return None
+    return class_named(report.choice(members[name], join(place, name), CLASSES))
 
 
 def _schema(report: Report, members: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -134,9 +143,10 @@ def _read_field(scope: Scope, raw: object, place: str, nulls: str) -> Field | No
     when = read_condition(scope, members["when"], join(place, "when")) if "when" in members else None
     keep = report.choice(members.get("nulls", nulls), join(place, "nulls"), ("omit", "keep")) == "keep"
     required = report.flag(members.get("required", False), join(place, "required"))
+    kind = _class(report, members, "class", place)
     if target is None or value is None:
         return None
-    return Field(target, value, place, required, keep, when)
+    return Field(target, value, place, required, keep, when, kind)
 
 
 def _target(report: Report, raw: object, place: str) -> Path | None:

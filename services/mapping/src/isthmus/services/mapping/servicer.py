@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
@@ -26,6 +26,7 @@ from isthmus.services.mapping.domain import (
     tried,
 )
 from isthmus.services.mapping.store import Rows, Store
+from isthmus.type.v1 import privacy_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _OUTCOMES = {
@@ -191,6 +192,12 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             fingerprint=plan.fingerprint,
             source_fields=plan.sources,
             target_fields=[item.target for item in plan.lineage],
+            target_classes=[
+                privacy_pb2.FieldClass(
+                    path=path, data_class=cast("privacy_pb2.DataClass.ValueType", int(kind))
+                )
+                for path, kind in plan.classes(plan.read_classes({})).declared.items()
+            ],
         )
 
     async def GetPlan(self, request: pb.GetPlanRequest, context: Any) -> pb.GetPlanResponse:

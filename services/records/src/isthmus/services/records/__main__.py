@@ -16,6 +16,7 @@ from isthmus.records.v1 import (
 from isthmus.resilience.faults import OutOfTime, RetryLater
 from isthmus.services.records.events import Announcer
 from isthmus.services.records.servicer import (
+    Declaring,
     HubServicer,
     LinksServicer,
     Pairing,
@@ -27,6 +28,7 @@ from isthmus.services.records.servicer import (
 from isthmus.services.records.settings import RecordsSettings
 from isthmus.services.records.store import (
     ChangeReader,
+    ClassStore,
     LinkStore,
     OrphanStore,
     QuarantineStore,
@@ -55,6 +57,7 @@ async def wire(chassis: Chassis) -> Wiring:
     comparisons = Comparisons(chassis.db, reports)
     announcements = AnnouncementWriter(chassis.db, remembered=chassis.settings.hub_credit)
     reconciling = Reconciling(announcements, comparisons, reports)
+    declaring = Declaring(ClassStore(chassis.db))
     hub = HubServicer(
         chassis,
         writer,
@@ -63,9 +66,11 @@ async def wire(chassis: Chassis) -> Wiring:
         pairing=pairing,
         previewer=previewer,
         reconciling=reconciling,
+        declaring=declaring,
     )
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
-    records = RecordsServicer(chassis.db, queries, QuarantineStore(chassis.db, events.quarantine_changed))
+    waiting = QuarantineStore(chassis.db, events.quarantine_changed)
+    records = RecordsServicer(chassis.db, queries, waiting, declaring)
 
     orphans = OrphanStore(chassis.db, chassis.clock, keep=timedelta(days=chassis.settings.orphan_links_days))
 
@@ -76,10 +81,13 @@ async def wire(chassis: Chassis) -> Wiring:
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
-            (pairs_pb2_grpc.add_PairsServiceServicer_to_server, PairsServicer(conflicts, pairing.key_of)),
+            (
+                pairs_pb2_grpc.add_PairsServiceServicer_to_server,
+                PairsServicer(conflicts, pairing.key_of, declaring),
+            ),
             (
                 reconciliation_pb2_grpc.add_ReconciliationServiceServicer_to_server,
-                ReconciliationServicer(reports, comparisons),
+                ReconciliationServicer(reports, comparisons, declaring),
             ),
             (
                 links_pb2_grpc.add_LinksServiceServicer_to_server,

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
-from isthmus.sdk import Api, AuthMethod, Connector, DataFailure, Page, Reply, source
+from isthmus.sdk import Api, AuthMethod, Connector, DataClass, DataFailure, Page, Reply, source
+from isthmus.sdk.classified import KEYWORD
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 FEED = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
@@ -21,7 +22,8 @@ class Settings(BaseModel):
 class Vulnerability(BaseModel):
     """One vulnerability that is known to be exploited, as CISA publishes it."""
 
-    model_config = ConfigDict(extra="allow")
+    # The catalogue is published for everybody.
+    model_config = ConfigDict(extra="allow", json_schema_extra={KEYWORD: DataClass.PUBLIC})
 
     cveID: str = Field(pattern=r"^CVE-\d{4}-\d{4,19}$", description="For example CVE-2025-23006.")  # noqa: N815
     vendorProject: str  # noqa: N815

@@ -39,6 +39,7 @@ _HOST = (
     "records.links.write",
     "records.quarantine.add",
     "records.quarantine.read",
+    "records.quarantine.read_values",
     "records.quarantine.resolve",
     "records.reconciliations.keep",
     "registry.connectors.register",

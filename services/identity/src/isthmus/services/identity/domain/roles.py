@@ -33,6 +33,7 @@ _INTEGRATION = (
     "records.links.read",
     "records.quarantine.drop",
     "records.quarantine.read",
+    "records.quarantine.read_values",
     "records.quarantine.requeue",
     "records.records.read",
     "registry.connectors.*",

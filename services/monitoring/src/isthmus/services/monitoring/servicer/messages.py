@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from isthmus.kit import PageRequest
+from isthmus.kit.redaction import scrub_personal
 from isthmus.kit.times import moment
 from isthmus.kit.validation import Check
 from isthmus.monitoring.v1 import monitoring_pb2 as pb
@@ -58,9 +59,9 @@ def entry_of(log: pb.IntegrationLog, place: int, check: Check, now: datetime) ->
         log_id=log.log_id,
         time=moment(log.time, f"{path}.time") or now,
         kind=_KINDS.get(log.type, "info"),
-        message=log.message,
+        message=scrub_personal(log.message),
         instance_id=log.instance_id,
-        details=log.details,
+        details=scrub_personal(log.details),
         user_id=log.user_id,
         operation=log.operation,
         execution_id=log.execution_id,

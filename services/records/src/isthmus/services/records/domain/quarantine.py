@@ -66,6 +66,7 @@ class Quarantined:
         update_time: When its state last changed.
         decided_by: Who requeued or dropped it.
         size: Bytes of the whole `record`, also where an answer leaves it out.
+        classes: Classes of its fields, as they are stored.
     """
 
     flow_id: str
@@ -84,6 +85,7 @@ class Quarantined:
     update_time: datetime | None = None
     decided_by: str = ""
     size: int = 0
+    classes: str = ""
 
 
 def admit(records: Sequence[Quarantined], tenant_id: str) -> list[Quarantined]:

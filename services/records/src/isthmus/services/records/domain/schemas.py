@@ -1,10 +1,11 @@
 """The least that can be said about records whose writer brought no schema."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from isthmus.mapper.privacy import DataClass, annotated
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _decode = msgspec.json.Decoder().decode
@@ -19,6 +20,13 @@ def infer_schema(records: Iterable[bytes]) -> str:
     members = {name: {"type": _one_or_many(types)} for name, types in sorted(seen.items())}
     schema = {"$schema": _DIALECT, "type": "object", "properties": members}
     return msgspec.json.encode(schema).decode()
+
+
+def with_classes(schema: str, told: Mapping[str, DataClass]) -> str:
+    """Return a schema that also declares classes of fields."""
+    if not told:
+        return schema
+    return msgspec.json.encode(annotated(_decode(schema), told)).decode()
 
 
 def fingerprint(schema: str) -> str:
@@ -57,4 +65,4 @@ def _one_or_many(types: set[str]) -> str | list[str]:
     return next(iter(found)) if len(found) == 1 else sorted(found)
 
 
-__all__ = ["fingerprint", "infer_schema", "is_schema"]
+__all__ = ["fingerprint", "infer_schema", "is_schema", "with_classes"]

@@ -1,6 +1,7 @@
 """Speaks the contracts of the hub; decides nothing."""
 
 from isthmus.services.records.servicer.connector import HubServicer
+from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.servicer.links import LinksServicer
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.pairs import PairsServicer
@@ -8,6 +9,7 @@ from isthmus.services.records.servicer.reconciling import ReconciliationServicer
 from isthmus.services.records.servicer.records import RecordsServicer
 
 __all__ = [
+    "Declaring",
     "HubServicer",
     "LinksServicer",
     "Pairing",

@@ -17,6 +17,7 @@ from isthmus.services.records.domain.positions import ReadMode, ReadPosition, ch
 from isthmus.services.records.domain.reconciling import is_compare_stream
 from isthmus.services.records.domain.records import INSTANCE_ID, Writer
 from isthmus.services.records.servicer import messages
+from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.reconciling import Reconciling
 from isthmus.services.records.servicer.writing import WriteCall
@@ -42,6 +43,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         pairing: Serves the streams of two-way flows.
         previewer: Tells what batches would do.
         reconciling: Serves the streams of reconciliations.
+        declaring: Knows the classes of fields.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         pairing: Pairing,
         previewer: RecordPreviewer,
         reconciling: Reconciling,
+        declaring: Declaring,
     ) -> None:
         self._chassis = chassis
         self._writer = writer
@@ -62,6 +65,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         self._queries = queries
         self._pairing = pairing
         self._reconciling = reconciling
+        self._declaring = declaring
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
         """Tell what the hub is."""
@@ -110,10 +114,12 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         asked = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("stream",))
         page = await self._queries.streams(tenant, asked)
         specs = []
+        told = await self._declaring.of_streams(tenant, page.items)
         for stream in page.items:
             schema = stream.json_schema or schemas.infer_schema(
                 await self._queries.sample(tenant, stream.name, _SAMPLE)
             )
+            schema = schemas.with_classes(schema, told.get(stream.name, {}))
             specs.append(messages.stream_spec(stream, schema))
         return pb.DiscoverResponse(streams=specs, next_page_token=page.next_token)
 
@@ -212,6 +218,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
             if is_preview:
                 raise Unsupported("PREVIEW_UNSUPPORTED", "What pairs would become is known to nobody ahead.")
             target, store = await own.open(target), own.writer
+        await self._declaring.opened(first.open, target)
         credit, group = self._chassis.settings.hub_credit, self._chassis.settings.hub_group
         yield pb.WriteResponse(
             ready=pb.WriteReady(

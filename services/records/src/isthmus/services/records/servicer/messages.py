@@ -1,20 +1,23 @@
 """Translates between the contract's messages and the domain's values."""
 
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector_pb
 from isthmus.kit.times import stamp
+from isthmus.mapper.privacy import DataClass
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain import schemas
 from isthmus.services.records.domain.batches import Batch, Rejection, Screened, WriteMode, screen
+from isthmus.services.records.domain.classes import OTHERS, as_json, packed, scrubber_of, unpacked
 from isthmus.services.records.domain.pairs import is_pair_stream
 from isthmus.services.records.domain.positions import SCHEMA_VERSION, ReadPosition
 from isthmus.services.records.domain.quarantine import Quarantined, Stage, Status
 from isthmus.services.records.domain.records import Applied, Foreseen, StoredRecord, Stream, Writer
 from isthmus.services.records.store.generations import Absence
-from isthmus.type.v1 import batch_pb2
+from isthmus.type.v1 import batch_pb2, privacy_pb2
 
 _SHOWN_KEY = 60
 _LARGEST_SAMPLE = 64 * 1024
@@ -207,24 +210,48 @@ def quarantined(message: pb.QuarantinedRecord) -> Quarantined:
         reasons=reasons,
         mapping_id=_storable(message.mapping_id),
         mapping_version=message.mapping_version,
+        classes=packed(declared(message.field_classes, message.unclassified)),
     )
+
+
+def declared(told: Iterable[privacy_pb2.FieldClass], default: int = 0) -> dict[str, DataClass]:
+    """Translate classes of fields; those this build does not know count as confidential."""
+    known = {int(kind) for kind in DataClass}
+    found = {one.path: one.data_class for one in told if one.data_class}
+    if default and default != DataClass.INTERNAL:
+        found[OTHERS] = privacy_pb2.DataClass.ValueType(default)
+    return {
+        path: DataClass(kind) if kind in known else DataClass.CONFIDENTIAL for path, kind in found.items()
+    }
+
+
+def field_classes(told: Mapping[str, DataClass]) -> list[privacy_pb2.FieldClass]:
+    """Tell classes of fields."""
+    return [
+        privacy_pb2.FieldClass(path=path, data_class=cast("privacy_pb2.DataClass.ValueType", int(kind)))
+        for path, kind in told.items()
+    ]
 
 
 def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd")
 
 
-def quarantined_record(kept: Quarantined) -> pb.QuarantinedRecord:
-    """Translate a record that waits."""
+def quarantined_record(kept: Quarantined, *, whole: bool) -> pb.QuarantinedRecord:
+    """Translate a record that waits, with all its values or with placeholders for the sensitive ones."""
+    scrubber, classes = scrubber_of(kept.classes), unpacked(kept.classes)
+    key, shown = kept.key, kept.record
+    if scrubber and not whole:
+        key, shown = scrubber.text(key, as_json(kept.record)), scrubber.json(kept.record)
     return pb.QuarantinedRecord(
         quarantine_id=kept.quarantine_id,
         flow_id=kept.flow_id,
         execution_id=kept.execution_id,
         stage=cast("pb.QuarantinedRecord.Stage.ValueType", int(kept.stage)),
         status=cast("pb.QuarantinedRecord.Status.ValueType", int(kept.status)),
-        key=kept.key,
-        record=kept.record,
-        is_binary=kept.is_binary,
+        key=key,
+        record=shown,
+        is_binary=kept.is_binary and (whole or not scrubber),
         reasons=[pb.QuarantineReason(**reason) for reason in kept.reasons],
         mapping_id=kept.mapping_id,
         mapping_version=kept.mapping_version,
@@ -233,6 +260,9 @@ def quarantined_record(kept: Quarantined) -> pb.QuarantinedRecord:
         update_time=stamp(kept.update_time),
         decided_by=kept.decided_by,
         record_bytes=kept.size,
+        field_classes=field_classes(classes.declared),
+        unclassified=cast("privacy_pb2.DataClass.ValueType", int(classes.default) if classes else 0),
+        is_scrubbed=bool(scrubber) and not whole,
     )
 
 
@@ -245,6 +275,8 @@ def statuses(values: list[int]) -> list[Status]:
 __all__ = [
     "absence",
     "ack",
+    "declared",
+    "field_classes",
     "position",
     "quarantined",
     "quarantined_record",

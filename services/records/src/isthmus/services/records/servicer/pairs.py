@@ -7,12 +7,14 @@ from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
 from isthmus.kit.times import stamp
 from isthmus.kit.validation import validating
+from isthmus.mapper.privacy import Scrubber
 from isthmus.records.v1 import pairs_pb2 as pb
 from isthmus.records.v1 import pairs_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain.pairs import Form, Status, load
 from isthmus.services.records.domain.pairs.forms import parse
 from isthmus.services.records.domain.pairs.noting import match_of
+from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.store.pairs import ConflictStore
 from isthmus.services.records.store.pairs.conflicts import StoredConflict, StoredPair
 
@@ -32,10 +34,17 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
     Args:
         store: Keeps them.
         key_of: Names the fields by which a flow knows records of both sides to be the same.
+        declaring: Knows the classes of fields.
     """
 
-    def __init__(self, store: ConflictStore, key_of: Callable[[str], Awaitable[Sequence[str]]]) -> None:
+    def __init__(
+        self,
+        store: ConflictStore,
+        key_of: Callable[[str], Awaitable[Sequence[str]]],
+        declaring: Declaring,
+    ) -> None:
         self._store = store
+        self._declaring = declaring
         self._key_of = key_of
 
     async def ListPairs(self, request: pb.ListPairsRequest, context: object) -> pb.ListPairsResponse:
@@ -44,7 +53,8 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
         known = {int(status) for status in Status}
         wanted = [Status(value) for value in request.statuses if value in known]
         found = await self._store.pairs(current_principal().tenant_id, request.flow_id, wanted, page)
-        shown = fitting(map(_pair, found), page.size)
+        scrubber = await self._scrubber_of(request.flow_id)
+        shown = fitting((_pair(one, scrubber) for one in found), page.size)
         token = encode_token({"pair": shown[-1].pair_id}) if len(found) > len(shown) else ""
         return pb.ListPairsResponse(pairs=shown, next_page_token=token)
 
@@ -55,16 +65,29 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
         page = PageRequest.parse(request.page_size, request.page_token, keys=["conflict"])
         tenant_id, statuses = current_principal().tenant_id, [value for value in request.statuses if value]
         found = await self._store.conflicts(tenant_id, request.flow_id, statuses, page)
-        shown = fitting(map(_conflict, found), page.size)
+        known = await self._declaring.scrubbers(tenant_id, [one.flow_id for one in found])
+        shown = fitting((_conflict(one, known.get(one.flow_id)) for one in found), page.size)
         token = encode_token({"conflict": shown[-1].conflict_id}) if len(found) > len(shown) else ""
         return pb.ListConflictsResponse(conflicts=shown, next_page_token=token)
 
     async def GetConflict(self, request: pb.GetConflictRequest, context: object) -> pb.GetConflictResponse:
-        """Read one conflict with both versions."""
+        """Read one conflict with both versions, sensitive values replaced."""
+        conflict = await self._get(request.conflict_id)
+        scrubber = await self._scrubber_of(conflict.flow_id)
+        return pb.GetConflictResponse(conflict=_conflict(conflict, scrubber))
+
+    async def ReadConflict(self, request: pb.ReadConflictRequest, context: object) -> pb.ReadConflictResponse:
+        """Read one conflict with both versions as they are."""
+        return pb.ReadConflictResponse(conflict=_conflict(await self._get(request.conflict_id)))
+
+    async def _get(self, conflict_id: str) -> StoredConflict:
         tenant_id = current_principal().tenant_id
         async with self._store.database.tenant(tenant_id) as connection:
-            conflict = await self._store.get(connection, tenant_id, request.conflict_id)
-        return pb.GetConflictResponse(conflict=_conflict(conflict))
+            return await self._store.get(connection, tenant_id, conflict_id)
+
+    async def _scrubber_of(self, flow_id: str) -> Scrubber | None:
+        known = await self._declaring.scrubbers(current_principal().tenant_id, [flow_id])
+        return known.get(flow_id)
 
     async def ResolveConflict(
         self, request: pb.ResolveConflictRequest, context: object
@@ -74,6 +97,7 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
         caller = current_principal()
         if request.choice == pb.ResolveConflictRequest.CHOICE_RECORD:
             await self._check_key(caller.tenant_id, request)
+        scrubber = await self._scrubber_of((await self._get(request.conflict_id)).flow_id)
         async with self._store.database.tenant(caller.tenant_id) as connection:
 
             async def resolve() -> pb.ResolveConflictResponse:
@@ -86,7 +110,7 @@ class PairsServicer(pb_grpc.PairsServiceServicer):
                     who=caller.subject,
                     why=request.reason or _TAKEN[request.choice],
                 )
-                return pb.ResolveConflictResponse(conflict=_conflict(decided))
+                return pb.ResolveConflictResponse(conflict=_conflict(decided, scrubber))
 
             return await once(connection, "ResolveConflict", request, resolve, pb.ResolveConflictResponse)
 
@@ -120,38 +144,49 @@ def _chosen(request: pb.ResolveConflictRequest, conflict: StoredConflict) -> For
     return parse(request.record)
 
 
-def _pair(stored: StoredPair) -> pb.Pair:
+def _form(text: str | None, scrubber: Scrubber | None) -> str:
+    return scrubber.json(text or "") if scrubber else text or ""
+
+
+def _keys(stored: StoredPair | StoredConflict, scrubber: Scrubber | None) -> dict[str, str]:
+    """The keys of both sides; one that quotes a sensitive value does so no more."""
+    keys = {"source_key": stored.source_key, "destination_key": stored.destination_key}
+    if not scrubber:
+        return keys
+    forms = [load(text) for text in (stored.base, stored.source_form, stored.destination_form)]
+    return {name: scrubber.text(key, *forms) for name, key in keys.items()}
+
+
+def _pair(stored: StoredPair, scrubber: Scrubber | None = None) -> pb.Pair:
     return pb.Pair(
         pair_id=stored.pair_id,
         flow_id=stored.flow_id,
         status=cast("pb.Pair.Status.ValueType", stored.status),
-        source_key=stored.source_key,
-        destination_key=stored.destination_key,
-        base=stored.base or "",
-        source_record=stored.source_form or "",
-        destination_record=stored.destination_form or "",
+        **_keys(stored, scrubber),
+        base=_form(stored.base, scrubber),
+        source_record=_form(stored.source_form, scrubber),
+        destination_record=_form(stored.destination_form, scrubber),
         create_time=stamp(stored.create_time),
         update_time=stamp(stored.update_time),
     )
 
 
-def _conflict(stored: StoredConflict) -> pb.Conflict:
+def _conflict(stored: StoredConflict, scrubber: Scrubber | None = None) -> pb.Conflict:
     return pb.Conflict(
         conflict_id=stored.conflict_id,
         flow_id=stored.flow_id,
         pair_id=stored.pair_id,
         status=cast("pb.Conflict.Status.ValueType", stored.status),
-        source_key=stored.source_key,
-        destination_key=stored.destination_key,
-        base=stored.base or "",
-        source_record=stored.source_form or "",
-        destination_record=stored.destination_form or "",
+        **_keys(stored, scrubber),
+        base=_form(stored.base, scrubber),
+        source_record=_form(stored.source_form, scrubber),
+        destination_record=_form(stored.destination_form, scrubber),
         source_time=stamp(stored.source_time),
         destination_time=stamp(stored.destination_time),
         fields=stored.fields,
         policy=stored.policy,
         reason=stored.reason,
-        result=stored.result or "",
+        result=_form(stored.result, scrubber),
         decided_by=stored.decided_by,
         execution_id=stored.execution_id,
         create_time=stamp(stored.create_time),

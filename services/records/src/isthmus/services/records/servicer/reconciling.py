@@ -20,6 +20,7 @@ from isthmus.services.records.domain.positions import ReadMode, ReadPosition, pa
 from isthmus.services.records.domain.reconciling import EXTRA, Opening, Report, Status, parse_stream
 from isthmus.services.records.domain.records import Writer
 from isthmus.services.records.servicer import messages
+from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
 from isthmus.type.v1 import batch_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -144,19 +145,28 @@ class ReconciliationServicer(pb_grpc.ReconciliationServiceServicer):
     Args:
         reports: Keeps them.
         comparisons: Compares.
+        declaring: Knows the classes of fields.
     """
 
-    def __init__(self, reports: Reports, comparisons: Comparisons) -> None:
+    def __init__(self, reports: Reports, comparisons: Comparisons, declaring: Declaring) -> None:
         self._reports = reports
         self._comparisons = comparisons
+        self._declaring = declaring
 
     async def GetReconciliation(
         self, request: pb.GetReconciliationRequest, context: object
     ) -> pb.GetReconciliationResponse:
-        """Read a report."""
+        """Read a report; sensitive parts of keys are replaced."""
         _check(report_id=request.report_id)
-        report = await self._reports.read(current_principal().tenant_id, request.report_id)
-        return pb.GetReconciliationResponse(reconciliation=_message(report, samples=True))
+        tenant_id = current_principal().tenant_id
+        report = await self._reports.read(tenant_id, request.report_id)
+        message = _message(report, samples=True)
+        known = await self._declaring.scrubbers(tenant_id, [report.flow_id] if message.samples else [])
+        if scrubber := known.get(report.flow_id):
+            for one in message.samples:
+                one.key = scrubber.key(one.key, report.destination_key)
+                one.destination_key = scrubber.key(one.destination_key, report.destination_key)
+        return pb.GetReconciliationResponse(reconciliation=message)
 
     async def ListReconciliations(
         self, request: pb.ListReconciliationsRequest, context: object

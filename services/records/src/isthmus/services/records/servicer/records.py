@@ -9,6 +9,7 @@ from isthmus.records.v1 import records_pb2_grpc as pb_grpc
 from isthmus.services.records.domain import quarantine
 from isthmus.services.records.domain.filters import parse_filter
 from isthmus.services.records.servicer import messages
+from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.servicer.large import LargeRecords
 from isthmus.services.records.store import QuarantineStore, RecordQueries
 
@@ -20,9 +21,13 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         database: Opens the transactions in which decisions are made.
         queries: Knows the records.
         waiting: Knows the quarantine.
+        declaring: Knows the classes of fields.
     """
 
-    def __init__(self, database: Database, queries: RecordQueries, waiting: QuarantineStore) -> None:
+    def __init__(
+        self, database: Database, queries: RecordQueries, waiting: QuarantineStore, declaring: Declaring
+    ) -> None:
+        self._declaring = declaring
         self._database = database
         self._queries = queries
         self._waiting = waiting
@@ -65,12 +70,15 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
     async def ListStreams(self, request: pb.ListStreamsRequest, context: object) -> pb.ListStreamsResponse:
         """List the tenant's streams with their counts."""
         asked = PageRequest.parse(request.page_size, request.page_token, keys=("stream",))
-        page = await self._queries.streams(current_principal().tenant_id, asked)
+        tenant = current_principal().tenant_id
+        page = await self._queries.streams(tenant, asked)
+        told = await self._declaring.of_streams(tenant, page.items)
         streams = [
             pb.HubStream(
                 stream=stream.name,
                 records=stream.records,
                 update_time=stamp(stream.update_time),
+                field_classes=messages.field_classes(told.get(stream.name, {})),
             )
             for stream in page.items
         ]
@@ -107,15 +115,18 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         statuses = messages.statuses(list(request.statuses))
         tenant = current_principal().tenant_id
         page = await self._waiting.list(tenant, request.flow_id, statuses, request.reason, asked)
-        kept = [messages.quarantined_record(record) for record in page.items]
+        whole = current_principal().kind == "mesh"
+        kept = [messages.quarantined_record(record, whole=whole) for record in page.items]
         return pb.ListQuarantineResponse(records=kept, next_page_token=page.next_token)
 
     async def GetQuarantined(
         self, request: pb.GetQuarantinedRequest, context: object
     ) -> pb.GetQuarantinedResponse:
         """Read one quarantined record; a large one without its text."""
-        kept = await self._waiting.get(current_principal().tenant_id, request.quarantine_id)
-        return pb.GetQuarantinedResponse(record=messages.quarantined_record(kept))
+        caller = current_principal()
+        kept = await self._waiting.get(caller.tenant_id, request.quarantine_id)
+        whole = caller.kind == "mesh"
+        return pb.GetQuarantinedResponse(record=messages.quarantined_record(kept, whole=whole))
 
     async def RequeueQuarantined(
         self, request: pb.RequeueQuarantinedRequest, context: object

@@ -1,5 +1,6 @@
 """All SQL of the hub."""
 
+from isthmus.services.records.store.classes import ClassStore
 from isthmus.services.records.store.links import LinkStore
 from isthmus.services.records.store.orphans import OrphanStore
 from isthmus.services.records.store.previews import RecordPreviewer
@@ -10,6 +11,7 @@ from isthmus.services.records.store.writes import RecordWriter
 
 __all__ = [
     "ChangeReader",
+    "ClassStore",
     "LinkStore",
     "OrphanStore",
     "QuarantineStore",

@@ -24,20 +24,23 @@ _MOST_IDS = 1000
 
 _ADD = text("""
     INSERT INTO quarantine AS q (tenant_id, quarantine_id, flow_id, execution_id, stage, status, key, record,
-        is_binary, size, reasons, reason_words, mapping_id, mapping_version)
+        is_binary, size, reasons, reason_words, mapping_id, mapping_version, classes)
     SELECT :tenant, given.id, flow, execution, stage, :waiting, key, record, is_binary, octet_length(record),
         reasons::json, ARRAY(SELECT one ->> 'reason' FROM json_array_elements(reasons::json) AS one),
-        mapping, mapping_version
+        mapping, mapping_version, classes
     FROM unnest(CAST(:ids AS text[]), CAST(:flows AS text[]), CAST(:executions AS text[]),
         CAST(:stages AS smallint[]), CAST(:keys AS text[]), CAST(:records AS text[]),
         CAST(:binaries AS boolean[]), CAST(:reasons AS text[]), CAST(:mappings AS text[]),
-        CAST(:mapping_versions AS integer[]))
-        AS given (id, flow, execution, stage, key, record, is_binary, reasons, mapping, mapping_version)
+        CAST(:mapping_versions AS integer[]), CAST(:classes AS text[]))
+        AS given (id, flow, execution, stage, key, record, is_binary, reasons, mapping, mapping_version,
+            classes)
     ORDER BY given.id
     ON CONFLICT (tenant_id, quarantine_id) DO UPDATE
     SET execution_id = excluded.execution_id, reasons = excluded.reasons,
         reason_words = excluded.reason_words, mapping_id = excluded.mapping_id,
-        mapping_version = excluded.mapping_version, attempts = q.attempts + 1, update_time = now(),
+        mapping_version = excluded.mapping_version,
+        classes = coalesce(nullif(excluded.classes, ''), q.classes),
+        attempts = q.attempts + 1, update_time = now(),
         status = CASE WHEN q.status = :dropped THEN q.status ELSE excluded.status END,
         decided_by = CASE WHEN q.status = :dropped THEN q.decided_by ELSE '' END
     WHERE q.execution_id <> excluded.execution_id
@@ -46,7 +49,7 @@ _ADD = text("""
 
 _SHOWN = f"""quarantine_id, position, flow_id, execution_id, stage, status, key, is_binary, size,
     CASE WHEN size > {SHOWN_BYTES} THEN '' ELSE record END AS record, reasons::text AS reasons,
-    mapping_id, mapping_version, attempts, create_time, update_time, decided_by"""
+    mapping_id, mapping_version, attempts, create_time, update_time, decided_by, classes"""
 
 _GET = text(f"SELECT {_SHOWN} FROM quarantine WHERE tenant_id = :tenant AND quarantine_id = :id")
 
@@ -224,6 +227,7 @@ def _columns(tenant_id: str, records: Sequence[Quarantined]) -> dict[str, Any]:
         "reasons": [json.dumps(list(record.reasons)) for record in records],
         "mappings": [record.mapping_id for record in records],
         "mapping_versions": [record.mapping_version for record in records],
+        "classes": [record.classes for record in records],
     }
 
 
@@ -245,6 +249,7 @@ def _quarantined(row: Row[Any]) -> Quarantined:
         update_time=row.update_time,
         decided_by=row.decided_by,
         size=row.size,
+        classes=row.classes,
     )
 
 

@@ -1,0 +1,200 @@
+"""Classes of fields, as schemas declare them, and which one holds at a place of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from isthmus.mapper.paths import EACH, Path, PathInvalid, format_path, parse_path
+from isthmus.mapper.schemas import SchemaInvalid, resolve
+
+KEYWORD = "x-isthmus-class"
+"""The member of a JSON Schema that names the class of what it describes."""
+_MOST_DEPTH = 32
+_BRANCHES = ("allOf", "anyOf", "oneOf")
+
+
+class DataClass(IntEnum):
+    """How sensitive a field is; a higher number is more sensitive. The numbers are the contract's."""
+
+    PUBLIC = 1
+    INTERNAL = 2
+    CONFIDENTIAL = 3
+    PERSONAL = 4
+    SECRET = 5
+
+
+def class_named(name: object) -> DataClass | None:
+    """The class of that name, `None` where there is none."""
+    return DataClass.__members__.get(name.upper()) if isinstance(name, str) else None
+
+
+@dataclass(slots=True)
+class Node:
+    """A place of records: its own class and the places inside it."""
+
+    own: DataClass | None = None
+    members: dict[str, Node] = field(default_factory=dict)
+    elements: Node | None = None
+
+    def inside(self, part: object) -> Node | None:
+        """The place one step further; elements of a list are one place, whatever their position."""
+        if isinstance(part, str):
+            return self.members.get(part)
+        return self.elements
+
+
+class Classes:
+    """Which class the values of records have.
+
+    What no declaration covers, by itself or through what it lies in, has the default.
+
+    Args:
+        declared: Classes by path, as `isthmus.mapper.paths` writes them; `[*]` stands for every element.
+        default: Class of everything else.
+
+    Raises:
+        PathInvalid: A path cannot be read.
+    """
+
+    def __init__(
+        self, declared: Mapping[str, DataClass] | None = None, default: DataClass = DataClass.INTERNAL
+    ) -> None:
+        self.declared = dict(declared or {})
+        self.default = default
+        self.root = Node()
+        for text, kind in self.declared.items():
+            node = self.root
+            for part in parse_path(text):
+                node = _child(node, part)
+            node.own = kind
+
+    def __bool__(self) -> bool:
+        return bool(self.declared) or self.default is not DataClass.INTERNAL
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Classes):
+            return NotImplemented
+        return (self.declared, self.default) == (other.declared, other.default)
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.declared.items()), self.default))
+
+    def of(self, path: Path) -> DataClass:
+        """The class of a place."""
+        node: Node | None = self.root
+        found = self.root.own
+        for part in path:
+            node = node.inside(part) if node is not None else None
+            if node is not None and node.own is not None:
+                found = node.own
+        return found or self.default
+
+    def highest(self, path: Path) -> DataClass:
+        """The highest class of a place and of what lies inside it."""
+        node: Node | None = self.root
+        for part in path:
+            node = node.inside(part) if node is not None else None
+        return max((self.of(path), *_below(node)))
+
+    def paths(self, least: DataClass) -> list[str]:
+        """The declared paths of at least a class."""
+        return [path for path, kind in self.declared.items() if kind >= least]
+
+
+def _child(node: Node, part: object) -> Node:
+    if isinstance(part, str):
+        return node.members.setdefault(part, Node())
+    node.elements = node.elements or Node()
+    return node.elements
+
+
+def _below(node: Node | None) -> Iterator[DataClass]:
+    if node is None:
+        return
+    if node.own is not None:
+        yield node.own
+    for inner in (*node.members.values(), node.elements):
+        yield from _below(inner)
+
+
+def classes_of_schema(schema: object) -> dict[str, DataClass]:
+    """Read the classes that a JSON Schema declares, by path; an unknown name counts as confidential.
+
+    Of several declarations for one place, in alternatives for example, the highest holds.
+    """
+    found: dict[str, DataClass] = {}
+    _collect(schema, schema, (), found, 0)
+    return found
+
+
+def _collect(root: object, schema: object, path: Path, found: dict[str, DataClass], depth: int) -> None:
+    own = _declared(schema)
+    try:
+        schema = resolve(root, schema)
+    except SchemaInvalid:
+        schema = None
+    for declared in (own, _declared(schema)):
+        if declared is not None:
+            text = format_path(path)
+            found[text] = max(declared, found.get(text, DataClass.PUBLIC))
+    if not isinstance(schema, dict) or depth > _MOST_DEPTH:
+        return
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        for name, inner in properties.items():
+            _collect(root, inner, (*path, str(name)), found, depth + 1)
+    for inner in (schema.get("items"), *_listed(schema.get("prefixItems"))):
+        _collect(root, inner, (*path, EACH), found, depth + 1)
+    for inner in (schema.get("additionalProperties"), *_values(schema.get("patternProperties"))):
+        # Members of names that nobody knows beforehand: the object as a whole is as sensitive as they are.
+        others: dict[str, DataClass] = {}
+        _collect(root, inner, (), others, depth + 1)
+        if others:
+            text = format_path(path)
+            found[text] = max(*others.values(), found.get(text, DataClass.PUBLIC))
+    for word in _BRANCHES:
+        for inner in _listed(schema.get(word)):
+            _collect(root, inner, path, found, depth + 1)
+
+
+def _listed(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
+def _values(found: object) -> list[Any]:
+    return list(found.values()) if isinstance(found, dict) else []
+
+
+def _declared(schema: object) -> DataClass | None:
+    if not isinstance(schema, dict) or KEYWORD not in schema:
+        return None
+    return class_named(schema[KEYWORD]) or DataClass.CONFIDENTIAL
+
+
+def annotated(schema: Mapping[str, Any], declared: Mapping[str, DataClass]) -> dict[str, Any]:
+    """A copy of a JSON Schema that also declares these classes; places it does not know are added."""
+    done = dict(schema)
+    for text, kind in declared.items():
+        try:
+            path = parse_path(text)
+        except PathInvalid:
+            continue
+        _annotate(done, path, kind)
+    return done
+
+
+def _annotate(schema: dict[str, Any], path: Path, kind: DataClass) -> None:
+    for part in path:
+        word, name = ("properties", part) if isinstance(part, str) else ("items", "")
+        known = schema.get(word)
+        holder = dict(known) if isinstance(known, dict) else {}
+        schema[word] = holder
+        if word == "properties":
+            known = holder.get(str(name))
+            holder[str(name)] = dict(known) if isinstance(known, dict) else {}
+            holder = holder[str(name)]
+        schema = holder
+    schema[KEYWORD] = kind.name.lower()
