@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
@@ -71,3 +73,25 @@ def test_support_comes_for_a_while_and_leaves_a_trail(mesh):
     assert "SUPPORT_ACCESS_NOT_OPEN" in before.err
     assert "PERMISSION_MISSING" in refused.err
     assert {one["subject"] for one in looked} == {asked["requester"]}
+
+
+def test_a_machine_without_a_browser_is_let_in_by_a_code(mesh, elsewhere, tmp_path_factory):
+    """
+    It shows a code, which is confirmed where somebody has logged in, and keeps a session of its own.
+    """
+    made = mesh.answer("users", "create", "cli-ben", "--role", "auditor")
+    files = elsewhere.home / "old", elsewhere.home / "new"
+    for file, text in zip(files, (made["password"], "a much better one"), strict=True):
+        file.write_text(text)
+    elsewhere.ok("login", "cli-ben", "--password-file", str(files[0]), "--new-password-file", str(files[1]))
+    third = LocalMesh(tmp_path_factory.mktemp("third"))
+    (third.home / "cli.json").write_text((elsewhere.home / "cli.json").read_text())
+    command = [sys.executable, "-m", "isthmus.client.cli", "--home", str(third.home), "login"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as waiting:
+        code = waiting.stderr.readline().split()[-1]
+        elsewhere.ok("login", "approve", code)
+        waiting.communicate(timeout=120)
+
+    assert waiting.returncode == 0
+    assert third.answer("whoami")["subject"] == f"user:{made['user_id']}"
+    assert stat.S_IMODE((third.home / "session.json").stat().st_mode) == 0o600

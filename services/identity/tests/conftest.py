@@ -16,7 +16,12 @@ from isthmus.testing.mesh import RunningService
 @pytest.fixture(scope="module")
 async def identity(running):
     async with running(
-        "identity", password_memory_kib=8192, password_passes=1, usage_seconds=0.2, sweep_seconds=0.5
+        "identity",
+        password_memory_kib=8192,
+        password_passes=1,
+        usage_seconds=0.2,
+        sweep_seconds=0.5,
+        egress_allow="127.0.0.0/8, localhost",
     ) as service:
         yield service
 

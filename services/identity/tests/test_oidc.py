@@ -12,6 +12,7 @@ import httpx
 import pytest
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import providers_pb2, providers_pb2_grpc, users_pb2
+from isthmus.local.backends.ports import free_port
 from isthmus.resilience.faults import (
     AlreadyExists,
     FixRequest,
@@ -154,7 +155,7 @@ async def test_a_provider_that_is_none_is_told(house):
     """
     Nobody waits for a provider that does not answer.
     """
-    await house.knows("http://127.0.0.1:9")
+    await house.knows(f"http://127.0.0.1:{free_port()}")
     fault = await fault_of(house.begin())
 
     assert (type(fault), fault.reason) == (RetryLater, "PROVIDER_UNREACHABLE")

@@ -14,6 +14,7 @@ from isthmus.events.v1 import events_pb2_grpc
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.identity.v1 import (
     access_pb2_grpc,
+    devices_pb2_grpc,
     identity_pb2_grpc,
     providers_pb2_grpc,
     sessions_pb2,
@@ -177,6 +178,16 @@ class Mesh:
     def door(self) -> sessions_pb2_grpc.SessionsServiceStub:
         """The same for who has no credential yet."""
         return sessions_pb2_grpc.SessionsServiceStub(self._bare("identity"))
+
+    @cached_property
+    def devices(self) -> devices_pb2_grpc.DeviceLoginServiceStub:
+        """Logins on machines without a browser."""
+        return devices_pb2_grpc.DeviceLoginServiceStub(self._channel("identity"))
+
+    @cached_property
+    def device_door(self) -> devices_pb2_grpc.DeviceLoginServiceStub:
+        """The same for who has no credential yet."""
+        return devices_pb2_grpc.DeviceLoginServiceStub(self._bare("identity"))
 
     @cached_property
     def provider_door(self) -> providers_pb2_grpc.ProvidersServiceStub:

@@ -205,6 +205,24 @@ class Door:
             user = await self.inside(rows, caller)
             return user, await self._count(rows, user.tenant_id, user.name)
 
+    async def count_codes(self, caller: Principal) -> str:
+        """Count an attempt of a caller to name a code as failed; return what takes it back.
+
+        Raises:
+            Precondition: `NOT_IN_SESSION`.
+            LimitReached: `LOGIN_LOCKED`.
+        """
+        _session_of(caller)
+        name = f"code/{caller.subject}"
+        async with self._store.of(caller.tenant_id) as rows:
+            await self._count(rows, caller.tenant_id, name)
+        return name
+
+    async def forget_codes(self, caller: Principal, name: str) -> None:
+        """Take back attempts to name a code, because one was right."""
+        async with self._store.of(caller.tenant_id) as rows:
+            await People(rows.conn).forget_failures(caller.tenant_id, name)
+
     async def end(
         self,
         rows: Rows,

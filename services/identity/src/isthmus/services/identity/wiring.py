@@ -8,6 +8,7 @@ from typing import Any
 
 from isthmus.identity.v1 import (
     access_pb2_grpc,
+    devices_pb2_grpc,
     identity_pb2_grpc,
     providers_pb2_grpc,
     sessions_pb2_grpc,
@@ -17,6 +18,7 @@ from isthmus.identity.v1 import (
 from isthmus.kit import Chassis, Principal, Wiring
 from isthmus.kit.authentication import KeyHolder, KeyLookup, unreported_calls
 from isthmus.kit.principal import current_client_address
+from isthmus.services.identity.devices import Devices
 from isthmus.services.identity.events import Events
 from isthmus.services.identity.login import Door
 from isthmus.services.identity.oidc import Issuers, Visitors
@@ -25,6 +27,7 @@ from isthmus.services.identity.pepper import Pepper
 from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.servicer import (
     AccessServicer,
+    DeviceLoginServicer,
     IdentityServicer,
     ProvidersServicer,
     SessionsServicer,
@@ -105,7 +108,7 @@ def _parts(chassis: Chassis) -> _Parts:
         token_life=token_life,
         session_life=timedelta(hours=settings.session_hours),
     )
-    issuers = Issuers()
+    issuers = Issuers(settings.egress_policy())
     return _Parts(
         store=store,
         events=events,
@@ -142,6 +145,19 @@ def _servicers(chassis: Chassis, parts: _Parts, verifier: Verifier) -> Servicers
         (
             sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
             SessionsServicer(store, parts.door, parts.second_factor, parts.signing),
+        ),
+        (
+            devices_pb2_grpc.add_DeviceLoginServiceServicer_to_server,
+            DeviceLoginServicer(
+                Devices(
+                    store,
+                    parts.pepper,
+                    chassis.vault,
+                    visitors=parts.visitors,
+                    door=parts.door,
+                    clock=clock,
+                )
+            ),
         ),
         (
             support_pb2_grpc.add_SupportServiceServicer_to_server,

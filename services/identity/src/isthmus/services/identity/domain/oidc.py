@@ -91,7 +91,14 @@ def claims_trouble(claims: Mapping[str, Any], issuer: str, audience: str, now: f
 
 
 def id_token_trouble(claims: Mapping[str, Any], provider: Provider, nonce: str, now: float) -> str:
-    """Say which claim of an ID token does not hold; empty when all do."""
+    """Say which claim of an ID token does not hold; empty when all do.
+
+    Args:
+        claims: What it says.
+        provider: Who has signed it.
+        nonce: What was asked for; empty where the token came without a browser, and needs none.
+        now: The present moment, in Unix seconds.
+    """
     trouble = claims_trouble(claims, provider.issuer, provider.client_id, now)
     if trouble:
         return trouble
@@ -100,7 +107,17 @@ def id_token_trouble(claims: Mapping[str, Any], provider: Provider, nonce: str, 
         return "azp"
     if claims.get("azp", provider.client_id) != provider.client_id:
         return "azp"
-    return "" if claims.get("nonce") == nonce else "nonce"
+    return "" if not nonce or claims.get("nonce") == nonce else "nonce"
+
+
+def is_page(address: str) -> bool:
+    """Tell whether this is an address that a person may be sent to: https, or on the person's own machine."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    secure = parts.scheme == "https" and bool(parts.hostname) and not parts.username
+    return secure or _is_local(address)
 
 
 def _is_local(address: str) -> bool:
@@ -113,4 +130,4 @@ def _is_local(address: str) -> bool:
         return False
 
 
-__all__ = ["ALGORITHMS", "Provider", "claims_trouble", "id_token_trouble", "issuer_trouble"]
+__all__ = ["ALGORITHMS", "Provider", "claims_trouble", "id_token_trouble", "is_page", "issuer_trouble"]

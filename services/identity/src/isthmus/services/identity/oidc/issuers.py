@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from isthmus.resilience.faults import RetryLater
+from isthmus.resilience.egress import EVERYTHING, Policy
+from isthmus.resilience.faults import Fault, RetryLater
 from isthmus.services.identity.domain import ALGORITHMS, issuer_trouble
 from isthmus.services.identity.signing import header_of
 
@@ -34,11 +35,25 @@ class Issuer:
 
 
 class Issuers:
-    """Asks providers, with a limit of time and size, and follows no redirect."""
+    """Asks providers, with a limit of time and size; follows no redirect and goes where the operator allows.
 
-    def __init__(self) -> None:
+    Args:
+        policy: What the operator opens of the network.
+    """
+
+    def __init__(self, policy: Policy = EVERYTHING) -> None:
+        self._policy = policy
         self._known: dict[str, Issuer] = {}
         self._client: httpx.AsyncClient | None = None
+
+    def may_ask(self, issuer: str) -> bool:
+        """Tell whether a provider may be asked at all, as far as its address tells."""
+        try:
+            parts = urlsplit(issuer)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            return False
+        return self._policy.permits("", parts.hostname or "", port, scheme=parts.scheme)
 
     async def metadata(self, issuer: str) -> dict[str, Any]:
         """Return the discovery document.
@@ -66,23 +81,31 @@ class Issuers:
                     found.keys_at = time.monotonic()
         return _verified(token, _fitting(found.keys, kid))
 
-    async def exchange(self, issuer: str, form: dict[str, str], secret: str) -> dict[str, Any] | None:
-        """Trade something in at the token endpoint; None when the provider refuses.
+    async def exchange(
+        self, issuer: str, form: dict[str, str], secret: str, *, endpoint: str = "token_endpoint"
+    ) -> dict[str, Any]:
+        """Trade something in; a refusal has `error` and nothing of what was wanted.
+
+        Args:
+            issuer: The provider.
+            form: What to send.
+            secret: That of our client; empty for a public one.
+            endpoint: Where, as the provider's discovery document names it.
 
         Raises:
             RetryLater: `PROVIDER_UNREACHABLE`.
         """
         import httpx
 
-        metadata = await self.metadata(issuer)
-        auth = httpx.BasicAuth(form["client_id"], secret) if secret else httpx.USE_CLIENT_DEFAULT
-        try:
-            reply = await self._http().post(metadata["token_endpoint"], data=form, auth=auth)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _unreachable(issuer) from error
-        if reply.status_code >= 500 or reply.status_code == 429:
+        address = (await self.metadata(issuer)).get(endpoint)
+        if _is_odd(address):
+            return {"error": "unsupported"}
+        auth = httpx.BasicAuth(form["client_id"], secret) if secret else None
+        status, body = await self._ask("POST", str(address), data=form, auth=auth)
+        if status >= 500 or status == 429:
             raise _unreachable(issuer)
-        return _object(reply.content) if reply.status_code == 200 else None
+        answer = _object(body) or {}
+        return answer if status == 200 else {"error": str(answer.get("error", "refused"))[:100]}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -117,29 +140,39 @@ class Issuers:
         return keys
 
     async def _get(self, address: str) -> dict[str, Any]:
+        status, body = await self._ask("GET", address)
+        found = _object(body) if status == 200 else None
+        if found is None:
+            raise _unreachable(address)
+        return found
+
+    async def _ask(self, method: str, address: str, **more: Any) -> tuple[int, bytes]:
         import httpx
 
         try:
-            async with self._http().stream("GET", address) as reply:
+            async with asyncio.timeout(_SECONDS), self._http().stream(method, address, **more) as reply:
                 body = b""
                 async for part in reply.aiter_bytes():
                     body += part
                     if len(body) > _LARGEST:
                         raise _unreachable(address)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise _unreachable(address) from error
-        found = _object(body) if reply.status_code == 200 else None
-        if found is None:
-            raise _unreachable(address)
-        return found
+        except Fault as fault:
+            # What the operator has not opened looks to strangers like what does not answer.
+            raise _unreachable(address) from fault
+        return reply.status_code, body
 
     def _http(self) -> "httpx.AsyncClient":
         if self._client is None:
             import httpx
+            from isthmus.sdk.egress import AllowedHosts
+            from isthmus.sdk.network import judged_transport
 
             limits = httpx.Limits(max_connections=20, max_keepalive_connections=4, keepalive_expiry=15)
+            transport = judged_transport(AllowedHosts(["*"], self._policy), limits=limits)
             self._client = httpx.AsyncClient(
-                timeout=_SECONDS, follow_redirects=False, trust_env=False, limits=limits
+                transport=transport, timeout=_SECONDS, follow_redirects=False, trust_env=False
             )
         return self._client
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from isthmus.kit import Clock, new_id
 from isthmus.kit.vault import Vault
-from isthmus.resilience.faults import FixRequest, NotAuthenticated
+from isthmus.resilience.faults import FixRequest, NotAllowed, NotAuthenticated, Precondition
 from isthmus.services.identity.domain import (
     Caller,
     Provider,
@@ -18,6 +18,7 @@ from isthmus.services.identity.domain import (
     User,
     claims_trouble,
     id_token_trouble,
+    is_page,
     unknown_caller,
 )
 from isthmus.services.identity.login import Door, Tokens
@@ -27,6 +28,20 @@ from isthmus.services.identity.store.providers import BegunLogin
 from isthmus.services.identity.tells import Tells
 
 _TIME_TO_COMPLETE = timedelta(minutes=10)
+_DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceVisit:
+    """What a provider gives for a login without a browser."""
+
+    provider: Provider
+    device_code: str = field(repr=False)
+    user_code: str = field(repr=False)
+    verification_uri: str
+    verification_uri_complete: str = field(repr=False)
+    lifetime: timedelta
+    poll_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,10 @@ class Visitors:
         self._door = door
         self._events = events
         self._clock = clock
+
+    def may_ask(self, issuer: str) -> bool:
+        """Tell whether the operator lets a provider be asked, as far as its address tells."""
+        return self._issuers.may_ask(issuer)
 
     async def begin(self, tenant_name: str, provider_name: str, redirect_uri: str) -> Visit:
         """Begin a login by authorization code with PKCE.
@@ -123,6 +142,79 @@ class Visitors:
         tokens, session = await self._door.admit(user, ("oidc",), address)
         return tokens, session, user
 
+    async def begin_device(self, tenant_name: str, provider_name: str) -> DeviceVisit:
+        """Begin a login without a browser at a provider (RFC 8628).
+
+        Raises:
+            NotAuthenticated: `LOGIN_REFUSED`.
+            RetryLater: `PROVIDER_UNREACHABLE`.
+        """
+        async with self._store.everything() as rows:
+            provider = await Providers(rows.conn).by_names(tenant_name, provider_name)
+        if provider is None or provider.is_disabled:
+            raise _refused("there is no such provider")
+        scope = " ".join(dict.fromkeys(("openid", *provider.scopes)))
+        form = {"client_id": provider.client_id, "scope": scope}
+        secret, endpoint = await self._secret(provider), "device_authorization_endpoint"
+        answer = await self._issuers.exchange(provider.issuer, form, secret, endpoint=endpoint)
+        code, shown, where = (
+            _text(answer, name) for name in ("device_code", "user_code", "verification_uri")
+        )
+        if not code or not shown or not is_page(where):
+            raise _refused("the provider offers no logins without a browser")
+        complete = _text(answer, "verification_uri_complete")
+        return DeviceVisit(
+            provider=provider,
+            device_code=code,
+            user_code=shown,
+            verification_uri=where,
+            verification_uri_complete=complete if is_page(complete) else "",
+            lifetime=timedelta(seconds=_seconds(answer, "expires_in", 600.0, least=30.0, most=1800.0)),
+            poll_seconds=_seconds(answer, "interval", 5.0, least=1.0, most=60.0),
+        )
+
+    async def poll_device(self, provider_id: str, device_code: str) -> tuple[dict[str, Any] | None, str]:
+        """Ask a provider whether somebody has confirmed its code.
+
+        Returns:
+            The claims of the user; or None, and why the provider does not know yet.
+
+        Raises:
+            NotAuthenticated: `LOGIN_REFUSED`.
+            NotAllowed: `DEVICE_LOGIN_DENIED`.
+            Precondition: `DEVICE_LOGIN_EXPIRED`.
+            RetryLater: `PROVIDER_UNREACHABLE`.
+        """
+        async with self._store.everything() as rows:
+            provider = await Providers(rows.conn).find(provider_id)
+        if provider is None or provider.is_disabled:
+            raise _refused("there is no such provider any more")
+        form = {"grant_type": _DEVICE_GRANT, "device_code": device_code, "client_id": provider.client_id}
+        answer = await self._issuers.exchange(provider.issuer, form, await self._secret(provider))
+        error = answer.get("error")
+        if error in {"authorization_pending", "slow_down"}:
+            return None, str(error)
+        if error == "access_denied":
+            raise NotAllowed(
+                "DEVICE_LOGIN_DENIED", "The provider was told no; begin anew if that was a mistake."
+            )
+        if error == "expired_token":
+            raise Precondition("DEVICE_LOGIN_EXPIRED", "The code was not confirmed in time; begin anew.")
+        return await self._id_claims(provider, answer, nonce=""), ""
+
+    async def known(self, provider_id: str, claims: dict[str, Any]) -> User:
+        """Return the user that verified claims of a provider are about; a new one if need be.
+
+        Raises:
+            NotAuthenticated: `LOGIN_REFUSED`.
+        """
+        async with self._store.everything() as rows:
+            provider = await Providers(rows.conn).find(provider_id)
+        if provider is None or provider.is_disabled:
+            raise _refused("there is no such provider any more")
+        async with self._store.of(provider.tenant_id) as rows:
+            return await self._known(rows, provider, claims)
+
     async def caller(self, claims: dict[str, Any], token: str) -> Caller:
         """Return the program that a provider's access token names.
 
@@ -159,9 +251,6 @@ class Visitors:
     async def _claims(self, provider: Provider, login: BegunLogin, code: str) -> dict[str, Any]:
         vault = self._vault.tenant(provider.tenant_id)
         verifier = await vault.decrypt(login.sealed_verifier)
-        secret = ""
-        if provider.has_client_secret:
-            secret = str((await vault.read(secret_path(provider)))["secret"])
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -169,13 +258,21 @@ class Visitors:
             "client_id": provider.client_id,
             "code_verifier": verifier.decode(),
         }
-        answer = await self._issuers.exchange(provider.issuer, form, secret)
-        if answer is None or not isinstance(answer.get("id_token"), str):
+        answer = await self._issuers.exchange(provider.issuer, form, await self._secret(provider))
+        return await self._id_claims(provider, answer, nonce=login.nonce)
+
+    async def _secret(self, provider: Provider) -> str:
+        if not provider.has_client_secret:
+            return ""
+        return str((await self._vault.tenant(provider.tenant_id).read(secret_path(provider)))["secret"])
+
+    async def _id_claims(self, provider: Provider, answer: dict[str, Any], *, nonce: str) -> dict[str, Any]:
+        if not isinstance(answer.get("id_token"), str):
             raise _refused("the provider does not take the code")
         claims = await self._issuers.claims(provider.issuer, answer["id_token"])
         if claims is None:
             raise _refused("the provider has not signed its answer")
-        trouble = id_token_trouble(claims, provider, login.nonce, self._clock.now().timestamp())
+        trouble = id_token_trouble(claims, provider, nonce, self._clock.now().timestamp())
         if trouble:
             raise _refused(f"the claim `{trouble}` of the provider's answer does not hold")
         return claims
@@ -223,6 +320,16 @@ def secret_path(provider: Provider) -> str:
     return f"oidc/{provider.provider_id}"
 
 
+def _text(answer: dict[str, Any], name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= 2000 else ""
+
+
+def _seconds(answer: dict[str, Any], name: str, usual: float, *, least: float, most: float) -> float:
+    value = answer.get(name)
+    return min(max(float(value), least), most) if isinstance(value, int | float) else usual
+
+
 def _challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
@@ -235,4 +342,4 @@ def _refused(why: str) -> NotAuthenticated:
     return NotAuthenticated("LOGIN_REFUSED", f"Nobody is let in: {why}; begin the login anew.")
 
 
-__all__ = ["Visit", "Visitors", "secret_path"]
+__all__ = ["DeviceVisit", "Visit", "Visitors", "secret_path"]

@@ -1,6 +1,7 @@
 """Speaks the contract of the identity service."""
 
 from isthmus.services.identity.servicer.access import AccessServicer
+from isthmus.services.identity.servicer.devices import DeviceLoginServicer
 from isthmus.services.identity.servicer.providers import ProvidersServicer
 from isthmus.services.identity.servicer.servicer import IdentityServicer
 from isthmus.services.identity.servicer.sessions import SessionsServicer
@@ -9,6 +10,7 @@ from isthmus.services.identity.servicer.users import UsersServicer
 
 __all__ = [
     "AccessServicer",
+    "DeviceLoginServicer",
     "IdentityServicer",
     "ProvidersServicer",
     "SessionsServicer",

@@ -1,5 +1,6 @@
 """What must be right about a request before anything is done."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from isthmus.identity.v1 import access_pb2, providers_pb2, sessions_pb2, users_pb2
@@ -146,13 +147,16 @@ def changed_role(request: access_pb2.UpdateRoleRequest) -> None:
         _about_role(check, request)
 
 
-def provider(message: providers_pb2.Provider, *, with_name: bool) -> None:
-    """Refuse a provider that nobody could log in by."""
+def provider(message: providers_pb2.Provider, *, with_name: bool, may_ask: Callable[[str], bool]) -> None:
+    """Refuse a provider that nobody could log in by, or that may not be asked."""
     with validating() as check:
         if with_name:
             _tenant_name(check, "provider.name", message.name)
         if trouble := issuer_trouble(message.issuer):
             check.add("provider.issuer", "ISSUER_INVALID", trouble)
+        elif not may_ask(message.issuer):
+            text = "The operator has not opened the way to this issuer (ISTHMUS_EGRESS_ALLOW)."
+            check.add("provider.issuer", "EGRESS_DENIED", text)
         check.text("provider.issuer", message.issuer, longest=500)
         check.text("provider.client_id", message.client_id, longest=200)
         check.text("provider.audience", message.audience, required=False, longest=500)

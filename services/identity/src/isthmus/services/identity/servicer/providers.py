@@ -35,7 +35,7 @@ class ProvidersServicer(pb_grpc.ProvidersServiceServicer):
         self, request: pb.CreateProviderRequest, context: Any
     ) -> pb.CreateProviderResponse:
         """Make a provider known; its secret goes to the vault before anything names it."""
-        checks.provider(request.provider, with_name=True)
+        checks.provider(request.provider, with_name=True, may_ask=self._visitors.may_ask)
         caller, now = current_principal(), self._clock.now()
         provider = replace(
             _read(request.provider),
@@ -72,7 +72,7 @@ class ProvidersServicer(pb_grpc.ProvidersServiceServicer):
         self, request: pb.UpdateProviderRequest, context: Any
     ) -> pb.UpdateProviderResponse:
         """Replace what may change of a provider."""
-        checks.provider(request.provider, with_name=False)
+        checks.provider(request.provider, with_name=False, may_ask=self._visitors.may_ask)
         subject = current_principal().subject
         async with self._own() as rows:
             providers = Providers(rows.conn)

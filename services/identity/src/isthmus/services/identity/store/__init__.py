@@ -1,6 +1,7 @@
 """The only SQL of the identity service."""
 
 from isthmus.services.identity.store.access import Groups, Roles
+from isthmus.services.identity.store.devices import DeviceLogins
 from isthmus.services.identity.store.keys import Keys
 from isthmus.services.identity.store.people import People
 from isthmus.services.identity.store.providers import Providers
@@ -8,4 +9,15 @@ from isthmus.services.identity.store.rows import Rows, Store
 from isthmus.services.identity.store.sessions import Sessions
 from isthmus.services.identity.store.support import SupportAccesses
 
-__all__ = ["Groups", "Keys", "People", "Providers", "Roles", "Rows", "Sessions", "Store", "SupportAccesses"]
+__all__ = [
+    "DeviceLogins",
+    "Groups",
+    "Keys",
+    "People",
+    "Providers",
+    "Roles",
+    "Rows",
+    "Sessions",
+    "Store",
+    "SupportAccesses",
+]
