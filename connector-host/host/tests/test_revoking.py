@@ -9,6 +9,7 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.credentials.v1 import credentials_pb2 as credentials
 from isthmus.host.binding import Leases
 from isthmus.host.steps import granted
+from isthmus.resilience import RetryLater
 
 Step = connector.CheckStep
 MINE = ("tnt_1", "ath_1")
@@ -21,9 +22,12 @@ class Lender:
         self.leases = 0
         self.may = asyncio.Event()
         self.may.set()
+        self.fault = None
 
     async def LeaseCredential(self, request, timeout):
         self.leases += 1
+        if self.fault is not None:
+            raise self.fault
         answer = credentials.LeaseCredentialResponse(auth_type=connector.AUTH_METHOD_BEARER)
         answer.secret.bearer_token = f"token-{self.leases}"
         answer.expire_time.FromSeconds(int(time.time()) + 300)
@@ -71,6 +75,49 @@ async def test_a_lease_given_before_the_news_is_not_kept(leases, lender):
     await leases.lease(*MINE, "ins_1", fresh=60)
 
     assert lender.leases == 2
+
+
+async def test_a_lease_is_kept_while_somebody_tells_of_changes(leases, lender):
+    """
+    As soon as news may have been missed, it is asked for again; then that one is kept.
+    """
+    leases.hears = lambda: 1
+    for _ in range(3):
+        await leases.lease(*MINE, "ins_1", fresh=1e-9)
+    kept = lender.leases
+    leases.hears = lambda: 2
+    for _ in range(3):
+        await leases.lease(*MINE, "ins_1", fresh=1e-9)
+    after_a_gap = lender.leases
+    leases.hears = lambda: None
+    for _ in range(2):
+        await leases.lease(*MINE, "ins_1", fresh=1e-9)
+
+    assert (kept, after_a_gap, lender.leases) == (1, 2, 4)
+
+
+async def test_many_who_want_a_lease_at_the_same_time_make_one(leases, lender):
+    """
+    Of one instance; another instance borrows for itself.
+    """
+    got = await asyncio.gather(*(leases.lease(*MINE, f"ins_{turn % 2}", fresh=60) for turn in range(20)))
+
+    assert lender.leases == 2
+    assert len({one.material["secret"] for one in got}) == 2
+
+
+async def test_a_lease_that_holds_outlives_a_vault_that_is_away(leases, lender):
+    """
+    It is tried again after a while only, not with every use.
+    """
+    await leases.lease(*MINE, "ins_1", fresh=60)
+    lender.fault = RetryLater("VAULT_SEALED", "The vault is sealed.")
+    first = await leases.lease(*MINE, "ins_1", fresh=1e-9)
+    asked = lender.leases
+    again = await leases.lease(*MINE, "ins_1", fresh=60)
+
+    assert (first.material["secret"], again.material["secret"]) == ("token-1", "token-1")
+    assert lender.leases == asked == 2
 
 
 @pytest.mark.parametrize(

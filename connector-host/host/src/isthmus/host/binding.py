@@ -1,10 +1,12 @@
 """From a binding in a request to a configured connection: saved configuration, leased secret."""
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
@@ -17,7 +19,11 @@ from isthmus.resilience import Fault, FixRequest
 
 HUB = "hub"
 _FRESH_SECONDS = 5.0
+_AGAIN_SECONDS = 5.0
+_WORN = 0.8
+"""Share of a lease's life after which another one is asked for."""
 _MOST_LEASES = 1000
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +33,26 @@ class Leased:
     Attributes:
         token_id: Tells access tokens apart; empty for secrets that are none.
         scopes: What the access token was granted; None for secrets that are none.
-        taken_at: Monotonic time at which it was lent.
-        expires_at: Monotonic time at which it has to be asked for again.
+        asked_at: Monotonic time at which it was last asked for.
+        ask_at: Monotonic time at which it is to be asked for again.
+        expires_at: Monotonic time at which it ends.
+        heard: What told of changes when it was asked for; None where nothing did.
     """
 
     material: Mapping[str, Any] = field(repr=False)
     secret_version: int
     token_id: str
     scopes: tuple[str, ...] | None
-    taken_at: float
+    asked_at: float
+    ask_at: float
     expires_at: float
+    heard: object = None
 
 
 class Leases:
-    """Borrows secrets and hands out the same one for a few seconds.
+    """Borrows secrets, and hands out the same one until shortly before its lease ends.
+
+    While nobody tells of changes, because NATS is away, a lease is good for some seconds only.
 
     Args:
         control: Where to borrow.
@@ -50,8 +62,12 @@ class Leases:
     def __init__(self, control: ControlPlane, host_id: str) -> None:
         self._control = control
         self._host_id = host_id
-        self._held: OrderedDict[tuple[str, str, str], Leased] = OrderedDict()
+        self._held: OrderedDict[_Key, Leased] = OrderedDict()
         self._ended: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._refused: OrderedDict[_Key, tuple[str, int]] = OrderedDict()
+        self._asking: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
+        self.hears: Callable[[], object] = _deaf
+        """Gives what tells of changes, the same as long as it has no gap; None where nothing does."""
 
     async def lease(
         self,
@@ -63,32 +79,58 @@ class Leases:
         refused: str = "",
         refused_version: int = 0,
     ) -> Leased:
-        """Borrow a secret; one that is older than `fresh` seconds is asked for again.
+        """Borrow a secret, once for all who want it at the same time.
 
         A lease that still holds is good while the vault is away, unless it is of the `refused` token.
+
+        Args:
+            tenant_id: Whose.
+            auth_config_id: Which.
+            instance_id: What for.
+            fresh: For how many seconds it is good while nobody tells of changes; 0 to ask in any case.
+            refused: The id of a token that the system has refused.
+            refused_version: The version of a secret that it has refused.
 
         Raises:
             Fault: What the credentials service answered.
         """
         key = (tenant_id, auth_config_id, instance_id)
         held = self._held.get(key)
-        now = time.monotonic()
-        if held is not None and now - held.taken_at < fresh and now < held.expires_at:
+        if held is not None and self._is_good(held, fresh):
             return held
+        lock = self._asking.get(key)
+        if lock is None:
+            lock = self._asking[key] = asyncio.Lock()
+        async with lock:
+            again = self._held.get(key)
+            if again is not None and again is not held and self._is_good(again, fresh or _FRESH_SECONDS):
+                return again  # somebody else has just asked
+            told, version = self._refused.pop(key, ("", 0))
+            return await self._asked(key, again, refused or told, refused_version or version)
+
+    async def _asked(self, key: _Key, held: Leased | None, refused: str, refused_version: int) -> Leased:
+        now, heard = time.monotonic(), self.hears()
         try:
-            leased = await self._borrow(auth_config_id, instance_id, refused, refused_version)
+            leased = await self._borrow(key, heard, refused, refused_version)
         except Fault as fault:
             is_refused = held is not None and refused != "" and held.token_id == refused
             if held is not None and not is_refused and passes(fault) and now < held.expires_at:
+                self._held[key] = replace(held, asked_at=now, ask_at=now + _AGAIN_SECONDS, heard=heard)
                 return held
             self._held.pop(key, None)
             raise
-        if self._ended.get((tenant_id, auth_config_id), 0.0) >= now:
+        if self._ended.get(key[:2], 0.0) >= now:
             return leased  # the news came later than the lease was given: it is not kept for the next one
         self._held[key] = leased
         while len(self._held) > _MOST_LEASES:
             self._held.popitem(last=False)
         return leased
+
+    def _is_good(self, held: Leased, fresh: float) -> bool:
+        now = time.monotonic()
+        if fresh <= 0 or now >= min(held.ask_at, held.expires_at):
+            return False
+        return now - held.asked_at < fresh or (held.heard is not None and held.heard == self.hears())
 
     def end(self, tenant_id: str, auth_config_id: str) -> None:
         """Keep nothing of a credential that was changed or taken back, also of what is being borrowed."""
@@ -98,13 +140,19 @@ class Leases:
         while len(self._ended) > _MOST_LEASES:
             self._ended.popitem(last=False)
 
-    def forget(self, bound: Bound) -> None:
-        """Let the next use ask for the secret anew."""
-        self._held.pop((bound.tenant_id, bound.auth_config_id, bound.instance_id), None)
+    def refuse(self, bound: Bound) -> None:
+        """Let the next use ask for another secret: the system has refused this one."""
+        key = (bound.tenant_id, bound.auth_config_id, bound.instance_id)
+        held = self._held.get(key)
+        if held is not None and (held.secret_version, held.token_id) != bound.secret_identity:
+            return  # there is another one already
+        self._held.pop(key, None)
+        self._refused[key] = bound.token_id, 0 if bound.token_id else bound.secret_version
+        while len(self._refused) > _MOST_LEASES:
+            self._refused.popitem(last=False)
 
-    async def _borrow(
-        self, auth_config_id: str, instance_id: str, refused: str, refused_version: int
-    ) -> Leased:
+    async def _borrow(self, key: _Key, heard: object, refused: str, refused_version: int) -> Leased:
+        _, auth_config_id, instance_id = key
         common = {"auth_config_id": auth_config_id, "instance_id": instance_id, "host_id": self._host_id}
         stub = self._control.credentials
         if refused or refused_version:
@@ -117,9 +165,20 @@ class Leases:
         now = time.monotonic()
         lasting = min(max(answer.expire_time.seconds - time.time(), 1.0), 300.0)
         token = answer.access_token
-        scopes = tuple(token.scopes) if token.token_id else None
-        version = answer.secret_version
-        return Leased(_material(answer), version, token.token_id, scopes, now, now + lasting)
+        return Leased(
+            _material(answer),
+            answer.secret_version,
+            token.token_id,
+            tuple(token.scopes) if token.token_id else None,
+            asked_at=now,
+            ask_at=now + lasting * _WORN,
+            expires_at=now + lasting,
+            heard=heard,
+        )
+
+
+def _deaf() -> object:
+    return None
 
 
 class Resolver:

@@ -15,7 +15,7 @@ Revoke = Callable[[str, str], Awaitable[None]]
 
 
 class Revocations:
-    """Listens to events as they pass; what passes while NATS is away is made up for by the ends of leases.
+    """Listens to events as they pass, and says whether it does: while NATS is away leases are asked for anew.
 
     Args:
         bus: Where events pass.
@@ -40,6 +40,11 @@ class Revocations:
                 for subscription in subscriptions:
                     with suppress(errors.Error):
                         await subscription.unsubscribe()
+
+    def _connection(self) -> object:
+        """The number of the connection on which events come; another one may have missed some."""
+        client = self._bus.client
+        return client.stats["reconnects"] if client.is_connected else None
 
     async def _heard(self, message: Any) -> None:
         event = received(message.subject, message.data)

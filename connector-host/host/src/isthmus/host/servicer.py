@@ -1,8 +1,8 @@
 """Speaks the connector contract; what it says comes from the backend."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
@@ -18,6 +18,8 @@ from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
 from isthmus.resilience import Fault, FixRequest, Unsupported
 from isthmus.type.v1 import batch_pb2 as batch
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 _MOST_RECORDS = 1000
@@ -59,8 +61,7 @@ class ConnectorServicer(ConnectorServiceServicer):
     async def Discover(self, request: connector.DiscoverRequest, context: Any) -> connector.DiscoverResponse:
         """List the streams."""
         page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
-        async with self._connected(request.binding) as connection:
-            streams = await connection.streams(fresh=True)
+        streams = await self._renewing(request.binding, lambda one: one.streams(fresh=True))
         shown, token = _page(streams, page, lambda stream: stream.stream)
         return connector.DiscoverResponse(streams=shown, next_page_token=token)
 
@@ -69,13 +70,15 @@ class ConnectorServicer(ConnectorServiceServicer):
     ) -> connector.ListPartitionsResponse:
         """List the parts of a stream."""
         page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
-        async with self._connected(request.binding) as connection:
+
+        async def list_them(connection: Connection) -> list[str]:
             stream = await find_stream(connection, request.stream)
             mode = request.mode or (best_read_mode(stream) if stream.read_modes else 0)
-            found = await connection.partitions(
+            return await connection.partitions(
                 request.stream, mode=mode, known=list(request.known_partitions)
             )
-        partitions = sorted(found)
+
+        partitions = sorted(await self._renewing(request.binding, list_them))
         shown, token = _page(partitions, page, lambda partition: partition)
         return connector.ListPartitionsResponse(partitions=shown, next_page_token=token)
 
@@ -126,20 +129,17 @@ class ConnectorServicer(ConnectorServiceServicer):
         if not request.open.generation_id:
             message = "Name the generation that ends."
             raise FixRequest("BATCH_INVALID", message, path="open.generation_id")
-        async with self._connected(request.open.binding) as connection:
-            return await connection.finish(request)
+        return await self._renewing(request.open.binding, lambda one: one.finish(request))
 
     async def Invoke(self, request: connector.InvokeRequest, context: Any) -> connector.InvokeResponse:
         """Run a named action."""
-        async with self._connected(request.binding) as connection:
-            answer = await connection.invoke(request)
+        answer = await self._renewing(request.binding, lambda one: one.invoke(request))
         self._reports.operation(Bound(_tenant(), request.binding.instance_id), f"action {request.action}")
         return answer
 
     async def Receive(self, request: connector.ReceiveRequest, context: Any) -> connector.ReceiveResponse:
         """Verify and decode one inbound webhook."""
-        async with self._connected(request.binding) as connection:
-            return await connection.receive(request)
+        return await self._renewing(request.binding, lambda one: one.receive(request))
 
     async def NotifyInstance(
         self, request: connector.NotifyInstanceRequest, context: Any
@@ -147,8 +147,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         """Tell the connector what happened to an instance."""
         if connector.CAPABILITY_LIFECYCLE not in self._backend.spec.capabilities:
             raise Unsupported("CAPABILITY_MISSING", "This connector has no life-cycle hook; nothing to do.")
-        async with self._connected(request.binding) as connection:
-            await connection.notify(request.change)
+        await self._renewing(request.binding, lambda one: one.notify(request.change))
         return connector.NotifyInstanceResponse()
 
     async def _steps(self, bound: Bound) -> AsyncIterator[connector.CheckStep]:
@@ -158,29 +157,74 @@ class ConnectorServicer(ConnectorServiceServicer):
             for step in without_credential(fault):
                 yield step
             return
+        told: set[str] = set()
+        newer: Bound | None = None
         async for step in self._backend.check(bound):
-            yield step
+            if newer is None and _is_refusal(step):
+                newer = await self._newer(bound)
+            if newer is None:
+                told.add(step.step)
+                yield step
+        if newer is not None:
+            bound = newer
+            async for step in self._backend.check(bound):
+                if step.step not in told or step.result == connector.CheckStep.RESULT_FAILED:
+                    yield step
         compared = granted(self._backend.spec.needed_scopes, bound.scopes)
         if compared is not None:
             yield compared
 
+    async def _renewing(self, binding: connector.Binding, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do something with a connection, and once more where another secret follows a refused one.
+
+        What the system refuses for its credential has had no effect, so even an action may be repeated.
+        """
+        bound = await self._resolver.resolve(_tenant(), binding)
+        try:
+            async with self._lent(bound) as connection:
+                return await work(connection)
+        except Fault as fault:
+            newer = await self._newer(bound) if is_authentication(fault) else None
+            if newer is None:
+                raise
+        async with self._lent(newer) as connection:
+            return await work(connection)
+
+    async def _newer(self, bound: Bound) -> Bound | None:
+        """Ask for another secret in place of one that was refused; None where there is none."""
+        if not bound.auth_config_id:
+            return None
+        try:
+            newer = await self._resolver.renewed(bound)
+        except Fault:
+            return None
+        return newer if newer.secret_identity != bound.secret_identity else None
+
     @asynccontextmanager
     async def _connected(self, binding: connector.Binding) -> AsyncIterator[Connection]:
-        bound = await self._resolver.resolve(_tenant(), binding)
+        async with self._lent(await self._resolver.resolve(_tenant(), binding)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _lent(self, bound: Bound) -> AsyncIterator[Connection]:
         with self._explained(bound):
             async with self._backend.connect(bound) as connection:
                 yield connection
 
     @contextmanager
     def _explained(self, bound: Bound) -> Iterator[None]:
-        """Let failures keep their kind on the way to the caller, and refused secrets be asked for anew."""
+        """Let failures keep their kind on the way to the caller, and refused secrets be replaced."""
         try:
             yield
         except Fault as fault:
             if is_authentication(fault):
-                self._resolver.leases.forget(bound)
+                self._resolver.leases.refuse(bound)
             marked(fault)
             raise
+
+
+def _is_refusal(step: connector.CheckStep) -> bool:
+    return step.step == "authenticate" and step.result == connector.CheckStep.RESULT_FAILED
 
 
 def batches_of(page: SourcePage, partition: str, size: int) -> Iterator[batch.Batch]:

@@ -54,6 +54,7 @@ class TokenServer:
         good: Access tokens that were given.
         interval: Seconds between two polls of a device.
         entered: Whether the person has entered the device's code; None while undecided.
+        ahead: Seconds by which its clock is ahead of ours; it refuses assertions from the future or the past.
     """
 
     clients: dict[str, str] = field(default_factory=lambda: {"mesh": "client-secret"})
@@ -68,6 +69,7 @@ class TokenServer:
     good: set[str] = field(default_factory=set)
     interval: float = 1
     entered: bool | None = None
+    ahead: float = 0
 
     def __post_init__(self) -> None:
         self._families: dict[str, Family] = {}
@@ -141,7 +143,8 @@ class TokenServer:
             claims = jwt.decode(assertion, self.keys[client], algorithms=_ALGORITHMS).claims
         except (JoseError, KeyError, ValueError):
             return False
-        return bool(claims["iss"] == claims["sub"] == client and claims["aud"].endswith("/token"))
+        is_good = claims["iat"] <= time.time() + self.ahead < claims["exp"]
+        return bool(is_good and claims["iss"] == claims["sub"] == client and claims["aud"].endswith("/token"))
 
     def _redeemed(self, form: dict[str, str]) -> Answer:
         begun = self._codes.pop(form.get("code", ""), {})

@@ -819,7 +819,7 @@ class LeaseCredentialRequest(_message.Message):
     auth_config_id: _builtins.str
     """Which one."""
     instance_id: _builtins.str
-    """The instance that it is used for; recorded."""
+    """The instance that it is used for; recorded, and of the host's own connector. Empty for what is tried before it is saved."""
     host_id: _builtins.str
     """The host that asks; recorded."""
     def __init__(

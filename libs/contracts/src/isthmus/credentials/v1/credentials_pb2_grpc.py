@@ -37,6 +37,8 @@ class CredentialsServiceStub:
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
     UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
+    UNAVAILABLE VAULT_SEALED: somebody has to unseal the vault; repeat after the given delay, what waits goes on by itself.
+    FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; set the variable that the message names.
     """
 
     def __init__(self, channel):
@@ -114,6 +116,8 @@ class CredentialsServiceServicer:
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
     UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
+    UNAVAILABLE VAULT_SEALED: somebody has to unseal the vault; repeat after the given delay, what waits goes on by itself.
+    FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; set the variable that the message names.
     """
 
     def CreateAuthConfig(self, request, context):
@@ -195,6 +199,7 @@ class CredentialsServiceServicer:
         UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
         UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
         UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
+        PERMISSION_DENIED CREDENTIAL_OF_OTHERS: no instance of the host's connector uses it; do not retry.
         UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -348,6 +353,8 @@ class CredentialsService:
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
     UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
+    UNAVAILABLE VAULT_SEALED: somebody has to unseal the vault; repeat after the given delay, what waits goes on by itself.
+    FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; set the variable that the message names.
     """
 
     @staticmethod

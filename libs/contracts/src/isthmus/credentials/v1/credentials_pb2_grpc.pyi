@@ -38,6 +38,8 @@ class CredentialsServiceStub:
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
+      UNAVAILABLE VAULT_SEALED: somebody has to unseal the vault; repeat after the given delay, what waits goes on by itself.
+      FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; set the variable that the message names.
     """
 
     @_typing.overload
@@ -103,6 +105,7 @@ class CredentialsServiceStub:
       UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
       UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
       UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
+      PERMISSION_DENIED CREDENTIAL_OF_OTHERS: no instance of the host's connector uses it; do not retry.
       UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
     """
     RefreshCredential: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RefreshCredentialRequest, _credentials_pb2.RefreshCredentialResponse]
@@ -168,6 +171,8 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
+      UNAVAILABLE VAULT_SEALED: somebody has to unseal the vault; repeat after the given delay, what waits goes on by itself.
+      FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; set the variable that the message names.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -230,6 +235,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
       UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
       UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
       UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
+      PERMISSION_DENIED CREDENTIAL_OF_OTHERS: no instance of the host's connector uses it; do not retry.
       UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
     """
     RefreshCredential: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RefreshCredentialRequest, _credentials_pb2.RefreshCredentialResponse]  # type: ignore[assignment]
@@ -294,6 +300,8 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
+      UNAVAILABLE VAULT_SEALED: somebody has to unseal the vault; repeat after the given delay, what waits goes on by itself.
+      FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; set the variable that the message names.
     """
 
     @_abc_1.abstractmethod
@@ -390,6 +398,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
           UNAVAILABLE TOKEN_SERVER_BUSY: repeat after the given delay.
           UNAVAILABLE TOKEN_SERVER_UNREACHABLE: repeat after the given delay.
           UNAVAILABLE TOKEN_PENDING: another process still waits for the token server; repeat after the given delay.
+          PERMISSION_DENIED CREDENTIAL_OF_OTHERS: no instance of the host's connector uses it; do not retry.
           UNAVAILABLE VAULT_UNREACHABLE: repeat after the given delay; go on with a lease that still holds.
         """
 

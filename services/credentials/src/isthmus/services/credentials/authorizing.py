@@ -1,13 +1,13 @@
 """Asks a person for consent: in the browser, or on another device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from isthmus.kit import Clock, Database, new_id
 from isthmus.kit.principal import Principal
 from isthmus.kit.vault import Vault
-from isthmus.resilience.faults import Fault, Missing, NotAllowed, Precondition, RetryLater
+from isthmus.resilience.faults import DataLost, Fault, Missing, NotAllowed, Precondition, RetryLater
 from isthmus.services.credentials.domain import (
     AuthConfig,
     AuthType,
@@ -17,7 +17,6 @@ from isthmus.services.credentials.domain import (
     hash_of,
     interval_of,
     is_safe_url,
-    pending_path,
     refuse_foreign,
     slower,
 )
@@ -45,7 +44,7 @@ class Authorizing:
 
     Args:
         db: Where is kept who began what; a state only as its hash.
-        vault: Where verifiers and device codes lie until they are redeemed.
+        vault: Seals verifiers and device codes until they are redeemed.
         grants: Speaks to the servers.
         tokens: Takes up what they give.
         clock: The time.
@@ -78,7 +77,7 @@ class Authorizing:
             state_hash=hash_of(proof.state),
             redirect_uri=redirect_uri,
         )
-        await self._keep(pending, {"verifier": proof.verifier})
+        await self._keep(pending, proof.verifier)
         return pending, address_of(config.oauth.complete, proof, redirect_uri), proof.state
 
     async def complete(self, caller: Principal, state: str, code: str, issuer: str, error: str) -> AuthConfig:
@@ -93,6 +92,8 @@ class Authorizing:
             if pending is None:
                 raise _unknown()
             config = await Rows(conn).get(pending.auth_config_id)
+            # While the vault is away the state is not used up.
+            verifier = await self._kept(pending)
         refuse_foreign(config.oauth, issuer)
         if error or not code:
             raise NotAllowed("AUTHORIZATION_DENIED", f"{config.name} was not authorized; start again.")
@@ -100,7 +101,7 @@ class Authorizing:
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": pending.redirect_uri,
-            "code_verifier": await self._kept(pending, "verifier"),
+            "code_verifier": verifier,
         }
         await self._tokens.adopt(config, await self._grants.redeem(config, form))
         return config
@@ -135,7 +136,7 @@ class Authorizing:
                 f"What answers at `device_authorization_url` of {config.name} gives no code; correct it."
             )
             raise Precondition("TOKEN_ANSWER_INVALID", message)
-        await self._keep(pending, {"device_code": answer["device_code"]})
+        await self._keep(pending, answer["device_code"])
         return code
 
     async def poll_device(self, caller: Principal, authorization_id: str) -> tuple[AuthConfig | None, float]:
@@ -157,7 +158,7 @@ class Authorizing:
         if not may_ask:
             return None, pending.poll_seconds
         try:
-            form = {"grant_type": _DEVICE_GRANT, "device_code": await self._kept(pending, "device_code")}
+            form = {"grant_type": _DEVICE_GRANT, "device_code": await self._kept(pending)}
             grant = await self._grants.redeem(config, form)
         except RetryLater as fault:
             return None, await self._undecided(pending, fault)
@@ -196,19 +197,16 @@ class Authorizing:
             raise Precondition("AUTHORIZATION_UNFIT", message)
         return config
 
-    async def _keep(self, pending: Pending, proof: dict[str, str]) -> None:
-        vault = self._vault.tenant(pending.tenant_id)
-        document = {**proof, "authorization_id": pending.authorization_id}
+    async def _keep(self, pending: Pending, proof: str) -> None:
+        sealed = await self._vault.tenant(pending.tenant_id).encrypt(proof.encode())
         async with self._db.tenant(pending.tenant_id) as conn:
-            await AuthorizationRows(conn).begin(pending)
-            await vault.write(pending_path(pending.auth_config_id), document)
+            await AuthorizationRows(conn).begin(replace(pending, sealed=sealed))
 
-    async def _kept(self, pending: Pending, name: str) -> str:
-        vault = self._vault.tenant(pending.tenant_id)
-        document, _ = await vault.newest(pending_path(pending.auth_config_id))
-        if document.get("authorization_id") != pending.authorization_id:
-            raise _unknown()
-        return str(document[name])
+    async def _kept(self, pending: Pending) -> str:
+        try:
+            return (await self._vault.tenant(pending.tenant_id).decrypt(pending.sealed)).decode()
+        except DataLost:
+            raise _unknown() from None  # it was begun with another vault
 
     async def _end(self, pending: Pending) -> None:
         async with self._db.tenant(pending.tenant_id) as conn:

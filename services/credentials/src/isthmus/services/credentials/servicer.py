@@ -14,6 +14,7 @@ from isthmus.kit.times import moment
 from isthmus.kit.validation import Check, validating
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Precondition
+from isthmus.services.credentials.borrowers import Borrowers
 from isthmus.services.credentials.domain import (
     AuthConfig,
     AuthType,
@@ -21,7 +22,6 @@ from isthmus.services.credentials.domain import (
     TokenRow,
     TokenState,
     mistakes_of,
-    pending_path,
     refuse_revoked,
     tokens_path,
 )
@@ -53,6 +53,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         events: Tells the mesh what happened.
         tokens: Gets access tokens.
         lending: Lends secrets and tokens.
+        borrowers: Knows to whom.
         trying: Tries configurations.
         clock: The time.
         find_user: Names an instance that uses a configuration, or gives an empty text.
@@ -66,6 +67,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         *,
         tokens: Tokens,
         lending: Lending,
+        borrowers: Borrowers,
         trying: Trying,
         clock: Clock,
         find_user: FindUser,
@@ -77,6 +79,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         self._find_user = find_user
         self._tokens = tokens
         self._lending = lending
+        self._borrowers = borrowers
         self._trying = trying
 
     async def CreateAuthConfig(
@@ -183,8 +186,6 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             vault = self._vault.tenant(config.tenant_id)
             if config.auth_type.has_tokens:
                 await vault.delete(tokens_path(config.auth_config_id))
-            if config.auth_type.needs_authorization:
-                await vault.delete(pending_path(config.auth_config_id))
             await vault.delete(config.auth_config_id)
         return pb.DeleteAuthConfigResponse()
 
@@ -192,6 +193,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         self, request: pb.LeaseCredentialRequest, context: Context
     ) -> pb.LeaseCredentialResponse:
         """Lends a secret, or a short-lived token in its place, to a host and records it."""
+        await self._borrowers.admit(current_principal(), request.instance_id, request.auth_config_id)
         lent = await self._lending.lend(request.auth_config_id, request.instance_id, request.host_id)
         return lease_message(*lent)
 
@@ -199,6 +201,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         self, request: pb.RefreshCredentialRequest, context: Context
     ) -> pb.RefreshCredentialResponse:
         """Lends another token in place of one that was refused."""
+        await self._borrowers.admit(current_principal(), request.instance_id, request.auth_config_id)
         lent = await self._lending.lend(
             request.auth_config_id,
             request.instance_id,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 256 * 1024
 _ASSERTION_SECONDS = 120
+_SKEW_SECONDS = 30
+"""By how much our clock may be ahead of a token server's that takes nothing from the future."""
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -181,7 +183,7 @@ def assertion(oauth: OAuth, secret: Mapping[str, str], claims: Mapping[str, Any]
     header = {"alg": algorithm, "typ": "JWT"}
     body = {
         "iss": oauth.client_id, "aud": oauth.token_url, "jti": new_id("jwt"),
-        "iat": now, "exp": now + _ASSERTION_SECONDS, **claims,
+        "iat": now - _SKEW_SECONDS, "exp": now + _ASSERTION_SECONDS, **claims,
     }  # fmt: skip
     try:
         if oauth.key_id:

@@ -6,10 +6,11 @@ from typing import Any
 
 from isthmus.credentials.v1 import authorization_pb2_grpc, credentials_pb2_grpc
 from isthmus.kit import Chassis, Wiring
-from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.services.credentials.authorizing import Authorizing
+from isthmus.services.credentials.borrowers import Borrowers
 from isthmus.services.credentials.events import Events
 from isthmus.services.credentials.grants import Grants
+from isthmus.services.credentials.instances import RegistryInstances
 from isthmus.services.credentials.leasing import Lending
 from isthmus.services.credentials.refreshing import Patience, Tokens
 from isthmus.services.credentials.reminding import Reminders
@@ -22,13 +23,7 @@ from isthmus.services.credentials.trying import Trying
 
 async def wire(chassis: Chassis) -> Wiring:
     """Give the servicer its collaborators."""
-
-    async def find_user(auth_config_id: str) -> str:
-        registry = registry_pb2_grpc.RegistryServiceStub(chassis.peer("registry"))
-        request = registry_pb2.ListInstancesRequest(auth_config_id=auth_config_id, page_size=1)
-        found = (await registry.ListInstances(request)).instances
-        return found[0].instance_id if found else ""
-
+    instances = RegistryInstances(lambda: chassis.peer("registry"))
     settings: CredentialsSettings = chassis.settings
     db, vault, clock, events = chassis.db, chassis.vault, chassis.clock, Events(chassis.outbox)
     servers = TokenServers(
@@ -50,9 +45,10 @@ async def wire(chassis: Chassis) -> Wiring:
         events,
         tokens=tokens,
         lending=Lending(db, grants, tokens, events, clock=clock, lease=lease),
+        borrowers=Borrowers(instances),
         trying=Trying(grants, tokens, clock=clock),
         clock=clock,
-        find_user=find_user,
+        find_user=instances.find_user,
     )
     authorization = AuthorizationServicer(db, Authorizing(db, vault, grants, tokens, clock=clock))
     servicers: list[tuple[Callable[[Any, Any], None], object]] = [

@@ -20,7 +20,6 @@ from isthmus.services.credentials.domain.oauth import (
 )
 from isthmus.services.credentials.domain.rules import (
     mistakes_of,
-    pending_path,
     refuse_expired,
     refuse_revoked,
     revoked,
@@ -62,7 +61,6 @@ __all__ = [
     "lifetime_of",
     "mistakes_of",
     "pause_after",
-    "pending_path",
     "refuse_expired",
     "refuse_foreign",
     "refuse_revoked",

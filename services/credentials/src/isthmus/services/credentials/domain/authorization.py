@@ -24,6 +24,7 @@ class Pending:
         subject: Who began it; nobody else may end it.
         state_hash: SHA-256 of the state in the browser's address; None on other devices.
         poll_seconds: The least time between two questions to the token server.
+        sealed: The verifier or the device code, which the vault has sealed.
     """
 
     tenant_id: str
@@ -34,6 +35,7 @@ class Pending:
     state_hash: bytes | None = None
     redirect_uri: str = ""
     poll_seconds: float = 0.0
+    sealed: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,4 @@ def tokens_path(auth_config_id: str) -> str:
     return f"{auth_config_id}/tokens"
 
 
-def pending_path(auth_config_id: str) -> str:
-    """Gives where lies there what proves an authorization that was begun."""
-    return f"{auth_config_id}/authorization"
-
-
-__all__ = ["mistakes_of", "pending_path", "refuse_expired", "refuse_revoked", "revoked", "tokens_path"]
+__all__ = ["mistakes_of", "refuse_expired", "refuse_revoked", "revoked", "tokens_path"]

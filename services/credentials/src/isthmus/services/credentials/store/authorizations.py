@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _COLUMNS = """tenant_id, authorization_id, auth_config_id, subject, expire_time, state_hash, redirect_uri,
-    poll_seconds"""
+    poll_seconds, sealed"""
 
 
 class AuthorizationRows:
