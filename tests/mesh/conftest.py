@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from isthmus.identity.v1 import providers_pb2
+from isthmus.kit.certificates import Certificates, serving
 from isthmus.kit.tokens import Signer, new_key
+from isthmus.testing.certificates import certificates
 from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, texts_of
 from isthmus.testing.http_server import HttpServer
 
@@ -22,6 +24,8 @@ VOLATILE = re.compile(
     re.MULTILINE,
 )
 """What changes though nobody does anything; hosts come and go."""
+SUBJECT = "service:test"
+"""What the processes are called that tests make; their certificate names it."""
 ULID = re.compile(r"\b[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}\b")
 DOCUMENTS = """
 kind: Credential
@@ -134,12 +138,14 @@ class World:
     Attributes:
         founders: Ids of those who have founded the tenants; every tenant is shown them.
         unharmed: Tenants that own something of every kind, and have it still.
+        certificates: What the test's own processes of the mesh call with.
     """
 
     mesh: Any
     callers: Callers
     rpcs: list[Rpc]
     founders: set[str]
+    certificates: Certificates
     unharmed: list[Tenant] = field(default_factory=list)
 
     @property
@@ -161,7 +167,7 @@ class World:
         processes = []
         for permissions in wanted:
             name = f"test-{secrets.token_hex(8)}"
-            private, entry = new_key(name, f"service:{name}", permissions)
+            private, entry = new_key(name, SUBJECT, permissions)
             key_file = self.mesh.home / "keys" / f"{name}.jwk"
             key_file.touch(mode=0o600)
             key_file.write_text(json.dumps(private))
@@ -207,12 +213,21 @@ class World:
         return [VOLATILE.sub("", done.text) for done in found]
 
 
+def serving_service(rpc: Rpc) -> str:
+    """Names the service that serves an RPC."""
+    return "records" if rpc.package == "connector" else rpc.package
+
+
 @pytest.fixture(scope="session")
 async def world(mesh: Any) -> AsyncIterator[World]:
     """Gives the shared mesh with a way to call every RPC of it."""
-    addresses = json.loads((mesh.home / "cli.json").read_text())["addresses"]
-    callers = Callers(lambda rpc: addresses["records" if rpc.package == "connector" else rpc.package])
-    yield World(mesh, callers, all_rpcs(), set(ULID.findall(mesh.answer("whoami")["subject"])))
+    addresses = json.loads((mesh.home / "mesh.json").read_text())["mesh"]
+    own = certificates(mesh.home, SUBJECT)
+    callers = Callers(
+        lambda rpc: addresses[serving_service(rpc)], own, lambda rpc: f"service:{serving_service(rpc)}"
+    )
+    founders = set(ULID.findall(mesh.answer("whoami")["subject"]))
+    yield World(mesh, callers, all_rpcs(), founders, own)
     await callers.close()
 
 
@@ -220,7 +235,8 @@ async def world(mesh: Any) -> AsyncIterator[World]:
 async def host_callers(world: World) -> AsyncIterator[Callers]:
     """Gives the way to the connector host that the instances of owners run in."""
     found = await world.do(world.administrator, "registry.ResolveHost", connectorId="http-json")
-    callers = Callers(lambda rpc: found.host.address)
+    host = found.host
+    callers = Callers(lambda rpc: host.address, world.certificates, lambda rpc: serving(host.connector_id))
     yield callers
     await callers.close()
 

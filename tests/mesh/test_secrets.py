@@ -26,6 +26,7 @@ CREDENTIALS = {
 }
 OWN_PLACES = {
     "keys",
+    "tls",
     "cli.json",
     "nats.conf",
     "users",
@@ -228,6 +229,8 @@ def own_secrets(home):
     wanted |= {path.name: path.read_text() for path in home.glob("openbao/roles/*.secret-id")}
     for path in home.glob("keys/service-*.jwk"):
         wanted[path.name] = json.loads(path.read_text())["d"]
+    for path in home.glob("tls/service-*.pem"):
+        wanted[path.name] = path.read_text().splitlines()[1]  # the first line of the key
     root = json.loads((home / "openbao/root.json").read_text())
     profile = json.loads((home / "cli.json").read_text())
     wanted |= {

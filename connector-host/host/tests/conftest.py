@@ -119,7 +119,7 @@ class PlainMesh:
     def peer(self, name: str) -> grpc.aio.Channel:
         return self.channel(self._control)
 
-    def channel(self, address: str) -> grpc.aio.Channel:
+    def channel(self, address: str, subject: str = "") -> grpc.aio.Channel:
         if address not in self._channels:
             options = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100))
             self._channels[address] = MannerlyChannel(

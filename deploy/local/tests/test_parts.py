@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.ports import PortBook, free_port
+from isthmus.local.certification import Certification
 from isthmus.local.child import Child, errand
 from isthmus.local.control import ControlSocket, tell
 from isthmus.local.environment import Environment
@@ -108,7 +109,8 @@ def test_peers_reach_a_service_by_its_route(tmp_path):
     home.prepare()
     outside = {"postgres_url": "postgresql://x", "nats_url": "nats://x", "vault_addr": "http://x"}
     options = Options(**outside, services=("gateway",), routes={"gateway": "127.0.0.1:9"})
-    environment = Environment(home, options, Servers.chosen(home, options))
+    servers = Servers.chosen(home, options)
+    environment = Environment(home, options, servers, Certification(home, options, servers.openbao))
 
     assert environment.of_host("files")["ISTHMUS_GATEWAY_ADDRESS"] == "127.0.0.1:9"
     assert environment.of_service("gateway")["ISTHMUS_LISTEN"] == environment.addresses["gateway"]

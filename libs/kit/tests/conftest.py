@@ -111,7 +111,7 @@ async def stub(address):
 async def mesh_stub(address, mesh_key):
     """Calls the connector as a process of the mesh."""
     caller = Caller(mesh_key / "key.jwk")
-    yield rpc.ConnectorServiceStub(caller.channel(address))
+    yield rpc.ConnectorServiceStub(caller.channel(address, "service:demo"))
     await caller.close()
 
 

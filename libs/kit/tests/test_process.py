@@ -202,7 +202,7 @@ async def test_peer_address_comes_from_the_environment(serving, monkeypatch):
     monkeypatch.setenv("ISTHMUS_RECORDS_ADDRESS", "127.0.0.1:1")
 
     async def wire(chassis):
-        assert chassis.peer("records") is chassis.channel("127.0.0.1:1")
+        assert chassis.peer("records") is chassis.channel("127.0.0.1:1", "service:records")
         chassis.peer("mapping")
 
     with pytest.raises(faults.Precondition, match="ISTHMUS_MAPPING_ADDRESS"):
@@ -255,7 +255,9 @@ async def test_silent_peer_does_not_hang_anyone():
     """
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     caller = Caller()
-    stub = rpc.ConnectorServiceStub(caller.channel(f"127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    stub = rpc.ConnectorServiceStub(
+        caller.channel(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "service:demo")
+    )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Describe(pb.DescribeRequest(), timeout=0.3)
     await caller.close()
@@ -353,7 +355,7 @@ async def main():
     task = asyncio.create_task(run(ServiceSettings(otlp_endpoint=f"http://127.0.0.1:{port}"), wire,
                                    name="registry", ready=ready.set_result))
     await ready
-    stub = rpc.ConnectorServiceStub(held[0].channel(f"127.0.0.1:{ready.result()}"))
+    stub = rpc.ConnectorServiceStub(held[0].channel(f"127.0.0.1:{ready.result()}", "service:demo"))
     await stub.Describe(pb.DescribeRequest(), metadata=[("authorization", "Bearer ist_a_" + "a" * 64)])
     task.cancel()
     await asyncio.wait({task})

@@ -221,7 +221,7 @@ async def test_a_slow_line_is_a_line(address, mesh_key):
     """
     caller = Caller(mesh_key / "key.jwk")
     async with TcpProxy(int(address.rpartition(":")[2]), delay=0.5) as proxy:
-        slow = rpc.ConnectorServiceStub(caller.channel(f"127.0.0.1:{proxy.port}"))
+        slow = rpc.ConnectorServiceStub(caller.channel(f"127.0.0.1:{proxy.port}", "service:demo"))
         fault = await fault_of(slow.Discover(pb.DiscoverRequest()))
         await caller.close()
 

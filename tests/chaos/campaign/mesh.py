@@ -185,7 +185,8 @@ class ChaosMesh:
 
     def ailing(self) -> list[str]:
         """Name the processes that are not well."""
-        return [name for name, health in health_of(self.processes()).items() if health != "serving"]
+        found = health_of(self.processes(), self.home)
+        return [name for name, health in found.items() if health != "serving"]
 
     def isthmus(self, *arguments: str, insist: bool = True, secrets: Mapping[str, str] | None = None) -> None:
         """Run the command line."""

@@ -7,6 +7,7 @@ from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
 from isthmus.credentials.v1.credentials_pb2_grpc import CredentialsServiceStub
 from isthmus.host.calling import call, fault_from, passes, persist
 from isthmus.host.leasing import Leasing
+from isthmus.kit.certificates import serving
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.mapping.v1.schemas_pb2_grpc import SchemaServiceStub
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
@@ -26,8 +27,8 @@ class Mesh(Protocol):
         """Return the channel to a service."""
         ...
 
-    def channel(self, address: str) -> grpc.aio.Channel:
-        """Return the channel to an address."""
+    def channel(self, address: str, subject: str) -> grpc.aio.Channel:
+        """Return the channel to an address where this process has to answer."""
         ...
 
 
@@ -40,7 +41,7 @@ class ControlPlane:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._connectors: dict[str, Any] = {}
+        self._connectors: dict[tuple[str, str], Any] = {}
         self.registry = RegistryServiceStub(mesh.peer("registry"))
         self.credentials = CredentialsServiceStub(mesh.peer("credentials"))
         self.mapping = MappingServiceStub(mesh.peer("mapping"))
@@ -52,13 +53,15 @@ class ControlPlane:
         self.monitoring = MonitoringServiceStub(mesh.peer("monitoring"))
         self.leasing = Leasing(self.scheduling)
 
-    def connector(self, address: str) -> Any:
-        """Return the stub of a connector host."""
-        stub = self._connectors.get(address)
+    def connector(self, connector_id: str, address: str) -> Any:
+        """Return the stub of the process that serves a connector."""
+        place = (connector_id, address)
+        stub = self._connectors.get(place)
         if stub is None:
             if len(self._connectors) >= _MOST_CONNECTORS:
                 self._connectors.clear()
-            stub = self._connectors[address] = ConnectorServiceStub(self._mesh.channel(address))
+            channel = self._mesh.channel(address, serving(connector_id))
+            stub = self._connectors[place] = ConnectorServiceStub(channel)
         return stub
 
 

@@ -24,6 +24,7 @@ from isthmus.host.revoking import Revocations
 from isthmus.host.servicer import ConnectorServicer
 from isthmus.host.settings import HostSettings
 from isthmus.kit import new_id
+from isthmus.kit.certificates import serving
 from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Precondition
@@ -114,7 +115,7 @@ class Host:
         from isthmus.host.upstream import UpstreamBackend
 
         if settings.connector == HUB:
-            return await UpstreamBackend.open(chassis.channel(settings.upstream), HUB), [], []
+            return await UpstreamBackend.open(chassis.channel(settings.upstream, serving(HUB)), HUB), [], []
         # A connector of somebody else must not see the token with which this host speaks to the mesh.
         plain = grpc.aio.insecure_channel(settings.upstream, options=CHANNEL_OPTIONS)
         channel = MannerlyChannel(plain, list)

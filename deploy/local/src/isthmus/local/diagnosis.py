@@ -199,7 +199,13 @@ def _clock(home: Home) -> Iterator[Finding]:
 
 def _privacy(home: Home) -> Iterator[Finding]:
     """Secrets that others may read are no secrets."""
-    secret = [home.profile_file, home.options_file, *home.keys.glob("*"), *home.root.glob("openbao/*.json")]
+    secret = [
+        home.profile_file,
+        home.options_file,
+        *home.keys.glob("*"),
+        *home.tls.glob("*"),
+        *home.root.glob("openbao/*.json"),
+    ]
     secret += [
         *home.root.glob("openbao/*.key"),
         *home.root.glob("openbao/*.token"),
@@ -268,7 +274,7 @@ def _mesh(home: Home, running: dict[str, object] | None) -> Iterator[Finding]:
         return
     processes = running["processes"]
     assert isinstance(processes, list)
-    health = health_of(processes)
+    health = health_of(processes, home)
     for process in processes:
         name = process["name"]
         if health[name] != "serving":

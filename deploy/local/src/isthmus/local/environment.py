@@ -7,9 +7,10 @@ from pathlib import Path
 from isthmus.kit.db.provisioning import service_databases
 from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.backends.vault_roles import RoleFiles
+from isthmus.local.certification import Certification
 from isthmus.local.home import Home
 from isthmus.local.keys import KeyRing
-from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
+from isthmus.local.names import LAUNCHER, SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
 from isthmus.local.options import Options
 from isthmus.local.private import password, read_json, write_private
 from isthmus.local.servers import Servers
@@ -30,17 +31,23 @@ class Environment:
         home: Where keys, ports and passwords are kept.
         options: Servers outside.
         servers: Servers of ours; they have their ports once they have started.
+        certification: Knows where certificates are.
     """
 
-    def __init__(self, home: Home, options: Options, servers: Servers) -> None:
+    def __init__(self, home: Home, options: Options, servers: Servers, certification: Certification) -> None:
         self._home = home
+        self._certification = certification
         self._options = options
         self._servers = servers
         self._keys = KeyRing(home)
         book = PortBook(home.run / "ports.json")
         self._held = {name: book.held(f"service-{name}") for name in SERVICES}
         self._held["gateway-http"] = book.held("gateway-http")
+        self._held |= {f"mesh-{name}": book.held(f"mesh-{name}") for name in SERVICES}
         self.addresses = {name: f"{HOST}:{self._held[name][0]}" for name in SERVICES}
+        """Where people and programs reach each service."""
+        self.mesh_addresses = self._mesh_addresses()
+        """Where processes of the mesh reach each service."""
         self.http_address = f"{HOST}:{self._held['gateway-http'][0]}"
         self.database_secrets = self._database_secrets()
         """From which the passwords of each service's roles are derived."""
@@ -58,10 +65,17 @@ class Environment:
         postgres = self._servers.postgres
         return self.admin_url if postgres is None else postgres.near_url(DATABASE)
 
+    def _mesh_addresses(self) -> dict[str, str]:
+        if not self._certification.active:
+            return self.addresses
+        return {name: f"{HOST}:{self._held[f'mesh-{name}'][0]}" for name in SERVICES}
+
     def of_service(self, name: str) -> dict[str, str]:
         """Tell a service what it needs."""
         known = self._common(f"service:{name}")
-        known["ISTHMUS_LISTEN"] = self.addresses[name]
+        known["ISTHMUS_LISTEN"] = self.mesh_addresses[name]
+        if self._certification.active:
+            known["ISTHMUS_USERS_LISTEN"] = self.addresses[name]
         known["ISTHMUS_HTTP_LISTEN"] = self.http_address
         if name not in WITHOUT_DATABASE:
             place = service_databases(self._near_url, {name: self.database_secrets[name]})[name]
@@ -79,13 +93,14 @@ class Environment:
 
     def of_launcher(self) -> dict[str, str]:
         """Tell the launcher's own errands who they are; whoever founds a tenant has to have all rights."""
-        return self._common("service:launcher")
+        return self._common(f"service:{LAUNCHER}")
 
     def _common(self, subject: str) -> dict[str, str]:
-        reached = {**self.addresses, **self._options.routes}
+        reached = {**self.mesh_addresses, **self._options.routes}
         peers = {f"ISTHMUS_{name.upper()}_ADDRESS": address for name, address in reached.items()}
         return {
             **peers,
+            **self._certification.settings(subject),
             "ISTHMUS_TRUST_FILE": str(self._home.trust_file),
             "ISTHMUS_SERVICE_KEY_FILE": str(self._keys.key_file(subject, mesh_permissions(subject))),
             "ISTHMUS_LAUNCHER_SOCKET": str(self._home.socket),
@@ -145,7 +160,12 @@ class Environment:
 
     def describe(self) -> dict[str, object]:
         """Say where everything listens; without secrets, for people and for the demo."""
-        known: dict[str, object] = {"services": self.addresses, "gateway_url": f"http://{self.http_address}"}
+        known: dict[str, object] = {
+            "services": self.addresses,
+            "mesh": self.mesh_addresses,
+            "tls": self._certification.active,
+            "gateway_url": f"http://{self.http_address}",
+        }
         if self._servers.postgres is not None:
             port = self._servers.postgres.ports["postgres"]
             known["postgres"] = {

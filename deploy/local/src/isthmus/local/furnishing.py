@@ -131,16 +131,19 @@ def introduce(connectors: Mapping[str, Any], known_tenant: str) -> dict[str, Any
 
 async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> Introduced:
     from isthmus.identity.v1 import identity_pb2, identity_pb2_grpc
+    from isthmus.kit.certificates import Certificates
     from isthmus.kit.channel import Caller
+    from isthmus.kit.settings import ServiceSettings
 
-    caller = Caller(Path(os.environ["ISTHMUS_SERVICE_KEY_FILE"]))
+    certificates = Certificates.of(ServiceSettings())
+    caller = Caller(Path(os.environ["ISTHMUS_SERVICE_KEY_FILE"]), certificates=certificates)
     try:
         identity = identity_pb2_grpc.IdentityServiceStub(
-            caller.channel(os.environ["ISTHMUS_IDENTITY_ADDRESS"])
+            caller.channel(os.environ["ISTHMUS_IDENTITY_ADDRESS"], "service:identity")
         )
         first, warnings = await asyncio.gather(
             identity.Bootstrap(identity_pb2.BootstrapRequest(), timeout=_CALL_SECONDS),
-            _register(caller.channel(os.environ["ISTHMUS_REGISTRY_ADDRESS"]), connectors),
+            _register(caller.channel(os.environ["ISTHMUS_REGISTRY_ADDRESS"], "service:registry"), connectors),
         )
         tenant_id = first.tenant.tenant_id
         api_key = first.api_key

@@ -22,7 +22,7 @@ class Home:
     def prepare(self) -> None:
         """Make the folders that are missing, closed to everybody else."""
         private_folder(self.root)
-        for folder in (self.run, self.logs, self.keys, self.files):
+        for folder in (self.run, self.logs, self.keys, self.tls, self.files):
             private_folder(folder)
 
     @property
@@ -44,6 +44,11 @@ class Home:
     def files(self) -> Path:
         """What the connector `files` may read and write, one folder for each tenant."""
         return self.root / "files"
+
+    @property
+    def tls(self) -> Path:
+        """Certificates of the mesh's processes with their keys, and the authority that vouches for them."""
+        return self.root / "tls"
 
     @property
     def trust_file(self) -> Path:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.local.backends.base import BackendFailed, Steps
 from isthmus.local.bytecode import is_compiled
+from isthmus.local.certification import Certification
 from isthmus.local.child import errand
 from isthmus.local.control import ControlSocket
 from isthmus.local.home import Home
@@ -66,6 +67,7 @@ class Launcher:
         self._report = report
         self._lock = self._take_lock()
         self._servers = Servers.chosen(home, options)
+        self._certification = Certification(home, options, self._servers.openbao)
         self._supervisor = Supervisor()
         self._environment: Environment | None = None
         self._options = options
@@ -100,9 +102,9 @@ class Launcher:
         gc.disable()
         backends = [BackendUnit(backend) for backend in self._servers.all()]
         yield from _together(self._supervisor.start(backends), self._load_code())
-        environment = self._environment = _environment(self._home, self._options, self._servers)
-        self._step("preparing the database")
-        yield from self._furnish_database(environment)
+        environment = self._environment = self._known()
+        self._step("preparing the database and certificates")
+        yield from _together(self._furnish_database(environment), self._certify())
         self._rehearse(environment)
         # From here on the children share every page that nobody writes to.
         gc.freeze()
@@ -121,6 +123,11 @@ class Launcher:
         seconds = round(time.monotonic() - began, 2)
         say(f"ready after {seconds} s")
         self._report({"ready": seconds, "api_key": new_key})
+
+    def _known(self) -> "Environment":
+        from isthmus.local.environment import Environment
+
+        return Environment(self._home, self._options, self._servers, self._certification)
 
     def _step(self, what: str) -> None:
         say(what)
@@ -169,7 +176,17 @@ class Launcher:
         with_database = [name for name in self._options.services if name not in WITHOUT_DATABASE]
         if with_database:
             name = with_database[0]
-            rehearse(name, environment.of_service(name)["ISTHMUS_DATABASE_URL"])
+            url = environment.of_service(name)["ISTHMUS_DATABASE_URL"]
+            rehearse(name, url, self._certification.files(f"service:{name}"))
+
+    def _certify(self) -> Steps:
+        from isthmus.local.backends.vault_pki import subjects
+        from isthmus.local.preload import connector_names
+
+        if self._certification.warning:
+            say(self._certification.warning)
+            self._report({"warning": self._certification.warning})
+        yield from self._certification.issue(subjects(connector_names()))
 
     def _introduce(self, environment: "Environment") -> Any:
         """Make first tenant and connectors known; returns the administrator's key when it is new."""
@@ -209,7 +226,7 @@ class Launcher:
         logs_checked = time.monotonic()
         pids: set[int] = set()
         while not self._stop_asked:
-            self._control.wait(self._supervisor.look())
+            self._control.wait(self._certification.tend(self._supervisor.look()))
             running = {status["pid"] for status in self._supervisor.status()}
             if running != pids:
                 pids = running
@@ -245,7 +262,14 @@ class Launcher:
             self._servers.nats.admit(connector)
         environment = partial(self._environment.of_host, connector)
         self._supervisor.add(
-            ForkedUnit(Kind.HOST, name, self._home.log(name), environment, partial(_host, connector))
+            ForkedUnit(
+                Kind.HOST,
+                name,
+                self._home.log(name),
+                environment,
+                partial(_host, connector),
+                prepare=partial(self._certification.introduce, f"host:{connector}"),
+            )
         )
         return {"ok": True}
 
@@ -315,12 +339,6 @@ def _compile(services: tuple[str, ...]) -> bool:
     from isthmus.local.preload import preload
 
     return all(step is None for step in preload(services))
-
-
-def _environment(home: Home, options: Options, servers: Servers) -> "Environment":
-    from isthmus.local.environment import Environment
-
-    return Environment(home, options, servers)
 
 
 def _together(*all_steps: Steps) -> Steps:

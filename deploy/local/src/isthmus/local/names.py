@@ -1,6 +1,6 @@
 """Names that every part of the local mesh knows; importing this costs nothing."""
 
-__all__ = ["HUB", "SERVICES", "WITHOUT_BUS", "WITHOUT_DATABASE", "WITH_VAULT"]
+__all__ = ["HUB", "LAUNCHER", "SERVICES", "WITHOUT_BUS", "WITHOUT_DATABASE", "WITH_VAULT"]
 
 SERVICES = (
     "identity",
@@ -20,5 +20,7 @@ WITHOUT_BUS = frozenset({"gateway"})
 """Services that neither tell nor hear events."""
 WITH_VAULT = frozenset({"identity", "credentials"})
 """Services that keep secrets; no other process gets to the vault."""
+LAUNCHER = "launcher"
+"""What the launcher is called as a caller of services, and at the vault."""
 HUB = "hub"
 """The connector that the records service itself serves."""

@@ -21,12 +21,14 @@ _GROUP = "isthmus.connectors"
 # purpose: it is needed only when tables change, and then by a child that ends soon.
 _HEAVY = (
     "asyncio",
+    "cryptography.x509",
     "grpc.aio",
     "grpc_health.v1.health",
     "grpc_status.rpc_status",
     "httpx",
     "hvac",
     "isthmus.host.__main__",
+    "isthmus.local.backends.vault_pki",
     "isthmus.local.environment",
     "isthmus.local.furnishing",
     "isthmus.host.local",

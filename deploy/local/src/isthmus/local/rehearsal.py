@@ -10,8 +10,10 @@ import json
 import tempfile
 from pathlib import Path
 
+from isthmus.kit.certificates import Certificates
 from isthmus.kit.db import Database
 from isthmus.kit.tokens import Signer, TrustStore, new_key
+from isthmus.local.backends.vault_pki import DOMAIN
 from sqlalchemy import text
 
 __all__ = ["rehearse"]
@@ -20,14 +22,18 @@ __all__ = ["rehearse"]
 _TIMES = 16
 
 
-def rehearse(service: str, database_url: str) -> None:
-    """Open transactions, and sign and verify tokens, the way a service does.
+def rehearse(service: str, database_url: str, certificate: tuple[Path, Path] | None = None) -> None:
+    """Open transactions, sign and verify tokens, and read a certificate, the way a service does.
 
     Args:
         service: Whose database it is.
         database_url: PostgreSQL as that service; empty without a database.
+        certificate: Files with a certificate and its key, and with its authority; None without TLS.
     """
     _rehearse_tokens()
+    if certificate is not None:
+        own, authority = certificate
+        Certificates(own, own, authority, domain=DOMAIN)
     if database_url:
         loop = asyncio.new_event_loop()
         try:

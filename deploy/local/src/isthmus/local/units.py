@@ -112,6 +112,7 @@ class ForkedUnit(Unit):
         log: Where it writes to.
         environment: Called at each start.
         work: Serves until told to stop; gets a function to call with its port once it answers.
+        prepare: What has to be done before each start.
     """
 
     def __init__(
@@ -121,8 +122,11 @@ class ForkedUnit(Unit):
         log: Path,
         environment: Callable[[], dict[str, str]],
         work: Callable[[Callable[[int], None]], None],
+        *,
+        prepare: Callable[[], Steps] = lambda: iter(()),
     ) -> None:
         super().__init__(name, log)
+        self._prepare = prepare
         self.kind = kind
         self._environment = environment
         self._work = work
@@ -140,6 +144,7 @@ class ForkedUnit(Unit):
 
     def begin(self) -> Steps:
         """Fork and wait until the child says on which port it answers."""
+        yield from self._prepare()
         child = Child(self.name, self.log, self._environment(), self._live)
         self._child = child
         deadline = time.monotonic() + _READY_SECONDS

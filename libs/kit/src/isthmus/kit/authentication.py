@@ -103,11 +103,17 @@ class Authenticator:
             principal = await self._by_lookup(credential)
         return _placed(principal, metadata.get(TENANT_HEADER))
 
-    def forwarded_for(self, metadata: Mapping[str, str | bytes]) -> str | None:
+    def forwarded_for(
+        self, metadata: Mapping[str, str | bytes], prove: Callable[[str], None] | None = None
+    ) -> str | None:
         """Return the address that a call was handed on for, or None when it came by itself.
 
         Only a process of the mesh that may hand calls on is believed; it proves itself by a token of its
         own beside the caller's credential.
+
+        Args:
+            metadata: The call's metadata, names in lower case.
+            prove: Insists that the connection belongs to the process that a token names.
 
         Raises:
             NotAuthenticated: `CALLER_UNKNOWN`, somebody else says so.
@@ -118,6 +124,8 @@ class Authenticator:
         principal = self._trust.find(str(voucher)) if self._trust is not None else None
         if principal is None or not principal.may(_FORWARD):
             raise _refused()
+        if prove is not None:
+            prove(principal.subject)
         return str(metadata.get(FORWARDED_FOR_HEADER, ""))
 
     async def _by_lookup(self, credential: str) -> Principal:

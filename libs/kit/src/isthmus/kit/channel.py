@@ -1,5 +1,6 @@
 """Channels to other processes of the mesh, with the manners every call needs."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import grpc.aio
 from isthmus.kit import deadline
 from isthmus.kit.authentication import FORWARDED_BY_HEADER, FORWARDED_FOR_HEADER, TENANT_HEADER
+from isthmus.kit.certificates import Certificates
 from isthmus.kit.conversation import Conversation
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.principal import current_correlation_id, peek_principal
@@ -17,6 +19,8 @@ from isthmus.kit.trace import current_traceparent
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
 _UNARY_DEADLINE = 10.0
+# Streams under way when a certificate is renewed end by themselves, connections too by their greatest age.
+_LAST_CALLS = 24 * 3600.0
 _LONGEST_METADATA = 32 * 1024
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -42,23 +46,51 @@ class Caller:
     Args:
         key_file: This process's private JWK; None makes calls without an identity.
         interceptors: Gives the tracing interceptors of a new channel.
+        certificates: What channels are opened with; None opens them in plain text.
     """
 
     def __init__(
-        self, key_file: Path | None = None, interceptors: Callable[[], Sequence[Any]] = tuple
+        self,
+        key_file: Path | None = None,
+        interceptors: Callable[[], Sequence[Any]] = tuple,
+        certificates: Certificates | None = None,
     ) -> None:
         self._signer = Signer(key_file) if key_file else None
         self._interceptors = interceptors
-        self._channels: dict[str, MannerlyChannel] = {}
+        self._certificates = certificates
+        self._channels: dict[tuple[str, str], MannerlyChannel] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
-    def channel(self, address: str) -> grpc.aio.Channel:
-        """Return the channel to an address; the same one each time."""
-        if address not in self._channels:
-            plain = grpc.aio.insecure_channel(
-                address, options=CHANNEL_OPTIONS, interceptors=list(self._interceptors()) or None
-            )
-            self._channels[address] = MannerlyChannel(plain, self.metadata)
-        return self._channels[address]
+    def channel(self, address: str, subject: str) -> grpc.aio.Channel:
+        """Return the channel to an address; the same one each time.
+
+        Args:
+            address: `host:port` or `unix:/path`.
+            subject: Who has to answer there, `service:registry` for example.
+        """
+        place = (address, subject)
+        if place not in self._channels:
+            self._channels[place] = MannerlyChannel(self._open(*place), self.metadata)
+        return self._channels[place]
+
+    def renew(self) -> None:
+        """Open new calls with the renewed certificate; calls under way end where they are."""
+        for place, channel in self._channels.items():
+            old = channel.replace(self._open(*place))
+            closing = asyncio.ensure_future(old.close(_LAST_CALLS))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def _open(self, address: str, subject: str) -> grpc.aio.Channel:
+        interceptors = list(self._interceptors()) or None
+        if self._certificates is None:
+            return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS, interceptors=interceptors)
+        return grpc.aio.secure_channel(
+            address,
+            self._certificates.channel_credentials(),
+            options=CHANNEL_OPTIONS + self._certificates.channel_options(subject),
+            interceptors=interceptors,
+        )
 
     def metadata(self) -> list[tuple[str, str]]:
         """Return what each call carries: token, tenant, correlation id, trace."""
@@ -86,6 +118,8 @@ class Caller:
 
     async def close(self) -> None:
         """Close all channels."""
+        for closing in tuple(self._closing):
+            closing.cancel()
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close()
@@ -98,34 +132,57 @@ class MannerlyChannel(grpc.aio.Channel):
         self._plain = plain
         self._metadata = metadata
 
+    def replace(self, plain: grpc.aio.Channel) -> grpc.aio.Channel:
+        """Send calls from now on through another channel, also those of stubs that exist already.
+
+        Returns:
+            The channel so far; closing it is up to the caller.
+        """
+        old, self._plain = self._plain, plain
+        return old
+
     def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        return self._mannerly(self._plain.unary_unary(*args, **kwargs), _UNARY_DEADLINE)
+        return self._mannerly(self._following("unary_unary", args, kwargs), _UNARY_DEADLINE)
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        return self._mannerly(self._plain.unary_stream(*args, **kwargs), None)
+        return self._mannerly(self._following("unary_stream", args, kwargs), None)
 
     def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        return self._mannerly_stream(self._plain.stream_unary(*args, **kwargs))
+        return self._mannerly_stream(self._following("stream_unary", args, kwargs))
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        invoke = self._mannerly_stream(self._plain.stream_stream(*args, **kwargs))
+        invoke = self._mannerly_stream(self._following("stream_stream", args, kwargs))
         return lambda *args, **kwargs: Conversation(invoke(*args, **kwargs))
 
-    def _mannerly(self, call: Any, seconds: float | None) -> Any:
+    def _following(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+        """Return what gives a method's callable of the channel that is used now."""
+        plain, method = self._plain, getattr(self._plain, kind)(*args, **kwargs)
+
+        def current() -> Any:
+            nonlocal plain, method
+            if plain is not self._plain:
+                plain, method = self._plain, getattr(self._plain, kind)(*args, **kwargs)
+            return method
+
+        return current
+
+    def _mannerly(self, current: Callable[[], Any], seconds: float | None) -> Any:
         def invoke(request: Any, *, timeout: float | None = None, metadata: Any = None, **kwargs: Any) -> Any:
-            return call(request, timeout=_time(timeout, seconds), metadata=self._merged(metadata), **kwargs)
+            return current()(
+                request, timeout=_time(timeout, seconds), metadata=self._merged(metadata), **kwargs
+            )
 
         return invoke
 
-    def _mannerly_stream(self, call: Any) -> Any:
+    def _mannerly_stream(self, current: Callable[[], Any]) -> Any:
         def invoke(
             requests: Any = None, timeout: float | None = None, metadata: Any = None, **kwargs: Any
         ) -> Any:
-            return call(requests, timeout=timeout, metadata=self._merged(metadata), **kwargs)
+            return current()(requests, timeout=timeout, metadata=self._merged(metadata), **kwargs)
 
         return invoke
 

@@ -1,24 +1,23 @@
 """Puts the parts of a service together in the right order, and takes them apart again."""
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import grpc.aio
 from isthmus.kit import logs, telemetry
 from isthmus.kit.admission import Admission, Bounds
 from isthmus.kit.authentication import Authenticator, KeyLookup
+from isthmus.kit.certificates import Certificates
 from isthmus.kit.channel import LARGEST_MESSAGE, Caller
 from isthmus.kit.dispatch import Dispatcher, Registration
 from isthmus.kit.guard import Guard
 from isthmus.kit.health import Health
+from isthmus.kit.listening import listen
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.tokens import TrustStore
 from isthmus.kit.wiring import Chassis, Wire, Wiring
-from isthmus.resilience.faults import Precondition
 
 if TYPE_CHECKING:
     from isthmus.kit.auditing import Recorder
@@ -54,10 +53,18 @@ class Engine:
         self._settings = settings
         self._name = name
         self._telemetry = telemetry.start(name, settings.otlp_endpoint)
-        self._caller = Caller(settings.service_key_file, self._telemetry.client_interceptors)
+        self._certificates = Certificates.of(settings)
+        self._caller = Caller(
+            settings.service_key_file, self._telemetry.client_interceptors, self._certificates
+        )
         self._authenticator = Authenticator(_trust(settings), self._lookup())
         self._admission = _admission(settings, self._database_wait)
-        self._guard = Guard(self._authenticator, self._admission, idle_limit=settings.stream_idle_seconds)
+        self._guard = Guard(
+            self._authenticator,
+            self._admission,
+            idle_limit=settings.stream_idle_seconds,
+            proof=self._certificates.require if self._certificates else None,
+        )
         self._dispatcher = Dispatcher(self._guard)
         self._health = Health(name, lambda: self._admission.overload.is_overloaded)
         self._supervisor = Supervisor(self._health.working)
@@ -111,7 +118,6 @@ class Engine:
             _log.error("closing failed", error)
 
     async def _listen(self) -> int:
-        _refuse_open_plaintext(self._settings)
         self._server = grpc.aio.server(
             interceptors=self._telemetry.server_interceptors,
             options=SERVER_OPTIONS,
@@ -120,11 +126,7 @@ class Engine:
         self._dispatcher.add_public([self._health.registration])
         await self._health.starting()
         self._server.add_generic_rpc_handlers([self._dispatcher])
-        try:
-            port = self._server.add_insecure_port(self._settings.listen)
-        except RuntimeError as error:
-            message = f"Choose another address than {self._settings.listen}; it cannot be listened on."
-            raise Precondition("ADDRESS_UNAVAILABLE", message, path="listen") from error
+        port = listen(self._server, self._settings, self._certificates)
         await self._server.start()
         return port
 
@@ -181,6 +183,10 @@ class Engine:
             self._recorder = self._guard.recorder = Recorder(database)
 
     def _start_work(self) -> None:
+        certificates = self._certificates
+        if certificates is not None:
+            pause = self._settings.tls_look_seconds
+            self._supervisor.start("certificates", lambda: certificates.follow(self._caller.renew, pause))
         for number, task in enumerate(self._wiring.tasks):
             self._supervisor.start(getattr(task, "__qualname__", f"task-{number}"), task)
         if self._chassis.database is not None:
@@ -258,20 +264,6 @@ def _reflection(names: list[str]) -> Registration:
     shown = [*names, "grpc.health.v1.Health", reflection.SERVICE_NAME]
     servicer = reflection.aio.ReflectionServicer(shown)
     return reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer
-
-
-def _refuse_open_plaintext(settings: ServiceSettings) -> None:
-    if settings.allow_plaintext or settings.listen.startswith("unix:"):
-        return
-    host = settings.listen.rpartition(":")[0].strip("[]")
-    with suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    if host != "localhost":
-        message = (
-            f"Listen on 127.0.0.1 instead of {host}, or set ISTHMUS_ALLOW_PLAINTEXT in a protected network."
-        )
-        raise Precondition("PLAINTEXT_EXPOSED", message, path="listen")
 
 
 __all__ = ["SERVER_OPTIONS", "Engine"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import unquote
 
@@ -74,6 +74,7 @@ class Guard:
         admission: Gives calls their places.
         unary_limit: Seconds a call without a deadline of its own may take; streams are exempt.
         idle_limit: Seconds for which a stream of a user may stand still.
+        proof: Insists that the connection of a call belongs to the process whose token it carries.
     """
 
     def __init__(
@@ -83,9 +84,11 @@ class Guard:
         *,
         unary_limit: float = _UNARY_LIMIT,
         idle_limit: float = _IDLE_LIMIT,
+        proof: Callable[[Any, str], None] | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._admission = admission
+        self._proof = proof
         self._unary_limit = unary_limit
         self._idle_limit = idle_limit
         self._streams: dict[asyncio.Task[Any], str] = {}
@@ -179,11 +182,14 @@ class Guard:
         continue_trace(metadata.get(TRACE_HEADER, ""))
         remaining = context.time_remaining()
         deadline.start(limit if remaining is None else remaining)
-        forwarded_for = self._authenticator.forwarded_for(metadata)
+        prove = None if self._proof is None else partial(self._proof, context)
+        forwarded_for = self._authenticator.forwarded_for(metadata, prove)
         called_from(_address(context.peer()) if forwarded_for is None else forwarded_for)
         principal = None
         if rules.permission != PUBLIC:
             principal = await self._authenticator.authenticate(metadata)
+            if prove is not None and principal is not None and principal.kind == "mesh":
+                prove(principal.subject)
         acting_from_here(principal)
         return _Caller(principal, forwarded_for)
 

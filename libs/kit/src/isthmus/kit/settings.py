@@ -53,6 +53,16 @@ class ServiceSettings(BaseSettings):
     trust_file: Path | None = Field(None, description="JWKS of the mesh's public keys.")
     service_key_file: Path | None = Field(None, description="This process's own private JWK.")
     identity_address: str = Field("", description="Where the identity service listens.")
+    tls_cert_file: Path | None = Field(
+        None, description="This process's certificate, PEM; turns on mutual TLS."
+    )
+    tls_key_file: Path | None = Field(None, description="Its private key, PEM; may be the same file.")
+    tls_ca_file: Path | None = Field(None, description="Authorities whose certificates are accepted, PEM.")
+    tls_look_seconds: float = Field(10.0, gt=0, description="Pause between looks for renewed certificates.")
+    trust_domain: str = Field("isthmus.local", description="Domain of the names in the mesh's certificates.")
+    users_listen: str = Field(
+        "", description="Address for people and programs that have a key and no certificate; empty: none."
+    )
     reflection: bool = Field(False, description="Serve gRPC reflection; for development.")
     otlp_endpoint: str = Field("", description="OTLP collector for traces and metrics; empty: off.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")

@@ -97,11 +97,17 @@ class Chassis:
             Precondition: `SETTING_MISSING`, the address is not set.
         """
         address = self.settings.peer_address(name)
-        return self.caller.channel(_configured(address or None, f"ISTHMUS_{name.upper()}_ADDRESS"))
+        address = _configured(address or None, f"ISTHMUS_{name.upper()}_ADDRESS")
+        return self.caller.channel(address, f"service:{name}")
 
-    def channel(self, address: str) -> "grpc.aio.Channel":
-        """Return the channel to an address, with the same manners as `peer`."""
-        return self.caller.channel(address)
+    def channel(self, address: str, subject: str) -> "grpc.aio.Channel":
+        """Return the channel to an address, with the same manners as `peer`.
+
+        Args:
+            address: `host:port` or `unix:/path`.
+            subject: Who has to answer there, `host:files` for example; with TLS nobody else is accepted.
+        """
+        return self.caller.channel(address, subject)
 
 
 def _configured(value: T | None, variable: str) -> T:

@@ -18,6 +18,7 @@ import isthmus
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
+from isthmus.kit.certificates import Certificates
 from isthmus.kit.channel import CHANNEL_OPTIONS
 from isthmus.kit.conversation import Conversation
 from isthmus.kit.errors import fault_from_rpc_error
@@ -290,10 +291,19 @@ class Callers:
 
     Args:
         address: Gives the address that serves an RPC.
+        certificates: What to call with as a process of the mesh; None calls in plain text.
+        subject: With certificates, gives the process that serves an RPC.
     """
 
-    def __init__(self, address: Callable[[Rpc], str]) -> None:
+    def __init__(
+        self,
+        address: Callable[[Rpc], str],
+        certificates: Certificates | None = None,
+        subject: Callable[[Rpc], str] = lambda rpc: f"service:{rpc.package}",
+    ) -> None:
         self._address = address
+        self._certificates = certificates
+        self._subject = subject
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def call(
@@ -336,7 +346,7 @@ class Callers:
             "_stream" if rpc.method.server_streaming else "_unary"
         )
         response = message_factory.GetMessageClass(rpc.method.output_type)
-        channel = self._channel(self._address(rpc))
+        channel = self._channel(self._address(rpc), self._subject(rpc))
         invoke = getattr(channel, shape)(
             rpc.path, lambda request: request.SerializeToString(), response.FromString
         )
@@ -353,10 +363,17 @@ class Callers:
         finally:
             call.cancel()
 
-    def _channel(self, address: str) -> grpc.aio.Channel:
+    def _channel(self, address: str, subject: str) -> grpc.aio.Channel:
         if address not in self._channels:
-            self._channels[address] = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            self._channels[address] = self._open(address, subject)
         return self._channels[address]
+
+    def _open(self, address: str, subject: str) -> grpc.aio.Channel:
+        if self._certificates is None:
+            return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        options = CHANNEL_OPTIONS + self._certificates.channel_options(subject)
+        credentials = self._certificates.channel_credentials()
+        return grpc.aio.secure_channel(address, credentials, options=options)
 
     async def close(self) -> None:
         """Close all channels."""

@@ -63,7 +63,7 @@ class Preparing:
         self.resolver = resolver
         self._plans = plans
         self._patience = patience
-        self._hosts: dict[tuple[str, str], tuple[str, float]] = {}
+        self._hosts: dict[tuple[str, str], tuple[registry.Host, float]] = {}
         self.expectations = Expectations()
         """What the schemas of streams were when they were last asked for."""
 
@@ -117,26 +117,26 @@ class Preparing:
             nonlocal tries
             tries += 1
             key, now = (tenant_id, instance_id), time.monotonic()
-            address, until = self._hosts.get(key, ("", 0.0))
-            if tries > 1 or now >= until:
-                address = await self._host_of(instance_id)
-                self._hosts[key] = (address, now + _HOST_SECONDS)
+            host, until = self._hosts.get(key, (None, 0.0))
+            if host is None or tries > 1 or now >= until:
+                host = await self._host_of(instance_id)
+                self._hosts[key] = (host, now + _HOST_SECONDS)
                 while len(self._hosts) > _MOST_HOSTS:
                     del self._hosts[next(iter(self._hosts))]
-            return self._control.connector(address)
+            return self._control.connector(host.connector_id, host.address)
 
         return connect
 
-    async def _host_of(self, instance_id: str) -> str:
-        """Return the address of a host that serves an instance.
+    async def _host_of(self, instance_id: str) -> registry.Host:
+        """Return a host that serves an instance.
 
         Raises:
             Fault: `HOST_UNAVAILABLE`, or the instance is not there.
         """
         request = registry.ResolveHostRequest(instance_id=instance_id)
         answer = await call(self._control.registry.ResolveHost, request, seconds=30.0)
-        address: str = answer.host.address
-        return address
+        host: registry.Host = answer.host
+        return host
 
 
 def opening_of(

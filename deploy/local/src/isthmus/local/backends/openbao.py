@@ -1,5 +1,6 @@
 """OpenBao, unsealed by a key in the home."""
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from isthmus.local.backends import vault_roles
 from isthmus.local.backends.base import Backend, BackendFailed, Steps, ask, spawn, wait_until
 from isthmus.local.backends.ports import HOST
 from isthmus.local.backends.vault_roles import RoleFiles
-from isthmus.local.names import WITH_VAULT
+from isthmus.local.names import LAUNCHER, WITH_VAULT
 from isthmus.local.private import private_folder, read_json, write_private
 
 __all__ = ["EmbeddedOpenBao"]
@@ -147,9 +148,40 @@ class EmbeddedOpenBao(Backend):
         _, methods = yield from self._call("GET", "/v1/sys/auth", token=root)
         accessor = methods.get("data", methods)["token/"]["accessor"]
         for request in vault_roles.requests(accessor):
-            yield from self._call("POST", f"/v1/{request.path}", request.body, token=root)
-        for service in sorted(WITH_VAULT):
+            yield from self._send(request, root)
+        yield from self._certify(root)
+        for service in (*sorted(WITH_VAULT), LAUNCHER):
             yield from self._hand_out(service, root)
+
+    def _certify(self, root: str) -> Steps:
+        """Be the mesh's certificate authority, with a role for each process that there can be."""
+        # Loaded only now, because the server needs a while to begin anyway.
+        from isthmus.local.backends import vault_pki
+        from isthmus.local.preload import connector_names
+
+        status, _ = yield from self._call("LIST", f"/v1/{vault_pki.PKI}/issuers", token=root, refused=True)
+        if status >= 400:
+            yield from self._send(vault_pki.AUTHORITY, root)
+        wanted = [*vault_pki.issuer(), *vault_pki.role_requests(vault_pki.subjects(connector_names()))]
+        # Writing roles anew takes longer than everything else here.
+        digest = hashlib.sha256(repr(wanted).encode()).hexdigest()
+        mark = self.folder / "authority.digest"
+        if status < 400 and mark.exists() and mark.read_text() == digest:
+            return
+        for request in wanted:
+            yield from self._send(request, root)
+        write_private(mark, digest)
+
+    def admit(self, subject: str) -> Steps:
+        """Make the role that issues certificates of one more process."""
+        from isthmus.local.backends import vault_pki
+
+        root = read_json(self.folder / "root.json").get("root_token", "")
+        for request in vault_pki.role_requests([subject]):
+            yield from self._send(request, root)
+
+    def _send(self, request: vault_roles.Request, root: str) -> Steps:
+        yield from self._call("POST", f"/v1/{request.path}", request.body, token=root)
 
     def _hand_out(self, service: str, root: str) -> Steps:
         """Write down how a service logs in; secret ids of earlier starts end."""

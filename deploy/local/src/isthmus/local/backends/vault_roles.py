@@ -12,6 +12,7 @@ __all__ = ["ENGINES", "Request", "RoleFiles", "requests"]
 ENGINES: dict[str, dict[str, Any]] = {
     "sys/mounts/secret": {"type": "kv", "options": {"version": "2"}},
     "sys/mounts/transit": {"type": "transit"},
+    "sys/mounts/pki": {"type": "pki", "config": {"max_lease_ttl": "87600h"}},
     "sys/auth/approle": {"type": "approle"},
 }
 """What has to be mounted, by the path that mounts it."""

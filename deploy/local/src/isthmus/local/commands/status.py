@@ -15,6 +15,7 @@ from isthmus.local.commands.common import (
     not_running,
 )
 from isthmus.local.health import health_of
+from isthmus.local.home import Home
 from isthmus.local.memory import pss_of
 from rich.console import Console
 from rich.table import Table
@@ -41,7 +42,7 @@ def status(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     if found is None:
         message = f"Launcher {launcher_pid(home)} is starting or stuck: look into {home.log('launcher')}."
         raise Problem("LAUNCHER_SILENT", message, exit_code=ExitCode.UNREACHABLE)
-    report = _report(found)
+    report = _report(found, home)
     if output is Format.TABLE:
         _print(report)
     else:
@@ -50,9 +51,9 @@ def status(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         raise typer.Exit(1)
 
 
-def _report(found: dict[str, Any]) -> dict[str, Any]:
+def _report(found: dict[str, Any], home: Home) -> dict[str, Any]:
     processes = found["processes"]
-    health = health_of(processes)
+    health = health_of(processes, home)
     for process in processes:
         process["health"] = health[process["name"]]
         process["uptime_seconds"] = round(time.time() - process["started_at"]) if process["pid"] else 0

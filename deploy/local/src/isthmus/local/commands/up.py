@@ -85,6 +85,9 @@ def up(
         bool | None,
         typer.Option("--reflection/--no-reflection", help="Let tools such as grpcurl list the RPCs."),
     ] = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="Let processes speak TLS with one another; they do.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
     otlp_endpoint: Annotated[
         str | None,
@@ -115,6 +118,7 @@ def up(
         secrets=secrets,
         secrets_key_file=None if secrets_key_file is None else str(secrets_key_file.absolute()),
         reflection=reflection,
+        tls=tls,
         log_level=log_level,
         otlp_endpoint=otlp_endpoint,
     )

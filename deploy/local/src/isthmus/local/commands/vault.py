@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 from isthmus.local.backends.vault_roles import ENGINES, RoleFiles, requests
-from isthmus.local.names import WITH_VAULT
+from isthmus.local.names import LAUNCHER, WITH_VAULT
 
 __all__ = ["register"]
 
@@ -40,20 +40,30 @@ def register(app: typer.Typer) -> None:
 def script() -> None:
     """Prints a shell script that prepares an OpenBao or Vault of your own.
 
-    It mounts the engines, writes a policy and a role for each service that keeps secrets, and one for the
-    tokens that reach one tenant's secrets. Then `isthmus up --vault-addr … --vault-roles FOLDER`.
+    It mounts the engines and writes a policy and a role for each service that keeps secrets, one for the
+    tokens that reach one tenant's secrets, and a role for the certificates of each process.
+    Then `isthmus up --vault-addr … --vault-roles FOLDER`.
     """
     typer.echo("".join(_lines()), nl=False)
 
 
 def _lines() -> Iterator[str]:
+    from isthmus.local.backends import vault_pki
+    from isthmus.local.preload import connector_names
+
     yield _HEAD
     for path, engine in ENGINES.items():
         yield f"{_write(path, engine)} 2>/dev/null || true\n"
     yield _FIND
     for request in requests(_MARK):
         yield f"{_write(request.path, request.body)} >/dev/null\n"
-    for service in sorted(WITH_VAULT):
+    authority = vault_pki.AUTHORITY
+    yield f'"$bao" list {vault_pki.PKI}/issuers >/dev/null 2>&1 || '
+    yield f"{_write(authority.path, authority.body)} >/dev/null\n"
+    names = vault_pki.subjects(connector_names())
+    for request in (*vault_pki.issuer(), *vault_pki.role_requests(names)):
+        yield f"{_write(request.path, request.body)} >/dev/null\n"
+    for service in (*sorted(WITH_VAULT), LAUNCHER):
         files = RoleFiles.within(Path("$folder"), service)
         role = f"auth/approle/role/isthmus-{service}"
         yield f'"$bao" read -field=role_id {role}/role-id > "{files.role_id}"\n'

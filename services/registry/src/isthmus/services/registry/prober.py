@@ -7,6 +7,7 @@ from typing import TypeVar
 import grpc.aio
 from isthmus.connector.v1 import connector_pb2, connector_pb2_grpc
 from isthmus.kit import fault_from_rpc_error
+from isthmus.kit.certificates import serving
 from isthmus.resilience.faults import Fault
 from isthmus.services.registry.domain.model import EVERYBODY, HUB, Host
 from isthmus.services.registry.hosts import Hosts, unavailable
@@ -36,11 +37,12 @@ class Prober:
 
     Args:
         hosts: Finds hosts.
-        channel: Gives the channel to an address; calls on it act for the caller's tenant.
+        channel: Gives the channel to an address where a process has to answer; calls on it act for the
+            caller's tenant.
         limit: Seconds an external system may take.
     """
 
-    def __init__(self, hosts: Hosts, channel: Callable[[str], grpc.aio.Channel], limit: float) -> None:
+    def __init__(self, hosts: Hosts, channel: Callable[[str, str], grpc.aio.Channel], limit: float) -> None:
         self._hosts = hosts
         self._channel = channel
         self._limit = limit
@@ -113,7 +115,9 @@ class Prober:
         return await self._hosts.resolve(target.owner, target.connector_id)
 
     def _stub(self, host: Host) -> "connector_pb2_grpc.ConnectorServiceAsyncStub":
-        return connector_pb2_grpc.ConnectorServiceStub(self._channel(host.address))
+        return connector_pb2_grpc.ConnectorServiceStub(
+            self._channel(host.address, serving(host.connector_id))
+        )
 
 
 def _passed_on(error: grpc.aio.AioRpcError, target: Target) -> Fault:

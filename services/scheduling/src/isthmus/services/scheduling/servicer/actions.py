@@ -7,6 +7,7 @@ import grpc
 from isthmus.connector.v1 import connector_pb2
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
 from isthmus.kit import fault_from_rpc_error
+from isthmus.kit.certificates import serving
 from isthmus.registry.v1 import registry_pb2
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.resilience.faults import Missing, OutOfTime, RetryLater
@@ -24,10 +25,11 @@ class RemoteActions:
 
     Args:
         registry: To the registry.
-        channel: Gives the channel to an address; calls on it act for the tenant at work.
+        channel: Gives the channel to an address where a process has to answer; calls on it act for the
+            tenant at work.
     """
 
-    def __init__(self, registry: grpc.aio.Channel, channel: Callable[[str], grpc.aio.Channel]) -> None:
+    def __init__(self, registry: grpc.aio.Channel, channel: Callable[[str, str], grpc.aio.Channel]) -> None:
         self._registry = RegistryServiceStub(registry)
         self._channel = channel
 
@@ -71,7 +73,7 @@ class RemoteActions:
             request_id=call_id,
         )
         try:
-            stub = ConnectorServiceStub(self._channel(host.address))
+            stub = ConnectorServiceStub(self._channel(host.address, serving(host.connector_id)))
             return (await stub.Invoke(request, timeout=_CALL_SECONDS)).output
         except grpc.RpcError as error:
             fault = fault_from_rpc_error(error)

@@ -1,0 +1,43 @@
+"""Certificates for tests that call a running mesh as one of its processes."""
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from isthmus.kit.certificates import Certificates
+from isthmus.local.backends.vault_pki import DOMAIN, role_requests
+from isthmus.local.backends.vault_roles import Request, RoleFiles
+from isthmus.local.issued import authority_file, certificate_file
+from isthmus.local.issuing import issue
+from isthmus.local.names import LAUNCHER
+
+__all__ = ["certificates"]
+
+
+def certificates(home: Path, subject: str, seconds: int = 3600) -> Certificates:
+    """Have the vault of a running mesh issue a certificate for a process that the test makes.
+
+    Args:
+        home: Of a mesh with a vault of its own.
+        subject: What the process is called, `service:test` for example.
+        seconds: How long the certificate is good for.
+    """
+    address = json.loads((home / "mesh.json").read_text())["openbao"]["address"]
+    root = json.loads((home / "openbao" / "root.json").read_text())["root_token"]
+    _send(address, root, role_requests([subject]))
+    role = RoleFiles.within(home / "openbao" / "roles", LAUNCHER)
+    issue(address, role, [subject], home / "tls", seconds)
+    own = certificate_file(home / "tls", subject)
+    return Certificates(own, own, authority_file(home / "tls"), domain=DOMAIN)
+
+
+def _send(address: str, token: str, requests: Iterator[Request]) -> None:
+    for request in requests:
+        connection = HTTPConnection(urlsplit(address).netloc, timeout=10)
+        body = json.dumps(request.body)
+        connection.request("POST", f"/v1/{request.path}", body, {"X-Vault-Token": token})
+        answer = connection.getresponse()
+        assert answer.status < 300, answer.read()
+        connection.close()
