@@ -13,8 +13,8 @@ from isthmus.kit import ServiceSettings, Wiring, fault_from_rpc_error
 from isthmus.kit.certificates import Certificates, dns_name, spiffe_id
 from isthmus.kit.certificates import serving as process_serving
 from isthmus.kit.channel import Caller
+from isthmus.local.backends.ports import free_port
 from isthmus.resilience.faults import Precondition
-from isthmus.testing import free_port
 
 DOMAIN = "isthmus.local"
 CALLER, SERVER = "service:scheduling", "service:registry"

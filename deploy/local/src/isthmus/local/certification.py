@@ -64,7 +64,7 @@ class Certification:
             return
         self._subjects.update(subjects)
         yield from self._issue(self._subjects)
-        self._due = time.monotonic() + self._seconds / 2
+        self._due = time.time() + self._seconds / 2
 
     def introduce(self, subject: str) -> Steps:
         """Have the certificate of a process issued that has come later.
@@ -82,7 +82,7 @@ class Certification:
     def tend(self, longest: float) -> float:
         """Do what is due; returns for how long nothing will be due, at most `longest`."""
         if self._steps is None:
-            if time.monotonic() < self._due:
+            if time.time() < self._due:
                 return longest
             self._steps = self.issue(())
         try:
@@ -91,7 +91,7 @@ class Certification:
             self._steps = None
         except (BackendFailed, OSError) as failure:
             self._steps = None
-            self._due = time.monotonic() + min(_NEXT_TRY, self._seconds / 10)
+            self._due = time.time() + min(_NEXT_TRY, self._seconds / 10)
             say(f"certificates could not be renewed: {failure}")
         else:
             return _PAUSE

@@ -18,6 +18,7 @@ from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.tokens import TrustStore
 from isthmus.kit.wiring import Chassis, Wire, Wiring
+from isthmus.resilience.faults import Precondition
 
 if TYPE_CHECKING:
     from isthmus.kit.auditing import Recorder
