@@ -68,6 +68,7 @@ async def strangers(world):
         "a token of tomorrow": bearer(token(trusted, iat=now + HOURS, exp=now + HOURS + 300)),
         "a token without end": bearer(token(trusted, exp=now + 1000 * HOURS)),
         "a token for somebody else": bearer(token(trusted, sub="service:launcher")),
+        "the token of another process": bearer(token(trusted)),
         "a token without signature": bearer(unsigned(trusted)),
         "a token signed with the public key": bearer(signed_with_the_public_key(trusted)),
     }
