@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from the code: commands, errors, permissions.
+"""Writes the pages of docs/ that follow from the code: commands, errors, permissions, callers.
 
 `make docs` runs it; a test compares what it would write with what is there.
 """
@@ -73,12 +73,25 @@ nobody can give what he does not have. Processes of the mesh have theirs in the 
 | --- | --- | --- |"""
 
 
+_CALLERS = """
+# Callers
+
+Which process of the mesh may call what. A process names itself by a token, proves it by the certificate of its
+connection, and may do what the trust file says of it; the table follows from what the launcher writes there.
+What is not listed is called by people and programs only, see [permissions.md](permissions.md). Every process may call what
+asks for no permission. `launcher` may call everything, because it founds tenants: it does so while the mesh starts.
+
+| RPC | permission | processes |
+| --- | --- | --- |"""
+
+
 def pages() -> dict[Path, str]:
     """Gives every generated page by its path."""
     docs = ROOT / "docs"
     identity = ROOT / "services/identity/src/isthmus/services/identity"
     return {
         identity / "domain" / "contract.py": contract_module(),
+        docs / "callers.md": callers_page(),
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),
         docs / "permissions.md": permissions_page(),
@@ -214,6 +227,27 @@ def permissions_page() -> str:
         who = "everybody" if everybody else ", ".join(holders) or "mesh only"
         lines.append(f"| `{permission}` | {', '.join(rpcs)} | {who} |")
     return "\n".join(lines) + "\n"
+
+
+def callers_page() -> str:
+    """Gives which process may call which RPC."""
+    lines = [_HEAD.format(source="proto/ and the identity service's `mesh.py`") + _CALLERS]
+    for rpc, permission in sorted(_permissions()):
+        if callers := callers_of(permission):
+            lines.append(f"| `{rpc}` | `{permission}` | {', '.join(callers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def callers_of(permission: str) -> list[str]:
+    """Names the processes that hold a permission; the launcher, which holds all, is left out."""
+    from isthmus.local.names import SERVICES
+    from isthmus.services.identity.domain.mesh import mesh_permissions
+
+    processes = {**{name: f"service:{name}" for name in SERVICES}, "hosts": "host:any"}
+    if permission in {"authenticated", "public"}:
+        return []
+    found = [name for name, subject in processes.items() if _holds(mesh_permissions(subject), permission)]
+    return ["all"] if len(found) == len(processes) else found
 
 
 def contract_module() -> str:

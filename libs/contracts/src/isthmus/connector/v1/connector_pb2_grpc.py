@@ -33,6 +33,7 @@ class ConnectorServiceStub:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     UNAVAILABLE STARTING: the connector is still starting; repeat after the given delay.
     UNAVAILABLE DRAINING: the host is stopping; call another replica.
@@ -104,6 +105,7 @@ class ConnectorServiceServicer:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     UNAVAILABLE STARTING: the connector is still starting; repeat after the given delay.
     UNAVAILABLE DRAINING: the host is stopping; call another replica.
@@ -326,6 +328,7 @@ class ConnectorService:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     UNAVAILABLE STARTING: the connector is still starting; repeat after the given delay.
     UNAVAILABLE DRAINING: the host is stopping; call another replica.

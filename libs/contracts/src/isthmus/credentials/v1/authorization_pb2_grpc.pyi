@@ -31,6 +31,7 @@ class AuthorizationServiceStub:
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
@@ -87,6 +88,7 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
@@ -139,6 +141,7 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.

@@ -31,6 +31,7 @@ class EventsServiceStub:
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -118,6 +119,7 @@ class EventsServiceAsyncStub(EventsServiceStub):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -201,6 +203,7 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.

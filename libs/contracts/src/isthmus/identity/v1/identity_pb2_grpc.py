@@ -30,6 +30,7 @@ class IdentityServiceStub:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
@@ -130,6 +131,7 @@ class IdentityServiceServicer:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
@@ -399,6 +401,7 @@ class IdentityService:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.

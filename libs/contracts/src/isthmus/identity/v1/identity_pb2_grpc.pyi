@@ -31,6 +31,7 @@ class IdentityServiceStub:
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
       RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
@@ -160,6 +161,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
       RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
@@ -285,6 +287,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       PERMISSION_DENIED ADDRESS_NOT_ALLOWED: every service answers so to a key that is bound to other networks.
       RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.

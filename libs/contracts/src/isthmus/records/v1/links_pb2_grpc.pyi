@@ -36,6 +36,7 @@ class LinksServiceStub:
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -119,6 +120,7 @@ class LinksServiceAsyncStub(LinksServiceStub):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -198,6 +200,7 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.

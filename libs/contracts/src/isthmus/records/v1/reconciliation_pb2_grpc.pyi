@@ -34,6 +34,7 @@ class ReconciliationServiceStub:
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -90,6 +91,7 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -142,6 +144,7 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.

@@ -32,6 +32,7 @@ class PlansServiceStub:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -114,6 +115,7 @@ class PlansServiceServicer:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -340,6 +342,7 @@ class PlansService:
 
     Every RPC may answer, besides its own errors:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+    UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.

@@ -31,6 +31,7 @@ class SchedulingServiceStub:
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -267,6 +268,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -499,6 +501,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC may answer, besides its own errors:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
+      UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
