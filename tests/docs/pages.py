@@ -76,10 +76,11 @@ nobody can give what he does not have. Processes of the mesh have theirs in the 
 _CALLERS = """
 # Callers
 
-Which process of the mesh may call what. A process names itself by a token, proves it by the certificate of its
-connection, and may do what the trust file says of it; the table follows from what the launcher writes there.
-What is not listed is called by people and programs only, see [permissions.md](permissions.md). Every process may call what
-asks for no permission. `launcher` may call everything, because it founds tenants: it does so while the mesh starts.
+Which process of the mesh may call what. A process names itself by a token, proves it by the certificate
+of its connection, and may do what the trust file says of it; the table follows from what the launcher
+writes there. What is not listed is called by people and programs only, see
+[permissions.md](permissions.md). Every process may call what asks for no permission. `launcher` may call
+everything, because it founds tenants: it does so while the mesh starts.
 
 | RPC | permission | processes |
 | --- | --- | --- |"""
