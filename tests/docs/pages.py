@@ -21,6 +21,15 @@ _RPC = re.compile(r"^\s*rpc (\w+)\(")
 _SERVICE = re.compile(r"^service (\w+)Service ")
 _PERMISSION_OPTION = re.compile(r'\(isthmus\.type\.v1\.permission\) = "([^"]+)"')
 _COMMON = {"--output", "--help", "--limit"}
+_BUS = """
+# Users of the bus
+
+What the embedded NATS lets each user do, and what `isthmus nats config` writes for one of your own. All else is
+refused. [operating.md](operating.md) says how users get their passwords, and
+[ADR 14](adr/0014-a-user-for-each-process-on-the-bus.md) why it is so.
+
+| user | may publish to | may subscribe to |
+| --- | --- | --- |"""
 _CLI = """
 # Commands
 
@@ -92,11 +101,29 @@ def pages() -> dict[Path, str]:
     identity = ROOT / "services/identity/src/isthmus/services/identity"
     return {
         identity / "domain" / "contract.py": contract_module(),
+        docs / "bus.md": bus_page(),
         docs / "callers.md": callers_page(),
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),
         docs / "permissions.md": permissions_page(),
     }
+
+
+def bus_page() -> str:
+    """Gives what each user of the bus may do, out of the same description as the server's configuration."""
+    from isthmus.kit import bus_users
+
+    users = [*bus_users.SERVICES, bus_users.host("<connector>")]
+    rights = [(user.name, user.permissions) for user in users]
+    rights.append(("<subscriber>", bus_users.subscriber("<subscriber>", "<tenant>")))
+    lines = [_HEAD.format(source="isthmus.kit.bus_users") + _BUS]
+    for name, allowed in rights:
+        says, hears = (
+            "<br>".join(f"`{subject}`" for subject in subjects)
+            for subjects in (allowed.publish, allowed.subscribe)
+        )
+        lines.append(f"| `{name}` | {says} | {hears} |")
+    return "\n".join([*lines, ""])
 
 
 def cli_page() -> str:

@@ -281,6 +281,8 @@ async def _furnish(world: World, tenant: Tenant) -> None:
         "actionConfig": json.dumps({"message": word}),
     }
     await world.do(key, "events.CreateSubscription", subscription=subscription, requestId=word)
+    heard = await world.do(key, "events.CreateSubscriber", name=f"{word}-subscriber")
+    tenant.values |= {"subscriber_id": heard.subscriber.subscriber_id}
     account = await world.do(key, "identity.CreateServiceAccount", name=f"{word}-account", roles=["auditor"])
     service_account_id = account.service_account.service_account_id
     made = await world.do(

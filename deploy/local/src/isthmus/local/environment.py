@@ -10,7 +10,7 @@ from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.certification import Certification
 from isthmus.local.home import Home
 from isthmus.local.keys import KeyRing
-from isthmus.local.names import LAUNCHER, SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
+from isthmus.local.names import ADMITTING, LAUNCHER, SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
 from isthmus.local.options import Options
 from isthmus.local.private import password, read_json, write_private
 from isthmus.local.servers import Servers
@@ -116,7 +116,9 @@ class Environment:
         nats = self._servers.nats
         if nats is None:
             return {"ISTHMUS_NATS_URL": self._options.nats_url}
+        issuer = {"ISTHMUS_NATS_ISSUER_FILE": str(nats.users.issuer_file)} if user in ADMITTING else {}
         return {
+            **issuer,
             "ISTHMUS_NATS_URL": nats.address,
             "ISTHMUS_NATS_USER": user,
             "ISTHMUS_NATS_PASSWORD_FILE": str(nats.users.password_file(user)),

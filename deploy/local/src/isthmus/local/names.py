@@ -1,6 +1,6 @@
 """Names that every part of the local mesh knows; importing this costs nothing."""
 
-__all__ = ["HUB", "LAUNCHER", "SERVICES", "WITHOUT_BUS", "WITHOUT_DATABASE", "WITH_VAULT"]
+__all__ = ["ADMITTING", "HUB", "LAUNCHER", "SERVICES", "WITHOUT_BUS", "WITHOUT_DATABASE", "WITH_VAULT"]
 
 SERVICES = (
     "identity",
@@ -18,6 +18,8 @@ WITHOUT_DATABASE = frozenset({"gateway"})
 """Services that own nothing."""
 WITHOUT_BUS = frozenset({"gateway"})
 """Services that neither tell nor hear events."""
+ADMITTING = frozenset({"events"})
+"""Services that tell the bus who a tenant's subscriber is."""
 WITH_VAULT = frozenset({"identity", "credentials"})
 """Services that keep secrets; no other process gets to the vault."""
 LAUNCHER = "launcher"

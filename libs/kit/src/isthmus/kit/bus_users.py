@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+ACCOUNT = "ISTHMUS"
+"""The account of the mesh and of those who hear its events."""
 EVENTS_STREAM = "ISTHMUS_EVENTS"
 JOBS_STREAM = "ISTHMUS_JOBS"
 DEAD_STREAM = "ISTHMUS_DEAD"
@@ -207,6 +209,7 @@ def user_named(name: str) -> BusUser | None:
 
 
 __all__ = [
+    "ACCOUNT",
     "CONNECTIONS",
     "DEAD_STREAM",
     "EVENTS_STORE",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isthmus.kit.bus_users import KICKS, SERVICES, Permissions, host
+from isthmus.kit.bus_users import ACCOUNT, KICKS, SERVICES, Permissions, host
 from isthmus.local.private import password, read_json, write_private
 
 __all__ = ["OPERATOR", "SYSTEM", "NatsUsers"]
@@ -17,8 +17,8 @@ OPERATOR = "isthmus"
 """May do everything in the mesh's account; for people, no process has its password."""
 SYSTEM = "system"
 """Sees into the server itself; for people, too."""
-_ACCOUNT = "ISTHMUS"
 _SYSTEM_ACCOUNT = "SYS"
+_LOGIN_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class NatsUsers:
 
     def password(self, user: str) -> str:
         """Return the password of a user."""
-        seed = self._seed().encode()
-        return hmac.new(seed, f"isthmus nats user {user}".encode(), hashlib.sha256).hexdigest()
+        return self._derived(f"user {user}").hex()
 
     def password_file(self, user: str) -> Path:
         """Return the file that a process reads its password from; it is there once the user is."""
@@ -55,9 +54,9 @@ class NatsUsers:
         shown = {
             _SYSTEM_ACCOUNT: {
                 "users": [self._login(SYSTEM)],
-                "exports": [{"service": KICKS, "accounts": [_ACCOUNT]}],
+                "exports": [{"service": KICKS, "accounts": [ACCOUNT]}],
             },
-            _ACCOUNT: {
+            ACCOUNT: {
                 "jetstream": "enabled",
                 "imports": [{"service": {"account": _SYSTEM_ACCOUNT, "subject": KICKS}}],
                 "users": [
@@ -66,7 +65,17 @@ class NatsUsers:
                 ],
             },
         }
-        return f"accounts: {json.dumps(shown, indent=1)}\nsystem_account: {_SYSTEM_ACCOUNT}\n"
+        # The server asks the mesh who everybody else is, which are the subscribers of tenants.
+        callout = {
+            "issuer": self._issuer(),
+            "account": ACCOUNT,
+            "auth_users": [OPERATOR, SYSTEM, *(user.name for user in known)],
+        }
+        asking = {"timeout": _LOGIN_SECONDS, "auth_callout": callout}
+        return (
+            f"accounts: {json.dumps(shown, indent=1)}\nsystem_account: {_SYSTEM_ACCOUNT}\n"
+            f"authorization: {json.dumps(asking, indent=1)}\n"
+        )
 
     def _login(self, user: str) -> dict[str, str]:
         return {"user": user, "password": self.password(user)}
@@ -75,6 +84,28 @@ class NatsUsers:
         file, wanted = self.password_file(user), self.password(user)
         if not file.exists() or file.read_text() != wanted:
             write_private(file, wanted)
+
+    @property
+    def issuer_file(self) -> Path:
+        """The file with the seed of the key that signs who may be a subscriber; for the events service."""
+        return self.folder / "issuer.seed"
+
+    def _issuer(self) -> str:
+        """Return the public key of the issuer, and write the file."""
+        path = self.folder / "issuer.json"
+        known = str(read_json(path).get("public", ""))
+        if known and self.issuer_file.exists():
+            return known
+        # Only the first start needs the key itself, and the time that loading its library takes.
+        from isthmus.kit.bus_admission import Issuer
+
+        issuer = Issuer(self._derived("issuer"))
+        write_private(self.issuer_file, issuer.seed)
+        write_private(path, json.dumps({"public": issuer.public}))
+        return issuer.public
+
+    def _derived(self, purpose: str) -> bytes:
+        return hmac.digest(self._seed().encode(), f"isthmus nats {purpose}".encode(), hashlib.sha256)
 
     def _seed(self) -> str:
         path = self.folder / "seed.json"

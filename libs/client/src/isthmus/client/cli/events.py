@@ -1,16 +1,19 @@
 """`isthmus events`: what happens in the mesh."""
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from isthmus.client.cli.context import mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, show, when
+from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, note, show, when
 from isthmus.client.mesh import pages
+from isthmus.client.problem import Problem
 from isthmus.events.v1 import events_pb2
 
 _group = typer.Typer(help="What happens in the mesh.", no_args_is_help=True)
+_subscribers = typer.Typer(help="Programs that take events from NATS itself.", no_args_is_help=True)
 _COLUMNS = (
     Column("TIME", lambda item: when(item.time)),
     Column("TYPE", lambda item: item.type),
@@ -27,6 +30,7 @@ Since = Annotated[float, typer.Option("--since", min=0, help="Begin this many mi
 def register(app: typer.Typer) -> None:
     """Adds the group to the command line."""
     app.add_typer(_group, name="events")
+    _group.add_typer(_subscribers, name="subscriber")
 
 
 @_group.command("tail")
@@ -91,6 +95,61 @@ def list_types(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TAB
         output,
         empty="None.",
     )
+
+
+@_subscribers.command("create")
+def create_subscriber(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What it is for; unique inside the tenant.")],
+    output: Output = Format.YAML,
+) -> None:
+    """Makes a user of NATS that hears the tenant's events, and shows its password this once.
+
+    Example: `isthmus events subscriber create siem`
+    """
+    request = events_pb2.CreateSubscriberRequest(name=name, request_id=str(uuid.uuid4()))
+    answer = mesh_of(ctx).events.CreateSubscriber(request)
+    emit({**as_dict(answer.subscriber, output), "password": answer.password}, output)
+    note("Keep the password: it is not shown again.")
+
+
+@_subscribers.command("list")
+def list_subscribers(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) -> None:
+    """Lists subscribers; their passwords are never shown again.
+
+    Example: `isthmus events subscriber list`
+    """
+    columns = (
+        Column("NAME", lambda item: item.name),
+        Column("CREATED", lambda item: when(item.create_time)),
+        Column("BY", lambda item: item.created_by, wide=True),
+        Column("ID", lambda item: item.subscriber_id),
+    )
+    request = events_pb2.ListSubscribersRequest()
+    found = pages(mesh_of(ctx).events.ListSubscribers, request, "subscribers", limit)
+    show(found, columns, output, empty="There is none.")
+
+
+@_subscribers.command("delete")
+def delete_subscriber(
+    ctx: typer.Context,
+    subscriber: Annotated[str, typer.Argument(help="Name or id of a subscriber.")],
+    output: Output = Format.YAML,
+) -> None:
+    """Deletes a subscriber and ends its connections at once.
+
+    Example: `isthmus events subscriber delete siem`
+    """
+    mesh = mesh_of(ctx)
+    found = pages(mesh.events.ListSubscribers, events_pb2.ListSubscribersRequest(), "subscribers", 0)
+    wanted = next((one for one in found if subscriber in {one.name, one.subscriber_id}), None)
+    if wanted is None:
+        message = (
+            f"There is no subscriber {subscriber}; `isthmus events subscriber list` shows what there is."
+        )
+        raise Problem("SUBSCRIBER_UNKNOWN", message)
+    mesh.events.DeleteSubscriber(events_pb2.DeleteSubscriberRequest(subscriber_id=wanted.subscriber_id))
+    emit({"subscriber_id": wanted.subscriber_id, "deleted": True}, output)
 
 
 def _filter(types: list[str] | None, subject: str, since: float) -> events_pb2.EventFilter:

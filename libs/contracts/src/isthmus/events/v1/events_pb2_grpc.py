@@ -89,6 +89,21 @@ class EventsServiceStub:
                 request_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriptionRequest.SerializeToString,
                 response_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.CreateSubscriber = channel.unary_unary(
+                '/isthmus.events.v1.EventsService/CreateSubscriber',
+                request_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.CreateSubscriberRequest.SerializeToString,
+                response_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.CreateSubscriberResponse.FromString,
+                _registered_method=True)
+        self.ListSubscribers = channel.unary_unary(
+                '/isthmus.events.v1.EventsService/ListSubscribers',
+                request_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.ListSubscribersRequest.SerializeToString,
+                response_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.ListSubscribersResponse.FromString,
+                _registered_method=True)
+        self.DeleteSubscriber = channel.unary_unary(
+                '/isthmus.events.v1.EventsService/DeleteSubscriber',
+                request_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberRequest.SerializeToString,
+                response_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberResponse.FromString,
+                _registered_method=True)
 
 
 class EventsServiceServicer:
@@ -209,6 +224,41 @@ class EventsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSubscriber(self, request, context):
+        """Makes a user of NATS that takes the tenant's events from there, and shows its password this once.
+
+        It works at once. Repeating a call with the same `request_id` returns the first answer, without the password.
+
+        Errors:
+        ALREADY_EXISTS SUBSCRIBER_NAME_TAKEN: choose another name.
+        PERMISSION_DENIED SUBSCRIBER_EXCEEDS_CALLER: a subscriber hears all events, so its maker has to be
+        allowed to read them (`events.events.read`).
+        FAILED_PRECONDITION SUBSCRIBERS_UNAVAILABLE: NATS does not ask this mesh who a subscriber is; whoever
+        runs it has to configure it with `isthmus nats config`.
+        RESOURCE_EXHAUSTED SUBSCRIBERS_LIMIT: the tenant has 100 already; delete those that nobody uses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscribers(self, request, context):
+        """Lists subscribers, oldest first; passwords are never shown again.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSubscriber(self, request, context):
+        """Deletes a subscriber and ends its connections; deleting twice is no error.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -256,6 +306,21 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.DeleteSubscription,
                     request_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriptionRequest.FromString,
                     response_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriptionResponse.SerializeToString,
+            ),
+            'CreateSubscriber': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSubscriber,
+                    request_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.CreateSubscriberRequest.FromString,
+                    response_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.CreateSubscriberResponse.SerializeToString,
+            ),
+            'ListSubscribers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscribers,
+                    request_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.ListSubscribersRequest.FromString,
+                    response_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.ListSubscribersResponse.SerializeToString,
+            ),
+            'DeleteSubscriber': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSubscriber,
+                    request_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberRequest.FromString,
+                    response_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -511,6 +576,87 @@ class EventsService:
             '/isthmus.events.v1.EventsService/DeleteSubscription',
             isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriptionRequest.SerializeToString,
             isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSubscriber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.events.v1.EventsService/CreateSubscriber',
+            isthmus_dot_events_dot_v1_dot_events__pb2.CreateSubscriberRequest.SerializeToString,
+            isthmus_dot_events_dot_v1_dot_events__pb2.CreateSubscriberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscribers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.events.v1.EventsService/ListSubscribers',
+            isthmus_dot_events_dot_v1_dot_events__pb2.ListSubscribersRequest.SerializeToString,
+            isthmus_dot_events_dot_v1_dot_events__pb2.ListSubscribersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSubscriber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.events.v1.EventsService/DeleteSubscriber',
+            isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberRequest.SerializeToString,
+            isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -112,6 +112,29 @@ class EventsServiceStub:
     Errors:
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
+    CreateSubscriber: _grpc.UnaryUnaryMultiCallable[_events_pb2.CreateSubscriberRequest, _events_pb2.CreateSubscriberResponse]
+    """Makes a user of NATS that takes the tenant's events from there, and shows its password this once.
+
+    It works at once. Repeating a call with the same `request_id` returns the first answer, without the password.
+
+    Errors:
+      ALREADY_EXISTS SUBSCRIBER_NAME_TAKEN: choose another name.
+      PERMISSION_DENIED SUBSCRIBER_EXCEEDS_CALLER: a subscriber hears all events, so its maker has to be
+        allowed to read them (`events.events.read`).
+      FAILED_PRECONDITION SUBSCRIBERS_UNAVAILABLE: NATS does not ask this mesh who a subscriber is; whoever
+        runs it has to configure it with `isthmus nats config`.
+      RESOURCE_EXHAUSTED SUBSCRIBERS_LIMIT: the tenant has 100 already; delete those that nobody uses.
+    """
+    ListSubscribers: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListSubscribersRequest, _events_pb2.ListSubscribersResponse]
+    """Lists subscribers, oldest first; passwords are never shown again.
+
+    Errors: none of its own.
+    """
+    DeleteSubscriber: _grpc.UnaryUnaryMultiCallable[_events_pb2.DeleteSubscriberRequest, _events_pb2.DeleteSubscriberResponse]
+    """Deletes a subscriber and ends its connections; deleting twice is no error.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class EventsServiceAsyncStub(EventsServiceStub):
@@ -196,6 +219,29 @@ class EventsServiceAsyncStub(EventsServiceStub):
 
     Errors:
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+    """
+    CreateSubscriber: _aio.UnaryUnaryMultiCallable[_events_pb2.CreateSubscriberRequest, _events_pb2.CreateSubscriberResponse]  # type: ignore[assignment]
+    """Makes a user of NATS that takes the tenant's events from there, and shows its password this once.
+
+    It works at once. Repeating a call with the same `request_id` returns the first answer, without the password.
+
+    Errors:
+      ALREADY_EXISTS SUBSCRIBER_NAME_TAKEN: choose another name.
+      PERMISSION_DENIED SUBSCRIBER_EXCEEDS_CALLER: a subscriber hears all events, so its maker has to be
+        allowed to read them (`events.events.read`).
+      FAILED_PRECONDITION SUBSCRIBERS_UNAVAILABLE: NATS does not ask this mesh who a subscriber is; whoever
+        runs it has to configure it with `isthmus nats config`.
+      RESOURCE_EXHAUSTED SUBSCRIBERS_LIMIT: the tenant has 100 already; delete those that nobody uses.
+    """
+    ListSubscribers: _aio.UnaryUnaryMultiCallable[_events_pb2.ListSubscribersRequest, _events_pb2.ListSubscribersResponse]  # type: ignore[assignment]
+    """Lists subscribers, oldest first; passwords are never shown again.
+
+    Errors: none of its own.
+    """
+    DeleteSubscriber: _aio.UnaryUnaryMultiCallable[_events_pb2.DeleteSubscriberRequest, _events_pb2.DeleteSubscriberResponse]  # type: ignore[assignment]
+    """Deletes a subscriber and ends its connections; deleting twice is no error.
+
+    Errors: none of its own.
     """
 
 class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -332,6 +378,47 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateSubscriber(
+        self,
+        request: _events_pb2.CreateSubscriberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.CreateSubscriberResponse, _abc.Awaitable[_events_pb2.CreateSubscriberResponse]]:
+        """Makes a user of NATS that takes the tenant's events from there, and shows its password this once.
+
+        It works at once. Repeating a call with the same `request_id` returns the first answer, without the password.
+
+        Errors:
+          ALREADY_EXISTS SUBSCRIBER_NAME_TAKEN: choose another name.
+          PERMISSION_DENIED SUBSCRIBER_EXCEEDS_CALLER: a subscriber hears all events, so its maker has to be
+            allowed to read them (`events.events.read`).
+          FAILED_PRECONDITION SUBSCRIBERS_UNAVAILABLE: NATS does not ask this mesh who a subscriber is; whoever
+            runs it has to configure it with `isthmus nats config`.
+          RESOURCE_EXHAUSTED SUBSCRIBERS_LIMIT: the tenant has 100 already; delete those that nobody uses.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSubscribers(
+        self,
+        request: _events_pb2.ListSubscribersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.ListSubscribersResponse, _abc.Awaitable[_events_pb2.ListSubscribersResponse]]:
+        """Lists subscribers, oldest first; passwords are never shown again.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSubscriber(
+        self,
+        request: _events_pb2.DeleteSubscriberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.DeleteSubscriberResponse, _abc.Awaitable[_events_pb2.DeleteSubscriberResponse]]:
+        """Deletes a subscriber and ends its connections; deleting twice is no error.
+
+        Errors: none of its own.
         """
 
 def add_EventsServiceServicer_to_server(servicer: EventsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

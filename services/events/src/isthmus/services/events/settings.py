@@ -1,5 +1,7 @@
 """What events reads from its environment."""
 
+from pathlib import Path
+
 from isthmus.kit import ServiceSettings
 from pydantic import Field
 
@@ -12,6 +14,12 @@ class Settings(ServiceSettings):
     slow_seconds: float = Field(30.0, gt=0, description="How long a subscriber may leave events lying.")
     action_seconds: float = Field(0.5, gt=0, description="Longest pause between looks for things to do.")
     busy_seconds: float = Field(1.0, gt=0, description="Pause before a busy flow is tried again.")
+    subscribers_nats_url: str = Field(
+        "", description="Where tenants' subscribers reach NATS; by default where this service does."
+    )
+    nats_issuer_file: Path | None = Field(
+        None, description="Seed of the key that signs who is a subscriber; without it there are none."
+    )
     claim_seconds: float = Field(30.0, gt=0, description="When an action nobody reported on is tried again.")
 
 

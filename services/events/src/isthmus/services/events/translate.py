@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from isthmus.events.v1 import events_pb2 as pb
+from isthmus.kit.bus_users import EVENTS_STREAM, inbox, tenants_events
 from isthmus.kit.times import stamp
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.events.domain import (
@@ -12,6 +13,7 @@ from isthmus.services.events.domain import (
     Event,
     EventFilter,
     EventType,
+    Subscriber,
     Subscription,
     read_patterns,
 )
@@ -106,6 +108,20 @@ def write_subscription(subscription: Subscription) -> pb.EventSubscription:
     )
 
 
+def write_subscriber(subscriber: Subscriber, server: str) -> pb.Subscriber:
+    """Write a subscriber, with all that its program has to know beside the password."""
+    return pb.Subscriber(
+        subscriber_id=subscriber.subscriber_id,
+        name=subscriber.name,
+        created_by=subscriber.created_by,
+        create_time=stamp(subscriber.create_time),
+        server=server,
+        stream=EVENTS_STREAM,
+        subject=tenants_events(subscriber.tenant_id),
+        inbox_prefix=inbox(subscriber.subscriber_id),
+    )
+
+
 __all__ = [
     "SOURCE",
     "own_subject",
@@ -113,5 +129,6 @@ __all__ = [
     "read_filter",
     "write_event",
     "write_event_type",
+    "write_subscriber",
     "write_subscription",
 ]

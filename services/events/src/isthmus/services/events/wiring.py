@@ -1,22 +1,24 @@
 """Puts the service together."""
 
 from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
 
 from isthmus.events.v1.events_pb2_grpc import add_EventsServiceServicer_to_server
 from isthmus.kit.wiring import Chassis, Wiring
-from isthmus.services.events.engine import Actions, Bell, Recorder, Subscriptions, Tail, every
+from isthmus.services.events.engine import Actions, Bell, Recorder, Subscribers, Subscriptions, Tail, every
 from isthmus.services.events.events import Announcements, Collector
 from isthmus.services.events.servicer import Desk, EventsServicer, RemoteFlows, RemoteLog
 from isthmus.services.events.settings import Settings
 
 _PRUNE_SECONDS = 600.0
+_LOOK_SECONDS = 20.0
 
 
 async def wire(chassis: Chassis) -> Wiring:
     """Make the service out of what the chassis offers."""
     settings: Settings = chassis.settings
     db, clock, announcer = chassis.db, chassis.clock, Announcements(chassis.outbox)
-    arrived, wanted = Bell(), Bell()
+    arrived, wanted, ended = Bell(), Bell(), Bell()
     recorder = Recorder(clock, arrived, wanted)
     flows = RemoteFlows(chassis.peer("scheduling"))
     actions = Actions(
@@ -39,15 +41,32 @@ async def wire(chassis: Chassis) -> Wiring:
         subscriptions=Subscriptions(announcer, clock),
         flows=flows,
         publisher=announcer,
+        subscribers=Subscribers(clock),
+        ended=ended,
+        admits_subscribers=settings.nats_issuer_file is not None,
+        bus_address=settings.subscribers_nats_url or _without_login(settings.nats_url),
     )
+    tasks = [
+        every(settings.action_seconds, actions.act, wanted),
+        every(_PRUNE_SECONDS, actions.prune),
+    ]
+    if settings.nats_issuer_file is not None:
+        from isthmus.kit.bus_admission import Issuer
+        from isthmus.services.events.engine.door import Door, PuttingOut
+
+        door = Door(chassis.bus, db, Issuer.load(settings.nats_issuer_file))
+        tasks += [door.run, every(_LOOK_SECONDS, PuttingOut(chassis.bus, db, clock).work, ended)]
     return Wiring(
         servicers=[(add_EventsServiceServicer_to_server, EventsServicer(desk))],
-        tasks=[
-            every(settings.action_seconds, actions.act, wanted),
-            every(_PRUNE_SECONDS, actions.prune),
-        ],
+        tasks=tasks,
         consumers=Collector(recorder, timedelta(days=settings.events_kept_days)).consumers(),
     )
+
+
+def _without_login(url: str) -> str:
+    """Return an address without the user and the password that it may carry."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 __all__ = ["wire"]

@@ -11,6 +11,7 @@ from isthmus.services.events.domain.event import (
     is_about,
     read_patterns,
 )
+from isthmus.services.events.domain.subscriber import Subscriber, hashed, is_password, new_password
 from isthmus.services.events.domain.subscription import (
     ActionType,
     Subscription,
@@ -27,6 +28,7 @@ __all__ = [
     "Event",
     "EventFilter",
     "EventType",
+    "Subscriber",
     "Subscription",
     "SubscriptionSpec",
     "action_invalid",
@@ -34,7 +36,10 @@ __all__ = [
     "check_action",
     "check_own_type",
     "check_pattern",
+    "hashed",
     "is_about",
+    "is_password",
     "meets",
+    "new_password",
     "read_patterns",
 ]

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 from isthmus.kit import Clock, Database
 from isthmus.services.events.domain import Event
-from isthmus.services.events.engine import FlowStarter, Recorder, Subscriptions, Tail
+from isthmus.services.events.engine import Bell, FlowStarter, Recorder, Subscribers, Subscriptions, Tail
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -31,6 +31,10 @@ class Desk:
         subscriptions: Decides about subscriptions.
         flows: Knows the tenant's flows.
         publisher: Publishes events of a tenant's own.
+        subscribers: Keeps those who take events from NATS itself.
+        ended: Rung when one of them was deleted.
+        admits_subscribers: Whether NATS asks this service who they are.
+        bus_address: Where they reach NATS.
     """
 
     db: Database
@@ -40,6 +44,10 @@ class Desk:
     subscriptions: Subscriptions
     flows: FlowStarter
     publisher: OwnEvents
+    subscribers: Subscribers
+    ended: Bell
+    admits_subscribers: bool
+    bus_address: str
 
 
 class Rpcs:

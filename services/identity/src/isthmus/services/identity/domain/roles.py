@@ -19,6 +19,7 @@ SUPPORT_ROLE = "support_viewer"
 _INTEGRATION = (
     "credentials.auth_configs.*",
     "events.events.*",
+    "events.subscribers.*",
     "events.subscriptions.*",
     "identity.tenants.read",
     "mapping.mappings.*",
@@ -49,6 +50,7 @@ _INTEGRATION = (
 _AUDIT = (
     "credentials.auth_configs.read",
     "events.events.read",
+    "events.subscribers.read",
     "events.subscriptions.read",
     "identity.*.read",
     "mapping.mappings.read",
@@ -98,6 +100,7 @@ _SECURITY_ADMIN = (
     *_ACCOUNTS,
     "security.events.write",
     "events.events.publish",
+    "events.subscribers.*",
     "events.subscriptions.*",
     "monitoring.*.read",
     "records.quarantine.drop",
