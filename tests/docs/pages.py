@@ -24,8 +24,8 @@ _COMMON = {"--output", "--help", "--limit"}
 _BUS = """
 # Users of the bus
 
-What the embedded NATS lets each user do, and what `isthmus nats config` writes for one of your own. All else is
-refused. [operating.md](operating.md) says how users get their passwords, and
+What the embedded NATS lets each user do, and what `isthmus nats config` writes for one of your own. All
+else is refused. [operating.md](operating.md) says how users get their passwords, and
 [ADR 14](adr/0014-a-user-for-each-process-on-the-bus.md) why it is so.
 
 | user | may publish to | may subscribe to |
