@@ -52,6 +52,7 @@ class Program:
 
     async def refuses(self, subjects, way):
         """Tells which of the subjects the server refuses."""
+        self.refused.clear()
         for subject in subjects:
             if way == "publish":
                 await self.client.publish(subject, b"{}")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -90,13 +89,14 @@ class EmbeddedNats(Backend):
         yield from wait_until(lambda: self.answers("/healthz", self.ports["nats-monitor"]))
 
     def admit(self, connector: str) -> None:
-        """Let hosts of one more connector connect; whoever is connected stays so."""
-        if connector in self._admitted:
-            return
-        self._admitted.add(connector)
-        self._configure()
-        if self.alive and self.process is not None:
-            self.process.send_signal(signal.SIGHUP)
+        """Let hosts of one more connector connect.
+
+        The server ends, to be started again by whoever looks after it: while it runs, it takes no change of
+        those whom it need not ask for. Everybody connects again by himself, and nothing is lost.
+        """
+        if connector not in self._admitted:
+            self._admitted.add(connector)
+            self.ask_to_stop()
 
     def _configure(self) -> Path:
         path = self.folder / "nats.conf"
