@@ -32,6 +32,7 @@ ULID = re.compile(r"\b([a-z]{3})_[0-9a-hjkmnp-tv-z]{26}\b")
 MASKS = {
     re.compile(r"\n *(use_count: \d+|used_networks: \"[^\"]*\"|last_used_time \{[^}]*\})"): "",
     re.compile(r"\bist_\w+"): "<key>",
+    re.compile(r"\b_INBOX_sbr_\w+"): "<inbox>",
     ULID: "<id>",
     re.compile(r"\bfresh[0-9a-f]{12}"): "<fresh>",
     re.compile(r"\b[0-9a-f]{64}\b"): "<hash>",

@@ -28,7 +28,7 @@ class Subscriber:
 
 def new_password() -> str:
     """Make a password that nobody can guess, so a plain hash keeps it."""
-    return secrets.token_urlsafe(32)
+    return secrets.token_hex(32)
 
 
 def hashed(password: str) -> bytes:
