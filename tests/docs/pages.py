@@ -26,7 +26,7 @@ _BUS = """
 
 What the embedded NATS lets each user do, and what `isthmus nats config` writes for one of your own. All
 else is refused. [operating.md](operating.md) says how users get their passwords, and
-[ADR 14](adr/0014-a-user-for-each-process-on-the-bus.md) why it is so.
+[ADR 15](adr/0015-a-user-for-each-process-on-the-bus.md) why it is so.
 
 | user | may publish to | may subscribe to |
 | --- | --- | --- |"""
