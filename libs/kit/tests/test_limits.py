@@ -8,6 +8,7 @@ from isthmus.connector.v1 import connector_pb2_grpc as rpc
 from isthmus.kit import Principal, ServiceSettings, Wiring, fault_from_rpc_error
 from isthmus.kit.authentication import KeyHolder
 from isthmus.kit.health import LOAD_TRAILER
+from isthmus.kit.quotas import Quotas
 from isthmus.resilience import faults
 
 DISCOVER = "/isthmus.connector.v1.ConnectorService/Discover"
@@ -116,6 +117,31 @@ async def test_the_mesh_goes_on_while_users_wait(connector, limited, mesh_key):
 
     assert refused.reason == "SERVICE_OVERLOADED"
     assert answer == pb.DescribeResponse()
+
+
+async def test_all_keys_of_a_tenant_share_its_rate(connector, mesh_key, serving):
+    """
+    Beyond its calls a minute a tenant is refused with the time to wait, and others are not.
+    """
+
+    async def holder(key):
+        tenant = f"tnt_{key.split('_')[1]}"
+        quotas = Quotas(calls_per_minute=60 if tenant == "tnt_a" else None)
+        return KeyHolder(Principal("usr_1", tenant, frozenset({"*"}), "user", quotas=quotas))
+
+    async def wire(chassis):
+        servicers = [(rpc.add_ConnectorServiceServicer_to_server, connector)]
+        return Wiring(servicers=servicers, key_lookup=holder)
+
+    async with serving(ServiceSettings(), wire) as address, grpc.aio.insecure_channel(address) as channel:
+        stub = rpc.ConnectorServiceStub(channel)
+        calls = [stub.Describe(pb.DescribeRequest(), metadata=bearer("a")) for _ in range(20)]
+        refused = await refusals_of(calls)
+        await stub.Describe(pb.DescribeRequest(), metadata=bearer("b"))
+
+    assert {fault.reason for fault in refused} == {"QUOTA_EXCEEDED"}
+    assert refused[0].metadata.items() >= {"quota": "calls_per_minute", "limit": "60"}.items()
+    assert refused[0].retry_after > 0
 
 
 async def test_streams_of_a_tenant_are_counted(connector, limited):

@@ -158,3 +158,26 @@ async def test_who_is_cancelled_while_it_waits_keeps_nobody_from_going(bench):
     await bench.jobs(kept.execution_id)
 
     assert await turned_away(bench, kept) is None
+
+
+async def test_a_tenants_quota_is_a_limit_like_that_of_an_instance(bench):
+    """
+    Beyond it executions wait, with whatever instances, and go on as soon as there is room.
+    """
+    await bench.publish("identity", "quotas", "changed", {"quotas": {"executions": "1"}})
+    leases, fault = [], None
+    async with asyncio.timeout(60):
+        while fault is None:  # until the news has come
+            execution = await bench.start(await bench.flow())
+            await bench.jobs(execution.execution_id)
+            try:
+                leases.append(await bench.host.acquire(execution.execution_id))
+            except grpc.RpcError as error:
+                fault = fault_from_rpc_error(error)
+    waits = await waits_for(bench, execution)
+    for lease in leases:
+        await bench.host.finish(lease)
+    await bench.jobs(execution.execution_id)
+
+    assert (fault.reason, waits) == ("LEASE_HELD", "*")
+    assert await has_place(bench, execution)

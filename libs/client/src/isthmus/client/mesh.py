@@ -1,5 +1,6 @@
 """Typed access to every service of a mesh."""
 
+import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -17,6 +18,7 @@ from isthmus.identity.v1 import (
     devices_pb2_grpc,
     identity_pb2_grpc,
     providers_pb2_grpc,
+    quotas_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     support_pb2_grpc,
@@ -29,9 +31,18 @@ from isthmus.registry.v1 import registry_pb2_grpc
 from isthmus.scheduling.v1 import plans_pb2_grpc, scheduling_pb2_grpc
 
 _DEADLINE_SECONDS = 60.0
+_PATIENCE = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.2s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["RESOURCE_EXHAUSTED"],
+}
 _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    # A service with too much to do refuses calls before it begins with them, and says when to come back.
+    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _PATIENCE}]})),
 ]
 
 
@@ -163,6 +174,11 @@ class Mesh:
     def providers(self) -> providers_pb2_grpc.ProvidersServiceStub:
         """Identity providers."""
         return providers_pb2_grpc.ProvidersServiceStub(self._channel("identity"))
+
+    @cached_property
+    def quotas(self) -> quotas_pb2_grpc.QuotasServiceStub:
+        """What tenants may have and do at most."""
+        return quotas_pb2_grpc.QuotasServiceStub(self._channel("identity"))
 
     @cached_property
     def sessions(self) -> sessions_pb2_grpc.SessionsServiceStub:

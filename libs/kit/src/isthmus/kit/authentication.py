@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from isthmus.kit.principal import Principal, current_client_address
+from isthmus.kit.quotas import exceeded
 from isthmus.kit.tokens import TrustStore
 from isthmus.resilience.bucket import TokenBucket
 from isthmus.resilience.faults import Fault, LimitReached, NotAllowed, NotAuthenticated
@@ -49,6 +50,7 @@ class _Known:
     holder: KeyHolder
     until: float
     bucket: TokenBucket | None = None
+    tenant_bucket: TokenBucket | None = None
     calls: int = 0
 
 
@@ -90,7 +92,8 @@ class Authenticator:
             NotAuthenticated: the credential is malformed, unknown, revoked or expired.
             NotAllowed: `TENANT_NOT_YOURS`, a caller outside the mesh names a tenant, or
                 `ADDRESS_NOT_ALLOWED`, the key may not be used from where the call comes.
-            LimitReached: `KEY_RATE_EXCEEDED`, the key makes more calls than it may.
+            LimitReached: `KEY_RATE_EXCEEDED`, the key makes more calls than it may, or `QUOTA_EXCEEDED`,
+                all credentials of its tenant together do.
         """
         header = metadata.get("authorization")
         if header is None:
@@ -143,6 +146,8 @@ class Authenticator:
         known.calls += 1
         if known.bucket is not None:
             _spend(known.bucket)
+        if known.tenant_bucket is not None:
+            _spend_of_tenant(known.tenant_bucket)
         return known.holder.principal
 
     async def _ask(self, digest: bytes, credential: str) -> _Known:
@@ -161,7 +166,15 @@ class Authenticator:
         # Counted from before the question: what is revoked meanwhile is not remembered for longer.
         asked = time.time()
         holder = await self._lookup(credential)
-        known = _Known(holder, asked + holder.remember, self._bucket(credential, holder.rate))
+        calls_per_minute = holder.principal.quotas.calls_per_minute
+        known = _Known(
+            holder,
+            asked + holder.remember,
+            self._bucket(credential, holder.rate),
+            None
+            if calls_per_minute is None
+            else self._bucket(f"tenant {holder.principal.tenant_id}", max(calls_per_minute, 0.001) / 60),
+        )
         self._known[digest] = known
         self._known.move_to_end(digest)
         while len(self._known) > _REMEMBERED:
@@ -169,7 +182,7 @@ class Authenticator:
         return known
 
     def _bucket(self, credential: str, rate: float) -> TokenBucket | None:
-        """Return what counts a limited credential's calls, one for all addresses."""
+        """Return what counts a limited credential's or tenant's calls, one for all addresses."""
         if rate <= 0:
             return None
         digest = hashlib.sha256(credential.encode()).digest()
@@ -189,6 +202,14 @@ def _spend(bucket: TokenBucket) -> None:
         bucket.take(-1.0)
         message = "This key makes more calls than it may; wait as told, then go on more slowly."
         raise LimitReached("KEY_RATE_EXCEEDED", message, retry_after=wait)
+
+
+def _spend_of_tenant(bucket: TokenBucket) -> None:
+    wait = bucket.take()
+    if wait > 0:
+        bucket.take(-1.0)
+        limit = round(bucket.rate * 60)
+        raise exceeded("calls_per_minute", limit, limit, retry_after=wait)
 
 
 def _bearer(header: str | bytes) -> str:

@@ -46,7 +46,9 @@ RECORDS_RECONCILIATIONS = Durable("records-reconciliations", ("isthmus.v1.*.sche
 SCHEDULING_TRIGGERS = Durable("scheduling-triggers", ("isthmus.v1.>",))
 SCHEDULING_REQUEUE = Durable("scheduling-requeue", ("isthmus.v1.*.records.quarantine.requeued",))
 SCHEDULING_CONFLICTS = Durable("scheduling-conflicts", ("isthmus.v1.*.records.conflict.resolved",))
-SCHEDULING_INSTANCES = Durable("scheduling-instances", ("isthmus.v1.*.registry.instance.*",))
+SCHEDULING_INSTANCES = Durable(
+    "scheduling-instances", ("isthmus.v1.*.registry.instance.*", "isthmus.v1.*.identity.quotas.changed")
+)
 REVOCATIONS = tuple(
     f"isthmus.v1.*.credentials.auth_config.{verb}" for verb in ("updated", "revoked", "deleted")
 )

@@ -30,11 +30,13 @@ from isthmus.resilience.faults import (
 from isthmus.type.v1.refusal_pb2 import Refusal
 
 _DOMAIN = "isthmus.dev"
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _DETAILS_KEY = "grpc-status-details-bin"
 # Trailers above 8 KiB are refused by most gRPC clients; the message goes percent-encoded, details in base64.
 _LONGEST_MESSAGE = 1500
 _LARGEST_DETAILS = 4000
 _DEFAULT_RETRY = 1.0
+_LONGEST_PUSHBACK = 10.0
 
 _TABLE: tuple[tuple[type[Fault], grpc.StatusCode], ...] = (
     (FixRequest, grpc.StatusCode.INVALID_ARGUMENT),
@@ -70,7 +72,7 @@ class Answer(NamedTuple):
 
     code: grpc.StatusCode
     message: str
-    trailers: tuple[tuple[str, bytes], ...]
+    trailers: tuple[tuple[str, str | bytes], ...]
 
 
 def code_of(fault: Fault) -> grpc.StatusCode:
@@ -96,7 +98,10 @@ def answer_of(fault: Fault, correlation_id: str = "") -> Answer:
         _pack(status, _quota_failure(fault.metadata["quota"], message))
     if isinstance(fault, FixRequest) and fault.violations:
         _pack(status, _bad_request(fault.violations, _LARGEST_DETAILS - status.ByteSize()))
-    return Answer(code, message, ((_DETAILS_KEY, status.SerializeToString()),))
+    trailers: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, status.SerializeToString()),)
+    if isinstance(fault, LimitReached):
+        trailers = (*trailers, (_PUSHBACK_KEY, _pushback(fault.retry_after)))
+    return Answer(code, message, trailers)
 
 
 def _bad_request(violations: tuple[Violation, ...], largest: int) -> error_details_pb2.BadRequest:
@@ -111,6 +116,12 @@ def _bad_request(violations: tuple[Violation, ...], largest: int) -> error_detai
             del details.field_violations[-1]
             break
     return details
+
+
+def _pushback(seconds: float | None) -> str:
+    """Say to gRPC's own repetitions when to come, or that coming soon is of no use."""
+    delay = _DEFAULT_RETRY if seconds is None else seconds
+    return str(int(delay * 1000)) if delay <= _LONGEST_PUSHBACK else "-1"
 
 
 def _quota_failure(quota: str, message: str) -> error_details_pb2.QuotaFailure:

@@ -7,6 +7,7 @@ from isthmus.identity.v1 import identity_pb2, identity_pb2_grpc
 from isthmus.kit.authentication import REMEMBER_SECONDS, KeyHolder, unreported_calls
 from isthmus.kit.errors import fault_from_rpc_error
 from isthmus.kit.principal import Kind, Principal, current_client_address
+from isthmus.kit.quotas import Quotas
 from isthmus.resilience.faults import NotAuthenticated, OutOfTime, RetryLater
 
 _LIMIT = 3.0
@@ -62,6 +63,7 @@ def _holder(response: identity_pb2.AuthenticateCallerResponse) -> KeyHolder:
         kind,
         caller.session_id,
         caller.support_access_id,
+        Quotas.of(response.quotas),
     )
     expires = caller.expire_time.ToMicroseconds() / 1e6 if caller.HasField("expire_time") else None
     remember = response.max_age.ToMicroseconds() / 1e6 if response.HasField("max_age") else REMEMBER_SECONDS

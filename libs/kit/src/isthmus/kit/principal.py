@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from isthmus.kit.quotas import NO_QUOTAS, Quotas
 from isthmus.resilience.faults import NotAuthenticated
 
 Kind = Literal["user", "service_account", "mesh"]
@@ -22,6 +23,7 @@ class Principal:
         kind: Where the identity comes from.
         session_id: The session of a user who has logged in; empty for everybody else.
         support_access_id: The access by which it is in this tenant for a while; empty for who belongs to it.
+        quotas: What its tenant may have and do at most.
     """
 
     subject: str
@@ -30,6 +32,7 @@ class Principal:
     kind: Kind
     session_id: str = ""
     support_access_id: str = ""
+    quotas: Quotas = NO_QUOTAS
 
     def may(self, permission: str) -> bool:
         """Tell whether a pattern of this principal covers `permission`."""

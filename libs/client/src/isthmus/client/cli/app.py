@@ -24,6 +24,7 @@ from isthmus.client.cli import (
     plans,
     providers,
     quarantine,
+    quotas,
     reconcile,
     records,
     schemas,
@@ -83,5 +84,6 @@ for _group in (
     access,
     support,
     providers,
+    quotas,
 ):
     _group.register(app)

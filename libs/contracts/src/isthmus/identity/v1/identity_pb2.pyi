@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from isthmus.identity.v1 import quotas_pb2 as _quotas_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -480,6 +481,7 @@ class AuthenticateCallerResponse(_message.Message):
     CALLER_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    QUOTAS_FIELD_NUMBER: _builtins.int
     requests_per_second: _builtins.float
     """Calls a second that the credential may make of the asking process; 0 sets no limit."""
     @_builtins.property
@@ -490,16 +492,21 @@ class AuthenticateCallerResponse(_message.Message):
     def max_age(self) -> _duration_pb2.Duration:
         """How long the answer may be remembered; unset means five seconds."""
 
+    @_builtins.property
+    def quotas(self) -> _quotas_pb2.Quotas:
+        """What its tenant may have and do at most; unset where there is no limit."""
+
     def __init__(
         self,
         *,
         caller: Global___Caller | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
         requests_per_second: _builtins.float = ...,
+        quotas: _quotas_pb2.Quotas | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age", "quotas", b"quotas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age", "requests_per_second", b"requests_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "max_age", b"max_age", "quotas", b"quotas", "requests_per_second", b"requests_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

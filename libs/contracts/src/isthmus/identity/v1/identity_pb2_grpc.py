@@ -36,6 +36,7 @@ class IdentityServiceStub:
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
     RESOURCE_EXHAUSTED TENANT_BUSY: every service answers so when too many calls or streams of a tenant are under way; repeat after the given delay.
     RESOURCE_EXHAUSTED SERVICE_OVERLOADED: every service answers so when it has more to do than it can; repeat after the given delay.
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED: every service answers so when a tenant has or does as much as its quota allows, which `quota`, `limit` and `used` in the details tell; remove something, or have the quota raised.
     DEADLINE_EXCEEDED STREAM_IDLE: every service answers so to a stream on which nothing comes; open it again when there is something to send.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -137,6 +138,7 @@ class IdentityServiceServicer:
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
     RESOURCE_EXHAUSTED TENANT_BUSY: every service answers so when too many calls or streams of a tenant are under way; repeat after the given delay.
     RESOURCE_EXHAUSTED SERVICE_OVERLOADED: every service answers so when it has more to do than it can; repeat after the given delay.
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED: every service answers so when a tenant has or does as much as its quota allows, which `quota`, `limit` and `used` in the details tell; remove something, or have the quota raised.
     DEADLINE_EXCEEDED STREAM_IDLE: every service answers so to a stream on which nothing comes; open it again when there is something to send.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
@@ -407,6 +409,7 @@ class IdentityService:
     RESOURCE_EXHAUSTED KEY_RATE_EXCEEDED: every service answers so to a key that makes more calls than it may; repeat after the given delay.
     RESOURCE_EXHAUSTED TENANT_BUSY: every service answers so when too many calls or streams of a tenant are under way; repeat after the given delay.
     RESOURCE_EXHAUSTED SERVICE_OVERLOADED: every service answers so when it has more to do than it can; repeat after the given delay.
+    RESOURCE_EXHAUSTED QUOTA_EXCEEDED: every service answers so when a tenant has or does as much as its quota allows, which `quota`, `limit` and `used` in the details tell; remove something, or have the quota raised.
     DEADLINE_EXCEEDED STREAM_IDLE: every service answers so to a stream on which nothing comes; open it again when there is something to send.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.

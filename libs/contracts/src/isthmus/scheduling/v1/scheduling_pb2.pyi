@@ -803,7 +803,8 @@ class Execution(_message.Message):
     """It undoes the step."""
     waiting_for_instance_id: _builtins.str
     """The instance that has as many executions at work as its `limits.executions` allow; this one starts as soon
-    as it goes first among those that wait and one of those has ended. Empty where there is room.
+    as it goes first among those that wait and one of those has ended. `*` where all of the tenant's together
+    are as many as its quota allows. Empty where there is room.
     """
     note: _builtins.str
     """What a person should know besides the counts, for example why nothing was taken for deleted; mostly empty."""

@@ -1,11 +1,12 @@
 """What happened to people, sessions, groups and roles, told to the mesh without secrets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from isthmus.identity.v1 import (
     access_pb2,
     identity_pb2,
     providers_pb2,
+    quotas_pb2,
     sessions_pb2,
     support_pb2,
     users_pb2,
@@ -93,6 +94,11 @@ class Events:
         )
         event = DomainEvent(access.tenant_id, "support_access", verb, access.support_access_id, payload)
         await self._outbox.add(conn, event)
+
+    async def quotas(self, conn: AsyncConnection, tenant_id: str, quotas: Mapping[str, int], by: str) -> None:
+        """Tell that a tenant may have and do this much from now on."""
+        payload = quotas_pb2.QuotasChanged(quotas=quotas_pb2.Quotas(**quotas), changed_by=by)
+        await self._outbox.add(conn, DomainEvent(tenant_id, "quotas", "changed", tenant_id, payload))
 
 
 __all__ = ["Events"]

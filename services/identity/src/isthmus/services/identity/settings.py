@@ -28,5 +28,21 @@ class IdentitySettings(ServiceSettings):
     support_hours: float = Field(
         8.0, gt=0, le=720, description="The longest time for which access to a tenant can be asked for."
     )
+    quota_calls_per_minute: int = Field(
+        120_000, ge=-1, description="Calls of a tenant a minute, of each process; -1 sets no limit."
+    )
+    quota_users: int = Field(100_000, ge=-1, description="Users of a tenant; -1 sets no limit.")
+    quota_service_accounts: int = Field(
+        10_000, ge=-1, description="Service accounts of a tenant; -1 sets no limit."
+    )
+    quota_api_keys: int = Field(10_000, ge=-1, description="API keys of a tenant in force; -1 sets no limit.")
+    quota_instances: int = Field(10_000, ge=-1, description="Instances of a tenant; -1 sets no limit.")
+    quota_flows: int = Field(10_000, ge=-1, description="Flows of a tenant; -1 sets no limit.")
+    quota_stored_records: int = Field(
+        -1, ge=-1, description="Records of a tenant in the hub; -1 sets no limit."
+    )
+    quota_records_per_day: int = Field(
+        -1, ge=-1, description="Records of a tenant written into the hub a day; -1 sets no limit."
+    )
     password_memory_kib: int = Field(65_536, ge=8_192, description="Memory that checking a password takes.")
     password_passes: int = Field(3, ge=1, description="How often that memory is gone over.")

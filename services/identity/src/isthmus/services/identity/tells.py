@@ -1,6 +1,6 @@
 """What the service wants to have told; `events` tells it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from isthmus.services.identity.domain import ApiKey, Group, Provider, Role, Session, SupportAccess, User
@@ -41,6 +41,9 @@ class Tells(Protocol):
 
     async def support(self, conn: AsyncConnection, verb: str, access: SupportAccess, by: str) -> None:
         """Tell that access for a while was requested, approved, refused or revoked, or has expired."""
+
+    async def quotas(self, conn: AsyncConnection, tenant_id: str, quotas: Mapping[str, int], by: str) -> None:
+        """Tell that a tenant may have and do this much from now on."""
 
 
 __all__ = ["Tells"]

@@ -1,5 +1,7 @@
 """Finds out whose API key or access token a call carries."""
 
+from dataclasses import replace
+
 from isthmus.kit import Clock
 from isthmus.services.identity.domain import (
     Caller,
@@ -11,6 +13,7 @@ from isthmus.services.identity.domain import (
 )
 from isthmus.services.identity.oidc import Visitors
 from isthmus.services.identity.pepper import Pepper
+from isthmus.services.identity.quotas import Allowance
 from isthmus.services.identity.signing import OUR_TYPE, SigningKeys, header_of, unverified_claims
 from isthmus.services.identity.store import Sessions, Store
 from isthmus.services.identity.support import Hospitality, is_guest
@@ -32,6 +35,7 @@ class Verifier:
         hospitality: Hospitality,
         *,
         usage: Usage,
+        allowance: Allowance,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -40,6 +44,7 @@ class Verifier:
         self._visitors = visitors
         self._hospitality = hospitality
         self._usage = usage
+        self._allowance = allowance
         self._clock = clock
 
     async def caller(self, credential: str, address: str = "", calls: int = 0) -> Caller:
@@ -56,8 +61,10 @@ class Verifier:
             RetryLater: `VAULT_UNREACHABLE`, it cannot be verified yet.
         """
         if credential.count(".") == 2:
-            return await self._by_token(credential)
-        return await self._by_key(credential, address, calls)
+            caller = await self._by_token(credential)
+        else:
+            caller = await self._by_key(credential, address, calls)
+        return replace(caller, quotas=await self._allowance.of(caller.tenant_id))
 
     async def _by_key(self, api_key: str, address: str, calls: int) -> Caller:
         parsed = parse(api_key)

@@ -11,6 +11,7 @@ from isthmus.identity.v1 import (
     devices_pb2_grpc,
     identity_pb2_grpc,
     providers_pb2_grpc,
+    quotas_pb2_grpc,
     sessions_pb2_grpc,
     support_pb2_grpc,
     users_pb2_grpc,
@@ -18,18 +19,21 @@ from isthmus.identity.v1 import (
 from isthmus.kit import Chassis, Principal, Wiring
 from isthmus.kit.authentication import KeyHolder, KeyLookup, unreported_calls
 from isthmus.kit.principal import current_client_address
+from isthmus.kit.quotas import Quotas
 from isthmus.services.identity.devices import Devices
 from isthmus.services.identity.events import Events
 from isthmus.services.identity.login import Door
 from isthmus.services.identity.oidc import Issuers, Visitors
 from isthmus.services.identity.passwords import Passwords
 from isthmus.services.identity.pepper import Pepper
+from isthmus.services.identity.quotas import Allowance
 from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.servicer import (
     AccessServicer,
     DeviceLoginServicer,
     IdentityServicer,
     ProvidersServicer,
+    QuotasServicer,
     SessionsServicer,
     SupportServicer,
     UsersServicer,
@@ -56,6 +60,7 @@ async def wire(chassis: Chassis) -> Wiring:
         parts.visitors,
         parts.hospitality,
         usage=usage,
+        allowance=parts.allowance,
         clock=chassis.clock,
     )
     return Wiring(
@@ -80,6 +85,7 @@ class _Parts:
     issuers: Issuers
     visitors: Visitors
     hospitality: Hospitality
+    allowance: Allowance
 
 
 def _parts(chassis: Chassis) -> _Parts:
@@ -120,6 +126,7 @@ def _parts(chassis: Chassis) -> _Parts:
         issuers=issuers,
         visitors=Visitors(store, chassis.vault, issuers, door=door, events=events, clock=clock),
         hospitality=Hospitality(store, signing, events=events, clock=clock, token_life=token_life),
+        allowance=Allowance(store, settings),
     )
 
 
@@ -160,6 +167,10 @@ def _servicers(chassis: Chassis, parts: _Parts, verifier: Verifier) -> Servicers
             ),
         ),
         (
+            quotas_pb2_grpc.add_QuotasServiceServicer_to_server,
+            QuotasServicer(store, parts.allowance, events=events, clock=clock),
+        ),
+        (
             support_pb2_grpc.add_SupportServiceServicer_to_server,
             SupportServicer(store, parts.hospitality, clock, longest),
         ),
@@ -176,6 +187,7 @@ def _lookup(verifier: Verifier) -> KeyLookup:
             caller.kind,
             caller.session_id,
             caller.support_access_id,
+            Quotas(**caller.quotas),
         )
         return KeyHolder(principal, caller.expire_time.timestamp(), caller.max_age, caller.rate)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from isthmus.connector.v1 import connector_pb2_grpc
 from isthmus.kit import Chassis, Consumer, ReceivedEvent, Wiring, bus_users
 from isthmus.kit import serve as run_service
+from isthmus.kit.quotas import QuotaBook
 from isthmus.records.v1 import (
     links_pb2_grpc,
     pairs_pb2_grpc,
@@ -26,6 +27,7 @@ from isthmus.services.records.servicer import (
     RecordsServicer,
 )
 from isthmus.services.records.settings import RecordsSettings
+from isthmus.services.records.stock import Stock
 from isthmus.services.records.store import (
     ChangeReader,
     ClassStore,
@@ -67,6 +69,7 @@ async def wire(chassis: Chassis) -> Wiring:
         previewer=previewer,
         reconciling=reconciling,
         declaring=declaring,
+        stock=Stock(QuotaBook(lambda: chassis.peer("identity")), queries.stored),
     )
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     waiting = QuarantineStore(chassis.db, events.quarantine_changed)

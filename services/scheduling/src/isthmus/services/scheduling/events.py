@@ -5,6 +5,7 @@ from datetime import UTC
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, ParseDict
+from isthmus.identity.v1.quotas_pb2 import QuotasChanged
 from isthmus.kit import Bus, Consumer, DomainEvent, Outbox, ReceivedEvent, bus_users
 from isthmus.kit.bus import CORRELATION_HEADER
 from isthmus.kit.trace import HEADER as TRACE_HEADER
@@ -18,6 +19,7 @@ from isthmus.services.scheduling.engine import Cause, EventFact, Executions, Ori
 from isthmus.services.scheduling.store import flows
 from isthmus.services.scheduling.store.endings import OutboxRow
 from isthmus.services.scheduling.store.executions import JobToSend
+from isthmus.services.scheduling.store.room import EVERYWHERE
 from isthmus.services.scheduling.translate import (
     most_executions,
     sync_data,
@@ -29,6 +31,7 @@ from isthmus.services.scheduling.translate.plans import write_plan, write_run
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SAME_MESSAGE = 10
+_QUOTAS = "isthmus.identity.quotas.changed.v1"
 _POLICY = "policy"
 _NOTHING = pb.SyncChanged()
 
@@ -126,7 +129,7 @@ class Reactions:
             Consumer(*bus_users.SCHEDULING_TRIGGERS, self.trigger, awaited=self.awaited),
             Consumer(*bus_users.SCHEDULING_REQUEUE, self.requeue),
             Consumer(*bus_users.SCHEDULING_CONFLICTS, self.conflict),
-            Consumer(*bus_users.SCHEDULING_INSTANCES, self.instance),
+            Consumer(*bus_users.SCHEDULING_INSTANCES, self.places),
         ]
 
     async def trigger(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
@@ -160,8 +163,25 @@ class Reactions:
             cause = Cause(Trigger.EVENT, change.changed_by)
             await self._executions.start_or_wait(conn, event.tenant_id, flow, cause)
 
-    async def instance(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
-        """Remember whether an instance's flows may start, and how many at a time."""
+    async def places(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
+        """Remember how many executions an instance, or the tenant, may have at work at a time."""
+        if event.type == _QUOTAS:
+            await self._quotas(conn, event)
+        else:
+            await self._instance(conn, event)
+
+    async def _quotas(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
+        quotas = ParseDict(event.data, QuotasChanged(), ignore_unknown_fields=True).quotas
+        await flows.know_instance(
+            conn,
+            event.tenant_id,
+            EVERYWHERE,
+            is_active=True,
+            executions=max(0, quotas.executions),
+            update_time=event.time,
+        )
+
+    async def _instance(self, conn: AsyncConnection, event: ReceivedEvent) -> None:
         instance = ParseDict(event.data, InstanceChanged(), ignore_unknown_fields=True).instance
         is_active = instance.status == instance.STATUS_ACTIVE and not event.type.endswith(".deleted.v1")
         changed = instance.update_time.ToDatetime(UTC) if instance.HasField("update_time") else event.time

@@ -68,6 +68,9 @@ _ENTITIES = {
         "updated": "What is kept of an identity provider changed, the roles that it gives included.",
         "deleted": "An identity provider was forgotten; nobody gets in by it any more.",
     },
+    ("identity", "quotas", "QuotasChanged"): {
+        "changed": "Who runs the installation changed what a tenant may have and do at most.",
+    },
     ("identity", "role", "RoleChanged"): {
         "created": "A tenant made a role of its own.",
         "updated": "A tenant changed what a role of its own allows.",

@@ -39,6 +39,8 @@ CONTRACT = (
     "identity.providers.delete",
     "identity.providers.read",
     "identity.providers.update",
+    "identity.quotas.read",
+    "identity.quotas.update",
     "identity.roles.create",
     "identity.roles.delete",
     "identity.roles.read",

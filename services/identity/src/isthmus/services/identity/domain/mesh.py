@@ -9,6 +9,7 @@ MESH_ONLY = (
     "credentials.leases.*",
     "identity.callers.*",
     "identity.installation.*",
+    "identity.quotas.update",
     "identity.signing_keys.*",
     "identity.tenants.create",
     "identity.tenants.support",
@@ -56,7 +57,7 @@ _SERVICES = {
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("identity.callers.forward",),
     "monitoring": ("events.events.read",),
-    "records": ("scheduling.rounds.follow",),
+    "records": ("identity.quotas.read", "scheduling.rounds.follow"),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
     "scheduling": (
         "connector.actions.invoke",

@@ -1,5 +1,6 @@
 """What identity keeps: tenants, service accounts, API keys, roles."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -99,6 +100,7 @@ class Caller:
         support_access_id: The access by which it is in this tenant for a while; empty for who belongs to it.
         max_age: Seconds for which this may be remembered.
         rate: Calls a second that it may make of each process; 0 sets no limit.
+        quotas: What its tenant may have and do at most, by name; what is not named has no limit.
     """
 
     subject: str
@@ -110,6 +112,7 @@ class Caller:
     support_access_id: str = ""
     max_age: float = 5.0
     rate: float = 0.0
+    quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 __all__ = ["ApiKey", "Caller", "Role", "Scope", "ServiceAccount", "Tenant"]

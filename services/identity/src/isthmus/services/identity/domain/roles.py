@@ -63,6 +63,7 @@ _ACCOUNTS = (
     "identity.api_keys.*",
     "identity.groups.*",
     "identity.providers.*",
+    "identity.quotas.read",
     "identity.roles.*",
     "identity.service_accounts.*",
     "identity.sessions.*",
@@ -121,8 +122,10 @@ _ROLES = (
     Role("auditor", "People who read configuration, logs and audit, and change nothing.", _AUDIT),
     Role(
         "installation_admin",
-        "Who runs the installation: creates tenants and sees which there are.",
+        "Who runs the installation: creates tenants, sees which there are, and says how much they may take.",
         (
+            "identity.quotas.read",
+            "identity.quotas.update",
             "identity.signing_keys.rotate",
             "identity.tenants.create",
             "identity.tenants.read",

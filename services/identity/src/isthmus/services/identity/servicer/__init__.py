@@ -3,6 +3,7 @@
 from isthmus.services.identity.servicer.access import AccessServicer
 from isthmus.services.identity.servicer.devices import DeviceLoginServicer
 from isthmus.services.identity.servicer.providers import ProvidersServicer
+from isthmus.services.identity.servicer.quotas import QuotasServicer
 from isthmus.services.identity.servicer.servicer import IdentityServicer
 from isthmus.services.identity.servicer.sessions import SessionsServicer
 from isthmus.services.identity.servicer.support import SupportServicer
@@ -13,6 +14,7 @@ __all__ = [
     "DeviceLoginServicer",
     "IdentityServicer",
     "ProvidersServicer",
+    "QuotasServicer",
     "SessionsServicer",
     "SupportServicer",
     "UsersServicer",

@@ -7,7 +7,9 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
+from isthmus.identity.v1 import quotas_pb2
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.quotas import check_room
 from isthmus.services.identity.domain import BUILT_IN, ServiceAccount, check_within, narrowed
 from isthmus.services.identity.founding import add_key, found
 from isthmus.services.identity.messages import key_message, role_message
@@ -65,7 +67,10 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         max_age = Duration()
         max_age.FromMilliseconds(round(caller.max_age * 1000))
         return pb.AuthenticateCallerResponse(
-            caller=convert.caller(caller), max_age=max_age, requests_per_second=caller.rate
+            caller=convert.caller(caller),
+            max_age=max_age,
+            requests_per_second=caller.rate,
+            quotas=quotas_pb2.Quotas(**caller.quotas),
         )
 
     async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
@@ -131,6 +136,9 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 created_by=caller.subject,
                 create_time=now,
                 update_time=now,
+            )
+            await check_room(
+                rows.conn, "service_accounts", caller.quotas.service_accounts, "service_accounts"
             )
             await rows.add_account(account)
             return pb.CreateServiceAccountResponse(service_account=convert.account(account))
@@ -207,6 +215,7 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 narrowed(held.permissions, request.permissions) if request.permissions else held.permissions
             )
             check_within(opened, caller.may, f"You cannot make this key of `{account.name}`")
+            await check_room(rows.conn, "api_keys", caller.quotas.api_keys, "api_keys", "revoke_time is null")
             key, shown = await add_key(
                 rows,
                 pepper,

@@ -8,6 +8,7 @@ from isthmus.identity.v1 import users_pb2 as pb
 from isthmus.identity.v1 import users_pb2_grpc as pb_grpc
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
+from isthmus.kit.quotas import check_room
 from isthmus.services.identity.domain import (
     User,
     check_within,
@@ -71,6 +72,7 @@ class UsersServicer(pb_grpc.UsersServiceServicer):
                 create_time=now,
                 update_time=now,
             )
+            await check_room(rows.conn, "users", caller.quotas.users, "users")
             await People(rows.conn).add(user)
             await self._events.user(rows.conn, "created", user, caller.subject)
             shown = made_up

@@ -5,6 +5,7 @@ from isthmus.services.identity.store.devices import DeviceLogins
 from isthmus.services.identity.store.keys import Keys
 from isthmus.services.identity.store.people import People
 from isthmus.services.identity.store.providers import Providers
+from isthmus.services.identity.store.quotas import QuotaRows
 from isthmus.services.identity.store.rows import Rows, Store
 from isthmus.services.identity.store.sessions import Sessions
 from isthmus.services.identity.store.support import SupportAccesses
@@ -15,6 +16,7 @@ __all__ = [
     "Keys",
     "People",
     "Providers",
+    "QuotaRows",
     "Roles",
     "Rows",
     "Sessions",

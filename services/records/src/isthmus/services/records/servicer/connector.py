@@ -21,6 +21,7 @@ from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.reconciling import Reconciling
 from isthmus.services.records.servicer.writing import WriteCall
+from isthmus.services.records.stock import Stock
 from isthmus.services.records.store import ChangeReader, RecordPreviewer, RecordQueries, RecordWriter
 from isthmus.services.records.store.reads import Place, ReadPage
 from isthmus.type.v1 import batch_pb2
@@ -44,6 +45,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         previewer: Tells what batches would do.
         reconciling: Serves the streams of reconciliations.
         declaring: Knows the classes of fields.
+        stock: Knows whether a tenant may write any more.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         previewer: RecordPreviewer,
         reconciling: Reconciling,
         declaring: Declaring,
+        stock: Stock,
     ) -> None:
         self._chassis = chassis
         self._writer = writer
@@ -66,6 +69,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         self._pairing = pairing
         self._reconciling = reconciling
         self._declaring = declaring
+        self._stock = stock
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
         """Tell what the hub is."""
@@ -219,6 +223,8 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
                 raise Unsupported("PREVIEW_UNSUPPORTED", "What pairs would become is known to nobody ahead.")
             target, store = await own.open(target), own.writer
         await self._declaring.opened(first.open, target)
+        if not is_preview:
+            await self._stock.admit(target.tenant_id)
         credit, group = self._chassis.settings.hub_credit, self._chassis.settings.hub_group
         yield pb.WriteResponse(
             ready=pb.WriteReady(
@@ -234,6 +240,9 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         async for applied in call.run(request_iterator):
             for batch in applied:
                 yield messages.ack(batch)
+            if not is_preview:
+                created, written = sum(one.created for one in applied), sum(one.records for one in applied)
+                self._stock.note(target.tenant_id, created=created, written=written)
 
     async def FinishGeneration(
         self, request: pb.FinishGenerationRequest, context: object

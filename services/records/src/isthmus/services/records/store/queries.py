@@ -61,6 +61,8 @@ _STREAMS = text("""
     WHERE tenant_id = :tenant AND stream > :after ORDER BY stream LIMIT :limit
 """)
 
+_STORED = text("SELECT coalesce(sum(records), 0) FROM streams WHERE tenant_id = :tenant")
+
 _SAMPLE = text(f"""
     SELECT convert_to(data, 'UTF8') FROM records WHERE {_OF_STREAM} AND NOT is_deleted LIMIT :limit
 """)
@@ -83,6 +85,11 @@ class RecordQueries:
         async with self._database.tenant(tenant) as connection:
             rows = await connection.execute(text(_CUT.format(page=found, order="key")), values)
             return _page(stream, list(rows), page, lambda last: {"key": pack_key(last.key)})
+
+    async def stored(self, tenant: str) -> int:
+        """Sum up what the streams of a tenant hold, by their own counts."""
+        async with self._database.tenant(tenant) as connection:
+            return int((await connection.execute(_STORED, {"tenant": tenant})).scalar_one())
 
     async def count(self, tenant: str, stream: str, parsed: Filter | None, *, deleted: bool) -> int:
         """Count the records that `query` would find."""

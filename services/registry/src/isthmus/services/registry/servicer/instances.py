@@ -5,6 +5,7 @@ from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
+from isthmus.kit.quotas import check_room
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert
@@ -38,6 +39,7 @@ class InstanceRpcs:
 
         async def produce() -> pb.CreateInstanceResponse:
             instance = await self._new(work, request, configuration, limits)
+            await check_room(work.conn, "instances", current_principal().quotas.instances, "instances")
             await work.instances.add(instance)
             await work.instances.add_revision(
                 revision_of(instance, by=instance.created_by, now=instance.create_time)

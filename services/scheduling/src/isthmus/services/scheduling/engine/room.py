@@ -68,8 +68,9 @@ class Room:
             await room.wait_for_room(conn, tenant_id, full.execution_id, full.instance_id)
             self._changes.note(conn, tenant_id, full.execution_id)
         self.is_crowded = True
+        who = "The tenant" if full.instance_id == room.EVERYWHERE else f"Instance {full.instance_id}"
         message = (
-            f"Instance {full.instance_id} has as many executions at work as its limits allow; "
+            f"{who} has as many executions at work as its limits allow; "
             "drop the job, it comes again when there is room."
         )
         metadata = {"execution_id": full.execution_id, "instance_id": full.instance_id}

@@ -4,6 +4,7 @@ import asyncio
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
+from isthmus.kit.quotas import check_room
 from isthmus.kit.validation import validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Execution, FlowSpec
@@ -25,6 +26,7 @@ class FlowRpcs(Rpcs):
 
             async def create() -> pb.CreateFlowResponse:
                 needed = await self._look_up(spec)
+                await check_room(conn, "flows", caller.quotas.flows, "flows")
                 flow = await self._desk.flows.create(conn, caller.tenant_id, spec, needed, caller.subject)
                 return pb.CreateFlowResponse(flow=write_flow(flow))
 

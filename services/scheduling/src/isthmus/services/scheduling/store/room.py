@@ -7,12 +7,14 @@ from isthmus.services.scheduling.domain import Execution
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+# Stands for all instances of a tenant, so that its quota is a limit like theirs.
+EVERYWHERE = "*"
 # The part of the statement that gives an execution away: without a look at who else is at work it can
 # only be had where no limit is set, which costs two rows of an index.
 UNLIMITED = """
     (:has_room OR NOT EXISTS (
         SELECT FROM instances i
-        WHERE i.tenant_id = executions.tenant_id AND i.instance_id IN (:source, :destination)
+        WHERE i.tenant_id = executions.tenant_id AND i.instance_id IN (:source, :destination, '*')
           AND i.executions > 0))
 """
 
@@ -20,7 +22,7 @@ _ENDS = "(x.flow #>> '{source,instance_id}', x.flow #>> '{destination,instance_i
 _AT_WORK = f"""
     SELECT count(*) FROM executions x
     WHERE x.tenant_id = i.tenant_id AND x.status = 'running' AND x.lease_expire_time IS NOT NULL
-      AND i.instance_id IN {_ENDS}
+      AND (i.instance_id = '*' OR i.instance_id IN {_ENDS})
 """
 # Who has been called and does not come, because no host serves it, keeps nobody else from going.
 _CALLED = """
@@ -30,7 +32,7 @@ _CALLED = """
 # Who wants an instance that has a limit waits for whoever is being given a place at it.
 _LOCK = text("""
     SELECT instance_id FROM instances
-    WHERE tenant_id = :tenant_id AND instance_id IN (:source, :destination) AND executions > 0
+    WHERE tenant_id = :tenant_id AND instance_id IN (:source, :destination, '*') AND executions > 0
     ORDER BY instance_id FOR UPDATE
 """)
 _FULL = text(f"""
@@ -114,4 +116,4 @@ async def call_waiting(conn: AsyncConnection, now: datetime) -> bool:
     return bool((await conn.execute(_CALL, {"now": now})).scalar_one())
 
 
-__all__ = ["UNLIMITED", "call_waiting", "full_instance", "lock_limited", "wait_for_room"]
+__all__ = ["EVERYWHERE", "UNLIMITED", "call_waiting", "full_instance", "lock_limited", "wait_for_room"]

@@ -78,7 +78,7 @@ _LEASE = text("""
           AND x.status = 'pending' AND x.revision = a.seen AND x.stop = ''
           AND NOT EXISTS (
               SELECT FROM instances i
-              WHERE i.tenant_id = x.tenant_id AND i.instance_id IN (a.source, a.destination)
+              WHERE i.tenant_id = x.tenant_id AND i.instance_id IN (a.source, a.destination, '*')
                 AND i.executions > 0)
           AND NOT EXISTS (
               SELECT FROM executions o
