@@ -110,7 +110,9 @@ async def test_the_mesh_goes_on_while_users_wait(connector, limited, mesh_key):
             first = asyncio.ensure_future(stub.Describe(pb.DescribeRequest(), metadata=bearer("a")))
             await taken.wait()
             (refused,) = await refusals_of([stub.Describe(pb.DescribeRequest(), metadata=bearer("b"))])
-            answer = await rpc.ConnectorServiceStub(caller.channel(address)).Describe(pb.DescribeRequest())
+            answer = await rpc.ConnectorServiceStub(caller.channel(address, "service:demo")).Describe(
+                pb.DescribeRequest()
+            )
             leave.set()
             await first
         await caller.close()
