@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -42,6 +43,7 @@ select distinct on (flow_name) flow_name, missing, different, extra, equal, unre
 from records.reconciliations where is_compared order by flow_name, create_time desc
 """
 _OPEN_REPORTS = "select report_id from records.reconciliations where status = 1"
+_CLOSING_SECONDS = 30.0
 _EFFECTS = "select id, state from effects where place = %s order by number"
 _ROWS = "select id, to_jsonb(incidents) from incidents"
 _ARCHIVED = "select id, to_jsonb(archive) from archive"
@@ -60,8 +62,8 @@ def account_for_mesh(url: str, journal: Journal) -> list[Account]:
             for name, why in connection.execute(_QUARANTINED)
         ]
         runs = list(connection.execute(_RUNS))
+        open_reports = _open_reports(connection)
         reports = {str(name): figures for name, *figures in connection.execute(_REPORTS)}
-        open_reports = [str(name) for (name,) in connection.execute(_OPEN_REPORTS)]
     living, removed = len(journal.living()), len(journal.states) - len(journal.living())
     # The warehouse's flow is not told of deletions.
     expected = {"to-warehouse": [0, 0, removed, living, 0], "to-archive": [0, 0, 0, living, 0]}
@@ -73,6 +75,16 @@ def account_for_mesh(url: str, journal: Journal) -> list[Account]:
         compare_figures("reconciliations, records", expected, reports, open_reports),
         Account("quarantine", 0, tuple(waiting)),
     ]
+
+
+def _open_reports(connection: psycopg.Connection) -> list[str]:
+    """Name the reports that stay open: an event closes one, shortly after its execution has ended."""
+    deadline = time.monotonic() + _CLOSING_SECONDS
+    while True:
+        found = [str(name) for (name,) in connection.execute(_OPEN_REPORTS)]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def _versions(connection: psycopg.Connection, stream: str) -> dict[str, list[State]]:
