@@ -213,3 +213,30 @@ async def test_what_proves_an_authorization_is_in_no_table(begin, device, person
     assert other in dump
     assert len(secrets) == 3
     assert [secret for secret in secrets if secret in dump] == []
+
+
+async def test_the_gateway_finishes_what_comes_back_to_it(begin, replicas, server, hosts, lease, refusal):
+    """
+    The state tells whose it is, once, for the address that it was begun with, and to the gateway only.
+    """
+    gateway = pb_grpc.AuthorizationServiceStub(
+        replicas[0].channel("", ("credentials.authorizations.finish",), mesh=True)
+    )
+    held, begun = await begin()
+    state, code = server.consent(begun.authorization_url)
+
+    def finish(stub, where):
+        return stub.FinishAuthorization(
+            pb.FinishAuthorizationRequest(state=state, code=code, redirect_uri=where)
+        )
+
+    elsewhere = await refusal(finish(gateway, "https://evil.example/oauth/callback"))
+    tenants = await refusal(
+        finish(pb_grpc.AuthorizationServiceStub(replicas[0].channel("tnt_x", ("x.y.z",))), REDIRECT)
+    )
+    await finish(gateway, REDIRECT)
+    again = await refusal(finish(gateway, REDIRECT))
+
+    assert {(type(one), one.reason) for one in (elsewhere, again)} == {(Precondition, "AUTHORIZATION_OVER")}
+    assert tenants.reason == "PERMISSION_MISSING"
+    assert (await lease(hosts[0], held)).secret.bearer_token in server.good

@@ -87,6 +87,27 @@ async def test_the_address_of_a_call_counts(tenant, callers):
     assert (await fault_of(callers.key(there.api_key).GetCaller(ME))).reason == "ADDRESS_NOT_ALLOWED"
 
 
+async def test_the_address_that_the_gateway_tells_counts(tenant, callers):
+    """
+    It is believed because the gateway proves itself by a token of its own; whoever else says so is not.
+    """
+    bound = await new_key(tenant, allowed_networks=["192.0.2.0/24"])
+    keys = callers.service._mesh.keys
+    gateway = keys.signer("service:gateway", ("identity.callers.forward",)).token()
+    other = keys.signer("host:files", ("connector.records.read",)).token()
+    stub = callers.key(bound.api_key)
+
+    def call(address, voucher):
+        told = [("isthmus-forwarded-for", address)]
+        return stub.GetCaller(ME, metadata=told + ([("isthmus-forwarded-by", voucher)] if voucher else []))
+
+    assert (await call("192.0.2.7", gateway)).caller.tenant_id == tenant.tenant_id
+    refused = [await fault_of(call("198.51.100.7", gateway)), await fault_of(call("192.0.2.7", ""))]
+    assert {fault.reason for fault in refused} == {"ADDRESS_NOT_ALLOWED"}
+    assert (await fault_of(call("192.0.2.7", other))).reason == "CALLER_UNKNOWN"
+    assert (await fault_of(call("192.0.2.7", bound.api_key))).reason == "CALLER_UNKNOWN"
+
+
 async def test_a_key_has_its_own_rate(tenant, callers):
     """
     Who makes too many calls is told how long to wait; other keys go on.

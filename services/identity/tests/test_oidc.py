@@ -176,6 +176,33 @@ async def test_nobody_gives_by_a_mapping_what_he_does_not_have(house, callers):
     assert (type(fault), fault.reason) == (NotAllowed, "ROLE_EXCEEDS_CALLER")
 
 
+async def test_a_browser_elsewhere_lets_in_where_the_login_was_begun(house, vouching, callers):
+    """
+    What came back to the gateway is completed by who began and reads the code in the browser, in one attempt.
+    """
+    await house.knows(vouching)
+    stub = providers_pb2_grpc.ProvidersServiceStub(
+        callers.service.channel("", ("identity.logins.arrive",), mesh=True)
+    )
+
+    async def arrive(came, where=BACK):
+        request = providers_pb2.ArriveLoginRequest(
+            login_state=came["state"], code=came["code"], redirect_uri=where
+        )
+        return (await stub.ArriveLogin(request)).shown_code
+
+    came, guessed = await house.browse("ann"), await house.browse("ann")
+    astray = await fault_of(arrive(came, "http://127.0.0.1:1/other"))
+    shown = await arrive(came)
+    twice = await fault_of(arrive(came))
+    await arrive(guessed)
+
+    assert [one.reason for one in (astray, twice)] == ["LOGIN_REFUSED"] * 2
+    assert (await house.complete({**came, "code": shown.lower()})).user_name == "ann@example.com"
+    assert (await fault_of(house.complete({**guessed, "code": "BCDF-GHJK"}))).reason == "LOGIN_REFUSED"
+    assert (await fault_of(house.complete({**guessed, "code": shown}))).reason == "LOGIN_REFUSED"
+
+
 class Issuer:
     """Signs access tokens of programs, publishes its keys, and changes them."""
 

@@ -85,6 +85,8 @@ GOOD_TEXTS = {
     "samples": "{}",
     "sequence": "1",
     "source.stream": "items",
+    "ArriveLoginRequest.code": "tried",
+    "ArriveLoginRequest.login_state": "tried",
     "BeginDeviceLoginRequest.client_name": "tried",
     "BeginDeviceLoginRequest.provider_name": "tried",
     "CompleteDeviceLoginRequest.device_code": "tried",

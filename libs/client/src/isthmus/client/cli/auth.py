@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 from google.protobuf.duration_pb2 import Duration
-from isthmus.client.cli.context import auth_config_id, mesh_of
-from isthmus.client.cli.output import Column, Format, Output, note, show, show_one, when, word
+from isthmus.client.cli.context import auth_config_id, gateway_of, mesh_of
+from isthmus.client.cli.output import Column, Format, Output, emit, note, show, show_one, when, word
 from isthmus.client.manifest.credentials import SecretReference, secret_of, spec_of
+from isthmus.client.mesh import Mesh
 from isthmus.client.problem import ExitCode
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import authorization_pb2, credentials_pb2
@@ -107,11 +108,15 @@ def authorize(
     port: Annotated[
         int, typer.Option(help="Port of the redirect on this machine; 0 takes a free one.", max=65535, min=0)
     ] = 0,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="The browser comes back to the gateway, from any machine.")
+    ] = False,
     output: Output = Format.YAML,
 ) -> None:
-    """Lets you authorize a credential in your browser, which comes back to this command.
+    """Lets you authorize a credential in your browser, which comes back to this command, or to the gateway.
 
-    Register `http://127.0.0.1:PORT/callback` as a redirect at the authorization server, where it wants that.
+    Register `http://127.0.0.1:PORT/callback` as a redirect at the authorization server, where it wants that;
+    with --gateway the gateway's address and `/oauth/callback`.
 
     Example: `isthmus auth authorize ath_01j9`
     """
@@ -119,6 +124,9 @@ def authorize(
 
     mesh = mesh_of(ctx)
     held = auth_config_id(mesh, credential)
+    if gateway:
+        _by_gateway(mesh, held, output)
+        return
     with Redirect(port) as redirect:
         begun = mesh.authorizations.BeginAuthorization(
             authorization_pb2.BeginAuthorizationRequest(auth_config_id=held, redirect_uri=redirect.uri)
@@ -132,6 +140,16 @@ def authorize(
         error=answer.get("error", ""),
     )
     show_one(mesh.authorizations.CompleteAuthorization(request).auth_config, output)
+
+
+def _by_gateway(mesh: Mesh, held: str, output: Format) -> None:
+    """Begins an authorization that the gateway finishes; what comes of it shows in the credential."""
+    request = authorization_pb2.BeginAuthorizationRequest(
+        auth_config_id=held, redirect_uri=f"{gateway_of(mesh)}/oauth/callback"
+    )
+    begun = mesh.authorizations.BeginAuthorization(request)
+    note("Open this address in a browser; the page that it ends with tells whether all is well.")
+    emit({"authorization_url": begun.authorization_url, "until": when(begun.expire_time)}, output)
 
 
 @_group.command("device")

@@ -1,5 +1,6 @@
 """What every command needs: the way into the mesh, and names for ids."""
 
+import os
 from pathlib import Path
 
 import grpc
@@ -127,6 +128,19 @@ def plan_names(mesh: Mesh) -> dict[str, str]:
         return {item.plan_id: item.name for item in found}
     except (grpc.RpcError, Problem):
         return {}
+
+
+def gateway_of(mesh: Mesh) -> str:
+    """Gives the address at which browsers reach the gateway.
+
+    Raises:
+        Problem: `GATEWAY_UNKNOWN`.
+    """
+    url = os.environ.get("ISTHMUS_GATEWAY_URL") or mesh.profile.gateway_url
+    if not url:
+        message = "No address of the gateway is known here: set ISTHMUS_GATEWAY_URL."
+        raise Problem("GATEWAY_UNKNOWN", message, exit_code=ExitCode.USAGE)
+    return url.rstrip("/")
 
 
 def _unknown(kind: str, reference: str, command: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import grpc
 import typer
 from isthmus.client.browser import visit
-from isthmus.client.cli.context import home_of, mesh_of
+from isthmus.client.cli.context import gateway_of, home_of, mesh_of
 from isthmus.client.cli.output import Format, Output, emit, note, show_one, when
 from isthmus.client.cli.password import PasswordFile, password_from
 from isthmus.client.device import log_in_elsewhere
@@ -63,6 +63,9 @@ def login(
     device: Annotated[
         bool, typer.Option("--device", help="Confirm a code on another machine, also with --provider.")
     ] = False,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="With --provider: the browser may be on any machine.")
+    ] = False,
     output: Output = Format.YAML,
 ) -> None:
     """Lets you in; commands after it are yours until `isthmus logout`.
@@ -77,6 +80,9 @@ def login(
     tenant = user.partition("/")[0] if "/" in user else ""
     if device or not (user or provider):
         _enter(ctx, mesh, log_in_elsewhere(mesh, note, tenant=tenant, provider=provider), output)
+        return
+    if provider and gateway:
+        _enter(ctx, mesh, _by_gateway(mesh, tenant, provider), output)
         return
     if provider:
         _enter(ctx, mesh, _by_provider(mesh, tenant, provider), output)
@@ -173,6 +179,19 @@ def _by_provider(mesh: Mesh, tenant: str, provider: str) -> providers_pb2.Comple
         login_state=came["state"], code=came["code"], issuer=came.get("iss", "")
     )
     return door.CompleteLogin(request, timeout=60)
+
+
+def _by_gateway(mesh: Mesh, tenant: str, provider: str) -> providers_pb2.CompleteLoginResponse:
+    """Logs in by a provider in a browser that comes back to the gateway, and shows a code there."""
+    door = mesh.provider_door
+    request = providers_pb2.BeginLoginRequest(
+        tenant_name=tenant, provider_name=provider, redirect_uri=f"{gateway_of(mesh)}/login/callback"
+    )
+    begun = door.BeginLogin(request, timeout=60)
+    note(f"Open this in a browser: {begun.authorization_url}")
+    code = typer.prompt("Code that the browser shows", err=True)
+    completing = providers_pb2.CompleteLoginRequest(login_state=begun.login_state, code=code)
+    return door.CompleteLogin(completing, timeout=60)
 
 
 def _enter(

@@ -29,7 +29,7 @@ from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*isthmus/credentials/v1/authorization.proto\x12\x16isthmus.credentials.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(isthmus/credentials/v1/credentials.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"I\n\x19\x42\x65ginAuthorizationRequest\x12\x16\n\x0e\x61uth_config_id\x18\x01 \x01(\t\x12\x14\n\x0credirect_uri\x18\x02 \x01(\t\"\x81\x01\n\x1a\x42\x65ginAuthorizationResponse\x12\x1e\n\x11\x61uthorization_url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05state\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x1c\x43ompleteAuthorizationRequest\x12\x12\n\x05state\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x11\n\x04\x63ode\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"b\n\x1d\x43ompleteAuthorizationResponse\x12\x41\n\x0b\x61uth_config\x18\x01 \x01(\x0b\x32,.isthmus.credentials.v1.AuthenticationConfig\"9\n\x1f\x42\x65ginDeviceAuthorizationRequest\x12\x16\n\x0e\x61uth_config_id\x18\x01 \x01(\t\"\xf9\x01\n BeginDeviceAuthorizationResponse\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12\x16\n\tuser_code\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x18\n\x10verification_uri\x18\x03 \x01(\t\x12&\n\x19verification_uri_complete\x18\x04 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rpoll_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x1ePollDeviceAuthorizationRequest\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\"\xab\x01\n\x1fPollDeviceAuthorizationResponse\x12\x13\n\x0bis_complete\x18\x01 \x01(\x08\x12\x30\n\rpoll_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x0b\x61uth_config\x18\x03 \x01(\x0b\x32,.isthmus.credentials.v1.AuthenticationConfig2\xdc\x05\n\x14\x41uthorizationService\x12\xa3\x01\n\x12\x42\x65ginAuthorization\x12\x31.isthmus.credentials.v1.BeginAuthorizationRequest\x1a\x32.isthmus.credentials.v1.BeginAuthorizationResponse\"&\x8a\xb5\x18\"credentials.auth_configs.authorize\x12\xac\x01\n\x15\x43ompleteAuthorization\x12\x34.isthmus.credentials.v1.CompleteAuthorizationRequest\x1a\x35.isthmus.credentials.v1.CompleteAuthorizationResponse\"&\x8a\xb5\x18\"credentials.auth_configs.authorize\x12\xb5\x01\n\x18\x42\x65ginDeviceAuthorization\x12\x37.isthmus.credentials.v1.BeginDeviceAuthorizationRequest\x1a\x38.isthmus.credentials.v1.BeginDeviceAuthorizationResponse\"&\x8a\xb5\x18\"credentials.auth_configs.authorize\x12\xb6\x01\n\x17PollDeviceAuthorization\x12\x36.isthmus.credentials.v1.PollDeviceAuthorizationRequest\x1a\x37.isthmus.credentials.v1.PollDeviceAuthorizationResponse\"*\x8a\xb5\x18\"credentials.auth_configs.authorize\x90\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*isthmus/credentials/v1/authorization.proto\x12\x16isthmus.credentials.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(isthmus/credentials/v1/credentials.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"I\n\x19\x42\x65ginAuthorizationRequest\x12\x16\n\x0e\x61uth_config_id\x18\x01 \x01(\t\x12\x14\n\x0credirect_uri\x18\x02 \x01(\t\"\x81\x01\n\x1a\x42\x65ginAuthorizationResponse\x12\x1e\n\x11\x61uthorization_url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05state\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x1c\x43ompleteAuthorizationRequest\x12\x12\n\x05state\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x11\n\x04\x63ode\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"b\n\x1d\x43ompleteAuthorizationResponse\x12\x41\n\x0b\x61uth_config\x18\x01 \x01(\x0b\x32,.isthmus.credentials.v1.AuthenticationConfig\"x\n\x1a\x46inishAuthorizationRequest\x12\x12\n\x05state\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x11\n\x04\x63ode\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x14\n\x0credirect_uri\x18\x05 \x01(\t\"7\n\x1b\x46inishAuthorizationResponse\x12\x18\n\x10\x61uth_config_name\x18\x01 \x01(\t\"9\n\x1f\x42\x65ginDeviceAuthorizationRequest\x12\x16\n\x0e\x61uth_config_id\x18\x01 \x01(\t\"\xf9\x01\n BeginDeviceAuthorizationResponse\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\x12\x16\n\tuser_code\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x18\n\x10verification_uri\x18\x03 \x01(\t\x12&\n\x19verification_uri_complete\x18\x04 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rpoll_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x1ePollDeviceAuthorizationRequest\x12\x18\n\x10\x61uthorization_id\x18\x01 \x01(\t\"\xab\x01\n\x1fPollDeviceAuthorizationResponse\x12\x13\n\x0bis_complete\x18\x01 \x01(\x08\x12\x30\n\rpoll_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x0b\x61uth_config\x18\x03 \x01(\x0b\x32,.isthmus.credentials.v1.AuthenticationConfig2\x84\x07\n\x14\x41uthorizationService\x12\xa3\x01\n\x12\x42\x65ginAuthorization\x12\x31.isthmus.credentials.v1.BeginAuthorizationRequest\x1a\x32.isthmus.credentials.v1.BeginAuthorizationResponse\"&\x8a\xb5\x18\"credentials.auth_configs.authorize\x12\xac\x01\n\x15\x43ompleteAuthorization\x12\x34.isthmus.credentials.v1.CompleteAuthorizationRequest\x1a\x35.isthmus.credentials.v1.CompleteAuthorizationResponse\"&\x8a\xb5\x18\"credentials.auth_configs.authorize\x12\xa5\x01\n\x13\x46inishAuthorization\x12\x32.isthmus.credentials.v1.FinishAuthorizationRequest\x1a\x33.isthmus.credentials.v1.FinishAuthorizationResponse\"%\x8a\xb5\x18!credentials.authorizations.finish\x12\xb5\x01\n\x18\x42\x65ginDeviceAuthorization\x12\x37.isthmus.credentials.v1.BeginDeviceAuthorizationRequest\x1a\x38.isthmus.credentials.v1.BeginDeviceAuthorizationResponse\"&\x8a\xb5\x18\"credentials.auth_configs.authorize\x12\xb6\x01\n\x17PollDeviceAuthorization\x12\x36.isthmus.credentials.v1.PollDeviceAuthorizationRequest\x1a\x37.isthmus.credentials.v1.PollDeviceAuthorizationResponse\"*\x8a\xb5\x18\"credentials.auth_configs.authorize\x90\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETEAUTHORIZATIONREQUEST'].fields_by_name['state']._serialized_options = b'\200\001\001'
   _globals['_COMPLETEAUTHORIZATIONREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_COMPLETEAUTHORIZATIONREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001'
+  _globals['_FINISHAUTHORIZATIONREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_FINISHAUTHORIZATIONREQUEST'].fields_by_name['state']._serialized_options = b'\200\001\001'
+  _globals['_FINISHAUTHORIZATIONREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_FINISHAUTHORIZATIONREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001'
   _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE'].fields_by_name['user_code']._loaded_options = None
   _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE'].fields_by_name['user_code']._serialized_options = b'\200\001\001'
   _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE'].fields_by_name['verification_uri_complete']._loaded_options = None
@@ -52,6 +56,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BeginAuthorization']._serialized_options = b'\212\265\030\"credentials.auth_configs.authorize'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['CompleteAuthorization']._loaded_options = None
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['CompleteAuthorization']._serialized_options = b'\212\265\030\"credentials.auth_configs.authorize'
+  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['FinishAuthorization']._loaded_options = None
+  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['FinishAuthorization']._serialized_options = b'\212\265\030!credentials.authorizations.finish'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BeginDeviceAuthorization']._loaded_options = None
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BeginDeviceAuthorization']._serialized_options = b'\212\265\030\"credentials.auth_configs.authorize'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['PollDeviceAuthorization']._loaded_options = None
@@ -64,14 +70,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETEAUTHORIZATIONREQUEST']._serialized_end=547
   _globals['_COMPLETEAUTHORIZATIONRESPONSE']._serialized_start=549
   _globals['_COMPLETEAUTHORIZATIONRESPONSE']._serialized_end=647
-  _globals['_BEGINDEVICEAUTHORIZATIONREQUEST']._serialized_start=649
-  _globals['_BEGINDEVICEAUTHORIZATIONREQUEST']._serialized_end=706
-  _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE']._serialized_start=709
-  _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE']._serialized_end=958
-  _globals['_POLLDEVICEAUTHORIZATIONREQUEST']._serialized_start=960
-  _globals['_POLLDEVICEAUTHORIZATIONREQUEST']._serialized_end=1018
-  _globals['_POLLDEVICEAUTHORIZATIONRESPONSE']._serialized_start=1021
-  _globals['_POLLDEVICEAUTHORIZATIONRESPONSE']._serialized_end=1192
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1195
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1927
+  _globals['_FINISHAUTHORIZATIONREQUEST']._serialized_start=649
+  _globals['_FINISHAUTHORIZATIONREQUEST']._serialized_end=769
+  _globals['_FINISHAUTHORIZATIONRESPONSE']._serialized_start=771
+  _globals['_FINISHAUTHORIZATIONRESPONSE']._serialized_end=826
+  _globals['_BEGINDEVICEAUTHORIZATIONREQUEST']._serialized_start=828
+  _globals['_BEGINDEVICEAUTHORIZATIONREQUEST']._serialized_end=885
+  _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE']._serialized_start=888
+  _globals['_BEGINDEVICEAUTHORIZATIONRESPONSE']._serialized_end=1137
+  _globals['_POLLDEVICEAUTHORIZATIONREQUEST']._serialized_start=1139
+  _globals['_POLLDEVICEAUTHORIZATIONREQUEST']._serialized_end=1197
+  _globals['_POLLDEVICEAUTHORIZATIONRESPONSE']._serialized_start=1200
+  _globals['_POLLDEVICEAUTHORIZATIONRESPONSE']._serialized_end=1371
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1374
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=2274
 # @@protoc_insertion_point(module_scope)

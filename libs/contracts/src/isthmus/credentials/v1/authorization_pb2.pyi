@@ -138,6 +138,66 @@ class CompleteAuthorizationResponse(_message.Message):
 Global___CompleteAuthorizationResponse: _TypeAlias = CompleteAuthorizationResponse  # noqa: Y015
 
 @_typing.final
+class FinishAuthorizationRequest(_message.Message):
+    """Hands over what came back to the gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    REDIRECT_URI_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """`state` of the redirect."""
+    code: _builtins.str
+    """`code` of the redirect; empty where it had an `error`."""
+    issuer: _builtins.str
+    """`iss` of the redirect, RFC 9207; empty where there was none."""
+    error: _builtins.str
+    """`error` of the redirect; empty where it had a `code`."""
+    redirect_uri: _builtins.str
+    """Where the browser came back to."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        code: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        error: _builtins.str = ...,
+        redirect_uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "error", b"error", "issuer", b"issuer", "redirect_uri", b"redirect_uri", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishAuthorizationRequest: _TypeAlias = FinishAuthorizationRequest  # noqa: Y015
+
+@_typing.final
+class FinishAuthorizationResponse(_message.Message):
+    """The configuration is authorized."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_CONFIG_NAME_FIELD_NUMBER: _builtins.int
+    auth_config_name: _builtins.str
+    """Its name, for the person at the browser."""
+    def __init__(
+        self,
+        *,
+        auth_config_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_name", b"auth_config_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishAuthorizationResponse: _TypeAlias = FinishAuthorizationResponse  # noqa: Y015
+
+@_typing.final
 class BeginDeviceAuthorizationRequest(_message.Message):
     """Asks to begin an authorization on another device."""
 

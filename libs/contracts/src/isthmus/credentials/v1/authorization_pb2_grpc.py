@@ -53,6 +53,11 @@ class AuthorizationServiceStub:
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.CompleteAuthorizationRequest.SerializeToString,
                 response_deserializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.CompleteAuthorizationResponse.FromString,
                 _registered_method=True)
+        self.FinishAuthorization = channel.unary_unary(
+                '/isthmus.credentials.v1.AuthorizationService/FinishAuthorization',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.FinishAuthorizationRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.FinishAuthorizationResponse.FromString,
+                _registered_method=True)
         self.BeginDeviceAuthorization = channel.unary_unary(
                 '/isthmus.credentials.v1.AuthorizationService/BeginDeviceAuthorization',
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.BeginDeviceAuthorizationRequest.SerializeToString,
@@ -106,6 +111,23 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FinishAuthorization(self, request, context):
+        """Ends an authorization whose browser came back to the gateway; called by the gateway.
+
+        The state alone tells tenant, user and configuration. It is good once and only for the address that it was begun with.
+
+        Errors:
+        FAILED_PRECONDITION AUTHORIZATION_OVER: the state is unknown, was used, is too old, or was to come back elsewhere.
+        PERMISSION_DENIED AUTHORIZATION_DENIED: the person or the authorization server said no; start again.
+        FAILED_PRECONDITION AUTHORIZATION_FOREIGN: the answer is of another authorization server; start again, carefully.
+        FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the code; start again.
+        FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: correct client id, secret or how they are sent; start again.
+        UNAVAILABLE TOKEN_SERVER_UNREACHABLE: start again later; the code was good once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BeginDeviceAuthorization(self, request, context):
         """Begins an authorization on another device, RFC 8628: the person enters a short code at an address.
 
@@ -144,6 +166,11 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.CompleteAuthorization,
                     request_deserializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.CompleteAuthorizationRequest.FromString,
                     response_serializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.CompleteAuthorizationResponse.SerializeToString,
+            ),
+            'FinishAuthorization': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishAuthorization,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.FinishAuthorizationRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_authorization__pb2.FinishAuthorizationResponse.SerializeToString,
             ),
             'BeginDeviceAuthorization': grpc.unary_unary_rpc_method_handler(
                     servicer.BeginDeviceAuthorization,
@@ -219,6 +246,33 @@ class AuthorizationService:
             '/isthmus.credentials.v1.AuthorizationService/CompleteAuthorization',
             isthmus_dot_credentials_dot_v1_dot_authorization__pb2.CompleteAuthorizationRequest.SerializeToString,
             isthmus_dot_credentials_dot_v1_dot_authorization__pb2.CompleteAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishAuthorization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.AuthorizationService/FinishAuthorization',
+            isthmus_dot_credentials_dot_v1_dot_authorization__pb2.FinishAuthorizationRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_authorization__pb2.FinishAuthorizationResponse.FromString,
             options,
             channel_credentials,
             insecure,

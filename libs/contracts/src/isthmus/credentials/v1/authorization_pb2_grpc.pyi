@@ -63,6 +63,19 @@ class AuthorizationServiceStub:
       FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: correct client id, secret or how they are sent; start again.
       UNAVAILABLE TOKEN_SERVER_UNREACHABLE: start again later; the code was good once.
     """
+    FinishAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.FinishAuthorizationRequest, _authorization_pb2.FinishAuthorizationResponse]
+    """Ends an authorization whose browser came back to the gateway; called by the gateway.
+
+    The state alone tells tenant, user and configuration. It is good once and only for the address that it was begun with.
+
+    Errors:
+      FAILED_PRECONDITION AUTHORIZATION_OVER: the state is unknown, was used, is too old, or was to come back elsewhere.
+      PERMISSION_DENIED AUTHORIZATION_DENIED: the person or the authorization server said no; start again.
+      FAILED_PRECONDITION AUTHORIZATION_FOREIGN: the answer is of another authorization server; start again, carefully.
+      FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the code; start again.
+      FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: correct client id, secret or how they are sent; start again.
+      UNAVAILABLE TOKEN_SERVER_UNREACHABLE: start again later; the code was good once.
+    """
     BeginDeviceAuthorization: _grpc.UnaryUnaryMultiCallable[_authorization_pb2.BeginDeviceAuthorizationRequest, _authorization_pb2.BeginDeviceAuthorizationResponse]
     """Begins an authorization on another device, RFC 8628: the person enters a short code at an address.
 
@@ -111,6 +124,19 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
 
     Errors:
       NOT_FOUND AUTHORIZATION_UNKNOWN: the state was used, is too old, or is not the caller's; start again.
+      PERMISSION_DENIED AUTHORIZATION_DENIED: the person or the authorization server said no; start again.
+      FAILED_PRECONDITION AUTHORIZATION_FOREIGN: the answer is of another authorization server; start again, carefully.
+      FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the code; start again.
+      FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: correct client id, secret or how they are sent; start again.
+      UNAVAILABLE TOKEN_SERVER_UNREACHABLE: start again later; the code was good once.
+    """
+    FinishAuthorization: _aio.UnaryUnaryMultiCallable[_authorization_pb2.FinishAuthorizationRequest, _authorization_pb2.FinishAuthorizationResponse]  # type: ignore[assignment]
+    """Ends an authorization whose browser came back to the gateway; called by the gateway.
+
+    The state alone tells tenant, user and configuration. It is good once and only for the address that it was begun with.
+
+    Errors:
+      FAILED_PRECONDITION AUTHORIZATION_OVER: the state is unknown, was used, is too old, or was to come back elsewhere.
       PERMISSION_DENIED AUTHORIZATION_DENIED: the person or the authorization server said no; start again.
       FAILED_PRECONDITION AUTHORIZATION_FOREIGN: the answer is of another authorization server; start again, carefully.
       FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the code; start again.
@@ -174,6 +200,25 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND AUTHORIZATION_UNKNOWN: the state was used, is too old, or is not the caller's; start again.
+          PERMISSION_DENIED AUTHORIZATION_DENIED: the person or the authorization server said no; start again.
+          FAILED_PRECONDITION AUTHORIZATION_FOREIGN: the answer is of another authorization server; start again, carefully.
+          FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the code; start again.
+          FAILED_PRECONDITION TOKEN_CLIENT_REFUSED: correct client id, secret or how they are sent; start again.
+          UNAVAILABLE TOKEN_SERVER_UNREACHABLE: start again later; the code was good once.
+        """
+
+    @_abc_1.abstractmethod
+    def FinishAuthorization(
+        self,
+        request: _authorization_pb2.FinishAuthorizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authorization_pb2.FinishAuthorizationResponse, _abc.Awaitable[_authorization_pb2.FinishAuthorizationResponse]]:
+        """Ends an authorization whose browser came back to the gateway; called by the gateway.
+
+        The state alone tells tenant, user and configuration. It is good once and only for the address that it was begun with.
+
+        Errors:
+          FAILED_PRECONDITION AUTHORIZATION_OVER: the state is unknown, was used, is too old, or was to come back elsewhere.
           PERMISSION_DENIED AUTHORIZATION_DENIED: the person or the authorization server said no; start again.
           FAILED_PRECONDITION AUTHORIZATION_FOREIGN: the answer is of another authorization server; start again, carefully.
           FAILED_PRECONDITION TOKEN_GRANT_REFUSED: the token server does not take the code; start again.

@@ -451,7 +451,7 @@ class CompleteLoginRequest(_message.Message):
     login_state: _builtins.str
     """The parameter `state`."""
     code: _builtins.str
-    """The parameter `code`."""
+    """The parameter `code`; or what the browser shows, where it came back to the gateway."""
     issuer: _builtins.str
     """The parameter `iss`, where there is one (RFC 9207)."""
     def __init__(
@@ -468,6 +468,62 @@ class CompleteLoginRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompleteLoginRequest: _TypeAlias = CompleteLoginRequest  # noqa: Y015
+
+@_typing.final
+class ArriveLoginRequest(_message.Message):
+    """Hands over what came back to the gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGIN_STATE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    REDIRECT_URI_FIELD_NUMBER: _builtins.int
+    login_state: _builtins.str
+    """The parameter `state`."""
+    code: _builtins.str
+    """The parameter `code`."""
+    issuer: _builtins.str
+    """The parameter `iss`, where there is one (RFC 9207)."""
+    redirect_uri: _builtins.str
+    """Where the browser came back to."""
+    def __init__(
+        self,
+        *,
+        login_state: _builtins.str = ...,
+        code: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        redirect_uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "issuer", b"issuer", "login_state", b"login_state", "redirect_uri", b"redirect_uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArriveLoginRequest: _TypeAlias = ArriveLoginRequest  # noqa: Y015
+
+@_typing.final
+class ArriveLoginResponse(_message.Message):
+    """The provider vouches for somebody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOWN_CODE_FIELD_NUMBER: _builtins.int
+    shown_code: _builtins.str
+    """To be shown in the browser, and entered where the login was begun; good once."""
+    def __init__(
+        self,
+        *,
+        shown_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shown_code", b"shown_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArriveLoginResponse: _TypeAlias = ArriveLoginResponse  # noqa: Y015
 
 @_typing.final
 class CompleteLoginResponse(_message.Message):

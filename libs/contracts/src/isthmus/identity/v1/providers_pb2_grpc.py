@@ -72,6 +72,11 @@ class ProvidersServiceStub:
                 request_serializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.CompleteLoginRequest.SerializeToString,
                 response_deserializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.CompleteLoginResponse.FromString,
                 _registered_method=True)
+        self.ArriveLogin = channel.unary_unary(
+                '/isthmus.identity.v1.ProvidersService/ArriveLogin',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.ArriveLoginRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.ArriveLoginResponse.FromString,
+                _registered_method=True)
 
 
 class ProvidersServiceServicer:
@@ -155,6 +160,19 @@ class ProvidersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ArriveLogin(self, request, context):
+        """Takes what a browser brought back to the gateway, and gives a code to show in it; called by the gateway.
+
+        Whoever began the login completes it with that code: so nobody is let in by somebody else's browser.
+
+        Errors:
+        UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.
+        UNAVAILABLE PROVIDER_UNREACHABLE: the provider does not answer as it should; begin the login anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProvidersServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,6 +205,11 @@ def add_ProvidersServiceServicer_to_server(servicer, server):
                     servicer.CompleteLogin,
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.CompleteLoginRequest.FromString,
                     response_serializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.CompleteLoginResponse.SerializeToString,
+            ),
+            'ArriveLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArriveLogin,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.ArriveLoginRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_providers__pb2.ArriveLoginResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +382,33 @@ class ProvidersService:
             '/isthmus.identity.v1.ProvidersService/CompleteLogin',
             isthmus_dot_identity_dot_v1_dot_providers__pb2.CompleteLoginRequest.SerializeToString,
             isthmus_dot_identity_dot_v1_dot_providers__pb2.CompleteLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArriveLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.ProvidersService/ArriveLogin',
+            isthmus_dot_identity_dot_v1_dot_providers__pb2.ArriveLoginRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_providers__pb2.ArriveLoginResponse.FromString,
             options,
             channel_credentials,
             insecure,

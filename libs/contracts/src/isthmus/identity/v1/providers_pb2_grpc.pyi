@@ -87,6 +87,15 @@ class ProvidersServiceStub:
       UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.
       UNAVAILABLE PROVIDER_UNREACHABLE: the provider does not answer as it should; begin the login anew.
     """
+    ArriveLogin: _grpc.UnaryUnaryMultiCallable[_providers_pb2.ArriveLoginRequest, _providers_pb2.ArriveLoginResponse]
+    """Takes what a browser brought back to the gateway, and gives a code to show in it; called by the gateway.
+
+    Whoever began the login completes it with that code: so nobody is let in by somebody else's browser.
+
+    Errors:
+      UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.
+      UNAVAILABLE PROVIDER_UNREACHABLE: the provider does not answer as it should; begin the login anew.
+    """
 
 @_typing.type_check_only
 class ProvidersServiceAsyncStub(ProvidersServiceStub):
@@ -142,6 +151,15 @@ class ProvidersServiceAsyncStub(ProvidersServiceStub):
     """
     CompleteLogin: _aio.UnaryUnaryMultiCallable[_providers_pb2.CompleteLoginRequest, _providers_pb2.CompleteLoginResponse]  # type: ignore[assignment]
     """Ends a login with what the provider sent back with the browser, and begins a session.
+
+    Errors:
+      UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.
+      UNAVAILABLE PROVIDER_UNREACHABLE: the provider does not answer as it should; begin the login anew.
+    """
+    ArriveLogin: _aio.UnaryUnaryMultiCallable[_providers_pb2.ArriveLoginRequest, _providers_pb2.ArriveLoginResponse]  # type: ignore[assignment]
+    """Takes what a browser brought back to the gateway, and gives a code to show in it; called by the gateway.
+
+    Whoever began the login completes it with that code: so nobody is let in by somebody else's browser.
 
     Errors:
       UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.
@@ -235,6 +253,21 @@ class ProvidersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_providers_pb2.CompleteLoginResponse, _abc.Awaitable[_providers_pb2.CompleteLoginResponse]]:
         """Ends a login with what the provider sent back with the browser, and begins a session.
+
+        Errors:
+          UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.
+          UNAVAILABLE PROVIDER_UNREACHABLE: the provider does not answer as it should; begin the login anew.
+        """
+
+    @_abc_1.abstractmethod
+    def ArriveLogin(
+        self,
+        request: _providers_pb2.ArriveLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_providers_pb2.ArriveLoginResponse, _abc.Awaitable[_providers_pb2.ArriveLoginResponse]]:
+        """Takes what a browser brought back to the gateway, and gives a code to show in it; called by the gateway.
+
+        Whoever began the login completes it with that code: so nobody is let in by somebody else's browser.
 
         Errors:
           UNAUTHENTICATED LOGIN_REFUSED: the login is not known, too old or was completed, or the provider's word does not hold.

@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from isthmus.kit import Clock, Database, new_id
-from isthmus.kit.principal import Principal
+from isthmus.kit.deed import tell
+from isthmus.kit.principal import Principal, acting_for
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import DataLost, Fault, Missing, NotAllowed, Precondition, RetryLater
 from isthmus.services.credentials.domain import (
@@ -26,6 +27,7 @@ from isthmus.services.credentials.store import AuthorizationRows, Rows
 
 _LIFETIME = timedelta(minutes=10)
 _LONGEST_LIFETIME = 3600.0
+_UNKNOWN = "No such authorization waits for you: it was used, is too old, or began anew; start again."
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -94,6 +96,31 @@ class Authorizing:
             config = await Rows(conn).get(pending.auth_config_id)
             # While the vault is away the state is not used up.
             verifier = await self._kept(pending)
+        await self._redeem(config, pending, verifier, code, issuer, error)
+        return config
+
+    async def finish(self, state: str, code: str, issuer: str, error: str, redirect_uri: str) -> AuthConfig:
+        """End with what a browser brought back to the gateway; the state tells whose authorization it is.
+
+        Raises:
+            Fault: As the contract tells for `FinishAuthorization`.
+        """
+        async with self._db.system() as conn:
+            pending = await AuthorizationRows(conn).arrive(hash_of(state), redirect_uri, self._clock.now())
+            if pending is None:
+                raise Precondition("AUTHORIZATION_OVER", _UNKNOWN)
+            tell(tenant_id=pending.tenant_id, subject=pending.subject, target=pending.auth_config_id)
+            # While the vault is away the state is not used up.
+            verifier = await self._kept(pending)
+        async with self._db.tenant(pending.tenant_id) as conn:
+            config = await Rows(conn).get(pending.auth_config_id)
+        with acting_for(pending.tenant_id):
+            await self._redeem(config, pending, verifier, code, issuer, error)
+        return config
+
+    async def _redeem(
+        self, config: AuthConfig, pending: Pending, verifier: str, code: str, issuer: str, error: str
+    ) -> None:
         refuse_foreign(config.oauth, issuer)
         if error or not code:
             raise NotAllowed("AUTHORIZATION_DENIED", f"{config.name} was not authorized; start again.")
@@ -104,7 +131,6 @@ class Authorizing:
             "code_verifier": verifier,
         }
         await self._tokens.adopt(config, await self._grants.redeem(config, form))
-        return config
 
     async def begin_device(self, caller: Principal, auth_config_id: str) -> DeviceCode:
         """Begin on another device.
@@ -214,8 +240,7 @@ class Authorizing:
 
 
 def _unknown() -> Missing:
-    message = "No such authorization waits for you: it was used, is too old, or began anew; start again."
-    return Missing("AUTHORIZATION_UNKNOWN", message)
+    return Missing("AUTHORIZATION_UNKNOWN", _UNKNOWN)
 
 
 def _text(answer: dict[str, Any], name: str) -> str:

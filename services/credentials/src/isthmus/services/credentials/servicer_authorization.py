@@ -54,6 +54,15 @@ class AuthorizationServicer(authorization_pb2_grpc.AuthorizationServiceServicer)
         )
         return pb.CompleteAuthorizationResponse(auth_config=await self._shown(config))
 
+    async def FinishAuthorization(
+        self, request: pb.FinishAuthorizationRequest, context: Context
+    ) -> pb.FinishAuthorizationResponse:
+        """Ends in the browser that came back to the gateway."""
+        config = await self._authorizing.finish(
+            request.state, request.code, request.issuer, request.error, request.redirect_uri
+        )
+        return pb.FinishAuthorizationResponse(auth_config_name=config.name)
+
     async def BeginDeviceAuthorization(
         self, request: pb.BeginDeviceAuthorizationRequest, context: Context
     ) -> pb.BeginDeviceAuthorizationResponse:

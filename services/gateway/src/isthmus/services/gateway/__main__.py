@@ -5,15 +5,25 @@ from collections.abc import Callable
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.kit import serve as serve_chassis
-from isthmus.services.gateway.http import HttpFace, application, health
+from isthmus.services.gateway.http import HttpFace, application, health, oauth, well_known
+from isthmus.services.gateway.http.proxies import TrustedProxies, networks_of
 from isthmus.services.gateway.servicer import GatewayServicer, Probe
 from isthmus.services.gateway.settings import GatewaySettings
 
 
 async def wire(chassis: Chassis) -> Wiring:
     """Puts the gateway together."""
-    probe = Probe(chassis.peer, chassis.settings.health_timeout)
-    face = HttpFace(application([health.routes(probe)]), chassis.settings.http_listen)
+    settings: GatewaySettings = chassis.settings
+    probe = Probe(chassis.peer, settings.health_timeout)
+    peer, vouch = chassis.peer, chassis.caller.vouch
+    areas = [
+        health.routes(probe),
+        oauth.routes(peer, vouch, settings.public_url or f"http://{settings.http_listen}"),
+        well_known.routes(peer, vouch),
+    ]
+    proxies = networks_of(settings.trusted_proxies)
+    app = TrustedProxies(application(areas), proxies, settings.forwarded_header)
+    face = HttpFace(app, settings.http_listen)
     return Wiring(
         servicers=[(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, GatewayServicer(probe))],
         tasks=[face.serve],

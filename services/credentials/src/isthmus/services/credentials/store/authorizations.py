@@ -25,6 +25,13 @@ class AuthorizationRows:
         sql = f"insert into authorizations ({_COLUMNS}) values ({places})"
         await self._conn.execute(text(sql), asdict(pending))
 
+    async def arrive(self, state_hash: bytes, redirect_uri: str, now: datetime) -> Pending | None:
+        """Return the one of a state that comes back there, of whatever tenant, and remove it."""
+        sql = f"""delete from authorizations
+            where state_hash = :hash and redirect_uri = :uri and expire_time > :now returning {_COLUMNS}"""
+        values = {"hash": state_hash, "uri": redirect_uri, "now": now}
+        return _pending((await self._conn.execute(text(sql), values)).first())
+
     async def take(self, state_hash: bytes, subject: str, now: datetime) -> Pending | None:
         """Return the one of a state and remove it: a state is good once."""
         sql = f"""delete from authorizations

@@ -1,7 +1,7 @@
 """The gateway as the world outside sees it: one module of routes per area."""
 
-from isthmus.services.gateway.http import health
+from isthmus.services.gateway.http import health, oauth, well_known
 from isthmus.services.gateway.http.app import application
 from isthmus.services.gateway.http.face import HttpFace
 
-__all__ = ["HttpFace", "application", "health"]
+__all__ = ["HttpFace", "application", "health", "oauth", "well_known"]

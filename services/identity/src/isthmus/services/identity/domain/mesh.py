@@ -6,9 +6,11 @@ tenants or decide what other processes believe.
 
 MESH_ONLY = (
     "connector.*.*",
+    "credentials.authorizations.*",
     "credentials.leases.*",
     "identity.callers.*",
     "identity.installation.*",
+    "identity.logins.*",
     "identity.quotas.update",
     "identity.signing_keys.*",
     "identity.tenants.create",
@@ -55,7 +57,7 @@ _HOST = (
 _SERVICES = {
     "credentials": ("registry.instances.read",),
     # It is believed where a request came from that it hands on with the caller's own credential.
-    "gateway": ("identity.callers.forward",),
+    "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "monitoring": ("events.events.read",),
     "records": ("identity.quotas.read", "scheduling.rounds.follow"),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),

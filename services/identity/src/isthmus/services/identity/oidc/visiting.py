@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import hmac
+import json
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -9,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from isthmus.kit import Clock, new_id
+from isthmus.kit.deed import tell
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import FixRequest, NotAllowed, NotAuthenticated, Precondition
 from isthmus.services.identity.domain import (
@@ -19,6 +22,8 @@ from isthmus.services.identity.domain import (
     claims_trouble,
     id_token_trouble,
     is_page,
+    new_user_code,
+    typed,
     unknown_caller,
 )
 from isthmus.services.identity.login import Door, Tokens
@@ -136,11 +141,41 @@ class Visitors:
             raise _refused("the login is not known, too old or was completed")
         if issuer and issuer != provider.issuer:
             raise _refused("the answer comes from another provider")
-        claims = await self._claims(provider, login, code)
+        if login.sealed_claims:
+            if not hmac.compare_digest(_digest(typed(code)), login.shown_digest):
+                raise _refused("the code is not the one that the browser shows")
+            vault = self._vault.tenant(provider.tenant_id)
+            claims = json.loads(await vault.decrypt(login.sealed_claims))
+        else:
+            claims = await self._claims(provider, login, code)
         async with self._store.of(provider.tenant_id) as rows:
             user = await self._known(rows, provider, claims)
         tokens, session = await self._door.admit(user, ("oidc",), address)
         return tokens, session, user
+
+    async def arrive(self, state: str, code: str, issuer: str, redirect_uri: str) -> str:
+        """Take what a browser brought back to the gateway; return a code that the browser is to show.
+
+        Raises:
+            NotAuthenticated: `LOGIN_REFUSED`.
+            RetryLater: `PROVIDER_UNREACHABLE`.
+        """
+        async with self._store.everything() as rows:
+            providers = Providers(rows.conn)
+            login = await providers.arrive(_digest(state), redirect_uri, self._clock.now())
+            provider = await providers.find(login.provider_id) if login else None
+            if login is None or provider is None or provider.is_disabled:
+                raise _refused("the login is not known, too old or was completed")
+            tell(tenant_id=provider.tenant_id, target=provider.provider_id)
+        if issuer and issuer != provider.issuer:
+            raise _refused("the answer comes from another provider")
+        claims = await self._claims(provider, login, code)
+        shown = new_user_code()
+        sealed = await self._vault.tenant(provider.tenant_id).encrypt(json.dumps(claims).encode())
+        arrived = replace(login, sealed_claims=sealed, shown_digest=_digest(typed(shown)))
+        async with self._store.of(provider.tenant_id) as rows:
+            await Providers(rows.conn).begin(arrived)
+        return shown
 
     async def begin_device(self, tenant_name: str, provider_name: str) -> DeviceVisit:
         """Begin a login without a browser at a provider (RFC 8628).

@@ -182,7 +182,14 @@ def begun_login(request: providers_pb2.BeginLoginRequest) -> None:
         check.text("redirect_uri", request.redirect_uri, longest=500)
 
 
-def completed_login(request: providers_pb2.CompleteLoginRequest) -> None:
+def arrived_login(request: providers_pb2.ArriveLoginRequest) -> None:
+    """Refuse what no browser brings back."""
+    completed_login(request)
+    with validating() as check:
+        check.text("redirect_uri", request.redirect_uri, longest=500)
+
+
+def completed_login(request: providers_pb2.CompleteLoginRequest | providers_pb2.ArriveLoginRequest) -> None:
     """Refuse what no provider sends back."""
     with validating() as check:
         check.text("login_state", request.login_state, longest=200)
@@ -233,6 +240,7 @@ def _tenant_name(check: Check, path: str, name: str) -> None:
 
 
 __all__ = [
+    "arrived_login",
     "begun_login",
     "changed_account",
     "changed_group",

@@ -131,6 +131,14 @@ class ProvidersServicer(pb_grpc.ProvidersServiceServicer):
             user_name=user.name,
         )
 
+    async def ArriveLogin(self, request: pb.ArriveLoginRequest, context: Any) -> pb.ArriveLoginResponse:
+        """Take what a browser brought back to the gateway."""
+        checks.arrived_login(request)
+        shown = await self._visitors.arrive(
+            request.login_state, request.code, request.issuer, request.redirect_uri
+        )
+        return pb.ArriveLoginResponse(shown_code=shown)
+
     async def _keep(self, provider: Provider, secret: str) -> None:
         if secret:
             await self._vault.tenant(provider.tenant_id).write(secret_path(provider), {"secret": secret})

@@ -29,6 +29,8 @@ class BegunLogin:
     sealed_verifier: str = field(repr=False)
     redirect_uri: str
     expire_time: datetime
+    sealed_claims: str = field(repr=False, default="")
+    shown_digest: bytes = field(repr=False, default=b"")
 
 
 class Providers(Statements):
@@ -105,9 +107,9 @@ class Providers(Statements):
         """Store a login that has begun, and forget those that nobody has completed in time."""
         sql = """with old as (delete from provider_logins where expire_time < now())
             insert into provider_logins (tenant_id, digest, provider_id, nonce, sealed_verifier, redirect_uri,
-                expire_time)
+                expire_time, sealed_claims, shown_digest)
             values (:tenant_id, :digest, :provider_id, :nonce, :sealed_verifier, :redirect_uri,
-                :expire_time)"""
+                :expire_time, :sealed_claims, :shown_digest)"""
         await self._run(sql, **fields(login))
 
     async def complete(self, digest: bytes, now: datetime) -> BegunLogin | None:
@@ -115,7 +117,14 @@ class Providers(Statements):
         rows = await self._all("delete from provider_logins where digest = :d returning *", d=digest)
         if not rows or rows[0]["expire_time"] < now:
             return None
-        return BegunLogin(**{**rows[0], "digest": bytes(rows[0]["digest"])})
+        return _login(rows[0])
+
+    async def arrive(self, digest: bytes, redirect_uri: str, now: datetime) -> BegunLogin | None:
+        """Take a login whose browser comes back there, to be kept again with what it has brought."""
+        sql = """delete from provider_logins where digest = :d and redirect_uri = :uri and sealed_claims = ''
+            and expire_time > :now returning *"""
+        rows = await self._all(sql, d=digest, uri=redirect_uri, now=now)
+        return _login(rows[0]) if rows else None
 
     async def _kept(self, sql: str, provider: Provider) -> bool:
         mappings = {value: list(roles) for value, roles in provider.role_mappings.items()}
@@ -127,6 +136,10 @@ class Providers(Statements):
                 f"Tokens of `{provider.issuer}` for `{provider.audience}` belong to another provider already."
             )
             raise AlreadyExists("AUDIENCE_TAKEN", message, path="provider.audience") from error
+
+
+def _login(row: Mapping[str, Any]) -> BegunLogin:
+    return BegunLogin(**{**row, **{name: bytes(row[name]) for name in ("digest", "shown_digest")}})
 
 
 def _value(name: str) -> str:
