@@ -96,7 +96,8 @@ class Authorizing:
             config = await Rows(conn).get(pending.auth_config_id)
             # While the vault is away the state is not used up.
             verifier = await self._kept(pending)
-        await self._redeem(config, pending, verifier, code, issuer, error)
+        _check_consent(config, code, issuer, error)
+        await self._redeem(config, pending, verifier, code)
         return config
 
     async def finish(self, state: str, code: str, issuer: str, error: str, redirect_uri: str) -> AuthConfig:
@@ -114,16 +115,12 @@ class Authorizing:
             verifier = await self._kept(pending)
         async with self._db.tenant(pending.tenant_id) as conn:
             config = await Rows(conn).get(pending.auth_config_id)
+        _check_consent(config, code, issuer, error)
         with acting_for(pending.tenant_id):
-            await self._redeem(config, pending, verifier, code, issuer, error)
+            await self._redeem(config, pending, verifier, code)
         return config
 
-    async def _redeem(
-        self, config: AuthConfig, pending: Pending, verifier: str, code: str, issuer: str, error: str
-    ) -> None:
-        refuse_foreign(config.oauth, issuer)
-        if error or not code:
-            raise NotAllowed("AUTHORIZATION_DENIED", f"{config.name} was not authorized; start again.")
+    async def _redeem(self, config: AuthConfig, pending: Pending, verifier: str, code: str) -> None:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -237,6 +234,12 @@ class Authorizing:
     async def _end(self, pending: Pending) -> None:
         async with self._db.tenant(pending.tenant_id) as conn:
             await AuthorizationRows(conn).remove(pending.auth_config_id)
+
+
+def _check_consent(config: AuthConfig, code: str, issuer: str, error: str) -> None:
+    refuse_foreign(config.oauth, issuer)
+    if error or not code:
+        raise NotAllowed("AUTHORIZATION_DENIED", f"{config.name} was not authorized; start again.")
 
 
 def _unknown() -> Missing:
