@@ -226,6 +226,7 @@ def own_secrets(home):
     }
     wanted |= {path.name: path.read_text().strip() for path in home.glob("postgres/*.password")}
     wanted |= {path.name: path.read_text() for path in home.glob("nats/users/*.password")}
+    wanted["nats issuer"] = (home / "nats/users/issuer.seed").read_text()
     wanted |= {path.name: path.read_text() for path in home.glob("openbao/roles/*.secret-id")}
     for path in home.glob("keys/service-*.jwk"):
         wanted[path.name] = json.loads(path.read_text())["d"]

@@ -152,6 +152,53 @@ async def test_a_changed_password_needs_no_restart(server, tmp_path):
     await bus.close()
 
 
+async def test_a_refusal_is_told_in_the_log(server, caplog):
+    """
+    Whoever looks why nothing arrives finds the user, the subject and the remedy.
+    """
+    bus = Bus(
+        server.address,
+        "identity",
+        BusLogin(bus_users.user_named("identity"), server.users.password_file("identity")),
+    )
+    with suppress(nats.errors.Error):
+        await bus._connect()
+
+    await bus.client.publish("isthmus.v1.tnt_a.registry.instance.created", b"{}")
+    await bus.client.flush()
+
+    async with asyncio.timeout(30):
+        while not (told := [one for one in caplog.records if "refuses" in one.getMessage()]):
+            await asyncio.sleep(0.01)
+    assert told[0].levelname == "ERROR"
+    assert "isthmus.v1.tnt_a.registry" in told[0].fields["refused"]
+    await bus.close()
+
+
+async def test_a_new_password_ends_the_connection_for_a_moment_only(server, tmp_path):
+    """
+    A server that is started again with other passwords is reached again by who reads the new one.
+    """
+    file = tmp_path / "password"
+    file.write_text(server.users.password("scheduling"))
+    bus = Bus(server.address, "scheduling", BusLogin(bus_users.user_named("scheduling"), file))
+    running = asyncio.create_task(bus.run())
+    await bus.ready()
+    before = bus.incarnation.generation
+
+    (server.users.folder / "seed.json").unlink()
+    server.kill()
+    await asyncio.to_thread(server.start)
+    file.write_text(server.users.password("scheduling"))
+
+    async with asyncio.timeout(60):
+        while bus.incarnation.generation == before:
+            await asyncio.sleep(0.05)
+        await bus.ready()
+    running.cancel()
+    await bus.close()
+
+
 async def test_a_lost_store_is_made_again_by_those_who_keep_it(server):
     """
     After the whole store has vanished, users who may make nothing publish and consume again.

@@ -31,11 +31,13 @@ def home():
         isthmus(home, "down")
 
 
-def test_servers_outside_replace_our_own(home, postgres, nats_server, vault):
+def test_servers_outside_replace_our_own(home, postgres, nats_server, vault, backend_home):
     """
     With all three addresses given no back end is started, and the next start needs no addresses.
     """
-    places = ["--postgres-url", postgres.database(), "--nats-url", nats_server.url]
+    address = nats_server.url.rpartition("@")[2]
+    places = ["--postgres-url", postgres.database(), "--nats-url", f"nats://{address}"]
+    places += ["--nats-users", str(backend_home / "nats" / "users")]
     places += ["--vault-addr", vault.address, "--vault-roles", str(vault.folder / "roles")]
     first = isthmus(home, "up", *places)
     isthmus(home, "down")

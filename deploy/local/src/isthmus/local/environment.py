@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from isthmus.kit.db.provisioning import service_databases
+from isthmus.local.backends.nats_users import NatsUsers
 from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.certification import Certification
@@ -114,14 +115,16 @@ class Environment:
     def _bus(self, user: str) -> dict[str, str]:
         """Tell a process where NATS is, and who it is there."""
         nats = self._servers.nats
-        if nats is None:
-            return {"ISTHMUS_NATS_URL": self._options.nats_url}
-        issuer = {"ISTHMUS_NATS_ISSUER_FILE": str(nats.users.issuer_file)} if user in ADMITTING else {}
+        address = self._options.nats_url if nats is None else nats.address
+        if nats is None and not self._options.nats_users:
+            return {"ISTHMUS_NATS_URL": address}
+        users = NatsUsers(Path(self._options.nats_users)) if nats is None else nats.users
+        issuer = {"ISTHMUS_NATS_ISSUER_FILE": str(users.issuer_file)} if user in ADMITTING else {}
         return {
             **issuer,
-            "ISTHMUS_NATS_URL": nats.address,
+            "ISTHMUS_NATS_URL": address,
             "ISTHMUS_NATS_USER": user,
-            "ISTHMUS_NATS_PASSWORD_FILE": str(nats.users.password_file(user)),
+            "ISTHMUS_NATS_PASSWORD_FILE": str(users.password_file(user)),
         }
 
     def _vault(self, name: str) -> dict[str, str]:

@@ -15,12 +15,13 @@ from typing import Annotated, Any
 import typer
 from isthmus.client.cli.output import Format, Output, emit
 from isthmus.client.problem import Problem
+from isthmus.local.backends.nats_users import NatsUsers
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.bytecode import is_compiled
 from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
 from isthmus.local.commands.secrets import explained
 from isthmus.local.home import Home
-from isthmus.local.names import WITH_VAULT
+from isthmus.local.names import WITH_VAULT, WITHOUT_BUS
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
 from isthmus.local.safekeeping import secrets_ready
@@ -48,6 +49,12 @@ def up(
     ] = None,
     nats_url: Annotated[
         str | None, typer.Option(envvar="ISTHMUS_NATS_URL", help=f"A NATS with JetStream. {_EMBEDDED}")
+    ] = None,
+    nats_users: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ISTHMUS_NATS_USERS", help="Folder that `isthmus nats config` has written for that NATS."
+        ),
     ] = None,
     vault_addr: Annotated[
         str | None,
@@ -112,6 +119,7 @@ def up(
     options = Options.load(home).changed(
         postgres_url=postgres_url,
         nats_url=nats_url,
+        nats_users="" if nats_url and nats_users is None else _absolute(nats_users),
         vault_addr=vault_addr,
         vault_roles=None if vault_roles is None else str(vault_roles.absolute()),
         vault_token_file=None if vault_token_file is None else str(vault_token_file.absolute()),
@@ -153,7 +161,12 @@ def _prepare(home: Home) -> None:
         raise Problem("HOME_UNUSABLE", message) from error
 
 
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
 def _check(options: Options) -> None:
+    _check_bus(options)
     if options.secrets or not options.vault_addr:
         return
     if not options.vault_roles and not options.vault_token_file:
@@ -163,6 +176,16 @@ def _check(options: Options) -> None:
         if not os.access(path, os.R_OK):
             message = f"{path} cannot be read: `isthmus vault script` says what has to be there."
             raise Problem("VAULT_TOKEN_MISSING", message)
+
+
+def _check_bus(options: Options) -> None:
+    if not options.nats_url or not options.nats_users:
+        return
+    users = NatsUsers(Path(options.nats_users))
+    for path in (users.password_file(name) for name in sorted({*options.services} - WITHOUT_BUS)):
+        if not os.access(path, os.R_OK):
+            message = f"{path} cannot be read: `isthmus nats config {options.nats_users}` writes it."
+            raise Problem("NATS_USERS_MISSING", message)
 
 
 def _vault_files(options: Options) -> Iterator[Path]:
