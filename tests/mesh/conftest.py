@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from isthmus.identity.v1 import providers_pb2
+from isthmus.identity.v1 import providers_pb2, scim_pb2
 from isthmus.kit.certificates import Certificates, serving
 from isthmus.kit.tokens import Signer, new_key
 from isthmus.testing.certificates import certificates
@@ -325,6 +325,13 @@ async def _let_in(world: World, tenant: Tenant) -> None:
     tenant.values |= {"provider_id": provider.provider.provider_id}
     await world.do(key, "identity.CreateRole", name=f"{word}_role", permissions=["registry.*.read"])
     tenant.values |= {"group_id": group.group.group_id, "role": f"{word}_role", "user_ids": made.user.user_id}
+    document = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": f"{word}-provisioned"}
+    provision = scim_pb2.CreateScimResourceRequest(
+        resource_type=scim_pb2.SCIM_RESOURCE_TYPE_USER, document=json.dumps(document).encode()
+    )
+    done = await world.callers.call(world.rpc("identity.CreateScimResource"), [provision], key)
+    [provisioned] = done.answers
+    tenant.values |= {"resource_id": provisioned.resource.resource_id}
     tenant.values |= {"service_account_ids": tenant.values["service_account_id"]}
     await _ask_for_access(world, tenant)
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from isthmus.identity.v1 import identity_pb2 as pb
-from isthmus.identity.v1 import providers_pb2, providers_pb2_grpc, users_pb2
+from isthmus.identity.v1 import providers_pb2, providers_pb2_grpc, scim_pb2, scim_pb2_grpc, users_pb2
 from isthmus.local.backends.ports import free_port
 from isthmus.resilience.faults import (
     AlreadyExists,
@@ -26,6 +26,8 @@ from joserfc.jwk import ECKey, OctKey
 from .conftest import fault_of
 from .test_users import People
 
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 BACK = "http://127.0.0.1:4711/back"
 MAPPINGS = [providers_pb2.RoleMapping(value="audit", roles=["auditor"])]
 
@@ -97,6 +99,39 @@ async def test_who_logs_in_elsewhere_is_in_here_with_mapped_roles(house, vouchin
     assert list(second.session.methods) == ["oidc"]
     assert "registry.*.read" in caller.permissions
     assert (await house.people.refresh(second.refresh_token)).access_token
+
+
+async def test_whom_a_directory_has_announced_comes_in_as_that_user(house, vouching):
+    """
+    A provisioned user is known by the id that the provider gives, not by name, and stays out when disabled.
+    """
+    await house.knows(vouching)
+    directory = scim_pb2_grpc.ScimServiceStub(
+        house.people.callers.service.channel(api_key=house.tenant.api_key)
+    )
+    ann, ben = [await provisioned(directory, sub, f"{sub}-here") for sub in ("ann", "ben")]
+    off = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": False}]}
+    await directory.PatchScimResource(
+        scim_pb2.PatchScimResourceRequest(
+            resource_type=scim_pb2.SCIM_RESOURCE_TYPE_USER, resource_id=ben, document=json.dumps(off).encode()
+        )
+    )
+
+    first = await house.complete(await house.browse("ann"))
+    second = await house.complete(await house.browse("ann"))
+    refused = await fault_of(house.complete(await house.browse("ben")))
+
+    assert (first.user_name, first.session.user_id, second.session.user_id) == ("ann-here", ann, ann)
+    assert (type(refused), refused.reason) == (NotAuthenticated, "LOGIN_REFUSED")
+
+
+async def provisioned(directory, external_id, name):
+    """Have a directory make a user; return the id."""
+    document = {"schemas": [USER], "userName": name, "externalId": external_id}
+    request = scim_pb2.CreateScimResourceRequest(
+        resource_type=scim_pb2.SCIM_RESOURCE_TYPE_USER, document=json.dumps(document).encode()
+    )
+    return (await directory.CreateScimResource(request)).resource.resource_id
 
 
 async def test_who_has_no_group_has_no_role(house, vouching):

@@ -19,6 +19,7 @@ from isthmus.identity.v1 import (
     identity_pb2_grpc,
     providers_pb2_grpc,
     quotas_pb2_grpc,
+    scim_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     support_pb2_grpc,
@@ -164,6 +165,11 @@ class Mesh:
     def users(self) -> users_pb2_grpc.UsersServiceStub:
         """People."""
         return users_pb2_grpc.UsersServiceStub(self._channel("identity"))
+
+    @cached_property
+    def scim(self) -> scim_pb2_grpc.ScimServiceStub:
+        """What directories provision."""
+        return scim_pb2_grpc.ScimServiceStub(self._channel("identity"))
 
     @cached_property
     def access(self) -> access_pb2_grpc.AccessServiceStub:

@@ -29,6 +29,7 @@ __all__ = ["GOOD_TEXTS", "Callers", "Filler", "Outcome", "Rpc", "all_rpcs", "id_
 Metadata = Sequence[tuple[str, str]]
 
 _STREAMS = [{"name": "items", "path": "/x", "records_path": "items", "key": ["id"]}]
+_SCIM = "urn:ietf:params:scim:schemas"
 GOOD_TEXTS = {
     "action_config": '{"message": "tried"}',
     "address": "127.0.0.1:9",
@@ -79,7 +80,16 @@ GOOD_TEXTS = {
     "Provider.issuer": "https://idp.example",
     "RoleMapping.value": "tried",
     "CreateRoleRequest.permissions": "registry.instances.read",
+    "CreateScimResourceRequest.document": f'{{"schemas": ["{_SCIM}:core:2.0:User"], "userName": "tried"}}',
+    "DescribeScimRequest.name": "",
     "LoginRequest.password": "tried and tested",
+    "PatchScimResourceRequest.document": json.dumps(
+        {
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "path": "title", "value": "tried"}],
+        }
+    ),
+    "ReplaceScimResourceRequest.document": f'{{"schemas": ["{_SCIM}:core:2.0:User"], "userName": "too"}}',
     "UpdateRoleRequest.permissions": "registry.instances.read",
     "Settlement.result": "1",
     "samples": "{}",

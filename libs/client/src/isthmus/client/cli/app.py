@@ -28,6 +28,7 @@ from isthmus.client.cli import (
     reconcile,
     records,
     schemas,
+    scim,
     sessions,
     support,
     sync,
@@ -85,5 +86,6 @@ for _group in (
     support,
     providers,
     quotas,
+    scim,
 ):
     _group.register(app)

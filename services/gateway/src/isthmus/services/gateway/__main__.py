@@ -1,14 +1,15 @@
 """Runs the gateway."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from isthmus.gateway.v1 import gateway_pb2_grpc
 from isthmus.kit import Chassis, Wiring
 from isthmus.kit import serve as serve_chassis
-from isthmus.services.gateway.http import HttpFace, application, health, oauth, well_known
+from isthmus.services.gateway.http import Courier, HttpFace, application, health, oauth, scim, well_known
 from isthmus.services.gateway.http.proxies import TrustedProxies, networks_of
 from isthmus.services.gateway.servicer import GatewayServicer, Probe
 from isthmus.services.gateway.settings import GatewaySettings
+from starlette.routing import BaseRoute
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -16,9 +17,10 @@ async def wire(chassis: Chassis) -> Wiring:
     settings: GatewaySettings = chassis.settings
     probe = Probe(chassis.peer, settings.health_timeout)
     peer, vouch = chassis.peer, chassis.caller.vouch
-    areas = [
+    areas: list[Sequence[BaseRoute]] = [
         health.routes(probe),
         oauth.routes(peer, vouch, settings.public_url or f"http://{settings.http_listen}"),
+        scim.routes(peer("identity"), Courier(vouch), settings.public_url),
         well_known.routes(peer, vouch),
     ]
     proxies = networks_of(settings.trusted_proxies)

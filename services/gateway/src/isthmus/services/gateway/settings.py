@@ -11,7 +11,7 @@ class GatewaySettings(ServiceSettings):
 
     http_listen: str = Field("127.0.0.1:8080", description="host:port for HTTP; port 0 takes a free one.")
     public_url: str = Field(
-        "", description="How browsers reach the gateway; http:// and where it listens when empty."
+        "", description="How others reach the gateway; http:// and where it listens when empty."
     )
     trusted_proxies: str = Field(
         "", description="Networks of proxies before the gateway whose word about clients counts, with commas."

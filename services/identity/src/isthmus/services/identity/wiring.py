@@ -12,6 +12,7 @@ from isthmus.identity.v1 import (
     identity_pb2_grpc,
     providers_pb2_grpc,
     quotas_pb2_grpc,
+    scim_pb2_grpc,
     sessions_pb2_grpc,
     support_pb2_grpc,
     users_pb2_grpc,
@@ -26,6 +27,7 @@ from isthmus.services.identity.login import Door
 from isthmus.services.identity.oidc import Issuers, Visitors
 from isthmus.services.identity.passwords import Passwords
 from isthmus.services.identity.pepper import Pepper
+from isthmus.services.identity.provisioning import Provisioning
 from isthmus.services.identity.quotas import Allowance
 from isthmus.services.identity.second_factor import SecondFactor
 from isthmus.services.identity.servicer import (
@@ -34,6 +36,7 @@ from isthmus.services.identity.servicer import (
     IdentityServicer,
     ProvidersServicer,
     QuotasServicer,
+    ScimServicer,
     SessionsServicer,
     SupportServicer,
     UsersServicer,
@@ -148,6 +151,10 @@ def _servicers(chassis: Chassis, parts: _Parts, verifier: Verifier) -> Servicers
             UsersServicer(
                 store, parts.passwords, parts.second_factor, door=parts.door, events=events, clock=clock
             ),
+        ),
+        (
+            scim_pb2_grpc.add_ScimServiceServicer_to_server,
+            ScimServicer(store, Provisioning(parts.door, parts.second_factor, events, clock)),
         ),
         (
             sessions_pb2_grpc.add_SessionsServiceServicer_to_server,

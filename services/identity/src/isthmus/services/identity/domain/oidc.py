@@ -11,6 +11,7 @@ from isthmus.services.identity.domain.people import is_user_name, user_name
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "Ed25519", "EdDSA")
 _SKEW = 30.0
+_ENTRA = ("login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +131,23 @@ def _is_local(address: str) -> bool:
         return False
 
 
-__all__ = ["ALGORITHMS", "Provider", "claims_trouble", "id_token_trouble", "is_page", "issuer_trouble"]
+def directory_ids(issuer: str, claims: Mapping[str, Any]) -> list[str]:
+    """Return by which ids a directory may have announced whom claims are about.
+
+    Only ids count that nobody can change for himself. Entra's `sub` is another one for each client; what its
+    directory knows is `oid`.
+    """
+    host = urlsplit(issuer).hostname or ""
+    names = ["sub", "oid"] if host in _ENTRA else ["sub"]
+    return [str(claims[name])[:200] for name in names if claims.get(name)]
+
+
+__all__ = [
+    "ALGORITHMS",
+    "Provider",
+    "claims_trouble",
+    "directory_ids",
+    "id_token_trouble",
+    "is_page",
+    "issuer_trouble",
+]

@@ -65,6 +65,8 @@ _ACCOUNTS = (
     "identity.providers.*",
     "identity.quotas.read",
     "identity.roles.*",
+    "identity.scim.*",
+    "identity.scim_dialects.*",
     "identity.service_accounts.*",
     "identity.sessions.*",
     "identity.support_accesses.*",
@@ -83,6 +85,7 @@ _SUPPORT = (
     "registry.*.read",
     "scheduling.*.read",
 )
+_PROVISION = ("identity.scim.read", "identity.scim.write")
 _SECURITY_VIEW = (
     "events.events.read",
     "records.records.read",
@@ -134,6 +137,7 @@ _ROLES = (
         scope="installation",
     ),
     Role("integration_admin", "Who sets up and runs a tenant's integrations.", _INTEGRATION),
+    Role("provisioner", "Directories that keep users and groups by SCIM; they give no roles.", _PROVISION),
     Role("security_admin", "Who runs a tenant's security operations.", _SECURITY_ADMIN),
     Role("security_analyst", "Who works on security events and records.", _SECURITY_WORK),
     Role("security_viewer", "Who looks at security events and records.", _SECURITY_VIEW),

@@ -20,6 +20,7 @@ from isthmus.services.identity.domain import (
     Session,
     User,
     claims_trouble,
+    directory_ids,
     id_token_trouble,
     is_page,
     new_user_code,
@@ -28,7 +29,7 @@ from isthmus.services.identity.domain import (
 )
 from isthmus.services.identity.login import Door, Tokens
 from isthmus.services.identity.oidc.issuers import Issuers
-from isthmus.services.identity.store import People, Providers, Roles, Rows, Store
+from isthmus.services.identity.store import Directory, People, Providers, Roles, Rows, Store
 from isthmus.services.identity.store.providers import BegunLogin
 from isthmus.services.identity.tells import Tells
 
@@ -319,12 +320,14 @@ class Visitors:
         external_id = f"oidc:{provider.provider_id}:{claims['sub'][:150]}"
         roles = provider.roles_for(claims)
         user = await people.by_external_id(external_id)
+        if user is None:
+            user = await Directory(rows.conn).awaited(directory_ids(provider.issuer, claims))
         if user is not None and user.is_disabled:
             raise _refused("the user is disabled")
         if user is not None:
-            if user.roles == roles:
+            if user.roles == roles and user.external_id == external_id:
                 return user
-            changed = await people.save(replace(user, roles=roles, update_time=now))
+            changed = await people.save(replace(user, roles=roles, external_id=external_id, update_time=now))
             await self._events.user(rows.conn, "updated", changed, by)
             return changed
         name = provider.user_name_for(claims)

@@ -4,6 +4,7 @@ from isthmus.services.identity.servicer.access import AccessServicer
 from isthmus.services.identity.servicer.devices import DeviceLoginServicer
 from isthmus.services.identity.servicer.providers import ProvidersServicer
 from isthmus.services.identity.servicer.quotas import QuotasServicer
+from isthmus.services.identity.servicer.scim import ScimServicer
 from isthmus.services.identity.servicer.servicer import IdentityServicer
 from isthmus.services.identity.servicer.sessions import SessionsServicer
 from isthmus.services.identity.servicer.support import SupportServicer
@@ -15,6 +16,7 @@ __all__ = [
     "IdentityServicer",
     "ProvidersServicer",
     "QuotasServicer",
+    "ScimServicer",
     "SessionsServicer",
     "SupportServicer",
     "UsersServicer",

@@ -64,7 +64,7 @@ class Groups(Statements):
         """Return a group or None; `lock` keeps others from changing it meanwhile."""
         sql = "select * from groups where group_id = :g" + (" for update" if lock else "")
         rows = await self._all(sql, g=group_id)
-        return _group(rows[0]) if rows else None
+        return group_of(rows[0]) if rows else None
 
     async def get(self, group_id: str, *, lock: bool = False) -> Group:
         """Return a group.
@@ -82,7 +82,7 @@ class Groups(Statements):
         """Return groups, oldest first, one more than the page holds; all of them when no name is given."""
         sql = """select * from groups where group_id > :after and (:name = '' or name = :name)
             order by group_id limit :limit"""
-        return [_group(row) for row in await self._all(sql, name=name, **window(page))]
+        return [group_of(row) for row in await self._all(sql, name=name, **window(page))]
 
     async def save(self, group: Group) -> Group:
         """Replace what may change of a group and return it with its next revision."""
@@ -206,12 +206,13 @@ class Roles(Statements):
         return access((await self._all(sql, t=tenant_id, subject=subject, own=list(own)))[0])
 
 
-def _group(row: Mapping[str, Any]) -> Group:
-    return Group(**{**row, "roles": tuple(row["roles"])})
+def group_of(row: Mapping[str, Any]) -> Group:
+    """Read a group out of a row that has the columns of one."""
+    return Group(**{**{name: row[name] for name in _GROUP}, "roles": tuple(row["roles"])})
 
 
 def _role(row: Mapping[str, Any]) -> Role:
     return Role(row["role"], row["description"], tuple(row["permissions"]), revision=row["revision"])
 
 
-__all__ = ["Groups", "Roles", "access", "access_of"]
+__all__ = ["Groups", "Roles", "access", "access_of", "group_of"]

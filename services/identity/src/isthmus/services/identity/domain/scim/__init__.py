@@ -1,0 +1,88 @@
+"""SCIM 2.0 without HTTP and without tables: schemas, filters, documents, patches, and what is put up with."""
+
+from isthmus.services.identity.domain.scim.documents import EXTERNAL_ID, Document, Place, View, place_of, read
+from isthmus.services.identity.domain.scim.filters import (
+    AttributePath,
+    Compare,
+    Entry,
+    Filter,
+    Joined,
+    Negated,
+    Scalar,
+    matches,
+    parse_filter,
+    parse_target,
+)
+from isthmus.services.identity.domain.scim.members import MemberChange, ids_in
+from isthmus.services.identity.domain.scim.patching import patched
+from isthmus.services.identity.domain.scim.people import (
+    group_document,
+    group_name,
+    kept,
+    kept_of_user,
+    named_so,
+    user_document,
+    with_words,
+)
+from isthmus.services.identity.domain.scim.refusals import KINDS, refusal
+from isthmus.services.identity.domain.scim.schemas import (
+    ENTERPRISE,
+    GROUP,
+    GROUPS,
+    MOST_RESULTS,
+    USER,
+    USERS,
+    Attribute,
+    ResourceType,
+    resource_types,
+    schemas,
+    service_provider_config,
+)
+from isthmus.services.identity.domain.scim.tolerance import DIALECTS, ENTRA, OKTA, STRICT, Tolerance
+
+__all__ = [
+    "DIALECTS",
+    "ENTERPRISE",
+    "ENTRA",
+    "EXTERNAL_ID",
+    "GROUP",
+    "GROUPS",
+    "KINDS",
+    "MOST_RESULTS",
+    "OKTA",
+    "STRICT",
+    "USER",
+    "USERS",
+    "Attribute",
+    "AttributePath",
+    "Compare",
+    "Document",
+    "Entry",
+    "Filter",
+    "Joined",
+    "MemberChange",
+    "Negated",
+    "Place",
+    "ResourceType",
+    "Scalar",
+    "Tolerance",
+    "View",
+    "group_document",
+    "group_name",
+    "ids_in",
+    "kept",
+    "kept_of_user",
+    "matches",
+    "named_so",
+    "parse_filter",
+    "parse_target",
+    "patched",
+    "place_of",
+    "read",
+    "refusal",
+    "resource_types",
+    "schemas",
+    "service_provider_config",
+    "user_document",
+    "with_words",
+]
