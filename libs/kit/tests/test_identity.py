@@ -142,6 +142,36 @@ async def test_key_is_looked_up_once_at_a_time():
     assert identity.asked == 1
 
 
+async def test_only_so_many_credentials_are_verified_at_a_time():
+    """
+    A flood of guesses is refused before anybody is asked; what is known already goes on.
+    """
+    asked, answer = [], asyncio.Event()
+
+    async def look_up(credential):
+        asked.append(credential)
+        if credential != KEY:
+            await answer.wait()
+        return KeyHolder(OWNER)
+
+    authenticator = Authenticator(lookup=look_up)
+    await authenticator.authenticate({"authorization": f"Bearer {KEY}"})
+    guesses = [
+        asyncio.create_task(authenticator.authenticate({"authorization": f"Bearer ist_{n}_{'x' * 64}"}))
+        for n in range(500)
+    ]
+    await asyncio.wait(guesses, timeout=0)
+    while sum(guess.done() for guess in guesses) < 300:
+        await asyncio.sleep(0)
+    known = await authenticator.authenticate({"authorization": f"Bearer {KEY}"})
+    answer.set()
+    answers = await asyncio.gather(*guesses, return_exceptions=True)
+
+    assert known == OWNER
+    assert len(asked) == 201
+    assert {one.reason for one in answers if isinstance(one, faults.Fault)} == {"SERVICE_OVERLOADED"}
+
+
 async def test_revoked_key_is_forgotten_within_seconds(monkeypatch):
     """
     The answer about a key is believed for five seconds.

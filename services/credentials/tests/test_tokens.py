@@ -1,6 +1,7 @@
 """Access tokens over gRPC, from a token server that misbehaves."""
 
 import asyncio
+import gzip
 
 import pytest
 from isthmus.connector.v1 import connector_pb2
@@ -113,6 +114,11 @@ ANSWERS = {
     "other": (Answer(200, {"access_token": "a", "token_type": "mac"}), Precondition, "TOKEN_ANSWER_INVALID"),
     "cut": (Answer(200, {"access_token": "a"}, cut=5), RetryLater, "TOKEN_SERVER_UNREACHABLE"),
     "deep": (Answer(200, "[" * 100_000), Precondition, "TOKEN_ANSWER_INVALID"),
+    "packed": (
+        Answer(200, gzip.compress(b'{"access_token": "a"}'), {"content-encoding": "gzip"}),
+        Precondition,
+        "TOKEN_ANSWER_INVALID",
+    ),
     "huge": (Answer(200, "x" * 300_000), Precondition, "TOKEN_ANSWER_INVALID"),
 }
 

@@ -24,6 +24,8 @@ _API_KEY = re.compile(r"ist_[A-Za-z0-9]{1,64}_[A-Za-z0-9_-]{8,256}")
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,2048}")
 REMEMBER_SECONDS = 5.0
 _REMEMBERED = 4096
+# Whoever guesses credentials keeps neither this process nor the identity service from its work.
+_MOST_LOOKUPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ class Authenticator:
             NotAuthenticated: the credential is malformed, unknown, revoked or expired.
             NotAllowed: `TENANT_NOT_YOURS`, a caller outside the mesh names a tenant, or
                 `ADDRESS_NOT_ALLOWED`, the key may not be used from where the call comes.
-            LimitReached: `KEY_RATE_EXCEEDED`, the key makes more calls than it may, or `QUOTA_EXCEEDED`,
-                all credentials of its tenant together do.
+            LimitReached: `SERVICE_OVERLOADED`, too many credentials are being verified, `KEY_RATE_EXCEEDED`,
+                the key makes more calls than it may, or `QUOTA_EXCEEDED`, all of its tenant together do.
         """
         header = metadata.get("authorization")
         if header is None:
@@ -154,6 +156,9 @@ class Authenticator:
         """Look a credential up once, however many calls with it arrive at the same moment."""
         pending = self._pending.get(digest)
         if pending is None:
+            if len(self._pending) >= _MOST_LOOKUPS:
+                message = "Too many credentials are being verified; wait as told, then repeat the call."
+                raise LimitReached("SERVICE_OVERLOADED", message, retry_after=1.0)
             pending = asyncio.ensure_future(self._look_up(digest, credential))
             self._pending[digest] = pending
             pending.add_done_callback(lambda _: self._pending.pop(digest, None))

@@ -112,7 +112,8 @@ class TokenServers:
     ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
         async with self._open().stream("POST", url, data=dict(form), headers=dict(headers)) as response:
             body = bytearray()
-            async for part in response.aiter_bytes():
+            # Nothing is unpacked: a packed kilobyte can be a gigabyte before its size is known.
+            async for part in response.aiter_raw():
                 body += part
                 if len(body) > _MOST_BYTES:
                     return response.status_code, response.headers, {}
@@ -133,7 +134,11 @@ class TokenServers:
                 timeout=self._seconds,
                 follow_redirects=False,
                 trust_env=False,
-                headers={"Accept": "application/json", "User-Agent": "isthmus/0.1"},
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                    "User-Agent": "isthmus/0.1",
+                },
             )
         return self._client
 

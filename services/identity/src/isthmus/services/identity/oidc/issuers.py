@@ -152,7 +152,8 @@ class Issuers:
         try:
             async with asyncio.timeout(_SECONDS), self._http().stream(method, address, **more) as reply:
                 body = b""
-                async for part in reply.aiter_bytes():
+                # Nothing is unpacked: a packed kilobyte can be a gigabyte before its size is known.
+                async for part in reply.aiter_raw():
                     body += part
                     if len(body) > _LARGEST:
                         raise _unreachable(address)
@@ -172,7 +173,11 @@ class Issuers:
             limits = httpx.Limits(max_connections=20, max_keepalive_connections=4, keepalive_expiry=15)
             transport = judged_transport(AllowedHosts(["*"], self._policy), limits=limits)
             self._client = httpx.AsyncClient(
-                transport=transport, timeout=_SECONDS, follow_redirects=False, trust_env=False
+                transport=transport,
+                timeout=_SECONDS,
+                follow_redirects=False,
+                trust_env=False,
+                headers={"Accept-Encoding": "identity"},
             )
         return self._client
 
