@@ -158,13 +158,15 @@ def test_overload_begins_late_and_passes_by_itself():
     """
     told = []
     overload = Overload(lambda: True, lambda: 0.0, told.append)
-    overload.note(0.4, 0.0)
+    overload.note(60.0, 60.0)
     assert told == []
+    overload.note(0.0, 0.0)
     for _ in range(5):
         overload.note(0.5, 0.0)
     for _ in range(5):
         overload.note(0.0, 0.0)
-    overload.note(0.0, 2.0)
+    for _ in range(5):
+        overload.note(0.0, 2.0)
 
     assert told == [True, False, True]
 

@@ -21,7 +21,7 @@ _MOST_LINES = 2000
 _SHORTEST_DELAY = 0.1
 _LONGEST_DELAY = 30.0
 _LEAST_PLACES = 8
-_LEAST_WAITING = 8
+_LEAST_WAITING = 50
 _STRANGER = "@"
 
 _refused = counter("isthmus.calls.refused", "Calls refused because too much was going on, by reason")

@@ -10,6 +10,7 @@ _INTERVAL = 0.1
 _LATE_SECONDS = 0.3
 _DATABASE_SECONDS = 1.0
 _WELL_AGAIN = 0.5
+_MOST_STRAIN = 2.0
 
 _log = logger(__name__)
 _times = counter("isthmus.overloads", "Times that a process had more to do than it could")
@@ -32,7 +33,7 @@ class Overload:
         self._busy = busy
         self._database_wait = database_wait
         self._tell = tell
-        self._late = 0.0
+        self._strain = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.is_overloaded = False
         self.is_watching = False
@@ -49,16 +50,16 @@ class Overload:
             self._timer.cancel()
 
     def note(self, late: float, database_wait: float) -> None:
-        """Judge by what one look has found, smoothed over a few; one hiccup is none."""
-        self._late += 0.5 * (max(0.0, late) - self._late)
-        worst = max(self._late / _LATE_SECONDS, database_wait / _DATABASE_SECONDS)
-        overloaded = worst > (_WELL_AGAIN if self.is_overloaded else 1.0)
+        """Judge by what one look has found, smoothed over a few; one hiccup, however long, is none."""
+        worst = max(late / _LATE_SECONDS, database_wait / _DATABASE_SECONDS)
+        self._strain += 0.5 * (min(max(worst, 0.0), _MOST_STRAIN) - self._strain)
+        overloaded = self._strain > (_WELL_AGAIN if self.is_overloaded else 1.0)
         if overloaded == self.is_overloaded:
             return
         self.is_overloaded = overloaded
         if overloaded:
             _times.add(1)
-            _log.warning("overloaded", late=round(self._late, 3), database_wait=round(database_wait, 3))
+            _log.warning("overloaded", late=round(late, 3), database_wait=round(database_wait, 3))
         else:
             _log.info("no longer overloaded")
         self._tell(overloaded)
@@ -68,7 +69,7 @@ class Overload:
         if self._busy() or self.is_overloaded:
             self.watch()
         else:
-            self._late, self.is_watching = 0.0, False
+            self._strain, self.is_watching = 0.0, False
 
 
 __all__ = ["Overload"]
