@@ -417,6 +417,7 @@ async def _settle(world: World, tenant: Tenant) -> None:
         "stream": f"{word}-stream",
         "key": f"{word}-1",
         "subject": word,
+        "text": word,
         "request_id": word,
     }
     end = time.monotonic() + 60

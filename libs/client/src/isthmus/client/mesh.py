@@ -27,7 +27,13 @@ from isthmus.identity.v1 import (
 )
 from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
 from isthmus.monitoring.v1 import audit_pb2_grpc, monitoring_pb2_grpc
-from isthmus.records.v1 import links_pb2_grpc, pairs_pb2_grpc, reconciliation_pb2_grpc, records_pb2_grpc
+from isthmus.records.v1 import (
+    links_pb2_grpc,
+    pairs_pb2_grpc,
+    privacy_pb2_grpc,
+    reconciliation_pb2_grpc,
+    records_pb2_grpc,
+)
 from isthmus.registry.v1 import registry_pb2_grpc
 from isthmus.scheduling.v1 import plans_pb2_grpc, scheduling_pb2_grpc
 
@@ -250,6 +256,11 @@ class Mesh:
     def pairs(self) -> pairs_pb2_grpc.PairsServiceStub:
         """Pairs of two-way flows, and their conflicts."""
         return pairs_pb2_grpc.PairsServiceStub(self._channel("records"))
+
+    @cached_property
+    def privacy(self) -> privacy_pb2_grpc.PrivacyServiceStub:
+        """How long data is kept, and one person's data."""
+        return privacy_pb2_grpc.PrivacyServiceStub(self._channel("records"))
 
     @cached_property
     def reconciliations(self) -> reconciliation_pb2_grpc.ReconciliationServiceStub:

@@ -445,6 +445,68 @@ class ListLogsResponse(_message.Message):
 Global___ListLogsResponse: _TypeAlias = ListLogsResponse  # noqa: Y015
 
 @_typing.final
+class RedactLogsRequest(_message.Message):
+    """Asks to replace a text in log entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    IS_DRY_RUN_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Which text, in any case of letters."""
+    is_dry_run: _builtins.bool
+    """Find only, and leave everything as it is."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        is_dry_run: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_dry_run", b"is_dry_run", "page_token", b"page_token", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactLogsRequest: _TypeAlias = RedactLogsRequest  # noqa: Y015
+
+@_typing.final
+class RedactLogsResponse(_message.Message):
+    """What was found, and replaced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGS_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    looked_at: _builtins.int
+    """Entries looked at."""
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntegrationLog]:
+        """The entries as they were."""
+
+    def __init__(
+        self,
+        *,
+        logs: _abc.Iterable[Global___IntegrationLog] | None = ...,
+        looked_at: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logs", b"logs", "looked_at", b"looked_at", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactLogsResponse: _TypeAlias = RedactLogsResponse  # noqa: Y015
+
+@_typing.final
 class RecordUsageRequest(_message.Message):
     """Adds up what instances did."""
 

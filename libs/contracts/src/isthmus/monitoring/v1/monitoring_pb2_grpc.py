@@ -53,6 +53,11 @@ class MonitoringServiceStub:
                 request_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.ListLogsRequest.SerializeToString,
                 response_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.ListLogsResponse.FromString,
                 _registered_method=True)
+        self.RedactLogs = channel.unary_unary(
+                '/isthmus.monitoring.v1.MonitoringService/RedactLogs',
+                request_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactLogsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactLogsResponse.FromString,
+                _registered_method=True)
         self.RecordUsage = channel.unary_unary(
                 '/isthmus.monitoring.v1.MonitoringService/RecordUsage',
                 request_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RecordUsageRequest.SerializeToString,
@@ -103,6 +108,17 @@ class MonitoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactLogs(self, request, context):
+        """Replaces a text in log entries by a placeholder; called by the service that erases a person's data.
+
+        Looks through the entries page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordUsage(self, request, context):
         """Adds up what an instance did; called by hosts.
 
@@ -144,6 +160,11 @@ def add_MonitoringServiceServicer_to_server(servicer, server):
                     servicer.ListLogs,
                     request_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.ListLogsRequest.FromString,
                     response_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.ListLogsResponse.SerializeToString,
+            ),
+            'RedactLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactLogs,
+                    request_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactLogsRequest.FromString,
+                    response_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactLogsResponse.SerializeToString,
             ),
             'RecordUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordUsage,
@@ -224,6 +245,33 @@ class MonitoringService:
             '/isthmus.monitoring.v1.MonitoringService/ListLogs',
             isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.ListLogsRequest.SerializeToString,
             isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.ListLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.monitoring.v1.MonitoringService/RedactLogs',
+            isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactLogsRequest.SerializeToString,
+            isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

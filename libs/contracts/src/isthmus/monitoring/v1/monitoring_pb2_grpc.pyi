@@ -55,6 +55,13 @@ class MonitoringServiceStub:
 
     Errors: none of its own.
     """
+    RedactLogs: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.RedactLogsRequest, _monitoring_pb2.RedactLogsResponse]
+    """Replaces a text in log entries by a placeholder; called by the service that erases a person's data.
+
+    Looks through the entries page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
     RecordUsage: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.RecordUsageRequest, _monitoring_pb2.RecordUsageResponse]
     """Adds up what an instance did; called by hosts.
 
@@ -97,6 +104,13 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     """
     ListLogs: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListLogsRequest, _monitoring_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists log entries, newest first.
+
+    Errors: none of its own.
+    """
+    RedactLogs: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.RedactLogsRequest, _monitoring_pb2.RedactLogsResponse]  # type: ignore[assignment]
+    """Replaces a text in log entries by a placeholder; called by the service that erases a person's data.
+
+    Looks through the entries page by page; repeat with the token until it is empty.
 
     Errors: none of its own.
     """
@@ -151,6 +165,19 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.ListLogsResponse, _abc.Awaitable[_monitoring_pb2.ListLogsResponse]]:
         """Lists log entries, newest first.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactLogs(
+        self,
+        request: _monitoring_pb2.RedactLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.RedactLogsResponse, _abc.Awaitable[_monitoring_pb2.RedactLogsResponse]]:
+        """Replaces a text in log entries by a placeholder; called by the service that erases a person's data.
+
+        Looks through the entries page by page; repeat with the token until it is empty.
 
         Errors: none of its own.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from isthmus.mapper.paths import parse_path
@@ -34,9 +34,16 @@ class Scrubber:
     Args:
         classes: Which class the values have.
         least: From which class on values are replaced.
+        conceal: Gives what stands for a value of a class.
     """
 
-    def __init__(self, classes: Classes, least: DataClass = DataClass.CONFIDENTIAL) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        least: DataClass = DataClass.CONFIDENTIAL,
+        conceal: Callable[[DataClass, Any], Any] = concealed,
+    ) -> None:
+        self._conceal = conceal
         self.classes = classes
         self._least = least
 
@@ -136,11 +143,11 @@ class Scrubber:
         if isinstance(value, dict):
             members = node.members if node is not None else {}
             if kind >= self._least and not members:
-                return concealed(kind, value)  # names that no schema declares are as telling as values
+                return self._conceal(kind, value)  # names that no schema declares are as telling as values
             return {name: self._shown(inner, members.get(name), kind) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._shown(inner, node.elements if node else None, kind) for inner in value]
-        return concealed(kind, value) if kind >= self._least and value is not None else value
+        return self._conceal(kind, value) if kind >= self._least and value is not None else value
 
 
 def _parts(path: str) -> Iterator[str | int]:

@@ -12,6 +12,8 @@ class MonitoringSettings(ServiceSettings):
         gt=0,
         description="How often the end of a growing chain of the audit trail goes out as an event.",
     )
+    logs_days: float = Field(90.0, gt=0, description="How long lines of integrations' logs are kept.")
+    logs_prune_seconds: float = Field(3600.0, gt=0, description="Pause between looks for old lines.")
 
 
 __all__ = ["MonitoringSettings"]

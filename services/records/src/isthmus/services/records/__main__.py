@@ -1,6 +1,7 @@
 """Runs the hub."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from isthmus.kit.quotas import QuotaBook
 from isthmus.records.v1 import (
     links_pb2_grpc,
     pairs_pb2_grpc,
+    privacy_pb2_grpc,
     reconciliation_pb2_grpc,
     records_pb2_grpc,
 )
@@ -22,6 +24,8 @@ from isthmus.services.records.servicer import (
     LinksServicer,
     Pairing,
     PairsServicer,
+    People,
+    PrivacyServicer,
     ReconciliationServicer,
     Reconciling,
     RecordsServicer,
@@ -39,6 +43,7 @@ from isthmus.services.records.store import (
     RecordWriter,
 )
 from isthmus.services.records.store.pairs import ConflictStore, PairReader, PairRounds, PairWriter
+from isthmus.services.records.store.privacy import Erasures, PersonStore, RetentionStore
 from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,7 +64,8 @@ async def wire(chassis: Chassis) -> Wiring:
     comparisons = Comparisons(chassis.db, reports)
     announcements = AnnouncementWriter(chassis.db, remembered=chassis.settings.hub_credit)
     reconciling = Reconciling(announcements, comparisons, reports)
-    declaring = Declaring(ClassStore(chassis.db))
+    classes = ClassStore(chassis.db)
+    declaring = Declaring(classes)
     hub = HubServicer(
         chassis,
         writer,
@@ -77,13 +83,30 @@ async def wire(chassis: Chassis) -> Wiring:
 
     orphans = OrphanStore(chassis.db, chassis.clock, keep=timedelta(days=chassis.settings.orphan_links_days))
 
+    retention = RetentionStore(chassis.db, events.purged)
+    people = People(
+        chassis.db,
+        PersonStore(chassis.db),
+        Erasures(chassis.db),
+        classes,
+        monitoring=lambda: chassis.peer("monitoring"),
+        announce=events.person_erased,
+    )
+
     async def prune() -> None:
-        await _prune(orphans, chassis.settings.prune_seconds)
+        await _prune(orphans.prune, chassis.settings.prune_seconds)
+
+    async def purge() -> None:
+        await _prune(retention.purge, chassis.settings.retention_seconds)
 
     return Wiring(
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
+            (
+                privacy_pb2_grpc.add_PrivacyServiceServicer_to_server,
+                PrivacyServicer(chassis.db, retention, people, events.retention_changed),
+            ),
             (
                 pairs_pb2_grpc.add_PairsServiceServicer_to_server,
                 PairsServicer(conflicts, pairing.key_of, declaring),
@@ -97,7 +120,7 @@ async def wire(chassis: Chassis) -> Wiring:
                 LinksServicer(LinkStore(chassis.db), orphans),
             ),
         ],
-        tasks=[prune],
+        tasks=[prune, purge],
         consumers=_consumers(pairing, reconciling, orphans),
     )
 
@@ -116,11 +139,11 @@ def _consumers(pairing: Pairing, reconciling: Reconciling, orphans: OrphanStore)
     ]
 
 
-async def _prune(orphans: OrphanStore, seconds: float) -> None:
-    """Forget links of flows that were deleted long ago, for ever; an outage is waited out."""
+async def _prune(portion: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """Remove what is too old, portion by portion, for ever; an outage is waited out."""
     while True:
         with suppress(RetryLater, OutOfTime):
-            while await orphans.prune():
+            while await portion():
                 pass
         await asyncio.sleep(seconds)
 

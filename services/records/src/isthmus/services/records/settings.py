@@ -18,6 +18,9 @@ class RecordsSettings(ServiceSettings):
         365.0, gt=0, description="How long the links of a deleted flow are kept."
     )
     prune_seconds: float = Field(3600.0, gt=0, description="Pause between looks for old links.")
+    retention_seconds: float = Field(
+        86_400.0, gt=0, description="Pause between looks for data that is too old."
+    )
     hub_group: int = Field(
         2, ge=1, le=64, description="Most batches in one transaction; half the credit keeps both sides busy."
     )

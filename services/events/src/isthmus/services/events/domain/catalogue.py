@@ -108,6 +108,15 @@ _ENTITIES = {
         "changed": "The schema of a stream changed, or an earlier change of it is over.",
         "decided": "Somebody decided about a change that stopped a flow.",
     },
+    ("records", "person", "PersonErased"): {
+        "erased": "A person's data was erased; the event does not tell whose.",
+    },
+    ("records", "retention", "RetentionChanged"): {
+        "changed": "Something is kept for another time from now on.",
+    },
+    ("records", "retention", "RetentionApplied"): {
+        "applied": "Data was removed because it was older than it is to be kept.",
+    },
     ("records", "record", "RecordsChanged"): {
         "changed": "A batch of records changed the hub.",
     },

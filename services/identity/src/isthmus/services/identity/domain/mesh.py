@@ -19,6 +19,7 @@ MESH_ONLY = (
     "mapping.schemas.observe",
     "monitoring.audit.append",
     "monitoring.logs.append",
+    "monitoring.logs.redact",
     "monitoring.metrics.record",
     "records.links.write",
     "records.quarantine.add",
@@ -59,7 +60,7 @@ _SERVICES = {
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "monitoring": ("events.events.read",),
-    "records": ("identity.quotas.read", "scheduling.rounds.follow"),
+    "records": ("identity.quotas.read", "monitoring.logs.redact", "scheduling.rounds.follow"),
     "registry": ("connector.instances.*", "credentials.auth_configs.read"),
     "scheduling": (
         "connector.actions.invoke",

@@ -37,6 +37,7 @@ _INTEGRATION = (
     "records.quarantine.read_values",
     "records.quarantine.requeue",
     "records.records.read",
+    "records.retention.*",
     "registry.connectors.*",
     "registry.hosts.read",
     "registry.hosts.resolve",
@@ -118,7 +119,13 @@ _API_SERVICE = (
     "security.alerts.write",
     "security.events.write",
 )
-_TENANT = tuple(sorted({*_INTEGRATION, *_AUDIT, *_ACCOUNTS, *_SECURITY_ADMIN, *_API_SERVICE}))
+_PRIVACY = (
+    "monitoring.audit.read",
+    "records.people.*",
+    "records.records.read",
+    "records.retention.*",
+)
+_TENANT = tuple(sorted({*_INTEGRATION, *_AUDIT, *_ACCOUNTS, *_SECURITY_ADMIN, *_API_SERVICE, *_PRIVACY}))
 
 _ROLES = (
     Role("api_service", "Programs that hand in events and watch the system.", _API_SERVICE),
@@ -137,6 +144,11 @@ _ROLES = (
         scope="installation",
     ),
     Role("integration_admin", "Who sets up and runs a tenant's integrations.", _INTEGRATION),
+    Role(
+        "privacy_officer",
+        "Who answers for personal data: exports, erases, and sets how long it is kept.",
+        _PRIVACY,
+    ),
     Role("provisioner", "Directories that keep users and groups by SCIM; they give no roles.", _PROVISION),
     Role("security_admin", "Who runs a tenant's security operations.", _SECURITY_ADMIN),
     Role("security_analyst", "Who works on security events and records.", _SECURITY_WORK),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import grpc.aio
-from isthmus.kit import Clock, Database, Page, PageRequest, current_principal
+from isthmus.kit import Clock, Database, Page, PageRequest, current_principal, encode_token
 from isthmus.kit.times import moment
 from isthmus.kit.validation import validating
 from isthmus.monitoring.v1 import monitoring_pb2 as pb
@@ -47,6 +47,23 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
             found = await Logs(conn, tenant_id).page(filter_of(request), asked)
         page = Page.of(found, asked, lambda entry: {"time": entry.time.isoformat(), "id": entry.log_id})
         return pb.ListLogsResponse(logs=map(log_message, page.items), next_page_token=page.next_token)
+
+    async def RedactLogs(self, request: pb.RedactLogsRequest, context: Context) -> pb.RedactLogsResponse:
+        """Replaces a text in some log entries."""
+        with validating() as check:
+            check.text("text", request.text, longest=1000)
+        asked = PageRequest.parse(1, request.page_token, keys=("id",))
+        tenant_id = current_principal().tenant_id
+        async with self._db.tenant(tenant_id) as conn:
+            after = str(asked.after["id"]) if asked.after else ""
+            found, seen, last = await Logs(conn, tenant_id).redact(
+                request.text.strip(), after, is_dry_run=request.is_dry_run
+            )
+        return pb.RedactLogsResponse(
+            logs=map(log_message, found),
+            looked_at=seen,
+            next_page_token=encode_token({"id": last}) if last else "",
+        )
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Context) -> pb.RecordUsageResponse:
         """Adds up what instances did."""

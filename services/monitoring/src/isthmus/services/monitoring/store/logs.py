@@ -1,5 +1,6 @@
 """Log lines in PostgreSQL."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -10,6 +11,18 @@ from isthmus.services.monitoring.domain import LogEntry, LogFilter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_LOOKED_AT = 5000
+_ERASED = "‹erased›"
+_REDACT = text("""
+    update logs set message = given.message, details = given.details
+    from unnest(cast(:ids as text[]), cast(:messages as text[]), cast(:details as text[]))
+        as given (id, message, details)
+    where tenant_id = :tenant_id and log_id = given.id
+""")
+_OLD = text("""
+    delete from logs where ctid in (
+        select ctid from logs where time < now() - make_interval(secs => :seconds) limit 10000)
+""")
 _FIELDS = tuple(LogEntry.__dataclass_fields__)
 _COLUMNS = ", ".join(_FIELDS)
 
@@ -35,6 +48,33 @@ class Logs:
         done = await self._conn.execute(text(sql), {"tenant_id": self._tenant_id, **values})
         return done.rowcount
 
+    async def redact(self, part: str, after: str, *, is_dry_run: bool) -> tuple[list[LogEntry], int, str]:
+        """Look through some lines for a text, in any case of letters, and put a placeholder in its place.
+
+        Args:
+            part: The text.
+            after: Where to begin: the id of a line.
+            is_dry_run: Only find it.
+
+        Returns:
+            The lines as they were, how many were looked at, and where the next ones begin.
+        """
+        names = {"tenant_id": self._tenant_id, "after": after, "limit": _LOOKED_AT}
+        sql = f"""select {_COLUMNS} from logs where tenant_id = :tenant_id and log_id > :after
+            order by log_id limit :limit"""
+        rows = [LogEntry(**row._asdict()) for row in await self._conn.execute(text(sql), names)]
+        pattern = re.compile(re.escape(part), re.IGNORECASE)
+        found = [row for row in rows if pattern.search(row.message) or pattern.search(row.details)]
+        if found and not is_dry_run:
+            values = {
+                "tenant_id": self._tenant_id,
+                "ids": [row.log_id for row in found],
+                "messages": [pattern.sub(_ERASED, row.message) for row in found],
+                "details": [pattern.sub(_ERASED, row.details) for row in found],
+            }
+            await self._conn.execute(_REDACT, values)
+        return found, len(rows), rows[-1].log_id if len(rows) == _LOOKED_AT else ""
+
     async def page(self, wanted: LogFilter, page: PageRequest) -> list[LogEntry]:
         """Return lines, newest first, one more than the page holds."""
         conditions = ["true"]
@@ -59,6 +99,11 @@ class Logs:
         return [LogEntry(**row._asdict()) for row in found]
 
 
+async def forget_old(conn: AsyncConnection, seconds: float) -> int:
+    """Remove some lines of all tenants that are too old; gives how many."""
+    return (await conn.execute(_OLD, {"seconds": seconds})).rowcount
+
+
 def _values(wanted: LogFilter) -> dict[str, str | list[str] | datetime | None]:
     return {
         "instance_id": wanted.instance_id,
@@ -69,4 +114,4 @@ def _values(wanted: LogFilter) -> dict[str, str | list[str] | datetime | None]:
     }
 
 
-__all__ = ["Logs"]
+__all__ = ["Logs", "forget_old"]

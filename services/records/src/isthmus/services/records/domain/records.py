@@ -55,6 +55,7 @@ class Stream:
         primary_key: Dotted paths that identify a record, as the last writer said.
         json_schema: As the last writer said; empty when none did.
         update_time: When a record last changed.
+        is_suppressed: A person's data was erased from it and may not come back.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Stream:
     primary_key: Sequence[str]
     json_schema: str
     update_time: datetime
+    is_suppressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

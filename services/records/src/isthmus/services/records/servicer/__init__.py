@@ -5,6 +5,8 @@ from isthmus.services.records.servicer.declaring import Declaring
 from isthmus.services.records.servicer.links import LinksServicer
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.pairs import PairsServicer
+from isthmus.services.records.servicer.people import People
+from isthmus.services.records.servicer.privacy import PrivacyServicer
 from isthmus.services.records.servicer.reconciling import ReconciliationServicer, Reconciling
 from isthmus.services.records.servicer.records import RecordsServicer
 
@@ -14,6 +16,8 @@ __all__ = [
     "LinksServicer",
     "Pairing",
     "PairsServicer",
+    "People",
+    "PrivacyServicer",
     "ReconciliationServicer",
     "Reconciling",
     "RecordsServicer",

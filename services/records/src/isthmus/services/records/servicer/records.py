@@ -79,6 +79,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
                 records=stream.records,
                 update_time=stamp(stream.update_time),
                 field_classes=messages.field_classes(told.get(stream.name, {})),
+                is_suppressed=stream.is_suppressed,
             )
             for stream in page.items
         ]

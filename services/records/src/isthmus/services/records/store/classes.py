@@ -9,11 +9,17 @@ from sqlalchemy import text
 
 _MOST_KNOWN = 1000
 _DECLARE = text("""
+    WITH marked AS (
+        UPDATE streams SET is_suppressed = true
+        WHERE tenant_id = :tenant AND stream = :name AND :kind = 'stream' AND NOT is_suppressed
+            AND EXISTS (SELECT FROM suppressions WHERE tenant_id = :tenant)
+    )
     INSERT INTO field_classes AS f (tenant_id, kind, name, writer, classes)
     VALUES (:tenant, :kind, :name, :writer, :classes)
     ON CONFLICT (tenant_id, kind, name, writer) DO UPDATE
     SET classes = excluded.classes, update_time = now() WHERE f.classes <> excluded.classes
 """)
+_NAMES = text("SELECT DISTINCT name FROM field_classes WHERE tenant_id = :tenant AND kind = :kind")
 _OF = text("""
     SELECT name, classes FROM field_classes
     WHERE tenant_id = :tenant AND kind = :kind AND name = ANY (CAST(:names AS text[]))
@@ -43,6 +49,13 @@ class ClassStore:
         self._known[place] = classes
         while len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
+
+    async def everything(self, tenant_id: str, kind: str) -> dict[str, str]:
+        """Give what is known of all streams, or of all two-way flows."""
+        async with self._database.tenant(tenant_id) as connection:
+            values = {"tenant": tenant_id, "kind": kind}
+            names = [row.name for row in await connection.execute(_NAMES, values)]
+        return await self.of(tenant_id, kind, names)
 
     async def of(self, tenant_id: str, kind: str, names: Sequence[str]) -> dict[str, str]:
         """Give what is known of some streams or flows, by name; of several writers the strictest counts."""

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isthmus.kit import Database, Page, PageRequest, encode_token
 from isthmus.resilience.faults import Missing
+from isthmus.services.records.domain.classes import unpacked
+from isthmus.services.records.domain.persons import ERASED, marker_of, withheld
 from isthmus.services.records.domain.quarantine import (
     OPEN,
     SHOWN_BYTES,
@@ -89,6 +92,11 @@ _RESOLVE = text("""
 """)
 
 
+_SUPPRESSED = text("""
+    SELECT pepper, ARRAY(SELECT marker FROM suppressions WHERE tenant_id = :tenant) AS markers
+    FROM peppers WHERE tenant_id = :tenant AND EXISTS (SELECT FROM suppressions WHERE tenant_id = :tenant)
+""")
+
 Announce = Callable[[AsyncConnection, str, Decided], Awaitable[None]]
 
 
@@ -110,7 +118,8 @@ class QuarantineStore:
         if not distinct:
             return
         async with self._database.tenant(tenant_id) as connection:
-            rows = await connection.execute(_ADD, _columns(tenant_id, list(distinct.values())))
+            admitted = await _withheld(connection, tenant_id, list(distinct.values()))
+            rows = await connection.execute(_ADD, _columns(tenant_id, admitted))
             waiting: dict[str, list[str]] = {}
             for row in rows:
                 if row.status == Status.WAITING:
@@ -210,6 +219,28 @@ class QuarantineStore:
         }
         async with self._database.tenant(tenant_id) as connection:
             return int((await connection.execute(_RESOLVE, values)).rowcount)
+
+
+async def _withheld(
+    connection: AsyncConnection, tenant_id: str, records: list[Quarantined]
+) -> list[Quarantined]:
+    """Take erased persons' data out, where there are any."""
+    known = (await connection.execute(_SUPPRESSED, {"tenant": tenant_id})).first()
+    if known is None:
+        return records
+    pepper, markers = bytes(known.pepper), set(map(bytes, known.markers))
+
+    def is_person(value: str) -> bool:
+        return marker_of(pepper, value) in markers
+
+    return [
+        replace(
+            record,
+            record=withheld(record.record, unpacked(record.classes), is_person),
+            key=ERASED if is_person(record.key) else record.key,
+        )
+        for record in records
+    ]
 
 
 def _columns(tenant_id: str, records: Sequence[Quarantined]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ _FORMS = f"""
 """
 
 _STREAMS = text("""
-    SELECT stream, records, last_change, primary_key, json_schema, update_time FROM streams
+    SELECT stream, records, last_change, primary_key, json_schema, update_time, is_suppressed FROM streams
     WHERE tenant_id = :tenant AND stream > :after ORDER BY stream LIMIT :limit
 """)
 
@@ -177,7 +177,13 @@ def _record(stream: str, row: Row[Any]) -> StoredRecord:
 
 def _stream(row: Row[Any]) -> Stream:
     return Stream(
-        row.stream, row.records, row.last_change, tuple(row.primary_key), row.json_schema, row.update_time
+        row.stream,
+        row.records,
+        row.last_change,
+        tuple(row.primary_key),
+        row.json_schema,
+        row.update_time,
+        row.is_suppressed,
     )
 
 

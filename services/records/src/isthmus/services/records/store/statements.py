@@ -34,14 +34,17 @@ STORE_POSITION = """
 
 # Two lists of keys are joined by a table of hashes, whatever the planner believes of their length.
 LOCK_STREAM = """
-    SELECT stream_number, last_change, primary_key, json_schema, set_config('enable_nestloop', 'off', true)
+    SELECT stream_number, last_change, primary_key, json_schema, set_config('enable_nestloop', 'off', true),
+        is_suppressed
     FROM streams
     WHERE tenant_id = %(tenant)s AND stream = %(stream)s
     FOR UPDATE
 """
 
 CREATE_STREAM = """
-    INSERT INTO streams (tenant_id, stream) VALUES (%(tenant)s, %(stream)s) ON CONFLICT DO NOTHING
+    INSERT INTO streams (tenant_id, stream, is_suppressed)
+    VALUES (%(tenant)s, %(stream)s, EXISTS (SELECT FROM suppressions WHERE tenant_id = %(tenant)s))
+    ON CONFLICT DO NOTHING
 """
 
 DESCRIBE_STREAM = """

@@ -16,6 +16,7 @@ from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
 from isthmus.services.records.store.adding import LEAST_ADDITION, Adding
 from isthmus.services.records.store.raw import TextArray, Utf8, raw_cursor
+from isthmus.services.records.store.suppressing import withheld
 from isthmus.services.records.store.writers import WriterNumbers
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -40,6 +41,7 @@ class Target:
     Attributes:
         writer_number: Stands for who writes.
         is_adding: Records are added without a look at what is there.
+        is_suppressed: A person's data was erased, and may not come back.
     """
 
     number: int
@@ -47,6 +49,7 @@ class Target:
     writer_number: int = 0
     records: int = 0
     is_adding: bool = False
+    is_suppressed: bool = False
 
 
 class RecordWriter:
@@ -159,13 +162,14 @@ class RecordWriter:
         return positions
 
     async def _lock_stream(self, cursor: _Cursor, writer: Writer) -> Target:
-        number, last_change, keys, schema, _ = await _lock(
+        number, last_change, keys, schema, _, is_suppressed = await _lock(
             cursor, sql.LOCK_STREAM, sql.CREATE_STREAM, _place(writer)
         )
         said = {"keys": list(writer.primary_key) or keys, "schema": writer.json_schema or schema}
         if said != {"keys": keys, "schema": schema}:
             await cursor.execute(sql.DESCRIBE_STREAM, {**_place(writer), **said})
-        return Target(number, last_change, await self._numbers.of(cursor, writer))
+        writer_number = await self._numbers.of(cursor, writer)
+        return Target(number, last_change, writer_number, is_suppressed=is_suppressed)
 
     async def _advance(self, cursor: _Cursor, writer: Writer, target: Target) -> None:
         values = {"change": target.last_change, "records": target.records}
@@ -207,7 +211,8 @@ class RecordWriter:
             row = await cursor.fetchone()
             if row is None:
                 return 0, 0
-            target = Target(row[0], row[1], await self._numbers.of(cursor, writer))
+            number = await self._numbers.of(cursor, writer)
+            target = Target(row[0], row[1], number, is_suppressed=row[5])
             known = await generations.begin_finish(cursor, writer)
             if known is not None:
                 return known
@@ -229,6 +234,8 @@ class RecordWriter:
     ) -> tuple[int, int, int]:
         present = await self._present(cursor, writer, patched_keys(screened))
         effects = fold(screened, writer.mode, present)
+        if target.is_suppressed:
+            effects = await withheld(cursor, writer, effects)
         created, updated = await self._upsert(cursor, writer, target, screened, effects)
         deleted = await self._delete(cursor, writer, target, effects.deleted)
         target.records += created - deleted
