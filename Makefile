@@ -64,6 +64,10 @@ COUNT ?= 100000
 attempts: setup ## Try to reach what is another tenant's, over every RPC; COUNT= and SEED= choose
 	@ISTHMUS_ATTEMPTS="$(COUNT)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 tests/mesh/test_attempts.py
 
+.PHONY: fuzz
+fuzz: setup ## Send malformed requests to every RPC; COUNT= and SEED= choose
+	@ISTHMUS_FUZZ="$(COUNT)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 tests/mesh/test_malformed.py
+
 .PHONY: check
 check: setup ## Format, lint, types, import rules, contract
 	@$(RUN)/ruff format --check .

@@ -99,7 +99,8 @@ async def test_no_attempt_shows_or_changes_what_is_anothers(world, unharmed_owne
         f"{COUNT} attempts with seed {SEED} over {len(campaign.tried)} RPCs: {dict(campaign.codes)}\n"
     )
     assert campaign.found == {}
+    assert not {"INTERNAL", "UNKNOWN", "DATA_LOSS"} & campaign.codes.keys()
     assert [table for table in before if before[table] != after[table]] == []
     assert campaign.tried.keys() == {rpc.path for rpc in world.rpcs}
     assert min(campaign.tried.values()) >= COUNT // 2 // len(world.rpcs)
-    assert len({call.split()[0] for call in own.found}) > len(reads) // 2, "it would not see a success"
+    assert len({call.split()[0] for call in own.found}) > 10, "it would not see a success"

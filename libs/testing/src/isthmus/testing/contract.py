@@ -27,6 +27,8 @@ from isthmus.type.v1 import permission_pb2
 __all__ = ["GOOD_TEXTS", "Callers", "Filler", "Outcome", "Rpc", "all_rpcs", "id_fields", "texts_of"]
 
 Metadata = Sequence[tuple[str, str]]
+Sent = Message | bytes
+"""A request, or what arrives in the place of one."""
 
 _STREAMS = [{"name": "items", "path": "/x", "records_path": "items", "key": ["id"]}]
 _SCIM = "urn:ietf:params:scim:schemas"
@@ -215,7 +217,7 @@ def texts_of(message: Message) -> Iterator[tuple[str, str]]:
                 yield from texts_of(one)
 
 
-async def _converse(call: Conversation, requests: Sequence[Message]) -> AsyncIterator[Message]:
+async def _converse(call: Conversation, requests: Sequence[Sent]) -> AsyncIterator[Message]:
     """Send the first message of a stream, and each other one when the one before is answered."""
     for request in requests[:-1]:
         await _send(call, request)
@@ -223,13 +225,14 @@ async def _converse(call: Conversation, requests: Sequence[Message]) -> AsyncIte
         if answer is grpc.aio.EOF:
             return
         yield answer
-    await _send(call, requests[-1])
+    for request in requests[-1:]:
+        await _send(call, request)
     await call.done_writing()
     async for answer in call:
         yield answer
 
 
-async def _send(call: Conversation, request: Message) -> None:
+async def _send(call: Conversation, request: Sent) -> None:
     """Send what can still be sent: a stream that was refused meanwhile tells why when it is read."""
     with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         await call.write(request)
@@ -298,6 +301,10 @@ class Filler:
         return int(text) if text.isdigit() else None
 
 
+def _serialized(request: Sent) -> bytes:
+    return request if isinstance(request, bytes) else request.SerializeToString()
+
+
 class Callers:
     """Calls RPCs at given addresses; channels stay open until `close`.
 
@@ -319,7 +326,7 @@ class Callers:
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def call(
-        self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata = (), *, seconds: float = 10.0
+        self, rpc: Rpc, requests: Sequence[Sent], metadata: Metadata = (), *, seconds: float = 10.0
     ) -> Outcome:
         """Call an RPC and gather all that it answers; a stream without end counts as OK after a second.
 
@@ -332,9 +339,7 @@ class Callers:
             await asyncio.sleep(_PAUSE)
         return done
 
-    async def _call(
-        self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata, seconds: float
-    ) -> Outcome:
+    async def _call(self, rpc: Rpc, requests: Sequence[Sent], metadata: Metadata, seconds: float) -> Outcome:
         answers: list[Message] = []
         try:
             async with (
@@ -352,16 +357,14 @@ class Callers:
         return Outcome(grpc.StatusCode.OK, answers=tuple(answers))
 
     async def _answers(
-        self, rpc: Rpc, requests: Sequence[Message], metadata: Metadata, seconds: float
+        self, rpc: Rpc, requests: Sequence[Sent], metadata: Metadata, seconds: float
     ) -> AsyncGenerator[Message, None]:
         shape = ("stream" if rpc.method.client_streaming else "unary") + (
             "_stream" if rpc.method.server_streaming else "_unary"
         )
         response = message_factory.GetMessageClass(rpc.method.output_type)
         channel = self._channel(self._address(rpc), self._subject(rpc))
-        invoke = getattr(channel, shape)(
-            rpc.path, lambda request: request.SerializeToString(), response.FromString
-        )
+        invoke = getattr(channel, shape)(rpc.path, _serialized, response.FromString)
         talks = rpc.method.client_streaming and rpc.method.server_streaming
         sent = () if talks else (requests if rpc.method.client_streaming else requests[0],)
         call = invoke(*sent, metadata=tuple(metadata), timeout=seconds)
