@@ -1,4 +1,4 @@
-"""The public tester of SCIM servers, against the gateway and the identity service."""
+"""The public tester of SCIM servers, and bodies at which no server should fail."""
 
 import asyncio
 
@@ -42,3 +42,28 @@ async def test_the_tester_of_scim2_finds_nothing_wrong(place):
     assert not wrong
     assert len(results) > 100
     assert left_out <= {"search_with_attributes"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"junk",
+        b"[]",
+        b'"x"',
+        b'{"userName": "a\\u0000b"}',
+        b'{"userName": "\\ud800"}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+    ids=["empty", "junk", "list", "text", "nul", "surrogate", "deep", "bytes"],
+)
+async def test_a_body_that_is_no_document_is_refused(place, content):
+    """
+    Nothing that arrives as a body makes anything fail.
+    """
+    tenant = await place.tenant()
+
+    answer = await tenant.http.post("/Users", content=content)
+
+    assert (answer.status_code, answer.json()["status"]) == (400, "400")

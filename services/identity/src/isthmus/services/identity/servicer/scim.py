@@ -8,6 +8,7 @@ from typing import Any
 from isthmus.identity.v1 import scim_pb2 as pb
 from isthmus.identity.v1 import scim_pb2_grpc as pb_grpc
 from isthmus.kit import current_principal, once
+from isthmus.kit.quotas import check_room
 from isthmus.kit.validation import unstorable, validating
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.identity.domain.scim import (
@@ -126,6 +127,7 @@ class ScimServicer(pb_grpc.ScimServiceServicer):
                     rows, caller.tenant_id, document, caller.subject, tolerance
                 )
             else:
+                await check_room(rows.conn, "users", caller.quotas.users, "users")
                 found = await self._provisioning.create_user(rows, caller.tenant_id, document, caller.subject)
             return pb.CreateScimResourceResponse(
                 resource=await _resource(rows, kind, found, view, request.view.base_url)
