@@ -23,7 +23,7 @@ from isthmus.services.scheduling.settings import Settings
 from isthmus.services.scheduling.wiring import wire
 from isthmus.type.v1 import batch_pb2
 from nats.js import api
-from nats.js.errors import NotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 
 FAST = {
     "tick_seconds": 0.05,
@@ -258,8 +258,20 @@ class Bench:
         }
         client = await nats.connect(self.nats_url)
         subject = f"isthmus.v1.{self.tenant}.{service}.{entity}.{verb}"
-        await client.jetstream().publish(subject, json.dumps(body).encode())
-        await client.close()
+        try:
+            async with asyncio.timeout(60):
+                while not await self._published(client, subject, body):
+                    await asyncio.sleep(0.05)
+        finally:
+            await client.close()
+
+    async def _published(self, client, subject, body):
+        """Publish, unless the service has not made the stream yet."""
+        try:
+            await client.jetstream().publish(subject, json.dumps(body).encode())
+        except NoStreamResponseError:
+            return False
+        return True
 
     async def jobs(self, execution_id, count=1, seconds=30, connector="files"):
         """Take an execution's next jobs off the queue, as (message id, body)."""
