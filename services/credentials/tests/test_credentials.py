@@ -38,6 +38,12 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         )
         return registry_pb2.ListInstancesResponse(instances=found)
 
+    async def GetInstance(self, request, context):
+        found = registry_pb2.IntegrationInstance(
+            instance_id=request.instance_id, connector_id="files", auth_config_id=self.used
+        )
+        return registry_pb2.GetInstanceResponse(instance=found)
+
 
 @pytest.fixture(scope="module")
 def registry():
@@ -207,6 +213,33 @@ async def test_only_processes_of_the_mesh_lease(service, stub, tenant):
     admin = pb_grpc.CredentialsServiceStub(service.channel(tenant, ("credentials.auth_configs.*",)))
 
     assert isinstance(await refusal(lease(admin, held.auth_config_id)), NotAllowed)
+
+
+async def test_a_stolen_host_borrows_what_its_connector_uses_and_nothing_else(
+    service, stub, tenant, registry
+):
+    """
+    Neither by another connector's instance, nor as if the credential had been refused.
+    """
+    held = (await stub.CreateAuthConfig(bearer(name=new_id("nam")))).auth_config.auth_config_id
+    registry.used = held
+    mine, stolen = (
+        pb_grpc.CredentialsServiceStub(
+            service.channel(tenant, ("credentials.leases.create",), subject=subject, mesh=True)
+        )
+        for subject in ("host:files", "host:postgres")
+    )
+    wish = {"auth_config_id": held, "instance_id": "ins_1"}
+
+    lent = await lease(mine, held)
+    faults = [
+        await refusal(stolen.LeaseCredential(pb.LeaseCredentialRequest(**wish))),
+        await refusal(stolen.RefreshCredential(pb.RefreshCredentialRequest(**wish))),
+    ]
+    registry.used = ""
+
+    assert lent.secret.bearer_token == CANARY
+    assert {(type(fault), fault.reason) for fault in faults} == {(NotAllowed, "CREDENTIAL_OF_OTHERS")}
 
 
 async def test_another_tenant_finds_nothing(service, stub, host):

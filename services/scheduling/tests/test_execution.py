@@ -1,5 +1,6 @@
 """What follows the end of an attempt, and how counts add up over attempts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -140,6 +141,21 @@ def test_failures_that_do_not_pass_end_an_execution_at_once(kind):
     What a person has to mend is not tried again.
     """
     assert end_attempt(running(), failed(kind), NOW, RULES).status is Status.FAILED
+
+
+@pytest.mark.parametrize("reason", ["VAULT_SEALED", "VAULT_UNREACHABLE"])
+def test_a_vault_that_is_away_is_waited_for_and_does_not_count(reason):
+    """
+    However often: it is nothing that the flow could do better the next time.
+    """
+    told = failed(FailureKind.TRANSIENT)
+    report = replace(told, failure=replace(told.failure, reason=reason))
+
+    ending = end_attempt(running(failures=100), report, NOW, RULES)
+
+    assert (ending.status, ending.is_counted) == (Status.PENDING, False)
+    assert ending.next_attempt_time > NOW
+    assert ending.failure.reason == reason
 
 
 def test_a_stopped_attempt_is_followed_at_once_and_does_not_count():

@@ -81,7 +81,7 @@ class Leases:
     ) -> Leased:
         """Borrow a secret, once for all who want it at the same time.
 
-        A lease that still holds is good while the vault is away, unless it is of the `refused` token.
+        A lease that still holds is good while the vault is away, unless it is of what was refused.
 
         Args:
             tenant_id: Whose.
@@ -113,7 +113,10 @@ class Leases:
         try:
             leased = await self._borrow(key, heard, refused, refused_version)
         except Fault as fault:
-            is_refused = held is not None and refused != "" and held.token_id == refused
+            is_refused = held is not None and (
+                (refused != "" and held.token_id == refused)
+                or (refused_version > 0 and held.secret_version == refused_version)
+            )
             if held is not None and not is_refused and passes(fault) and now < held.expires_at:
                 self._held[key] = replace(held, asked_at=now, ask_at=now + _AGAIN_SECONDS, heard=heard)
                 return held

@@ -9,6 +9,7 @@ from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
 from isthmus.host.binding import Resolver
+from isthmus.host.control import passes
 from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.host.reports import Reports
@@ -196,7 +197,9 @@ class ConnectorServicer(ConnectorServiceServicer):
             return None
         try:
             newer = await self._resolver.renewed(bound)
-        except Fault:
+        except Fault as fault:
+            if passes(fault):
+                raise  # nobody can tell yet whether there is another one
             return None
         return newer if newer.secret_identity != bound.secret_identity else None
 

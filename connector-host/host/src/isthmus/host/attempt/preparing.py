@@ -19,9 +19,11 @@ from isthmus.host.modes import best_read_mode
 from isthmus.host.plans import Plans
 from isthmus.mapper import Plan
 from isthmus.registry.v1 import registry_pb2 as registry
+from isthmus.resilience import RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
-_HOST_SECONDS = 5.0
+_HOST_SECONDS, _VAULT_SECONDS = 5.0, 2.0
+_VAULT = frozenset({"VAULT_SEALED", "VAULT_UNREACHABLE"})
 # What they write carries the keys that the hub has given it.
 _KEEPING_KEYS = frozenset({scheduling.LEG_WRITE_DESTINATION, scheduling.LEG_DELETE_EXTRA})
 _MOST_HOSTS = 1000
@@ -46,6 +48,14 @@ class Preparation:
     mapping_version: int
     plan: Plan | None = None
     privacy: Privacy = field(default_factory=Privacy)
+
+
+class _VaultGone(Exception):
+    """Scheduling is told soon what an execution waits for; meanwhile it takes no place here."""
+
+    def __init__(self, fault: RetryLater) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
 
 
 class Preparing:
@@ -99,11 +109,21 @@ class Preparing:
         """
         binding = connector.Binding(instance_id=instance_id, etag=etag)
 
+        begun = time.monotonic()
+
         async def resolved() -> Bound:
             bound = await self.resolver.configuration(tenant_id, binding)
-            return await self.resolver.authenticated(bound, fresh=fresh)
+            try:
+                return await self.resolver.authenticated(bound, fresh=fresh)
+            except RetryLater as fault:
+                if fault.reason in _VAULT and time.monotonic() - begun >= _VAULT_SECONDS:
+                    raise _VaultGone(fault) from fault
+                raise
 
-        return await persist(resolved, seconds=self._patience)
+        try:
+            return await persist(resolved, seconds=self._patience)
+        except _VaultGone as gone:
+            raise gone.fault from gone
 
     def way_to(self, tenant_id: str, instance_id: str) -> Callable[[], Awaitable[Any]]:
         """Return what gives the stub of a host that serves the destination.

@@ -13,6 +13,7 @@ from isthmus.host.attempt.pieces import Limits, Piece, Usage
 from isthmus.host.attempt.preparing import Preparing
 from isthmus.host.attempt.together import together
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, SourceReading, Wanted
+from isthmus.host.control import passes
 from isthmus.host.failures import is_authentication
 from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.resilience import Fault, OutOfTime
@@ -207,7 +208,9 @@ class SourceReader:
             return True  # another partition has met the refusal first
         try:
             self._bound = await self._preparing.resolver.renewed(bound)
-        except Fault:
+        except Fault as fault:
+            if passes(fault):
+                raise SourceFault(fault) from fault  # nobody can tell yet whether there is another one
             return False
         return self._bound.secret_identity != bound.secret_identity
 

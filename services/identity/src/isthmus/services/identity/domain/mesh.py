@@ -51,8 +51,6 @@ _HOST = (
     "registry.hosts.resolve",
     "registry.instances.read",
     "scheduling.checkpoints.commit",
-    "scheduling.executions.read",
-    "scheduling.flows.read",
     "scheduling.leases.*",
 )
 _SERVICES = {

@@ -19,6 +19,8 @@ IDLE_STOPS = 100
 PRIORITY_STEP = timedelta(seconds=3)
 _PAUSED = "It was paused; it goes on from here once its flow, or the run of its plan, is resumed."
 _LONGEST_WAIT = timedelta(days=1)
+_WAITED_FOR = frozenset({"VAULT_SEALED", "VAULT_UNREACHABLE"})
+"""What is the installation's trouble and no flow's: executions wait for it, however long it takes."""
 
 
 class Trigger(StrEnum):
@@ -338,6 +340,9 @@ def _stopped(
 def _failed(
     execution: Execution, before: Counts, failure: Failure, now: datetime, rules: RetryRules
 ) -> Ending:
+    if failure.reason in _WAITED_FOR:
+        wait = timedelta(seconds=rules.backoff.wait(1, None))
+        return Ending(Status.PENDING, before, failure, now + wait)
     attempts = execution.failures + 1
     most = execution.flow.failure_policy.max_attempts or DEFAULT_ATTEMPTS
     if not failure.kind.passes or attempts >= most:

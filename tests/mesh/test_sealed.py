@@ -1,0 +1,163 @@
+"""A vault that is sealed, or starts anew, in the middle of syncs: what runs goes on, what is new waits."""
+
+import json
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+
+TOTAL, PAGE = 60, 10
+WAITING = {"VAULT_SEALED", "VAULT_UNREACHABLE"}
+DOCUMENTS = """
+kind: Credential
+name: sealed-{name}
+spec: {{type: bearer, secret: {{env: SEALED_TOKEN}}}}
+---
+kind: Instance
+name: sealed-{name}
+spec:
+  connector: http-json
+  credential: sealed-{name}
+  configuration:
+    base_url: "{url}"
+    streams:
+      - name: items
+        path: /{name}
+        records_path: items
+        key: [id]
+        paging: {{kind: cursor, param: after, field: next}}
+---
+kind: Flow
+name: sealed-{name}
+spec:
+  source: {{instance: sealed-{name}, stream: items}}
+  destination: {{instance: hub, stream: sealed-{name}}}
+  key: [id]
+"""
+
+
+class Bao:
+    """The mesh's own OpenBao, as somebody who has its recovery key and its root token."""
+
+    def __init__(self, mesh):
+        place = json.loads((mesh.home / "mesh.json").read_text())["openbao"]
+        self._keys = json.loads((mesh.home / "openbao/root.json").read_text())
+        self._client = httpx.Client(
+            base_url=place["address"], headers={"X-Vault-Token": self._keys["root_token"]}
+        )
+
+    @contextmanager
+    def sealed(self):
+        """Seals it for a while."""
+        self._client.put("/v1/sys/seal").raise_for_status()
+        try:
+            yield
+        finally:
+            key = {"key": self._keys["recovery_keys"][0]}
+            self._client.put("/v1/sys/unseal", json=key).raise_for_status()
+
+
+@pytest.fixture
+def bao(mesh):
+    return Bao(mesh)
+
+
+@pytest.fixture
+def flow(mesh, vendor):
+    """Makes a flow with a credential of its own, whose vendor gives the first page and then waits."""
+    gates = []
+
+    def made(name, *, is_open=False):
+        vendor.serve_pages(f"/{name}", TOTAL, PAGE, lambda number: {"id": number})
+        route, gate = vendor.routes[f"/{name}"], threading.Event()
+        gates.append(gate)
+
+        def answer(query):
+            if "after" in query:
+                gate.wait(120)
+            return route(query)
+
+        vendor.routes[f"/{name}"] = answer
+        mesh.apply(DOCUMENTS.format(name=name, url=vendor.url), env={"SEALED_TOKEN": "token"})
+        if is_open:
+            gate.set()
+        return gate
+
+    yield made
+    for gate in gates:
+        gate.set()
+
+
+def started(mesh, name):
+    return mesh.answer("sync", "run", f"sealed-{name}")["execution_id"]
+
+
+def until(mesh, execution, condition, what):
+    """Waits until an execution is as it should be, and gives it."""
+    end = time.monotonic() + 120
+    while not condition(shown := mesh.answer("executions", "show", execution)):
+        assert time.monotonic() < end, f"{what}: {shown}"
+        time.sleep(0.2)
+    return shown
+
+
+def is_read(shown):
+    return int(shown["counts"].get("read", 0)) >= PAGE
+
+
+def is_over(shown):
+    return shown["status"].endswith(("COMPLETED", "FAILED"))
+
+
+def is_whole(shown):
+    """Tells whether everything has arrived, and nothing twice."""
+    counts = shown["counts"]
+    return shown["status"].endswith("COMPLETED") and int(counts["read"]) == int(counts["created"]) == TOTAL
+
+
+def test_a_sealed_vault_stops_nothing_that_runs_and_loses_nothing_that_waits(mesh, flow, bao):
+    """
+    The reason is in the status of what waits, and in what the doctor says; unsealing is all there is to do.
+    """
+    gate = flow("running")
+    flow("waiting", is_open=True)
+    running = started(mesh, "running")
+    until(mesh, running, is_read, "the sync does not begin")
+
+    with bao.sealed():
+        gate.set()
+        ended = until(mesh, running, is_over, "the sync does not go on")
+        os.kill(mesh.pid("host-http-json"), signal.SIGKILL)  # what it has borrowed goes with it
+        waiting = started(mesh, "waiting")
+        shown = until(mesh, waiting, lambda one: one.get("error"), "nobody says what it waits for")
+        doctor = mesh.run("secrets", "status", "--output", "json")
+    late = until(mesh, waiting, is_over, "nothing goes on")
+
+    assert is_whole(ended)
+    assert not is_over(shown)
+    assert shown["error"]["reason"] in WAITING
+    assert (doctor.code, doctor.json[0]["usable"]) == (1, False)
+    assert is_whole(late)
+
+
+def test_a_vault_that_starts_anew_is_noticed_by_nobody_who_runs(mesh, flow):
+    """
+    It unseals itself; what begins meanwhile takes a little longer.
+    """
+    gate = flow("restarting")
+    flow("beginning", is_open=True)
+    running = started(mesh, "restarting")
+    until(mesh, running, is_read, "the sync does not begin")
+
+    os.kill(mesh.pid("openbao"), signal.SIGKILL)
+    beginning = started(mesh, "beginning")
+    gate.set()
+
+    assert is_whole(until(mesh, running, is_over, "the sync does not go on"))
+    assert is_whole(until(mesh, beginning, is_over, "nothing begins"))
