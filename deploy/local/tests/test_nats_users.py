@@ -10,7 +10,7 @@ import pytest
 from isthmus.kit import Bus, bus_users
 from isthmus.kit.bus import BusLogin
 from isthmus.local.backends import EmbeddedNats
-from isthmus.resilience.faults import RetryLater
+from isthmus.resilience.faults import Precondition, RetryLater
 
 HOSTS = tuple(map(bus_users.host, ("files", "postgres")))
 USERS = (*bus_users.SERVICES, *HOSTS)
@@ -150,6 +150,17 @@ async def test_a_changed_password_needs_no_restart(server, tmp_path):
 
     running.cancel()
     await bus.close()
+
+
+def test_a_consumer_that_nobody_described_is_refused_at_the_start(server):
+    """
+    Whoever adds a consumer learns at once where to describe it, before the bus refuses it.
+    """
+    bus = Bus(server.address, "records", BusLogin(bus_users.user_named("records"), server.users.folder))
+    bus.check_described(bus_users.RECORDS_FLOWS)
+
+    with pytest.raises(Precondition, match="bus_users"):
+        bus.check_described(bus_users.RECORDS_FLOWS._replace(subjects=("isthmus.v1.>",)))
 
 
 async def test_a_refusal_is_told_in_the_log(server, caplog):

@@ -20,7 +20,7 @@ from isthmus.kit.logs import logger, safe_text
 from isthmus.kit.principal import current_correlation_id
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import current_traceparent
-from isthmus.resilience.faults import Fault, RetryLater
+from isthmus.resilience.faults import Fault, Precondition, RetryLater
 from nats import errors
 from nats.aio.client import Client
 from nats.js import api
@@ -161,6 +161,19 @@ class Bus:
             await self.ready()
             with suppress(errors.Error, OSError):
                 await self._keep_streams()
+
+    def check_described(self, durable: Durable) -> None:
+        """Refuse a consumer that nobody would make and the server would not let this process reach.
+
+        Raises:
+            Precondition: `CONSUMER_UNDESCRIBED`.
+        """
+        if self._login is not None and durable not in self._login.user.durables:
+            message = (
+                f"Describe the consumer {durable.name} and its subjects in isthmus.kit.bus_users, as one of "
+                f"{self._login.user.name}; the bus lets no process reach others."
+            )
+            raise Precondition("CONSUMER_UNDESCRIBED", message)
 
     async def outlived(self) -> None:
         """Return when the server has ended the client, whose core subscriptions end with it."""

@@ -195,6 +195,7 @@ class Engine:
 
     def _start_event_work(self) -> None:
         from isthmus.kit.auditing import Courier
+        from isthmus.kit.bus_users import Durable
         from isthmus.kit.janitor import Janitor
         from isthmus.kit.relay import Relay
         from isthmus.kit.subscription import Subscription
@@ -208,6 +209,7 @@ class Engine:
             courier = Courier(chassis.db, lambda: chassis.peer("monitoring"), self._recorder.added)
             self._supervisor.start("audit", courier.run)
         for consumer in self._wiring.consumers:
+            chassis.bus.check_described(Durable(consumer.durable, tuple(consumer.subjects)))
             subscription = Subscription(consumer, chassis.db, chassis.bus)
             self._supervisor.start(f"consumer {consumer.durable}", subscription.run)
 
