@@ -10,7 +10,7 @@ import pytest
 from isthmus.testing.http_server import Answer, HttpServer
 from isthmus.testing.token_server import TokenServer
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(180)]
 DOCUMENTS = """
 kind: Credential
 name: consented
@@ -32,6 +32,8 @@ spec:
   active: false
   configuration:
     base_url: {url}
+    check_path: /endless
+    needed_scopes: [read, write]
     streams:
       - name: endless
         path: /endless
@@ -86,6 +88,7 @@ async def test_a_person_authorizes_and_a_flow_reads_until_it_is_revoked(mesh):
         )
         code, out = await browsed(mesh, server)
         tested = await asyncio.to_thread(mesh.ok, "auth", "test", "consented")
+        checked = await asyncio.to_thread(mesh.answer, "check", "consented")
         await asyncio.to_thread(mesh.ok, "instances", "activate", "consented")
         running = asyncio.create_task(asyncio.to_thread(mesh.run, "sync", "run", "endless", "--watch"))
         while len(pages) < 5:
@@ -95,6 +98,9 @@ async def test_a_person_authorizes_and_a_flow_reads_until_it_is_revoked(mesh):
 
     assert code == 0, out
     assert "passed" in tested.out
+    [scopes] = [step for step in checked if step["step"] == "scopes"]
+    assert (scopes["needed_permissions"], scopes["granted_permissions"]) == (["read", "write"], ["read"])
+    assert scopes["reason"] == "SCOPES_NOT_GRANTED"
     assert all(pages)
     assert [form["grant_type"] for form in server.asked] == ["authorization_code", "refresh_token"]
     assert ended.code == 1

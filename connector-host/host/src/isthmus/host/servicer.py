@@ -13,7 +13,7 @@ from isthmus.host.control import passes
 from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.host.reports import Reports
-from isthmus.host.steps import granted, without_credential
+from isthmus.host.steps import granted, needed, without_credential
 from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
@@ -171,7 +171,7 @@ class ConnectorServicer(ConnectorServiceServicer):
             async for step in self._backend.check(bound):
                 if step.step not in told or step.result == connector.CheckStep.RESULT_FAILED:
                     yield step
-        compared = granted(self._backend.spec.needed_scopes, bound.scopes)
+        compared = granted(needed(self._backend.spec.needed_scopes, bound.configuration), bound.scopes)
         if compared is not None:
             yield compared
 

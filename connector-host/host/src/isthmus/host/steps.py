@@ -1,6 +1,7 @@
 """Steps of a check that end before the connector is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.resilience import Fault
@@ -43,4 +44,11 @@ def granted(needed: Sequence[str], scopes: Sequence[str] | None) -> connector.Ch
     return step
 
 
-__all__ = ["granted", "without_credential"]
+def needed(declared: Sequence[str], configuration: Mapping[str, Any]) -> list[str]:
+    """Return the scopes that a connector needs, and those that an instance of a generic one says it does."""
+    more = configuration.get("needed_scopes")
+    own = [one for one in more if isinstance(one, str)] if isinstance(more, list) else []
+    return list(dict.fromkeys((*declared, *own)))
+
+
+__all__ = ["granted", "needed", "without_credential"]

@@ -325,6 +325,11 @@ class Settings(BaseModel):
         max_length=200_000,
         description="Certificates in PEM of authorities of your own, trusted too.",
     )
+    needed_scopes: list[str] = Field(
+        default_factory=list,
+        max_length=100,
+        description="OAuth scopes that the interface wants; a check compares them with what was granted.",
+    )
     check_path: str = Field(
         "", description="Path that answers with success when credential and rights are good."
     )
