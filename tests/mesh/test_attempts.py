@@ -23,6 +23,7 @@ FOR_THE_INSTALLATION = {
     "identity.installation.bootstrap",
     "identity.signing_keys.rotate",
     "identity.tenants.create",
+    "monitoring.installation.audit",
     "registry.connectors.register",
 }
 """What processes do for all tenants; tenants register connectors themselves, too."""

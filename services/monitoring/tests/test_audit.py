@@ -5,9 +5,12 @@ import json
 import grpc
 import psycopg
 import pytest
-from isthmus.kit import new_id
+from isthmus.kit import fault_from_rpc_error, new_id
+from isthmus.kit.seals import Seals
+from isthmus.kit.tokens import TrustStore
 from isthmus.monitoring.v1 import audit_pb2 as pb
 from isthmus.monitoring.v1 import audit_pb2_grpc
+from isthmus.resilience.faults import NotAuthenticated
 from isthmus.resilience.trail import Checkpoint, Entry, inspect
 
 METHOD = "isthmus.registry.v1.RegistryService/UpdateInstance"
@@ -40,8 +43,9 @@ async def append(stub, *records):
     return await stub.AppendAuditRecords(pb.AppendAuditRecordsRequest(records=records))
 
 
-async def verify(stub, *checkpoints):
-    answers = [a async for a in stub.VerifyAuditTrail(pb.VerifyAuditTrailRequest(checkpoints=checkpoints))]
+async def verify(stub, *checkpoints, seals=()):
+    request = pb.VerifyAuditTrailRequest(checkpoints=checkpoints, seals=seals)
+    answers = [a async for a in stub.VerifyAuditTrail(request)]
     found = [(_Kind.Name(a.finding.kind)[5:], a.finding.sequence) for a in answers if a.HasField("finding")]
     return answers[-1], found
 
@@ -156,6 +160,77 @@ async def test_an_export_is_verified_by_anybody(stub, tenant):
     assert {line["tenant_id"] for line in lines} == {tenant}
 
 
+async def sealed(stub):
+    return (await stub.SealAuditTrail(pb.SealAuditTrailRequest())).seal
+
+
+async def test_a_signed_end_that_was_kept_elsewhere_shows_what_was_cut_off(service, stub, tenant):
+    """
+    Even where the newest records are gone together with everything that the database knew of them.
+    """
+    await append(stub, *(deed() for _ in range(6)))
+    seal = await sealed(stub)
+    gone = f"tenant_id = '{tenant}' and sequence > 4"
+    as_superuser(
+        service, *(f"delete from monitoring.audit_{t} where {gone}" for t in ("records", "checkpoints"))
+    )
+    _, unseen = await verify(stub)
+    _, found = await verify(stub, seals=[seal])
+
+    assert unseen == []
+    assert found == [("CUT_OFF", 5)]
+
+
+async def test_a_seal_counts_for_its_tenant_and_from_monitoring_only(service, stub):
+    """
+    What another process has signed, or somebody has changed, is refused; another tenant's says nothing.
+    """
+    await append(stub, deed())
+    other = audit_pb2_grpc.AuditServiceStub(service.channel("tnt_x", mesh=True, subject="service:registry"))
+    await append(other, deed(), deed())
+    foreign, own = await sealed(other), await sealed(stub)
+    settings = service.settings
+    stranger = Seals(service._mesh.keys.key_file("service:events"), settings.trust_file)
+    false = [
+        stranger.make("audit-checkpoint", {"sequence": 1, "hash": "0" * 64}),
+        own[:-4] + "AAAA",
+        "x.y",
+        "",
+    ]
+    told = []
+    for seal in false:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await verify(stub, seals=[seal])
+        told.append(fault_from_rpc_error(refusal.value).reason)
+    last, found = await verify(stub, seals=[own, foreign])
+
+    assert set(told) == {"SEAL_INVALID"}
+    assert (found, last.is_intact) == ([], True)
+    with pytest.raises(NotAuthenticated):
+        TrustStore(settings.trust_file).verify(own)
+
+
+async def test_what_concerns_no_tenant_is_for_who_runs_the_installation(service, stub):
+    """
+    Whoever may read everything of a tenant may not read that.
+    """
+    mesh = service.channel("installation", mesh=True, subject="service:identity")
+    one = deed("usr_founder", method="isthmus.identity.v1.IdentityService/CreateTenant")
+    await append(audit_pb2_grpc.AuditServiceStub(mesh), one)
+    may, may_not = (
+        audit_pb2_grpc.AuditServiceStub(service.channel("tnt_first", [permission]))
+        for permission in ("monitoring.installation.audit", "monitoring.*.read")
+    )
+    found = await may.ListInstallationRecords(pb.ListInstallationRecordsRequest(method="CreateTenant"))
+    lines = [a.lines async for a in may.ExportInstallationRecords(pb.ExportInstallationRecordsRequest())]
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await may_not.ListInstallationRecords(pb.ListInstallationRecordsRequest())
+
+    assert [record.record_id for record in found.records] == [one.record_id]
+    assert json.loads(lines[0])["tenant_id"] == "installation"
+    assert refusal.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_only_processes_of_the_mesh_add_records(service, tenant):
     """
     Whoever may read the trail may not write it.
@@ -167,17 +242,19 @@ async def test_only_processes_of_the_mesh_add_records(service, tenant):
     assert refusal.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
-async def test_the_end_of_a_growing_chain_goes_out_as_an_event(running, tenant):
+async def test_the_end_of_a_growing_chain_goes_out_as_an_event(running, tenant, tmp_path):
     """
-    Others keep it, so that cutting the chain off, and its ends with it, is found out.
+    Others keep it, so that cutting the chain off, and its ends with it, is found out; a file keeps it signed.
     """
-    async with running("monitoring", audit_checkpoint_seconds=0.05) as service:
+    file = tmp_path / "seals.txt"
+    async with running("monitoring", audit_checkpoint_seconds=0.05, audit_checkpoint_file=file) as service:
         channel = service.channel(tenant, mesh=True, subject="service:registry")
         stub = audit_pb2_grpc.AuditServiceStub(channel)
         await append(stub, deed())
         answer, _ = await verify(stub)
-        while not answer.compared:
+        while not answer.compared or not file.exists():
             answer, _ = await verify(stub)
+        kept, _ = await verify(stub, seals=file.read_text().split())
         with psycopg.connect(service._mesh.database_url()) as conn:
             told = conn.execute(
                 "select body::jsonb -> 'data' -> 'checkpoint' from monitoring.outbox "
@@ -186,4 +263,5 @@ async def test_the_end_of_a_growing_chain_goes_out_as_an_event(running, tenant):
             ).fetchall()
 
     assert [(one["sequence"], one["hash"]) for (one,) in told] == [("1", answer.end.hash)]
+    assert kept.is_intact
     assert answer.is_intact

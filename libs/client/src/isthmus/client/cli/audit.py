@@ -1,5 +1,6 @@
 """`isthmus audit`: who changed what, who saw which secret, and whether the trail of it is whole."""
 
+import base64
 import json
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from isthmus.client.cli.context import mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, note, show, when, word
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
+from isthmus.identity.v1 import identity_pb2
 from isthmus.monitoring.v1 import audit_pb2
 from isthmus.resilience.trail import Checkpoint, Entry, Finding, inspect
 
@@ -20,6 +22,21 @@ _KINDS = {
     "change": audit_pb2.AuditRecord.KIND_CHANGE,
     "access": audit_pb2.AuditRecord.KIND_ACCESS,
 }
+
+_COLUMNS = (
+    Column("NO", lambda item: str(item.sequence)),
+    Column("TIME", lambda item: when(item.time)),
+    Column("BY", lambda item: item.subject),
+    Column("FROM", lambda item: item.peer),
+    Column("KIND", lambda item: word(audit_pb2.AuditRecord.Kind.Name(item.kind), "KIND_")),
+    Column("RPC", lambda item: item.method.rpartition(".")[2]),
+    Column("OUTCOME", lambda item: item.reason or item.outcome),
+    Column("ABOUT", lambda item: " ".join(item.targets), wide=True),
+)
+Installation = Annotated[
+    bool, typer.Option("--installation", help="What concerns no tenant; for who runs the installation.")
+]
+_MOST_SEALS = 100
 
 
 def register(root: typer.Typer) -> None:
@@ -39,6 +56,7 @@ def list_records(
     kind: Annotated[str, typer.Option("--kind", help="Only `change` or only `access`.")] = "",
     refused: Annotated[bool, typer.Option("--refused", help="Only what was refused or failed.")] = False,
     since: Annotated[float, typer.Option("--since", min=0, help="Only of the last so many minutes.")] = 0,
+    installation: Installation = False,
     limit: Limit = 50,
     output: Output = Format.TABLE,
 ) -> None:
@@ -46,6 +64,9 @@ def list_records(
 
     Example: `isthmus audit list --refused`
     """
+    if installation:
+        _list_installation(mesh_of(ctx), subject, method, refused, limit, output)
+        return
     if kind and kind not in _KINDS:
         raise Problem("KIND_UNKNOWN", f"`--kind` is change or access, not {kind}.", exit_code=ExitCode.USAGE)
     request = audit_pb2.ListAuditRecordsRequest(
@@ -58,18 +79,16 @@ def list_records(
     )
     if since:
         request.start_time.FromDatetime(datetime.now(UTC) - timedelta(minutes=since))
-    columns = (
-        Column("NO", lambda item: str(item.sequence)),
-        Column("TIME", lambda item: when(item.time)),
-        Column("BY", lambda item: item.subject),
-        Column("FROM", lambda item: item.peer),
-        Column("KIND", lambda item: word(audit_pb2.AuditRecord.Kind.Name(item.kind), "KIND_")),
-        Column("RPC", lambda item: item.method.rpartition(".")[2]),
-        Column("OUTCOME", lambda item: item.reason or item.outcome),
-        Column("ABOUT", lambda item: " ".join(item.targets), wide=True),
-    )
     found = pages(mesh_of(ctx).audit.ListAuditRecords, request, "records", limit)
-    show(found, columns, output, empty="Nothing has been changed yet.")
+    show(found, _COLUMNS, output, empty="Nothing has been changed yet.")
+
+
+def _list_installation(
+    mesh: Mesh, subject: str, method: str, refused: bool, limit: int, output: Format
+) -> None:
+    request = audit_pb2.ListInstallationRecordsRequest(subject=subject, method=method, only_refused=refused)
+    found = pages(mesh.audit.ListInstallationRecords, request, "records", limit)
+    show(found, _COLUMNS, output, empty="Nobody has changed anything of the installation yet.")
 
 
 @app.command()
@@ -81,7 +100,9 @@ def verify(
     ] = None,
     checkpoint: Annotated[
         list[str] | None,
-        typer.Option("--checkpoint", help="An earlier end of the chain, `place:hash`; may be repeated."),
+        typer.Option(
+            "--checkpoint", help="An earlier end, `place:hash`, or a file of signed ends; may be repeated."
+        ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -92,8 +113,10 @@ def verify(
 
     Example: `isthmus audit verify`
     """
-    known = [_checkpoint(text) for text in checkpoint or ()]
-    verdict = _verified_file(file, known) if file else _verified(mesh_of(ctx), known)
+    given = checkpoint or []
+    seals = [seal for text in given if Path(text).is_file() for seal in _lines(Path(text))]
+    known = [_checkpoint(text) for text in given if not Path(text).is_file()]
+    verdict = _verified_file(file, known, seals) if file else _verified(mesh_of(ctx), known, seals)
     if output is not Format.TABLE:
         emit(verdict, output)
     else:
@@ -103,17 +126,45 @@ def verify(
 
 
 @app.command()
+def seal(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Add it to this file, which `verify --checkpoint` takes.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Has what the chain ends with signed; kept elsewhere, it shows later that nothing up to here is missing.
+
+    Example: `isthmus audit seal --file seals.txt`
+    """
+    answer = mesh_of(ctx).audit.SealAuditTrail(audit_pb2.SealAuditTrailRequest())
+    if file is not None:
+        with file.open("a", encoding="ascii") as kept:
+            kept.write(f"{answer.seal}\n")
+        note(f"Record {answer.checkpoint.sequence} is sealed in {file}.")
+    if output is not Format.TABLE:
+        emit(as_dict(answer), output)
+    elif file is None:
+        typer.echo(answer.seal)
+
+
+@app.command()
 def export(
     ctx: typer.Context,
     file: Annotated[Path | None, typer.Option("--file", help="Where to; standard output by default.")] = None,
     first: Annotated[int, typer.Option("--from", min=1, help="Begin with this place in the chain.")] = 1,
+    installation: Installation = False,
 ) -> None:
     """Writes the audit trail as JSON Lines, oldest first, in a form that anybody can verify.
 
     Example: `isthmus audit export --file trail.jsonl`
     """
-    request = audit_pb2.ExportAuditRecordsRequest(first_sequence=first)
-    answers = mesh_of(ctx).audit.ExportAuditRecords(request)
+    audit = mesh_of(ctx).audit
+    answers = (
+        audit.ExportInstallationRecords(audit_pb2.ExportInstallationRecordsRequest(first_sequence=first))
+        if installation
+        else audit.ExportAuditRecords(audit_pb2.ExportAuditRecordsRequest(first_sequence=first))
+    )
     if file is None:
         for answer in answers:
             sys.stdout.buffer.write(answer.lines)
@@ -125,9 +176,11 @@ def export(
     note(f"The trail is in {file}; `isthmus audit verify --file {file}` verifies it.")
 
 
-def _verified(mesh: Mesh, known: list[Checkpoint]) -> dict[str, Any]:
+def _verified(mesh: Mesh, known: list[Checkpoint], seals: list[str]) -> dict[str, Any]:
+    own = _of_tenant(seals, mesh.identity.GetCaller(identity_pb2.GetCallerRequest()).caller.tenant_id)
     request = audit_pb2.VerifyAuditTrailRequest(
-        checkpoints=[audit_pb2.AuditCheckpoint(sequence=one.sequence, hash=one.hash) for one in known]
+        checkpoints=[audit_pb2.AuditCheckpoint(sequence=one.sequence, hash=one.hash) for one in known],
+        seals=own[-_MOST_SEALS:],
     )
     findings: list[dict[str, Any]] = []
     last = audit_pb2.VerifyAuditTrailResponse()
@@ -140,13 +193,17 @@ def _verified(mesh: Mesh, known: list[Checkpoint]) -> dict[str, Any]:
     return _verdict(findings, last.verified, end, last.compared, last.remark)
 
 
-def _verified_file(file: Path, known: list[Checkpoint]) -> dict[str, Any]:
+def _verified_file(file: Path, known: list[Checkpoint], seals: list[str]) -> dict[str, Any]:
     entries = list(_entries(file))
+    own = _of_tenant(seals, str(entries[0].content.get("tenant_id", "")) if entries else "")
+    known = [*known, *(Checkpoint(said["sequence"], said["hash"]) for said in map(_said, own))]
     first = min((entry.sequence for entry in entries), default=1)
     findings = [_finding(one) for one in inspect(entries, known, first=first)]
     last = max(entries, key=lambda entry: entry.sequence, default=None)
     end = {"sequence": last.sequence, "hash": last.hash} if last else None
     remark = f"The file begins with record {first}." if first > 1 else ""
+    if own:
+        remark = f"{remark} Only the mesh can tell whether the signatures are true.".strip()
     return _verdict(findings, len(entries), end, len(known), remark)
 
 
@@ -179,13 +236,32 @@ def _say(verdict: dict[str, Any]) -> None:
         typer.echo(f"It ends with {verdict['end']['sequence']}:{verdict['end']['hash']}")
 
 
-def _entries(file: Path) -> Iterator[Entry]:
+def _lines(file: Path) -> list[str]:
     try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}."
+        return [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+    except (OSError, ValueError) as error:
+        message = f"{file} cannot be read: {error}."
         raise Problem("FILE_UNREADABLE", message, exit_code=ExitCode.USAGE) from error
-    for number, line in enumerate(lines, 1):
+
+
+def _of_tenant(seals: list[str], tenant_id: str) -> list[str]:
+    """Return the signed ends of one tenant's chain; a file may hold those of many."""
+    return [seal for seal in seals if _said(seal).get("tenant_id") == tenant_id]
+
+
+def _said(seal: str) -> dict[str, Any]:
+    """Return what a signed end says; whether that is true only the mesh can tell."""
+    body = seal.strip().split(".")[1:2]
+    try:
+        said = json.loads(base64.urlsafe_b64decode(body[0] + "=" * (-len(body[0]) % 4)))
+        return {"tenant_id": said["tenant_id"], "sequence": int(said["sequence"]), "hash": str(said["hash"])}
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        message = "A line of the file is no signed end of a chain; `isthmus audit seal` makes them."
+        raise Problem("CHECKPOINT_INVALID", message, exit_code=ExitCode.USAGE) from error
+
+
+def _entries(file: Path) -> Iterator[Entry]:
+    for number, line in enumerate(_lines(file), 1):
         try:
             content = json.loads(line)
             place, before, own = (content.pop(name) for name in ("sequence", "previous_hash", "hash"))

@@ -27,7 +27,7 @@ from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!isthmus/monitoring/v1/audit.proto\x12\x15isthmus.monitoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xa9\x03\n\x0b\x41uditRecord\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x35\n\x04kind\x18\x06 \x01(\x0e\x32\'.isthmus.monitoring.v1.AuditRecord.Kind\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x14\n\x0csubject_kind\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0c\n\x04peer\x18\x0b \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x0c \x01(\t\x12\x0f\n\x07targets\x18\r \x03(\t\x12\x0f\n\x07\x64\x65tails\x18\x0e \x01(\t\x12\x15\n\rprevious_hash\x18\x0f \x01(\t\x12\x0c\n\x04hash\x18\x10 \x01(\t\">\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_CHANGE\x10\x01\x12\x0f\n\x0bKIND_ACCESS\x10\x02\"[\n\x0f\x41uditCheckpoint\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04hash\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x16\x41uditCheckpointCreated\x12:\n\ncheckpoint\x18\x01 \x01(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\"\xf9\x01\n\x0c\x41uditFinding\x12\x36\n\x04kind\x18\x01 \x01(\x0e\x32(.isthmus.monitoring.v1.AuditFinding.Kind\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x8d\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_CHANGED\x10\x01\x12\x10\n\x0cKIND_DELETED\x10\x02\x12\x11\n\rKIND_INSERTED\x10\x03\x12\x12\n\x0eKIND_REORDERED\x10\x04\x12\x10\n\x0cKIND_CUT_OFF\x10\x05\x12\x12\n\x0eKIND_REWRITTEN\x10\x06\"P\n\x19\x41ppendAuditRecordsRequest\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.AuditRecord\".\n\x1a\x41ppendAuditRecordsResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\x05\"\xc6\x02\n\x17ListAuditRecordsRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x36\n\x05kinds\x18\x05 \x03(\x0e\x32\'.isthmus.monitoring.v1.AuditRecord.Kind\x12\x14\n\x0conly_refused\x18\x06 \x01(\x08\x12\x16\n\x0e\x63orrelation_id\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"h\n\x18ListAuditRecordsResponse\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x17VerifyAuditTrailRequest\x12;\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\"\xdf\x01\n\x18VerifyAuditTrailResponse\x12\x10\n\x08verified\x18\x01 \x01(\x03\x12\x34\n\x07\x66inding\x18\x02 \x01(\x0b\x32#.isthmus.monitoring.v1.AuditFinding\x12\x16\n\tis_intact\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x33\n\x03\x65nd\x18\x04 \x01(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\x12\x10\n\x08\x63ompared\x18\x05 \x01(\x05\x12\x0e\n\x06remark\x18\x06 \x01(\tB\x0c\n\n_is_intact\"3\n\x19\x45xportAuditRecordsRequest\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\"+\n\x1a\x45xportAuditRecordsResponse\x12\r\n\x05lines\x18\x01 \x01(\x0c\x32\xec\x04\n\x0c\x41uditService\x12\x9a\x01\n\x12\x41ppendAuditRecords\x12\x30.isthmus.monitoring.v1.AppendAuditRecordsRequest\x1a\x31.isthmus.monitoring.v1.AppendAuditRecordsResponse\"\x1f\x8a\xb5\x18\x17monitoring.audit.append\x90\xb5\x18\x01\x12\x8e\x01\n\x10ListAuditRecords\x12..isthmus.monitoring.v1.ListAuditRecordsRequest\x1a/.isthmus.monitoring.v1.ListAuditRecordsResponse\"\x19\x8a\xb5\x18\x15monitoring.audit.read\x12\x90\x01\n\x10VerifyAuditTrail\x12..isthmus.monitoring.v1.VerifyAuditTrailRequest\x1a/.isthmus.monitoring.v1.VerifyAuditTrailResponse\"\x19\x8a\xb5\x18\x15monitoring.audit.read0\x01\x12\x9a\x01\n\x12\x45xportAuditRecords\x12\x30.isthmus.monitoring.v1.ExportAuditRecordsRequest\x1a\x31.isthmus.monitoring.v1.ExportAuditRecordsResponse\"\x1d\x8a\xb5\x18\x15monitoring.audit.read\x90\xb5\x18\x03\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!isthmus/monitoring/v1/audit.proto\x12\x15isthmus.monitoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xa9\x03\n\x0b\x41uditRecord\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x35\n\x04kind\x18\x06 \x01(\x0e\x32\'.isthmus.monitoring.v1.AuditRecord.Kind\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x14\n\x0csubject_kind\x18\x08 \x01(\t\x12\x0f\n\x07outcome\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0c\n\x04peer\x18\x0b \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x0c \x01(\t\x12\x0f\n\x07targets\x18\r \x03(\t\x12\x0f\n\x07\x64\x65tails\x18\x0e \x01(\t\x12\x15\n\rprevious_hash\x18\x0f \x01(\t\x12\x0c\n\x04hash\x18\x10 \x01(\t\">\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_CHANGE\x10\x01\x12\x0f\n\x0bKIND_ACCESS\x10\x02\"[\n\x0f\x41uditCheckpoint\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04hash\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x16\x41uditCheckpointCreated\x12:\n\ncheckpoint\x18\x01 \x01(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\x12\x0c\n\x04seal\x18\x02 \x01(\t\"\xf9\x01\n\x0c\x41uditFinding\x12\x36\n\x04kind\x18\x01 \x01(\x0e\x32(.isthmus.monitoring.v1.AuditFinding.Kind\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x8d\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_CHANGED\x10\x01\x12\x10\n\x0cKIND_DELETED\x10\x02\x12\x11\n\rKIND_INSERTED\x10\x03\x12\x12\n\x0eKIND_REORDERED\x10\x04\x12\x10\n\x0cKIND_CUT_OFF\x10\x05\x12\x12\n\x0eKIND_REWRITTEN\x10\x06\"P\n\x19\x41ppendAuditRecordsRequest\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.AuditRecord\".\n\x1a\x41ppendAuditRecordsResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\x05\"\xc6\x02\n\x17ListAuditRecordsRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x36\n\x05kinds\x18\x05 \x03(\x0e\x32\'.isthmus.monitoring.v1.AuditRecord.Kind\x12\x14\n\x0conly_refused\x18\x06 \x01(\x08\x12\x16\n\x0e\x63orrelation_id\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"h\n\x18ListAuditRecordsResponse\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x17VerifyAuditTrailRequest\x12;\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\x12\r\n\x05seals\x18\x02 \x03(\t\"\xdf\x01\n\x18VerifyAuditTrailResponse\x12\x10\n\x08verified\x18\x01 \x01(\x03\x12\x34\n\x07\x66inding\x18\x02 \x01(\x0b\x32#.isthmus.monitoring.v1.AuditFinding\x12\x16\n\tis_intact\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x33\n\x03\x65nd\x18\x04 \x01(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\x12\x10\n\x08\x63ompared\x18\x05 \x01(\x05\x12\x0e\n\x06remark\x18\x06 \x01(\tB\x0c\n\n_is_intact\"3\n\x19\x45xportAuditRecordsRequest\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\"+\n\x1a\x45xportAuditRecordsResponse\x12\r\n\x05lines\x18\x01 \x01(\x0c\"\x17\n\x15SealAuditTrailRequest\"b\n\x16SealAuditTrailResponse\x12:\n\ncheckpoint\x18\x01 \x01(\x0b\x32&.isthmus.monitoring.v1.AuditCheckpoint\x12\x0c\n\x04seal\x18\x02 \x01(\t\"~\n\x1eListInstallationRecordsRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x14\n\x0conly_refused\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"o\n\x1fListInstallationRecordsResponse\x12\x33\n\x07records\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n ExportInstallationRecordsRequest\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\"2\n!ExportInstallationRecordsResponse\x12\r\n\x05lines\x18\x01 \x01(\x0c\x32\xe3\x08\n\x0c\x41uditService\x12\x9a\x01\n\x12\x41ppendAuditRecords\x12\x30.isthmus.monitoring.v1.AppendAuditRecordsRequest\x1a\x31.isthmus.monitoring.v1.AppendAuditRecordsResponse\"\x1f\x8a\xb5\x18\x17monitoring.audit.append\x90\xb5\x18\x01\x12\x8e\x01\n\x10ListAuditRecords\x12..isthmus.monitoring.v1.ListAuditRecordsRequest\x1a/.isthmus.monitoring.v1.ListAuditRecordsResponse\"\x19\x8a\xb5\x18\x15monitoring.audit.read\x12\x90\x01\n\x10VerifyAuditTrail\x12..isthmus.monitoring.v1.VerifyAuditTrailRequest\x1a/.isthmus.monitoring.v1.VerifyAuditTrailResponse\"\x19\x8a\xb5\x18\x15monitoring.audit.read0\x01\x12\x9a\x01\n\x12\x45xportAuditRecords\x12\x30.isthmus.monitoring.v1.ExportAuditRecordsRequest\x1a\x31.isthmus.monitoring.v1.ExportAuditRecordsResponse\"\x1d\x8a\xb5\x18\x15monitoring.audit.read\x90\xb5\x18\x03\x30\x01\x12\x88\x01\n\x0eSealAuditTrail\x12,.isthmus.monitoring.v1.SealAuditTrailRequest\x1a-.isthmus.monitoring.v1.SealAuditTrailResponse\"\x19\x8a\xb5\x18\x15monitoring.audit.read\x12\xaf\x01\n\x17ListInstallationRecords\x12\x35.isthmus.monitoring.v1.ListInstallationRecordsRequest\x1a\x36.isthmus.monitoring.v1.ListInstallationRecordsResponse\"%\x8a\xb5\x18\x1dmonitoring.installation.audit\x90\xb5\x18\x01\x12\xb7\x01\n\x19\x45xportInstallationRecords\x12\x37.isthmus.monitoring.v1.ExportInstallationRecordsRequest\x1a\x38.isthmus.monitoring.v1.ExportInstallationRecordsResponse\"%\x8a\xb5\x18\x1dmonitoring.installation.audit\x90\xb5\x18\x03\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditTrail']._serialized_options = b'\212\265\030\025monitoring.audit.read'
   _globals['_AUDITSERVICE'].methods_by_name['ExportAuditRecords']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['ExportAuditRecords']._serialized_options = b'\212\265\030\025monitoring.audit.read\220\265\030\003'
+  _globals['_AUDITSERVICE'].methods_by_name['SealAuditTrail']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['SealAuditTrail']._serialized_options = b'\212\265\030\025monitoring.audit.read'
+  _globals['_AUDITSERVICE'].methods_by_name['ListInstallationRecords']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListInstallationRecords']._serialized_options = b'\212\265\030\035monitoring.installation.audit\220\265\030\001'
+  _globals['_AUDITSERVICE'].methods_by_name['ExportInstallationRecords']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ExportInstallationRecords']._serialized_options = b'\212\265\030\035monitoring.installation.audit\220\265\030\003'
   _globals['_AUDITRECORD']._serialized_start=157
   _globals['_AUDITRECORD']._serialized_end=582
   _globals['_AUDITRECORD_KIND']._serialized_start=520
@@ -49,27 +55,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITCHECKPOINT']._serialized_start=584
   _globals['_AUDITCHECKPOINT']._serialized_end=675
   _globals['_AUDITCHECKPOINTCREATED']._serialized_start=677
-  _globals['_AUDITCHECKPOINTCREATED']._serialized_end=761
-  _globals['_AUDITFINDING']._serialized_start=764
-  _globals['_AUDITFINDING']._serialized_end=1013
-  _globals['_AUDITFINDING_KIND']._serialized_start=872
-  _globals['_AUDITFINDING_KIND']._serialized_end=1013
-  _globals['_APPENDAUDITRECORDSREQUEST']._serialized_start=1015
-  _globals['_APPENDAUDITRECORDSREQUEST']._serialized_end=1095
-  _globals['_APPENDAUDITRECORDSRESPONSE']._serialized_start=1097
-  _globals['_APPENDAUDITRECORDSRESPONSE']._serialized_end=1143
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=1146
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=1472
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=1474
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=1578
-  _globals['_VERIFYAUDITTRAILREQUEST']._serialized_start=1580
-  _globals['_VERIFYAUDITTRAILREQUEST']._serialized_end=1666
-  _globals['_VERIFYAUDITTRAILRESPONSE']._serialized_start=1669
-  _globals['_VERIFYAUDITTRAILRESPONSE']._serialized_end=1892
-  _globals['_EXPORTAUDITRECORDSREQUEST']._serialized_start=1894
-  _globals['_EXPORTAUDITRECORDSREQUEST']._serialized_end=1945
-  _globals['_EXPORTAUDITRECORDSRESPONSE']._serialized_start=1947
-  _globals['_EXPORTAUDITRECORDSRESPONSE']._serialized_end=1990
-  _globals['_AUDITSERVICE']._serialized_start=1993
-  _globals['_AUDITSERVICE']._serialized_end=2613
+  _globals['_AUDITCHECKPOINTCREATED']._serialized_end=775
+  _globals['_AUDITFINDING']._serialized_start=778
+  _globals['_AUDITFINDING']._serialized_end=1027
+  _globals['_AUDITFINDING_KIND']._serialized_start=886
+  _globals['_AUDITFINDING_KIND']._serialized_end=1027
+  _globals['_APPENDAUDITRECORDSREQUEST']._serialized_start=1029
+  _globals['_APPENDAUDITRECORDSREQUEST']._serialized_end=1109
+  _globals['_APPENDAUDITRECORDSRESPONSE']._serialized_start=1111
+  _globals['_APPENDAUDITRECORDSRESPONSE']._serialized_end=1157
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=1160
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=1486
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=1488
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=1592
+  _globals['_VERIFYAUDITTRAILREQUEST']._serialized_start=1594
+  _globals['_VERIFYAUDITTRAILREQUEST']._serialized_end=1695
+  _globals['_VERIFYAUDITTRAILRESPONSE']._serialized_start=1698
+  _globals['_VERIFYAUDITTRAILRESPONSE']._serialized_end=1921
+  _globals['_EXPORTAUDITRECORDSREQUEST']._serialized_start=1923
+  _globals['_EXPORTAUDITRECORDSREQUEST']._serialized_end=1974
+  _globals['_EXPORTAUDITRECORDSRESPONSE']._serialized_start=1976
+  _globals['_EXPORTAUDITRECORDSRESPONSE']._serialized_end=2019
+  _globals['_SEALAUDITTRAILREQUEST']._serialized_start=2021
+  _globals['_SEALAUDITTRAILREQUEST']._serialized_end=2044
+  _globals['_SEALAUDITTRAILRESPONSE']._serialized_start=2046
+  _globals['_SEALAUDITTRAILRESPONSE']._serialized_end=2144
+  _globals['_LISTINSTALLATIONRECORDSREQUEST']._serialized_start=2146
+  _globals['_LISTINSTALLATIONRECORDSREQUEST']._serialized_end=2272
+  _globals['_LISTINSTALLATIONRECORDSRESPONSE']._serialized_start=2274
+  _globals['_LISTINSTALLATIONRECORDSRESPONSE']._serialized_end=2385
+  _globals['_EXPORTINSTALLATIONRECORDSREQUEST']._serialized_start=2387
+  _globals['_EXPORTINSTALLATIONRECORDSREQUEST']._serialized_end=2445
+  _globals['_EXPORTINSTALLATIONRECORDSRESPONSE']._serialized_start=2447
+  _globals['_EXPORTINSTALLATIONRECORDSRESPONSE']._serialized_end=2497
+  _globals['_AUDITSERVICE']._serialized_start=2500
+  _globals['_AUDITSERVICE']._serialized_end=3623
 # @@protoc_insertion_point(module_scope)

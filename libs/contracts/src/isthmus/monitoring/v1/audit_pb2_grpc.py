@@ -67,6 +67,21 @@ class AuditServiceStub:
                 request_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportAuditRecordsRequest.SerializeToString,
                 response_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportAuditRecordsResponse.FromString,
                 _registered_method=True)
+        self.SealAuditTrail = channel.unary_unary(
+                '/isthmus.monitoring.v1.AuditService/SealAuditTrail',
+                request_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.SealAuditTrailRequest.SerializeToString,
+                response_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.SealAuditTrailResponse.FromString,
+                _registered_method=True)
+        self.ListInstallationRecords = channel.unary_unary(
+                '/isthmus.monitoring.v1.AuditService/ListInstallationRecords',
+                request_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ListInstallationRecordsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ListInstallationRecordsResponse.FromString,
+                _registered_method=True)
+        self.ExportInstallationRecords = channel.unary_stream(
+                '/isthmus.monitoring.v1.AuditService/ExportInstallationRecords',
+                request_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportInstallationRecordsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportInstallationRecordsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -111,7 +126,8 @@ class AuditServiceServicer:
 
         Sends progress and findings as they come; the last answer has the verdict.
 
-        Errors: none of its own.
+        Errors:
+        INVALID_ARGUMENT SEAL_INVALID: a seal was not made here, or for another tenant; `path` names it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +135,36 @@ class AuditServiceServicer:
 
     def ExportAuditRecords(self, request, context):
         """Sends records as JSON Lines, oldest first, in the form in which anybody can verify them.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SealAuditTrail(self, request, context):
+        """Signs what the tenant's chain ends with now, so that it can be kept anywhere without being trusted there.
+
+        Errors:
+        FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
+        FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInstallationRecords(self, request, context):
+        """Lists records that concern no tenant, newest first: who founded tenants, and attempts to.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportInstallationRecords(self, request, context):
+        """Sends the records that concern no tenant as JSON Lines, oldest first, in the form in which anybody can verify
+        them.
 
         Errors: none of its own.
         """
@@ -148,6 +194,21 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ExportAuditRecords,
                     request_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportAuditRecordsRequest.FromString,
                     response_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportAuditRecordsResponse.SerializeToString,
+            ),
+            'SealAuditTrail': grpc.unary_unary_rpc_method_handler(
+                    servicer.SealAuditTrail,
+                    request_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.SealAuditTrailRequest.FromString,
+                    response_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.SealAuditTrailResponse.SerializeToString,
+            ),
+            'ListInstallationRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstallationRecords,
+                    request_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ListInstallationRecordsRequest.FromString,
+                    response_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ListInstallationRecordsResponse.SerializeToString,
+            ),
+            'ExportInstallationRecords': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportInstallationRecords,
+                    request_deserializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportInstallationRecordsRequest.FromString,
+                    response_serializer=isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportInstallationRecordsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +332,87 @@ class AuditService:
             '/isthmus.monitoring.v1.AuditService/ExportAuditRecords',
             isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportAuditRecordsRequest.SerializeToString,
             isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportAuditRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SealAuditTrail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.monitoring.v1.AuditService/SealAuditTrail',
+            isthmus_dot_monitoring_dot_v1_dot_audit__pb2.SealAuditTrailRequest.SerializeToString,
+            isthmus_dot_monitoring_dot_v1_dot_audit__pb2.SealAuditTrailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstallationRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.monitoring.v1.AuditService/ListInstallationRecords',
+            isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ListInstallationRecordsRequest.SerializeToString,
+            isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ListInstallationRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportInstallationRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isthmus.monitoring.v1.AuditService/ExportInstallationRecords',
+            isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportInstallationRecordsRequest.SerializeToString,
+            isthmus_dot_monitoring_dot_v1_dot_audit__pb2.ExportInstallationRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,10 +64,29 @@ class AuditServiceStub:
 
     Sends progress and findings as they come; the last answer has the verdict.
 
-    Errors: none of its own.
+    Errors:
+      INVALID_ARGUMENT SEAL_INVALID: a seal was not made here, or for another tenant; `path` names it.
     """
     ExportAuditRecords: _grpc.UnaryStreamMultiCallable[_audit_pb2.ExportAuditRecordsRequest, _audit_pb2.ExportAuditRecordsResponse]
     """Sends records as JSON Lines, oldest first, in the form in which anybody can verify them.
+
+    Errors: none of its own.
+    """
+    SealAuditTrail: _grpc.UnaryUnaryMultiCallable[_audit_pb2.SealAuditTrailRequest, _audit_pb2.SealAuditTrailResponse]
+    """Signs what the tenant's chain ends with now, so that it can be kept anywhere without being trusted there.
+
+    Errors:
+      FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
+      FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+    """
+    ListInstallationRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListInstallationRecordsRequest, _audit_pb2.ListInstallationRecordsResponse]
+    """Lists records that concern no tenant, newest first: who founded tenants, and attempts to.
+
+    Errors: none of its own.
+    """
+    ExportInstallationRecords: _grpc.UnaryStreamMultiCallable[_audit_pb2.ExportInstallationRecordsRequest, _audit_pb2.ExportInstallationRecordsResponse]
+    """Sends the records that concern no tenant as JSON Lines, oldest first, in the form in which anybody can verify
+    them.
 
     Errors: none of its own.
     """
@@ -108,10 +127,29 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Sends progress and findings as they come; the last answer has the verdict.
 
-    Errors: none of its own.
+    Errors:
+      INVALID_ARGUMENT SEAL_INVALID: a seal was not made here, or for another tenant; `path` names it.
     """
     ExportAuditRecords: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportAuditRecordsRequest, _audit_pb2.ExportAuditRecordsResponse]  # type: ignore[assignment]
     """Sends records as JSON Lines, oldest first, in the form in which anybody can verify them.
+
+    Errors: none of its own.
+    """
+    SealAuditTrail: _aio.UnaryUnaryMultiCallable[_audit_pb2.SealAuditTrailRequest, _audit_pb2.SealAuditTrailResponse]  # type: ignore[assignment]
+    """Signs what the tenant's chain ends with now, so that it can be kept anywhere without being trusted there.
+
+    Errors:
+      FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
+      FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+    """
+    ListInstallationRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListInstallationRecordsRequest, _audit_pb2.ListInstallationRecordsResponse]  # type: ignore[assignment]
+    """Lists records that concern no tenant, newest first: who founded tenants, and attempts to.
+
+    Errors: none of its own.
+    """
+    ExportInstallationRecords: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportInstallationRecordsRequest, _audit_pb2.ExportInstallationRecordsResponse]  # type: ignore[assignment]
+    """Sends the records that concern no tenant as JSON Lines, oldest first, in the form in which anybody can verify
+    them.
 
     Errors: none of its own.
     """
@@ -167,7 +205,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Sends progress and findings as they come; the last answer has the verdict.
 
-        Errors: none of its own.
+        Errors:
+          INVALID_ARGUMENT SEAL_INVALID: a seal was not made here, or for another tenant; `path` names it.
         """
 
     @_abc_1.abstractmethod
@@ -177,6 +216,42 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_pb2.ExportAuditRecordsResponse], _abc.AsyncIterator[_audit_pb2.ExportAuditRecordsResponse]]:
         """Sends records as JSON Lines, oldest first, in the form in which anybody can verify them.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def SealAuditTrail(
+        self,
+        request: _audit_pb2.SealAuditTrailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.SealAuditTrailResponse, _abc.Awaitable[_audit_pb2.SealAuditTrailResponse]]:
+        """Signs what the tenant's chain ends with now, so that it can be kept anywhere without being trusted there.
+
+        Errors:
+          FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
+          FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListInstallationRecords(
+        self,
+        request: _audit_pb2.ListInstallationRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ListInstallationRecordsResponse, _abc.Awaitable[_audit_pb2.ListInstallationRecordsResponse]]:
+        """Lists records that concern no tenant, newest first: who founded tenants, and attempts to.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportInstallationRecords(
+        self,
+        request: _audit_pb2.ExportInstallationRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_pb2.ExportInstallationRecordsResponse], _abc.AsyncIterator[_audit_pb2.ExportInstallationRecordsResponse]]:
+        """Sends the records that concern no tenant as JSON Lines, oldest first, in the form in which anybody can verify
+        them.
 
         Errors: none of its own.
         """

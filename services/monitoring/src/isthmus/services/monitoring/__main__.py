@@ -7,10 +7,12 @@ from typing import Any
 
 from isthmus.kit import Chassis, Database, Wiring
 from isthmus.kit import serve as run_service
+from isthmus.kit.seals import Seals
 from isthmus.monitoring.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from isthmus.monitoring.v1.monitoring_pb2_grpc import add_MonitoringServiceServicer_to_server
 from isthmus.resilience.faults import OutOfTime, RetryLater
 from isthmus.services.monitoring.events import Anchors, ToldEnds, consumers
+from isthmus.services.monitoring.sealing import Notary
 from isthmus.services.monitoring.servicer import AuditServicer, MonitoringServicer
 from isthmus.services.monitoring.settings import MonitoringSettings
 from isthmus.services.monitoring.store import forget_old
@@ -18,10 +20,13 @@ from isthmus.services.monitoring.store import forget_old
 
 async def wire(chassis: Chassis) -> Wiring:
     """Puts the service together."""
-    pace = chassis.settings.audit_checkpoint_seconds
-    anchors = Anchors(chassis.db, chassis.outbox, chassis.clock, pace=pace)
+    settings = chassis.settings
+    seals = Seals(settings.service_key_file, settings.trust_file)
+    notary = Notary(seals, settings.audit_checkpoint_file)
+    pace = settings.audit_checkpoint_seconds
+    anchors = Anchors(chassis.db, chassis.outbox, chassis.clock, notary, pace=pace)
     told = ToldEnds(lambda: chassis.peer("events"))
-    audit = AuditServicer(chassis.db, chassis.clock, anchors.grown, told)
+    audit = AuditServicer(chassis.db, chassis.clock, anchors.grown, told, notary)
     servicers: list[tuple[Callable[[Any, Any], None], object]] = [
         (add_MonitoringServiceServicer_to_server, MonitoringServicer(chassis.db, chassis.clock)),
         (add_AuditServiceServicer_to_server, audit),

@@ -12,6 +12,7 @@ from isthmus.kit.times import stamp
 from isthmus.monitoring.v1 import audit_pb2
 from isthmus.resilience.trail import Checkpoint
 from isthmus.services.monitoring.domain import run_of
+from isthmus.services.monitoring.sealing import Notary
 from isthmus.services.monitoring.store import Runs, Trail
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,13 +43,15 @@ class Anchors:
         db: Where the trail is kept.
         outbox: Where events go.
         clock: The time.
+        notary: Signs them.
         pace: Seconds between two ends of one chain that are told.
     """
 
-    def __init__(self, db: Database, outbox: Outbox, clock: Clock, *, pace: float) -> None:
+    def __init__(self, db: Database, outbox: Outbox, clock: Clock, notary: Notary, *, pace: float) -> None:
         self._db = db
         self._outbox = outbox
         self._clock = clock
+        self._notary = notary
         self._pace = pace
         self._grown: set[str] = set()
         self._news = asyncio.Event()
@@ -70,15 +73,17 @@ class Anchors:
 
     async def tell(self, tenant_id: str) -> None:
         """Tell what a tenant's chain ends with, unless that has been told."""
-        now = self._clock.now()
+        now, seal = self._clock.now(), ""
         async with self._db.tenant(tenant_id) as conn:
             trail = Trail(conn, tenant_id)
             end = await trail.end()
             if end is not None and await trail.add_checkpoint(end, now):
+                seal = self._notary.sign(tenant_id, end, now)
                 checkpoint = audit_pb2.AuditCheckpoint(sequence=end.sequence, hash=end.hash, time=stamp(now))
-                payload = audit_pb2.AuditCheckpointCreated(checkpoint=checkpoint)
+                payload = audit_pb2.AuditCheckpointCreated(checkpoint=checkpoint, seal=seal)
                 event = DomainEvent(tenant_id, "audit_checkpoint", "created", str(end.sequence), payload)
                 await self._outbox.add(conn, event)
+        await self._notary.keep(seal)
 
 
 class ToldEnds:

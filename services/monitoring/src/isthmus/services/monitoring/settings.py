@@ -1,5 +1,7 @@
 """What the monitoring service reads from its environment."""
 
+from pathlib import Path
+
 from isthmus.kit import ServiceSettings
 from pydantic import Field
 
@@ -14,6 +16,9 @@ class MonitoringSettings(ServiceSettings):
     )
     logs_days: float = Field(90.0, gt=0, description="How long lines of integrations' logs are kept.")
     logs_prune_seconds: float = Field(3600.0, gt=0, description="Pause between looks for old lines.")
+    audit_checkpoint_file: Path | None = Field(
+        None, description="Where signed ends of chains are added to, outside of the database."
+    )
 
 
 __all__ = ["MonitoringSettings"]

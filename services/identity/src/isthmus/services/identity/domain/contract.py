@@ -81,6 +81,7 @@ CONTRACT = (
     "monitoring.audit.append",
     "monitoring.audit.read",
     "monitoring.health.read",
+    "monitoring.installation.audit",
     "monitoring.logs.append",
     "monitoring.logs.read",
     "monitoring.logs.redact",

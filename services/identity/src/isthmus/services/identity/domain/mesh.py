@@ -18,6 +18,7 @@ MESH_ONLY = (
     "mapping.plans.*",
     "mapping.schemas.observe",
     "monitoring.audit.append",
+    "monitoring.installation.audit",
     "monitoring.logs.append",
     "monitoring.logs.redact",
     "monitoring.metrics.record",

@@ -140,6 +140,7 @@ _ROLES = (
             "identity.tenants.create",
             "identity.tenants.read",
             "identity.tenants.support",
+            "monitoring.installation.audit",
         ),
         scope="installation",
     ),

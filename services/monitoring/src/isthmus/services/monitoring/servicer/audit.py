@@ -5,13 +5,15 @@ from typing import Any
 
 import grpc.aio
 from isthmus.kit import Clock, Database, PageRequest, current_principal, encode_token
+from isthmus.kit.deed import INSTALLATION
 from isthmus.kit.paging import fitting
 from isthmus.kit.validation import validating
 from isthmus.monitoring.v1 import audit_pb2 as pb
 from isthmus.monitoring.v1 import audit_pb2_grpc
-from isthmus.resilience.faults import Fault, FixRequest
+from isthmus.resilience.faults import Fault, FixRequest, Precondition
 from isthmus.resilience.trail import BEGINNING, Checkpoint, Finding, Inspection, canonical
-from isthmus.services.monitoring.domain import MOST_RECORDS
+from isthmus.services.monitoring.domain import MOST_RECORDS, AuditFilter
+from isthmus.services.monitoring.sealing import Notary
 from isthmus.services.monitoring.servicer.audit_messages import (
     audit_filter_of,
     checkpoint_message,
@@ -38,9 +40,13 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         clock: The time.
         appended: Told of a tenant whose chain has grown.
         told: Gives what events have told of the acting tenant's chain.
+        notary: Signs ends of chains.
     """
 
-    def __init__(self, db: Database, clock: Clock, appended: Callable[[str], None], told: Told) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, appended: Callable[[str], None], told: Told, notary: Notary
+    ) -> None:
+        self._notary = notary
         self._db = db
         self._clock = clock
         self._appended = appended
@@ -67,26 +73,47 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: pb.ListAuditRecordsRequest, context: Context
     ) -> pb.ListAuditRecordsResponse:
         """Lists records, newest first."""
-        asked = PageRequest.parse(request.page_size, request.page_token, keys={"sequence": int})
-        tenant_id = current_principal().tenant_id
-        async with self._db.tenant(tenant_id) as conn:
-            found = await Trail(conn, tenant_id).page(audit_filter_of(request), asked)
-        shown = fitting(map(record_message, found), asked.size)
-        more = len(found) > len(shown)
-        token = encode_token({"sequence": shown[-1].sequence}) if more else ""
+        shown, token = await self._page(current_principal().tenant_id, audit_filter_of(request), request)
         return pb.ListAuditRecordsResponse(records=shown, next_page_token=token)
+
+    async def ListInstallationRecords(
+        self, request: pb.ListInstallationRecordsRequest, context: Context
+    ) -> pb.ListInstallationRecordsResponse:
+        """Lists records that concern no tenant, newest first."""
+        wanted = AuditFilter(
+            subject=request.subject, method=request.method, only_refused=request.only_refused
+        )
+        shown, token = await self._page(INSTALLATION, wanted, request)
+        return pb.ListInstallationRecordsResponse(records=shown, next_page_token=token)
+
+    async def SealAuditTrail(
+        self, request: pb.SealAuditTrailRequest, context: Context
+    ) -> pb.SealAuditTrailResponse:
+        """Signs what the chain ends with."""
+        tenant_id, now = current_principal().tenant_id, self._clock.now()
+        async with self._db.tenant(tenant_id) as conn:
+            end = await Trail(conn, tenant_id).end()
+        if end is None:
+            raise Precondition("TRAIL_EMPTY", "There is nothing to sign yet: nobody has changed anything.")
+        seal = self._notary.sign(tenant_id, end, now)
+        if not seal:
+            message = (
+                "Start the monitoring service with ISTHMUS_SERVICE_KEY_FILE; it has no key to sign with."
+            )
+            raise Precondition("SIGNING_UNAVAILABLE", message)
+        return pb.SealAuditTrailResponse(checkpoint=checkpoint_message(end, now), seal=seal)
 
     async def VerifyAuditTrail(
         self, request: pb.VerifyAuditTrailRequest, context: Context
     ) -> AsyncIterator[pb.VerifyAuditTrailResponse]:
         """Computes the chain anew and says what is wrong with it."""
-        if len(request.checkpoints) > MOST_RECORDS:
-            raise FixRequest(
-                "FIELD_INVALID", f"Send at most {MOST_RECORDS:,} checkpoints.", path="checkpoints"
-            )
+        with validating() as check:
+            check.count("checkpoints", request.checkpoints, most=MOST_RECORDS)
+            check.count("seals", request.seals, most=MOST_RECORDS)
         tenant_id = current_principal().tenant_id
+        given = set(checkpoints_of(request.checkpoints)) | self._notary.ends(tenant_id, request.seals)
         checkpoints, remark = await self._checkpoints(tenant_id)
-        checkpoints |= set(checkpoints_of(request.checkpoints))
+        checkpoints |= given
         places: dict[str, int] = {}
         inspection = Inspection(places.get, checkpoints)
         findings = 0
@@ -109,8 +136,28 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: pb.ExportAuditRecordsRequest, context: Context
     ) -> AsyncIterator[pb.ExportAuditRecordsResponse]:
         """Sends records as JSON Lines, oldest first."""
-        tenant_id = current_principal().tenant_id
-        after = max(request.first_sequence, 1) - 1
+        async for lines in self._lines(current_principal().tenant_id, request.first_sequence):
+            yield pb.ExportAuditRecordsResponse(lines=lines)
+
+    async def ExportInstallationRecords(
+        self, request: pb.ExportInstallationRecordsRequest, context: Context
+    ) -> AsyncIterator[pb.ExportInstallationRecordsResponse]:
+        """Sends records that concern no tenant as JSON Lines, oldest first."""
+        async for lines in self._lines(INSTALLATION, request.first_sequence):
+            yield pb.ExportInstallationRecordsResponse(lines=lines)
+
+    async def _page(
+        self, tenant_id: str, wanted: AuditFilter, request: Any
+    ) -> tuple[list[pb.AuditRecord], str]:
+        asked = PageRequest.parse(request.page_size, request.page_token, keys={"sequence": int})
+        async with self._db.tenant(tenant_id) as conn:
+            found = await Trail(conn, tenant_id).page(wanted, asked)
+        shown = fitting(map(record_message, found), asked.size)
+        more = len(found) > len(shown)
+        return shown, encode_token({"sequence": shown[-1].sequence}) if more else ""
+
+    async def _lines(self, tenant_id: str, first: int) -> AsyncIterator[bytes]:
+        after = max(first, 1) - 1
         while True:
             async with self._db.tenant(tenant_id) as conn:
                 records = await Trail(conn, tenant_id).after(after, _PORTION)
@@ -121,7 +168,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                     "previous_hash": record.previous_hash,
                     "hash": record.hash,
                 }
-                yield pb.ExportAuditRecordsResponse(lines=canonical(line) + b"\n")
+                yield canonical(line) + b"\n"
             if len(records) < _PORTION:
                 return
             after = records[-1].sequence
