@@ -25,7 +25,7 @@ NAMELESS = {
     "sample_id",
 }
 """Fields that look like ids and name nothing that anybody owns."""
-TELLS_OF_THE_CALLER = {"ExportAuditRecords", "VerifyAuditTrail"}
+TELLS_OF_THE_CALLER = {"ExportAuditRecords", "VerifyAuditTrail", "SealAuditTrail"}
 """What they answer depends on what the caller itself has done a moment ago."""
 FOR_THE_INSTALLATION = {"identity.tenants.create", "monitoring.installation.audit"}
 """What concerns all tenants, and shows them to whoever may."""
