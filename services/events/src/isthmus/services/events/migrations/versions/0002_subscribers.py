@@ -30,3 +30,7 @@ def upgrade() -> None:
     )
     # A server that asks who wants to connect knows no tenant.
     op.execute("CREATE INDEX subscribers_by_id ON subscribers (subscriber_id)")
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE subscribers")
