@@ -189,7 +189,7 @@ class World:
         json_format.ParseDict(values, request)
         done = await self.callers.call(rpc, [request], identity)
         assert done.code.name == "OK", f"{name}: {done.text}"
-        return done.answers[0]
+        return next(iter(done.answers), None)  # a check that takes long has told nothing yet
 
     async def read(self, identity: Any, values: dict[str, str]) -> list[Outcome]:
         """Asks everything that only reads: for all there is, and for what is named."""
