@@ -97,9 +97,22 @@ def started() -> Iterator[LocalMesh]:
     try:
         mesh.ok("up", env=MESH_SETTINGS)
         yield mesh
+        shown = searched(home)
     finally:
         mesh.run("down")
         shutil.rmtree(home, ignore_errors=True)
+    assert shown == [], "secrets that tests have planted can be read there"
+
+
+def searched(home: Path) -> list[str]:
+    """Looks for secrets of all tests in all that a mesh has written; none is there that a test has broken."""
+    import psycopg
+    from isthmus.testing.canaries import leaks
+
+    try:
+        return leaks(home)
+    except (OSError, ValueError, psycopg.OperationalError):
+        return []
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from isthmus.identity.v1 import providers_pb2, scim_pb2
 from isthmus.kit.certificates import Certificates, serving
 from isthmus.kit.tokens import Signer, new_key
+from isthmus.testing.canaries import PLANTED, canary
 from isthmus.testing.certificates import certificates
 from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, texts_of
 from isthmus.testing.http_server import HttpServer
@@ -119,7 +120,7 @@ class Tenant:
     @property
     def env(self) -> dict[str, str]:
         """What makes the command line work for it."""
-        return {"ISTHMUS_API_KEY": self.api_key, "VENDOR_TOKEN": f"{self.word}-token"}
+        return {"ISTHMUS_API_KEY": self.api_key, "VENDOR_TOKEN": f"{PLANTED}{self.word}vendor"}
 
 
 class Process(Signer):
@@ -310,7 +311,7 @@ async def _furnish(world: World, tenant: Tenant) -> None:
 
 async def _let_in(world: World, tenant: Tenant) -> None:
     """Has a user of the tenant log in, who is in a group."""
-    key, word, password = tenant.identity, tenant.word, secrets.token_hex(16)
+    key, word, password = tenant.identity, tenant.word, canary("password")
     made = await world.do(key, "identity.CreateUser", name=f"{word}-user", password=password)
     who = {"tenantName": word, "userName": f"{word}-user", "password": password}
     inside = await world.do([], "identity.Login", **who)
@@ -319,7 +320,7 @@ async def _let_in(world: World, tenant: Tenant) -> None:
     member = {"groupId": group.group.group_id, "userIds": [made.user.user_id]}
     await world.do(key, "identity.AddGroupMembers", **member)
     vouching = {"name": f"{word}-provider", "issuer": "https://idp.example", "client_id": word}
-    request = providers_pb2.CreateProviderRequest(provider=vouching, client_secret=f"{word}-secret")
+    request = providers_pb2.CreateProviderRequest(provider=vouching, client_secret=f"{PLANTED}{word}provider")
     done = await world.callers.call(world.rpc("identity.CreateProvider"), [request], key)
     [provider] = done.answers
     tenant.values |= {"provider_id": provider.provider.provider_id}
@@ -368,7 +369,7 @@ async def _authorize(world: World, tenant: Tenant) -> None:
                 name=f"{word}-{kind}",
                 authType=f"AUTH_METHOD_OAUTH2_{kind.upper()}_CODE",
                 oauthConfig=client,
-                secret={"oauth": {"clientSecret": word}},
+                secret={"oauth": {"clientSecret": f"{PLANTED}{word}oauth"}},
             )
             held = made.auth_config.auth_config_id
             return await world.do(tenant.identity, f"credentials.{rpc}", authConfigId=held, **more)

@@ -3,10 +3,11 @@
 import time
 
 import pytest
+from isthmus.testing.canaries import canary
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
-CANARY = "canary-of-the-audit-trail"
+CANARY = canary("audit")
 DOCUMENTS = """
 kind: Credential
 name: audited

@@ -5,12 +5,19 @@ import base64
 import json
 import secrets
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from isthmus.testing.canaries import (
+    OWN_PLACES,
+    canary,
+    found,
+    found_in_files,
+    found_in_processes,
+    found_in_tables,
+    leaks,
+)
 from isthmus.testing.http_server import Answer, HttpServer
-from isthmus.testing.tables import all_rows
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
@@ -24,17 +31,6 @@ CREDENTIALS = {
         "oauth": {"client_id": "robot", "client_authentication": "post"},
     },
 }
-OWN_PLACES = {
-    "keys",
-    "tls",
-    "cli.json",
-    "nats.conf",
-    "users",
-    "openbao",
-    "admin.password",
-    "auditor.password",
-}
-"""Files and folders in the home that are there to hold secrets of the mesh itself."""
 
 
 def said(request):
@@ -86,47 +82,6 @@ def wrong_password(world, name):
     yield {"kind": "Instance", "name": name, "spec": spec}
 
 
-def forms(secret):
-    """Gives a secret as it is, in hexadecimal, and in base64 behind whatever stands before it."""
-    raw = secret.encode()
-    shifted = [base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)]
-    return [raw, raw.hex().encode(), *shifted]
-
-
-def found(text, wanted):
-    """Names the secrets that a text contains in whatever form."""
-    return {name for name, secret in wanted.items() if any(form in text for form in forms(secret))}
-
-
-def found_in_files(home, wanted):
-    """Searches all files below the home; gives where they are."""
-    shown = {}
-    for path in home.rglob("*"):
-        if "bytecode" in path.parts:
-            continue
-        with suppress(OSError):
-            names = found(path.read_bytes(), wanted) if path.is_file() else set()
-            if names:
-                shown[str(path.relative_to(home))] = names
-    return shown
-
-
-def found_in_tables(home, wanted):
-    """Searches all rows of all tables; gives the tables."""
-    tables = {table: found("\n".join(rows).encode(), wanted) for table, rows in all_rows(home)}
-    assert len(tables) > 20
-    return {table: names for table, names in tables.items() if names}
-
-
-def found_in_processes(wanted):
-    """Searches the command lines of all processes."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            lines.append(path.read_bytes())
-    return found(b"\n".join(lines), wanted)
-
-
 async def everything_run(world, names):
     """Runs every flow and checks every instance; gives how the runs have ended."""
     admin = world.administrator
@@ -158,9 +113,9 @@ async def test_what_a_vendor_throws_back_stays_out_of_everything(world):
     Credentials of every kind, thrown back in every way, are in no file, table, answer or command line.
     """
     word = f"thrown{secrets.token_hex(4)}"
-    wanted = {kind: f"canary{secrets.token_hex(16)}" for kind in CREDENTIALS}
+    wanted = {kind: canary(kind) for kind in CREDENTIALS}
     env = {f"CANARY_{kind}": secret for kind, secret in wanted.items()}
-    wanted["token"] = f"canary{secrets.token_hex(16)}"
+    wanted["token"] = canary("token")
     names = {f"{word}{kind}": kind for kind in CREDENTIALS}
     async with HttpServer() as vendor:
         for path in THROWN_BACK:
@@ -240,3 +195,21 @@ def own_secrets(home):
         "vault root token": root["root_token"],
     }
     return wanted
+
+
+async def test_the_search_at_the_end_finds_what_is_there(world):
+    """
+    A word that is no secret, as it is, in base64 and in hexadecimal, is found where an event has put it.
+    """
+    for form in (
+        lambda word: word.decode(),
+        lambda word: base64.b64encode(b"y" + word).decode(),
+        lambda word: word.hex(),
+    ):
+        word = f"inplainsight{secrets.token_hex(12)}"
+        data = json.dumps({"told": form(word.encode())})
+        await world.do(world.administrator, "events.PublishEvent", type="custom.plain.sight.v1", data=data)
+
+        shown = await asyncio.to_thread(leaks, world.mesh.home, word)
+
+        assert shown, form
