@@ -15,8 +15,6 @@ from isthmus.services.scheduling.domain.execution import (
     Attempt,
     Ending,
     Execution,
-    Failure,
-    FailureKind,
     Outcome,
     Report,
     RetryRules,
@@ -25,6 +23,10 @@ from isthmus.services.scheduling.domain.execution import (
     Stop,
     Trigger,
     end_attempt,
+)
+from isthmus.services.scheduling.domain.failure import (
+    Failure,
+    FailureKind,
     exceeds,
     lease_expired,
     too_many_quarantined,

@@ -9,7 +9,15 @@ from isthmus.resilience import Backoff
 from isthmus.services.scheduling.domain.asked import NOTHING_ASKED, Asked
 from isthmus.services.scheduling.domain.checkpoint import Checkpoint
 from isthmus.services.scheduling.domain.counts import NOTHING, Counts
-from isthmus.services.scheduling.domain.flow import FailurePolicy, FlowSpec
+from isthmus.services.scheduling.domain.failure import (
+    Failure,
+    FailureKind,
+    exceeds,
+    stopped_unasked,
+    too_many_quarantined,
+    unreconciled,
+)
+from isthmus.services.scheduling.domain.flow import FlowSpec
 from isthmus.services.scheduling.domain.legs import Leg, LegDone, movement, next_leg
 from isthmus.services.scheduling.domain.place import NO_PLACE, Place
 from isthmus.services.scheduling.domain.reconciling import Reconcile, reconciling_movement
@@ -64,35 +72,6 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class FailureKind(StrEnum):
-    """What kind of failure, which decides whether another attempt follows."""
-
-    CONFIGURATION = "configuration"
-    AUTHENTICATION = "authentication"
-    PERMISSION = "permission"
-    TRANSIENT = "transient"
-    RATE_LIMITED = "rate_limited"
-    NOT_FOUND = "not_found"
-    DATA = "data"
-    FATAL = "fatal"
-    STOPPED = "stopped"
-
-    @property
-    def passes(self) -> bool:
-        """Whether waiting may help."""
-        return self in {FailureKind.TRANSIENT, FailureKind.RATE_LIMITED}
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt did not succeed."""
-
-    kind: FailureKind
-    reason: str
-    message: str
-    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +287,7 @@ def end_attempt(execution: Execution, report: Report, now: datetime, rules: Retr
         return Ending(Status.CANCELLED, before)
     if execution.stop is Stop.PAUSE and report.outcome is Outcome.CANCELLED:
         return Ending(Status.PENDING, before, Failure(FailureKind.STOPPED, "PAUSED", _PAUSED), now)
-    failure = report.failure or _stopped_unasked()
+    failure = report.failure or stopped_unasked()
     if failure.kind is FailureKind.STOPPED:
         return _stopped(execution, before, failure, now, rules)
     return _failed(execution, before, failure, now, rules)
@@ -318,7 +297,7 @@ def _completed(execution: Execution, total: Counts) -> Ending:
     policy = execution.flow.failure_policy
     # A dry run cannot tell what a destination that nobody may ask would have done.
     if not total.reconcile and not execution.asked.dry_run:
-        return Ending(Status.FAILED, total, _unreconciled(total), is_counted=True)
+        return Ending(Status.FAILED, total, unreconciled(total), is_counted=True)
     if exceeds(policy, total):
         return Ending(Status.FAILED, total, too_many_quarantined(policy), is_counted=True)
     return Ending(Status.COMPLETED, total)
@@ -352,45 +331,10 @@ def _failed(
     return Ending(Status.PENDING, before, failure, now + wait, is_counted=True)
 
 
-def exceeds(policy: FailurePolicy, counts: Counts) -> bool:
-    """Whether more records are in quarantine than the flow's owner accepts."""
-    return 0 < policy.max_quarantined < counts.quarantined
-
-
-def too_many_quarantined(policy: FailurePolicy) -> Failure:
-    """Say why an execution was given up over its quarantined records."""
-    message = (
-        f"More than {policy.max_quarantined} records went to quarantine; "
-        "mend the mapping or the records, requeue them, or raise max_quarantined."
-    )
-    return Failure(FailureKind.DATA, "TOO_MANY_QUARANTINED", message)
-
-
-def lease_expired(host_id: str) -> Failure:
-    """Say that a host went silent."""
-    message = f"Host {host_id} has not renewed its lease; the execution is handed on."
-    return Failure(FailureKind.STOPPED, "LEASE_EXPIRED", message)
-
-
-def _stopped_unasked() -> Failure:
-    message = "The host ended the attempt though nobody asked for it; the execution is handed on."
-    return Failure(FailureKind.STOPPED, "STOPPED_UNASKED", message)
-
-
-def _unreconciled(total: Counts) -> Failure:
-    message = (
-        f"{total.read} records were read and {total.arrived + total.quarantined} are accounted for; "
-        "reset the flow to read everything again, and report this with the execution's id."
-    )
-    return Failure(FailureKind.FATAL, "COUNTS_DO_NOT_RECONCILE", message)
-
-
 __all__ = [
     "Attempt",
     "Ending",
     "Execution",
-    "Failure",
-    "FailureKind",
     "Outcome",
     "Report",
     "RetryRules",
@@ -399,7 +343,4 @@ __all__ = [
     "Stop",
     "Trigger",
     "end_attempt",
-    "exceeds",
-    "lease_expired",
-    "too_many_quarantined",
 ]
