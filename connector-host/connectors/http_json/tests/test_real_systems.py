@@ -26,7 +26,7 @@ async def test_nats_tells_about_itself(nats_server):
 
     assert server[0]["server_id"] == jetstream[0]["server_id"]
     assert (server[0]["jetstream"]["config"]["max_storage"] > 0, routes) == (True, [])
-    assert "$SYS" in [account["value"] for account in accounts]
+    assert "SYS" in [account["value"] for account in accounts]
 
 
 async def test_check_of_nats_passes(nats_server):
