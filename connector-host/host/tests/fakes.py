@@ -85,6 +85,9 @@ class Scheduling(scheduling_grpc.SchedulingServiceServicer):
 
     async def CommitCheckpoint(self, request: Any, context: Any) -> scheduling.CommitCheckpointResponse:
         await self._guard(request, context)
+        if any(one.fencing_token == request.fencing_token for one in self.finished):
+            # One that was given up may come late, with positions that are older than those of the end.
+            await refuse(context, Precondition("FENCED", "The attempt has ended."))
         self.commits.append(request)
         self.checkpoints.update({one.partition: one for one in request.checkpoints})
         answer = scheduling.CommitCheckpointResponse(is_cancel_requested=self.cancel)
