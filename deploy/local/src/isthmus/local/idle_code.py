@@ -15,7 +15,7 @@ _MADV_DONTNEED = 4
 def give_back_idle_code() -> None:
     """Take the pages of program files out of this process; each is mapped again when it is touched.
 
-    The launcher reads all of every library once, when it loads them, and nearly none of that afterwards.
+    Who starts reads much of every library once, and nearly none of that afterwards.
     Only areas that hold nothing but the file's own content are given back: where the loader has written
     addresses into an area, those would be lost. Other systems than Linux are left as they are.
     """
@@ -28,11 +28,12 @@ def give_back_idle_code() -> None:
 def _unchanged_files() -> Iterator[tuple[int, int]]:
     """Yield address and size of each read-only area that is a file's content; see proc_pid_smaps(5)."""
     area: tuple[int, int] | None = None
-    for line in _AREAS.read_text().splitlines():
-        first, *rest = line.split(maxsplit=5)
-        if not first.endswith(":"):
-            of_file = len(rest) == 5 and rest[4].startswith("/") and "w" not in rest[0]
-            start, end = (int(address, 16) for address in first.split("-"))
-            area = (start, end - start) if of_file else None
-        elif first == "Anonymous:" and rest[0] == "0" and area is not None:
-            yield area
+    with _AREAS.open() as lines:
+        for line in lines:
+            first, *rest = line.split(maxsplit=5)
+            if not first.endswith(":"):
+                of_file = len(rest) == 5 and rest[4].startswith("/") and "w" not in rest[0]
+                start, end = (int(address, 16) for address in first.split("-"))
+                area = (start, end - start) if of_file else None
+            elif first == "Anonymous:" and rest[0] == "0" and area is not None:
+                yield area

@@ -357,7 +357,12 @@ def _serve(name: str, ready: Callable[[int], None]) -> None:
     from isthmus.local.programs import service_code
 
     code = service_code(name)
-    serve(code.settings(), code.wire, name=name, ready=ready)
+
+    def started(port: int) -> None:
+        ready(port)
+        give_back_idle_code()
+
+    serve(code.settings(), code.wire, name=name, ready=started)
 
 
 def _host(connector: str, ready: Callable[[int], None]) -> None:
