@@ -52,31 +52,19 @@ async def wire(chassis: Chassis) -> Wiring:
     """Put the hub together out of the chassis' collaborators."""
     events = Announcer(chassis.outbox)
     queries = RecordQueries(chassis.db)
-    writer = RecordWriter(chassis.db, events.records_changed, remembered=chassis.settings.hub_credit)
     pairing = Pairing(
         chassis.peer("scheduling"),
         PairWriter(chassis.db, remembered=chassis.settings.hub_credit),
         PairRounds(chassis.db, events.conflicts_changed),
         PairReader(chassis.db),
     )
-    previewer = RecordPreviewer(chassis.db, events.records_changed, remembered=1)
     reports = Reports(chassis.db)
     comparisons = Comparisons(chassis.db, reports)
     announcements = AnnouncementWriter(chassis.db, remembered=chassis.settings.hub_credit)
     reconciling = Reconciling(announcements, comparisons, reports)
     classes = ClassStore(chassis.db)
     declaring = Declaring(classes)
-    hub = HubServicer(
-        chassis,
-        writer,
-        ChangeReader(chassis.db),
-        queries,
-        pairing=pairing,
-        previewer=previewer,
-        reconciling=reconciling,
-        declaring=declaring,
-        stock=Stock(QuotaBook(lambda: chassis.peer("identity")), queries.stored),
-    )
+    hub = _hub(chassis, events, queries, pairing=pairing, reconciling=reconciling, declaring=declaring)
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
     waiting = QuarantineStore(chassis.db, events.quarantine_changed)
     records = RecordsServicer(chassis.db, queries, waiting, declaring)
@@ -84,14 +72,7 @@ async def wire(chassis: Chassis) -> Wiring:
     orphans = OrphanStore(chassis.db, chassis.clock, keep=timedelta(days=chassis.settings.orphan_links_days))
 
     retention = RetentionStore(chassis.db, events.purged)
-    people = People(
-        chassis.db,
-        PersonStore(chassis.db),
-        Erasures(chassis.db),
-        classes,
-        monitoring=lambda: chassis.peer("monitoring"),
-        announce=events.person_erased,
-    )
+    people = _people(chassis, events, classes)
 
     async def prune() -> None:
         await _prune(orphans.prune, chassis.settings.prune_seconds)
@@ -122,6 +103,41 @@ async def wire(chassis: Chassis) -> Wiring:
         ],
         tasks=[prune, purge],
         consumers=_consumers(pairing, reconciling, orphans),
+    )
+
+
+def _hub(
+    chassis: Chassis,
+    events: Announcer,
+    queries: RecordQueries,
+    *,
+    pairing: Pairing,
+    reconciling: Reconciling,
+    declaring: Declaring,
+) -> HubServicer:
+    """The hub as flows see it: a connector that reads and writes."""
+    return HubServicer(
+        chassis,
+        RecordWriter(chassis.db, events.records_changed, remembered=chassis.settings.hub_credit),
+        ChangeReader(chassis.db),
+        queries,
+        pairing=pairing,
+        previewer=RecordPreviewer(chassis.db, events.records_changed, remembered=1),
+        reconciling=reconciling,
+        declaring=declaring,
+        stock=Stock(QuotaBook(lambda: chassis.peer("identity")), queries.stored),
+    )
+
+
+def _people(chassis: Chassis, events: Announcer, classes: ClassStore) -> People:
+    """What exports and erases one person's data."""
+    return People(
+        chassis.db,
+        PersonStore(chassis.db),
+        Erasures(chassis.db),
+        classes,
+        monitoring=lambda: chassis.peer("monitoring"),
+        announce=events.person_erased,
     )
 
 
