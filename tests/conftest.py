@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from isthmus.testing.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared"))
@@ -45,7 +46,9 @@ class LocalMesh:
 
     home: Path
 
-    def run(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120) -> Done:
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None, timeout: float = PATIENCE_SECONDS
+    ) -> Done:
         """Runs `isthmus` and gives how it ended, whatever that is."""
         command = [sys.executable, "-m", "isthmus.client.cli", "--home", str(self.home), *arguments]
         done = subprocess.run(

@@ -13,7 +13,6 @@ pytestmark = [
     pytest.mark.mesh,
     pytest.mark.slow,
     pytest.mark.xdist_group("restore"),
-    pytest.mark.timeout(400),
 ]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.md"

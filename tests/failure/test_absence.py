@@ -3,10 +3,10 @@
 import json
 import os
 import signal
-import time
 
 import psycopg
 import pytest
+from isthmus.testing.waiting import until
 
 pytestmark = [
     pytest.mark.mesh,
@@ -143,8 +143,6 @@ def test_nothing_is_deleted_twice_or_by_mistake_whoever_dies_before_the_end(mesh
 
 def waiting(shelf, known):
     """Waits until somebody else asks for the end, and gives who it is."""
-    end = time.monotonic() + 120
-    while not (found := {pid for (pid,) in shelf.ask(WAITING)} - known):
-        assert time.monotonic() < end, "nobody asks for the end of the reading"
-        time.sleep(0.1)
-    return found
+    return until(
+        lambda: {pid for (pid,) in shelf.ask(WAITING)} - known, "somebody to ask for the end of the reading"
+    )

@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import threading
-import time
 
 import psycopg
 import pytest
 from isthmus.testing.vendor import running_vendor
+from isthmus.testing.waiting import until
 
 pytestmark = [
     pytest.mark.mesh,
@@ -123,21 +123,11 @@ def hub(mesh):
 
 def execution(mesh, execution_id):
     """Reads an execution; an unreachable control plane is asked again."""
-    end = time.monotonic() + 60
-    while True:
-        done = mesh.run("executions", "show", execution_id, "--output", "json")
-        if done.code == 0:
-            return done.json
-        assert time.monotonic() < end, done.err
-        time.sleep(0.2)
-
-
-def until(condition, what):
-    """Waits for something that another process does."""
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
+    return until(
+        lambda: mesh.run("executions", "show", execution_id, "--output", "json"),
+        f"an answer about {execution_id}",
+        such=lambda done: done.code == 0,
+    ).json
 
 
 def is_back(mesh, victim, dead):
@@ -151,7 +141,7 @@ def applied(mesh, text):
     """Applies documents; services may take a moment to find a process again that was dead before."""
     file = mesh.home / "bulk.yaml"
     file.write_text(text)
-    until(lambda: mesh.run("apply", "-f", str(file)).code == 0, "the documents cannot be applied")
+    until(lambda: mesh.run("apply", "-f", str(file)).code == 0, "the documents to be applied")
 
 
 @pytest.mark.parametrize("victims", VICTIMS, ids="-".join)
@@ -169,9 +159,9 @@ def test_a_sync_survives_the_death_of(mesh, bulk_vendor, gate, hub, victims):
     for number, victim in enumerate(victims):
         process = mesh.pid(victim)
         gate.open_until(share * (number + 1))
-        until(lambda: hub(counted)[0] > share * number + PAGE, "the sync does not get on")  # noqa: B023
+        until(lambda: hub(counted)[0] > share * number + PAGE, "the sync to get on")  # noqa: B023
         os.kill(process, signal.SIGKILL)
-        until(lambda: is_back(mesh, victim, process), f"{victim} does not come back")  # noqa: B023
+        until(lambda: is_back(mesh, victim, process), f"{victim} to come back")  # noqa: B023
     gate.open_until(TOTAL)
 
     mesh.run("executions", "watch", started, "--output", "json", timeout=300)

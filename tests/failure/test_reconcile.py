@@ -3,9 +3,9 @@
 import os
 import signal
 import threading
-import time
 
 import pytest
+from isthmus.testing.waiting import until
 
 pytestmark = [
     pytest.mark.mesh,
@@ -117,11 +117,11 @@ def killed(mesh, source, victim, leg, *options):
     """Reconciles, kills a process in the middle of a leg, and gives the report in the end."""
     source.hold_from(TOTAL // 2, later=int(leg == "LEG_REPAIR"))
     begun = mesh.answer("reconcile", "run", "compared", *options)["report_id"]
-    until(lambda: at(mesh, begun, leg) >= TOTAL // 2 - PAGE, f"{leg} does not get to the middle")
+    until(lambda: at(mesh, begun, leg) >= TOTAL // 2 - PAGE, f"{leg} to get to the middle")
     os.kill(mesh.pid(victim), signal.SIGKILL)
     source.let_go()
     execution = mesh.answer("executions", "watch", begun)
-    until(lambda: shown(mesh, begun)["status"] != "STATUS_RUNNING", "the report is not closed")
+    until(lambda: shown(mesh, begun)["status"] != "STATUS_RUNNING", "the report to be closed")
 
     assert execution["status"] == "STATUS_COMPLETED"
     return shown(mesh, begun)
@@ -140,22 +140,14 @@ def shown(mesh, report_id):
 
 def asked(mesh, *question):
     """Asks, and once more while a process that was killed is not back."""
-    end = time.monotonic() + 60
-    while (done := mesh.run(*question, "--output", "json")).code:
-        assert time.monotonic() < end, done.err
-        time.sleep(0.2)
-    return done.json
+    return until(
+        lambda: mesh.run(*question, "--output", "json"),
+        f"an answer to {' '.join(question)}",
+        such=lambda done: done.code == 0,
+    ).json
 
 
 def figures(report):
     """Gives the figures of a report that are not zero."""
     names = ("missing", "extra", "different", "equal", "unrelated", "unreadable")
     return {name: int(report[name]) for name in names if int(report[name])}
-
-
-def until(condition, what):
-    """Waits for something that another process does."""
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)

@@ -5,10 +5,10 @@ import os
 import random
 import signal
 import threading
-import time
 
 import pytest
 from isthmus.testing.tickets import Break, running_desk
+from isthmus.testing.waiting import until
 
 pytestmark = [
     pytest.mark.mesh,
@@ -72,14 +72,6 @@ class Pause:
             self.go_on.wait(300)
 
 
-def until(condition, what):
-    """Waits for something that another process does."""
-    end = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-
-
 def is_back(mesh, victim, dead):
     """Tells whether another process has taken the place of a dead one and all are well."""
     status = mesh.run("status", "--output", "json").json
@@ -120,9 +112,9 @@ def test_each_record_has_one_ticket_after_the_death_of(mesh, victim):
         assert pause.reached.wait(120)
         dead = mesh.pid(victim)
         os.kill(dead, signal.SIGKILL)
-        until(lambda: is_back(mesh, victim, dead), f"{victim} does not come back")
+        until(lambda: is_back(mesh, victim, dead), f"{victim} to come back")
         pause.go_on.set()
-        until(lambda: completed(mesh, execution), "the sync does not end")
+        until(lambda: completed(mesh, execution), "the end of the sync")
 
         assert sorted(body["id"] for body in desk.created) == list(range(TOTAL))
         links = mesh.answer("links", "list", name, "--limit", "0")
@@ -147,9 +139,9 @@ def test_each_record_has_one_ticket_after_three_deaths(mesh, seed):
             assert pause.reached.wait(240), (victim, pause.number)
             dead = mesh.pid(victim)
             os.kill(dead, signal.SIGKILL)
-            until(lambda: is_back(mesh, victim, dead), f"{victim} does not come back")  # noqa: B023
+            until(lambda: is_back(mesh, victim, dead), f"{victim} to come back")  # noqa: B023
             pause.go_on.set()
-        until(lambda: completed(mesh, execution), "the sync does not end")
+        until(lambda: completed(mesh, execution), "the end of the sync")
 
         assert sorted(body["id"] for body in desk.created) == list(range(TOTAL))
 
@@ -161,7 +153,7 @@ def test_each_record_has_one_ticket_though_the_system_cuts_connections(mesh):
     with running_desk(lambda number: Break.AFTER if number in {3, 17, 29} else None) as desk:
         prepared(mesh, desk, "tickets-cut")
         execution = run(mesh, "tickets-cut")
-        until(lambda: completed(mesh, execution), "the sync does not end")
+        until(lambda: completed(mesh, execution), "the end of the sync")
 
         assert sorted(body["id"] for body in desk.created) == list(range(TOTAL))
         assert desk.lookups >= 3

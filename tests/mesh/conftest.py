@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from isthmus.testing.canaries import PLANTED, canary
 from isthmus.testing.certificates import certificates
 from isthmus.testing.contract import Callers, Filler, Outcome, Rpc, all_rpcs, texts_of
 from isthmus.testing.http_server import HttpServer
+from isthmus.testing.waiting import eventually
 
 VOLATILE = re.compile(
     r"\n *last_(used|seen)_time \{[^}]*\}|\n *use_count: \d+|\n *used_networks: \"[^\"]*\"|cor_\w+"
@@ -421,19 +421,19 @@ async def _settle(world: World, tenant: Tenant) -> None:
         "text": word,
         "request_id": word,
     }
-    end = time.monotonic() + 60
-    before: list[str] = []
     wanted = {"event_id", "log_id", "quarantine_id", "execution_id", "schedule_id", "subscription_id"}
     wanted |= {"conflict_id", "report_id"}
     wanted |= {"plan_id", "plan_run_id"}
-    while True:
-        now = await world.shown_to(tenant)
-        if wanted <= tenant.values.keys() and now == before:
-            tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
-            tenant.values["external_ids"] = tenant.values["correlation_ids"] = tenant.values["external_id"]
-            tenant.values["reverse_mapping_id"] = tenant.values["mapping_id"]
-            tenant.values["after_event_id"] = tenant.values["event_id"]
-            return
-        assert time.monotonic() < end, f"missing: {wanted - tenant.values.keys()}"
-        before = now
-        await asyncio.sleep(0.3)
+    shown: list[list[str]] = [[], []]
+
+    async def missing() -> set[str]:
+        shown[:] = [shown[1], await world.shown_to(tenant)]
+        return wanted - tenant.values.keys()
+
+    await eventually(
+        missing, "it to settle", such=lambda names: not names and shown[0] == shown[1], pause=0.3
+    )
+    tenant.values["quarantine_ids"] = tenant.values["quarantine_id"]
+    tenant.values["external_ids"] = tenant.values["correlation_ids"] = tenant.values["external_id"]
+    tenant.values["reverse_mapping_id"] = tenant.values["mapping_id"]
+    tenant.values["after_event_id"] = tenant.values["event_id"]

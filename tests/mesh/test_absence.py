@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 DOCUMENTS = """
 kind: Instance

@@ -10,7 +10,7 @@ import pytest
 from isthmus.testing.http_server import Answer, HttpServer
 from isthmus.testing.token_server import TokenServer
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 DOCUMENTS = """
 kind: Credential
 name: consented

@@ -5,7 +5,7 @@ import json
 import psycopg
 import pytest
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 KEV = """
 kind: Instance

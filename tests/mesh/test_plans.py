@@ -1,13 +1,12 @@
 """Plans over several systems: in order, undone together, paused and resumed."""
 
-import json
 import threading
-import time
 
 import pytest
 from isthmus.testing.vendor import Reply
+from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 KINDS = ("users", "groups", "tickets")
 SYSTEM = """
@@ -207,10 +206,8 @@ def test_a_paused_sync_goes_on_from_where_it_stopped(mesh, vendor):
 
 def wait_until_paused(mesh, execution_id):
     """Waits until the host has handed the execution back."""
-    end = time.monotonic() + 120
-    while True:
-        found = json.loads(mesh.ok("executions", "show", execution_id, "--output", "json").out)
-        if found["status"] == "STATUS_PAUSED":
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.2)
+    return until(
+        lambda: mesh.answer("executions", "show", execution_id),
+        "the pause",
+        such=lambda found: found["status"] == "STATUS_PAUSED",
+    )

@@ -1,11 +1,11 @@
 """Records that cannot be mapped wait whole, and arrive once the mapping is mended."""
 
 import base64
-import time
 
 import pytest
+from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 DOCUMENTS = """
 kind: Instance
@@ -34,14 +34,6 @@ spec:
 ALERTS = [{"id": 1, "level": "1"}, {"id": 2, "level": "9", "note": "whole"}, {"id": 3, "level": "2"}]
 
 
-def waited_for(condition, seconds=60):
-    """Asks again until the answer is yes."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.3)
-
-
 def test_a_requeued_record_is_delivered_once_the_mapping_is_mended(mesh, vendor):
     """
     It waits whole, with reason and field path; the others are not held up.
@@ -58,9 +50,9 @@ def test_a_requeued_record_is_delivered_once_the_mapping_is_mended(mesh, vendor)
     assert int(done["counts"]["quarantined"]) == 1
     assert shown["record"] == ALERTS[1]
     assert shown["reasons"][0]["target_path"] == "severity"
-    waited_for(lambda: mesh.answer("records", "count", "severities")["records"] == 3)
+    until(lambda: mesh.answer("records", "count", "severities")["records"] == 3, "the requeued record")
     assert mesh.answer("records", "show", "severities", "2")["data"]["severity"] == "critical"
-    waited_for(lambda: mesh.answer("quarantine", "list", "--flow", "severities") == [])
+    until(lambda: mesh.answer("quarantine", "list", "--flow", "severities") == [], "nothing to be waiting")
 
 
 def test_a_dropped_record_stays_visible(mesh, vendor):
@@ -129,7 +121,10 @@ def test_records_that_cannot_be_read_wait_whole_and_the_others_arrive(mesh, vend
     [latin] = [one for one in found if one["is_binary"] and b"M" in kept(one)]
     shown = mesh.answer("quarantine", "show", latin["quarantine_id"])
     mesh.answer("quarantine", "requeue", "--flow", "unread")
-    waited_for(lambda: [one for one in waiting(mesh, "unread") if int(one["attempts"]) > 1][4:])
+    until(
+        lambda: [one for one in waiting(mesh, "unread") if int(one["attempts"]) > 1][4:],
+        "five second attempts",
+    )
     again = waiting(mesh, "unread")
     dropped = mesh.answer("quarantine", "drop", "--flow", "unread")
 
@@ -163,6 +158,6 @@ def test_a_large_record_waits_whole_and_is_requeued(mesh, vendor):
     assert [int(done["counts"][name]) for name in ("created", "quarantined")] == [1, 1]
     assert shown["record"] == large
     assert shown["reasons"][0]["reason"] == "RECORD_TOO_LARGE"
-    waited_for(lambda: mesh.answer("records", "count", "large")["records"] == 2)
+    until(lambda: mesh.answer("records", "count", "large")["records"] == 2, "the requeued record")
     assert mesh.answer("records", "show", "large", "2")["data"] == {"id": 2, "severity": "high"}
-    waited_for(lambda: mesh.answer("quarantine", "list", "--flow", "large") == [])
+    until(lambda: mesh.answer("quarantine", "list", "--flow", "large") == [], "nothing to be waiting")

@@ -7,7 +7,7 @@ import pytest
 from isthmus.testing.sandbox import running_sandbox
 from isthmus.testing.tickets import running_desk
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 SYSTEM = """
 kind: Instance

@@ -2,12 +2,12 @@
 
 import json
 import threading
-import time
 
 import pytest
 from isthmus.testing.vendor import Reply
+from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 NAMES = ("room-users", "room-groups", "room-tickets")
 SYSTEM = """
@@ -57,13 +57,11 @@ class Door:
 
 def wait_until_two_wait(mesh):
     """Waits until two executions say that the instance has no place for them."""
-    end = time.monotonic() + 120
-    while True:
-        found = [one for one in mesh.answer("executions", "list") if one["waiting_for_instance_id"]]
-        if len(found) == 2:
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.2)
+    return until(
+        lambda: [one for one in mesh.answer("executions", "list") if one["waiting_for_instance_id"]],
+        "two executions without a place",
+        such=lambda found: len(found) == 2,
+    )
 
 
 def test_executions_beyond_the_limit_wait_and_go_on_by_themselves(mesh, vendor):

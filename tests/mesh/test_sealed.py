@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
 import pytest
+from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 TOTAL, PAGE = 60, 10
 WAITING = {"VAULT_SEALED", "VAULT_UNREACHABLE"}
@@ -98,13 +98,9 @@ def started(mesh, name):
     return mesh.answer("sync", "run", f"sealed-{name}")["execution_id"]
 
 
-def until(mesh, execution, condition, what):
+def shown_once(mesh, execution, condition, what):
     """Waits until an execution is as it should be, and gives it."""
-    end = time.monotonic() + 120
-    while not condition(shown := mesh.answer("executions", "show", execution)):
-        assert time.monotonic() < end, f"{what}: {shown}"
-        time.sleep(0.2)
-    return shown
+    return until(lambda: mesh.answer("executions", "show", execution), what, such=condition)
 
 
 def is_read(shown):
@@ -134,14 +130,14 @@ def test_a_sealed_vault_stops_nothing_that_runs_and_loses_nothing_that_waits(mes
     gate = flow("running")
     flow("waiting", is_open=True)
     running = started(mesh, "running")
-    until(mesh, running, is_read, "the sync does not begin")
+    shown_once(mesh, running, is_read, "the sync to begin")
 
     with bao.sealed():
         gate.set()
         done = ended(mesh, running)
         os.kill(mesh.pid("host-http-json"), signal.SIGKILL)  # what it has borrowed goes with it
         waiting = started(mesh, "waiting")
-        shown = until(mesh, waiting, lambda one: one.get("error"), "nobody says what it waits for")
+        shown = shown_once(mesh, waiting, lambda one: one.get("error"), "somebody to say what it waits for")
         doctor = mesh.run("secrets", "status", "--output", "json")
 
     assert is_whole(done)
@@ -158,7 +154,7 @@ def test_a_vault_that_starts_anew_is_noticed_by_nobody_who_runs(mesh, flow):
     gate = flow("restarting")
     flow("beginning", is_open=True)
     running = started(mesh, "restarting")
-    until(mesh, running, is_read, "the sync does not begin")
+    shown_once(mesh, running, is_read, "the sync to begin")
 
     os.kill(mesh.pid("openbao"), signal.SIGKILL)
     beginning = started(mesh, "beginning")

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import secrets
-import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,9 @@ from isthmus.testing.canaries import (
     leaks,
 )
 from isthmus.testing.http_server import Answer, HttpServer
+from isthmus.testing.waiting import eventually
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 CREDENTIALS = {
     "bearer": {"type": "bearer"},
@@ -90,22 +90,23 @@ async def everything_run(world, names):
     runs = await asyncio.gather(
         *(world.do(admin, "scheduling.StartExecution", flowId=flow_id) for flow_id in mine)
     )
-    ended = []
-    end = time.monotonic() + 60
-    for run in runs:
-        while True:
-            got = await world.do(admin, "scheduling.GetExecution", executionId=run.execution.execution_id)
-            if got.execution.HasField("end_time"):
-                break
-            assert time.monotonic() < end, got
-            await asyncio.sleep(0.2)
-        ended.append(got.execution)
+    ended = [await end_of(world, run.execution.execution_id) for run in runs]
     instances = (await world.do(admin, "registry.ListInstances", pageSize=1000)).instances
     checks = [one.instance_id for one in instances if one.name in names]
     await asyncio.gather(
         *(world.do(admin, "registry.CheckInstance", instanceId=instance_id) for instance_id in checks)
     )
     return ended
+
+
+async def end_of(world, execution_id):
+    """Waits for the end of an execution, and gives it."""
+
+    async def shown():
+        asked = {"executionId": execution_id}
+        return (await world.do(world.administrator, "scheduling.GetExecution", **asked)).execution
+
+    return await eventually(shown, "its end", such=lambda got: got.HasField("end_time"), pause=0.2)
 
 
 async def test_what_a_vendor_throws_back_stays_out_of_everything(world):

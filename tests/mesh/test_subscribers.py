@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nats
 import pytest
+from isthmus.testing.waiting import waiting_for
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "subscribers.md"
 
@@ -59,7 +60,7 @@ class Program:
             else:
                 await self.client.subscribe(subject)
         await self.client.publish("the.end", b"")
-        async with asyncio.timeout(60):
+        async with waiting_for("the server to refuse the last subject"):
             while not self.refused or "the.end" not in self.refused[-1]:
                 self.told.clear()
                 await self.told.wait()
@@ -81,7 +82,7 @@ async def test_a_program_takes_its_tenants_events_and_no_others(world):
             tenant.identity, "events.PublishEvent", type=f"custom.{tenant.word}.happened.v1", data="{}"
         )
 
-    async with asyncio.timeout(120):
+    async with waiting_for("two events"):
         await scope["take"](access, seen.append, 2)
 
     assert {event["tenantid"] for event in seen} == {one.tenant_id}
@@ -133,7 +134,7 @@ async def test_deleting_a_subscriber_ends_its_connection(world):
 
     await world.do(tenant.identity, "events.DeleteSubscriber", subscriberId=gone["subscriber_id"])
 
-    async with asyncio.timeout(60):
+    async with waiting_for("the server to end the connection"):
         await leaving.ended.wait()
     with pytest.raises(nats.errors.Error, match="Authorization"):
         await Program.connected(gone)

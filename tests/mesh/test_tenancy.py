@@ -13,7 +13,7 @@ import pytest
 from grpc import StatusCode
 from isthmus.testing.contract import GOOD_TEXTS, Filler, id_fields
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 NAMELESS = {
     "client_id",

@@ -1,11 +1,10 @@
 """A ticket system that gives no answer: what a person sees, and what becomes of his decision."""
 
-import time
-
 import pytest
 from isthmus.testing.tickets import Break, running_desk
+from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 DOCUMENTS = """
 kind: Instance
@@ -41,14 +40,6 @@ def desk():
         yield answering
 
 
-def waited_for(condition, seconds=120):
-    """Asks again until the answer is yes."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.3)
-
-
 def links(mesh, *options):
     """Gives external ids of the flow's links by key."""
     return {link["key"]: link["external_id"] for link in mesh.answer("links", "list", "doubtful", *options)}
@@ -69,8 +60,8 @@ def test_a_person_decides_where_nobody_knows(mesh, vendor, desk):
     mesh.answer("quarantine", "requeue", by_key["a"])
     mesh.answer("quarantine", "drop", by_key["b"])
     mesh.answer("links", "adopt", "doubtful", "b", "T-77")
-    waited_for(lambda: links(mesh, "--in-doubt") == {})
-    waited_for(lambda: mesh.answer("links", "show", "doubtful", "a")["state"] == "STATE_LINKED")
+    until(lambda: links(mesh, "--in-doubt") == {}, "no link to be in doubt")
+    until(lambda: mesh.answer("links", "show", "doubtful", "a")["state"] == "STATE_LINKED", "the link")
 
     assert int(done["counts"]["quarantined"]) == len(by_key) == 2
     assert in_doubt == {"a": "", "b": ""}
@@ -88,7 +79,7 @@ def test_links_of_a_deleted_flow_are_orphaned_until_somebody_forgets_them(mesh, 
         mesh.apply(documents.format(source=vendor.url, desk=desk.url))
         mesh.answer("sync", "run", "orphan", "--watch")
         deleted = mesh.answer("flows", "delete", "orphan")["deleted"]
-        waited_for(lambda: deleted in [one["flow_id"] for one in orphans(mesh)])
+        until(lambda: deleted in [one["flow_id"] for one in orphans(mesh)], "the orphans")
         [told] = [one for one in orphans(mesh) if one["flow_id"] == deleted]
         kept = mesh.answer("links", "list", deleted)
         forgotten = mesh.answer("links", "forget", deleted, "--all")

@@ -1,14 +1,14 @@
 """Two systems keep the same incidents, whoever changes them."""
 
 import json
-import time
 from datetime import UTC, datetime
 
 import pytest
 import yaml
 from isthmus.testing.sandbox import running_sandbox
+from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 SYSTEMS = """
 kind: Instance
@@ -224,7 +224,8 @@ def test_a_conflict_in_review_waits_for_a_person_and_holds_nothing_up(both):
     assert "spoke with both" in decided["reason"]
     assert decided["decided_by"]
     until(
-        lambda: both.desk.records["1"]["subject"] == "agreed" and both.ops.records["1"]["title"] == "agreed"
+        lambda: both.desk.records["1"]["subject"] == "agreed" and both.ops.records["1"]["title"] == "agreed",
+        "what was agreed to be on both sides",
     )
     assert both.mesh.run(*command).code != 0
     assert both.conflicts() == []
@@ -268,8 +269,8 @@ def test_what_a_side_refuses_waits_in_quarantine_and_is_tried_again_on_request(b
 
     assert pair["status"] == "STATUS_HELD"
     assert waiting["attempts"] == 1
-    until(lambda: both.as_ops() == both.ops.content())
-    until(lambda: both.mesh.answer("quarantine", "list", "--flow", both.name) == [])
+    until(lambda: both.as_ops() == both.ops.content(), "both to be the same")
+    until(lambda: both.mesh.answer("quarantine", "list", "--flow", both.name) == [], "nothing to be waiting")
 
 
 HUB = """
@@ -321,7 +322,7 @@ def test_a_deleted_flow_leaves_no_pairs_behind(both):
     both.mesh.answer("flows", "delete", both.name)
 
     assert len(kept) == 1
-    until(lambda: both.mesh.answer("pairs", "list", flow_id) == [])
+    until(lambda: both.mesh.answer("pairs", "list", flow_id) == [], "the pairs to be forgotten")
     assert both.as_ops() == both.ops.content()
 
 
@@ -338,11 +339,3 @@ spec:
 def at(hour):
     """Gives a time on a day to come, later than all that the systems stamp."""
     return datetime(2030, 1, 1, hour, tzinfo=UTC)
-
-
-def until(condition, seconds=60):
-    """Asks again until the answer is yes."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.3)

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 from isthmus.host.ahead import ahead
+from isthmus.testing.waiting import waiting_for
 
 
 async def test_the_next_result_is_made_while_the_last_one_is_in_use():
@@ -62,5 +63,5 @@ async def test_leaving_stops_the_production():
     async with aclosing(ahead(produce())) as coming:
         await anext(coming)
 
-    async with asyncio.timeout(30):
+    async with waiting_for("the reading to stop"):
         await stopped.wait()

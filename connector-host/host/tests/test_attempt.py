@@ -7,6 +7,7 @@ import pytest
 from isthmus.kit import acting_for
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.testing import TcpProxy
+from isthmus.testing.waiting import eventually
 
 Finish = scheduling.FinishAttemptRequest
 Error = scheduling.ExecutionError
@@ -20,9 +21,7 @@ def accounted(counts: Any) -> int:
 
 async def until(condition: Any) -> None:
     """Wait for something that other tasks bring about."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
+    await eventually(condition, "what other tasks bring about", pause=0.005)
 
 
 async def test_all_records_arrive_once_and_are_accounted_for(world):

@@ -100,7 +100,6 @@ async def replica(service: Any, name: str, tenant: str) -> AsyncIterator[Any]:
         await backend.close()
 
 
-@pytest.mark.timeout(120)
 async def test_replicas_keep_to_the_limits_together(scheduling):
     """
     The second replica comes while the first has every place; the vendor never notices that they are two.
@@ -127,7 +126,6 @@ async def test_replicas_keep_to_the_limits_together(scheduling):
     assert counting.came[-1] - counting.came[0] >= (total - BURST - 2 * READINGS - PLACES) / RATE
 
 
-@pytest.mark.timeout(120)
 async def test_a_replica_that_is_alone_has_everything(scheduling):
     """
     After the other one has given its share back, all places are used again.
@@ -147,7 +145,6 @@ async def test_a_replica_that_is_alone_has_everything(scheduling):
     assert counting.most == PLACES
 
 
-@pytest.mark.timeout(120)
 async def test_replicas_keep_to_the_connectors_own_rate_together(scheduling):
     """
     The instance names no limits; what its connector asks for holds for all replicas, and places for each.

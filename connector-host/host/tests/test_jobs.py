@@ -15,13 +15,12 @@ from isthmus.host.jobs import Jobs
 from isthmus.host.slots import Slots
 from isthmus.kit.bus import Bus
 from isthmus.testing import kill9
+from isthmus.testing.waiting import eventually, waiting_for
 
 
 async def until(condition: Any) -> None:
     """Wait for something that other tasks bring about."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
+    await eventually(condition, "what other tasks bring about", pause=0.01)
 
 
 @pytest.fixture
@@ -162,7 +161,7 @@ async def test_jobs_are_pulled_again_after_the_whole_store_has_vanished(world, b
     await bus.ensure_streams()
     world.scheduling.grants["exe_1"] = world.scheduling.grant
 
-    async with asyncio.timeout(30):
+    async with waiting_for("a finished attempt"):
         while not world.scheduling.finished:
             await send(bus, "exe_1")
             await asyncio.sleep(0.5)

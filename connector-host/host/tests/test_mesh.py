@@ -1,6 +1,5 @@
 """A host among real services, on a real PostgreSQL, a real NATS and a real OpenBao."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1 import scheduling_pb2_grpc as scheduling_grpc
+from isthmus.testing.waiting import eventually, waiting_for
 
 pytestmark = pytest.mark.xdist_group("host-town")  # the town is expensive: one worker runs all of these
 Status = scheduling.Execution
@@ -66,12 +66,12 @@ class City:
 
     async def known(self, connector_id: str) -> None:
         """Wait until a host of a connector is registered."""
-        async with asyncio.timeout(30):
-            while True:
-                listed = await self.registry.ListHosts(registry.ListHostsRequest(connector_id=connector_id))
-                if listed.hosts:
-                    return
-                await asyncio.sleep(0.02)
+        request = registry.ListHostsRequest(connector_id=connector_id)
+        await eventually(
+            lambda: self.registry.ListHosts(request),
+            f"a host of {connector_id}",
+            such=lambda found: found.hosts,
+        )
 
     async def flow(self, source: tuple[str, str], destination: tuple[str, str], **more: Any) -> str:
         flow = scheduling.Flow(
@@ -90,7 +90,7 @@ class City:
         """Start a flow and return the execution at its end."""
         request = scheduling.StartExecutionRequest(flow_id=flow_id, request_id=request_id)
         execution_id = (await self.scheduling.StartExecution(request)).execution.execution_id
-        async with asyncio.timeout(30):
+        async with waiting_for("the end of the execution"):
             watch = scheduling.WatchExecutionRequest(execution_id=execution_id)
             async for answer in self.scheduling.WatchExecution(watch):
                 last = answer.execution
@@ -237,21 +237,22 @@ def definition(up_to: int) -> mapping.CreateMappingRequest:
 
 async def logged(city: City, instance_id: str) -> list[Any]:
     """The instance's log, as soon as the end of a sync stands in it."""
-    async with asyncio.timeout(30):
-        while True:
-            request = monitoring.ListLogsRequest(instance_id=instance_id)
-            found = list((await city.monitoring.ListLogs(request)).logs)
-            synced = [line.type for line in found if line.operation == "sync"]
-            if monitoring.IntegrationLog.TYPE_SUCCESS in synced:
-                return found
-            await asyncio.sleep(0.05)
+    request = monitoring.ListLogsRequest(instance_id=instance_id)
+
+    def is_synced(found: Any) -> bool:
+        return monitoring.IntegrationLog.TYPE_SUCCESS in [
+            line.type for line in found.logs if line.operation == "sync"
+        ]
+
+    found = await eventually(lambda: city.monitoring.ListLogs(request), "the end of a sync", such=is_synced)
+    return list(found.logs)
 
 
 async def arrived(city: City, stream: str, count: int) -> None:
     """Wait until a stream of the hub holds so many records."""
-    async with asyncio.timeout(30):
-        while True:
-            counted = await city.records.CountRecords(records.CountRecordsRequest(stream=stream))
-            if counted.records == count:
-                return
-            await asyncio.sleep(0.1)
+    request = records.CountRecordsRequest(stream=stream)
+    await eventually(
+        lambda: city.records.CountRecords(request),
+        f"{count} records in {stream}",
+        such=lambda counted: counted.records == count,
+    )

@@ -11,6 +11,7 @@ from isthmus.host.local import LocalBackend
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.sdk import Connector, Page, source
 from isthmus.sdk.failures import TransientFailure
+from isthmus.testing.waiting import waiting_for
 from pydantic import BaseModel
 
 Finish = scheduling.FinishAttemptRequest
@@ -118,7 +119,7 @@ async def test_small_pages_of_partitions_still_travel_together(shelves):
     shelves.registry.configuration = {"meet": True, "page": 1}
     shelves.hub.open_gate.clear()
     running = asyncio.create_task(shelves.run())
-    async with asyncio.timeout(30):
+    async with waiting_for("all shelves to be read"):
         while Shelves.most_open < len(NAMES) or Shelves.open_shelves:
             await asyncio.sleep(0.005)
     shelves.hub.open_gate.set()

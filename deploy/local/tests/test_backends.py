@@ -6,7 +6,6 @@ import shutil
 import stat
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -18,6 +17,7 @@ import pytest
 from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres, start_all
 from isthmus.local.logs import rotate
 from isthmus.local.private import read_json
+from isthmus.testing.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +138,6 @@ def _is_initialized_by_somebody(server):
     return _vault_is_initialized(server)
 
 
-def _eventually(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def _vault(server, method, path, body=None):
     request = urllib.request.Request(f"{server.address}/v1/{path}", method=method)
     request.add_header("X-Vault-Token", read_json(server.folder / "root.json")["root_token"])
@@ -173,7 +166,7 @@ def test_openbao_begins_anew_after_a_first_start_that_was_cut_short(tmp_path):
     for _ in first.starting():
         if (first.folder / "unfinished").exists():
             break
-    _eventually(lambda: _is_initialized_by_somebody(first))
+    until(lambda: _is_initialized_by_somebody(first), "somebody to initialize it", pause=0.01)
     first.kill()
 
     second = EmbeddedOpenBao(tmp_path)
@@ -221,7 +214,7 @@ def test_openbao_goes_on_in_a_new_audit_log(backends):
     server = backends[2]
     rotate(server.audit_log, 0)
     server.reopen_audit_log()
-    _eventually(server.audit_log.exists)
+    until(server.audit_log.exists, "the audit log")
     _vault(server, "POST", "secret/data/later", {"data": {}})
 
     assert "secret/data/later" in server.audit_log.read_text()

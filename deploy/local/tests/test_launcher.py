@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 from isthmus.local.control import LauncherGone, tell
 from isthmus.local.home import Home
 from isthmus.local.names import SERVICES
+from isthmus.testing.waiting import until
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 _ISTHMUS = Path(sys.executable).with_name("isthmus")
@@ -26,14 +26,6 @@ def isthmus(home, *arguments, check=True, **variables):
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=100)
     assert not check or done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout else done
-
-
-def eventually(condition, seconds=60.0):
-    """Wait until a condition of another process holds; it cannot tell us."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def processes(home):
@@ -106,8 +98,8 @@ def test_killed_processes_come_back_at_their_address(mesh, name):
     """
     before = processes(mesh)[name]
     os.kill(before["pid"], signal.SIGKILL)
-    eventually(lambda: processes(mesh)[name]["restarts"] == before["restarts"] + 1)
-    eventually(lambda: processes(mesh)[name]["state"] == "running")
+    until(lambda: processes(mesh)[name]["restarts"] == before["restarts"] + 1, "the restart")
+    until(lambda: processes(mesh)[name]["state"] == "running", f"{name} to run")
 
     assert processes(mesh)[name]["address"] == before["address"]
 
@@ -118,7 +110,7 @@ def test_hosts_start_on_demand(mesh):
     """
     assert tell(mesh.socket, {"start_host": "files"}) == {"ok": True}
     assert tell(mesh.socket, {"start_host": "files"}) == {"ok": True}
-    eventually(lambda: processes(mesh)["host-files"]["state"] == "running")
+    until(lambda: processes(mesh)["host-files"]["state"] == "running", "the host to run")
 
 
 def test_unknown_connectors_are_refused(mesh):
@@ -178,7 +170,7 @@ def test_killed_launcher_takes_everything_along(mesh):
     before = processes(mesh)
     tenant = isthmus(mesh, "whoami")["tenant_id"]
     os.kill(int(mesh.lock_file.read_text()), signal.SIGKILL)
-    eventually(lambda: not any(runs(process["pid"]) for process in before.values()))
+    until(lambda: not any(runs(process["pid"]) for process in before.values()), "the end of all")
     isthmus(mesh, "up")
 
     assert isthmus(mesh, "whoami")["tenant_id"] == tenant

@@ -11,6 +11,7 @@ from isthmus.kit import Bus, bus_users
 from isthmus.kit.bus import BusLogin
 from isthmus.local.backends import EmbeddedNats
 from isthmus.resilience.faults import Precondition, RetryLater
+from isthmus.testing.waiting import waiting_for
 
 HOSTS = tuple(map(bus_users.host, ("files", "postgres")))
 USERS = (*bus_users.SERVICES, *HOSTS)
@@ -55,7 +56,7 @@ class Wire:
                 await (await self.client.subscribe(subject)).unsubscribe()
         # Refusals come in order, so the last one says that there are no more.
         await self.client.publish(STRANGE, b"{}")
-        async with asyncio.timeout(30):
+        async with waiting_for("the last refusal"):
             while not self.refused or STRANGE not in self.refused[-1]:
                 self.told.clear()
                 await self.told.wait()
@@ -145,7 +146,7 @@ async def test_a_changed_password_needs_no_restart(server, tmp_path):
     running = asyncio.create_task(bus.run())
     file.write_text(server.users.password("scheduling"))
 
-    async with asyncio.timeout(30):
+    async with waiting_for("the bus"):
         await bus.ready()
 
     running.cancel()
@@ -178,7 +179,7 @@ async def test_a_refusal_is_told_in_the_log(server, caplog):
     await bus.client.publish("isthmus.v1.tnt_a.registry.instance.created", b"{}")
     await bus.client.flush()
 
-    async with asyncio.timeout(30):
+    async with waiting_for("the refusal in the log"):
         while not (told := [one for one in caplog.records if "refuses" in one.getMessage()]):
             await asyncio.sleep(0.01)
     assert told[0].levelname == "ERROR"
@@ -202,7 +203,7 @@ async def test_a_new_password_ends_the_connection_for_a_moment_only(server, tmp_
     await asyncio.to_thread(server.start)
     file.write_text(server.users.password("scheduling"))
 
-    async with asyncio.timeout(60):
+    async with waiting_for("the new connection"):
         while bus.incarnation.generation == before:
             await asyncio.sleep(0.05)
         await bus.ready()
@@ -226,7 +227,7 @@ async def test_a_lost_store_is_made_again_by_those_who_keep_it(server):
     shutil.rmtree(server.folder / "jetstream")
     await asyncio.to_thread(server.start)
 
-    async with asyncio.timeout(60):
+    async with waiting_for("the store"):
         while True:
             with suppress(RetryLater, nats.errors.Error):
                 await buses[0].publish("isthmus.v1.tnt_a.registry.instance.created", b"{}")
@@ -249,6 +250,6 @@ async def test_a_connector_that_is_installed_later_is_admitted(server, wire):
     await asyncio.to_thread(server.start)
 
     assert (await wire("host-later")).client.is_connected
-    async with asyncio.timeout(60):
+    async with waiting_for("the operator to come back"):
         while not operator.client.is_connected:
             await asyncio.sleep(0.05)

@@ -24,21 +24,24 @@ from isthmus.local.private import read_json, write_private
 from isthmus.local.servers import Servers
 from isthmus.local.supervisor import Supervisor
 from isthmus.local.units import ForkedUnit, Kind
+from isthmus.testing.waiting import PATIENCE_SECONDS, until
 
 
-def drive(steps, seconds=30.0):
-    deadline = time.monotonic() + seconds
+def drive(steps):
+    deadline = time.monotonic() + PATIENCE_SECONDS
     for _ in steps:
         assert time.monotonic() < deadline, "took too long"
         time.sleep(0.005)
 
 
-def look_until(supervisor, name, state, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while _status(supervisor, name)["state"] != state:
-        assert time.monotonic() < deadline, _status(supervisor, name)
+def look_until(supervisor, name, state):
+    def is_so():
+        if _status(supervisor, name)["state"] == state:
+            return True
         supervisor.look()
-        time.sleep(0.005)
+        return False
+
+    until(is_so, f"{name} to be {state}", pause=0.005)
 
 
 def _status(supervisor, name):
@@ -265,10 +268,7 @@ def test_children_end_with_their_parent(tmp_path):
     while (line := outer.heard()) is None:
         time.sleep(0.005)
     outer.signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while _runs(int(line)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not _runs(int(line)), "the end of the inner one", pause=0.01)
 
 
 def _runs(pid):

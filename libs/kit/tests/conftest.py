@@ -18,6 +18,7 @@ from isthmus.kit.db.migrating import migrate
 from isthmus.kit.principal import Principal
 from isthmus.kit.tokens import new_key
 from isthmus.resilience.faults import NotAuthenticated
+from isthmus.testing.waiting import waiting_for
 
 ADMIN_KEY = "ist_admin_" + "a" * 64
 READER_KEY = "ist_reader_" + "r" * 64
@@ -177,7 +178,7 @@ class Collected:
             self._came.notify_all()
 
     async def wait(self, number):
-        async with asyncio.timeout(20), self._came:
+        async with waiting_for("the events"), self._came:
             await self._came.wait_for(lambda: len(self.events) >= number)
         return self.events
 

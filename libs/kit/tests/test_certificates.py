@@ -15,6 +15,7 @@ from isthmus.kit.certificates import serving as process_serving
 from isthmus.kit.channel import Caller
 from isthmus.local.backends.ports import free_port
 from isthmus.resilience.faults import Precondition
+from isthmus.testing.waiting import waiting_for
 
 DOMAIN = "isthmus.local"
 CALLER, SERVER = "service:scheduling", "service:registry"
@@ -230,7 +231,7 @@ async def test_renewed_certificates_are_used_without_a_failed_call(address, auth
 
     authority.issue(SERVER)
     authority.issue(CALLER)
-    async with asyncio.timeout(60):
+    async with waiting_for("the new certificate"):
         while len(shown) < 2 or await server_certificate(address, authority) == before:
             await stub.Describe(pb.DescribeRequest())
 

@@ -10,6 +10,7 @@ from isthmus.kit.relay import Relay
 from isthmus.kit.subscription import Subscription
 from isthmus.kit.supervision import Supervisor
 from isthmus.resilience import faults
+from isthmus.testing.waiting import PATIENCE_SECONDS, waiting_for
 from sqlalchemy import text
 
 ALL = "isthmus.v1.*.notes.note.written"
@@ -46,7 +47,7 @@ class Mesh:
 
     async def published(self, number):
         """Wait until so many events are in the stream."""
-        async with asyncio.timeout(20):
+        async with waiting_for("the events to be in the stream"):
             while (await self.bus.jetstream.stream_info("ISTHMUS_EVENTS")).state.messages < number:
                 await asyncio.sleep(0.02)
 
@@ -94,7 +95,7 @@ async def test_published_form_is_cloudevents_json(mesh):
     sub = await mesh.bus.client.subscribe("isthmus.v1.>")
     mesh.relay()
     await mesh.write()
-    message = await sub.next_msg(timeout=5)
+    message = await sub.next_msg(timeout=PATIENCE_SECONDS)
     envelope = json.loads(message.data)
 
     assert envelope["specversion"] == "1.0"
@@ -225,7 +226,7 @@ async def test_poison_goes_to_the_dead_letters(mesh, inbox):
     consumer = mesh.consume(handle, max_deliver=3)
     dead = await mesh.bus.client.subscribe(f"isthmus.dead.{consumer.durable}")
     await mesh.write(note="poison")
-    letter = await dead.next_msg(timeout=10)
+    letter = await dead.next_msg(timeout=PATIENCE_SECONDS)
     await mesh.write(note="good")
     events = await inbox.wait(4)
 
@@ -251,7 +252,7 @@ async def test_poison_spoils_nothing_that_came_with_it(mesh, inbox):
     await inbox.wait(4)
     consumer = mesh.consume(handle, max_deliver=2)
     dead = await mesh.bus.client.subscribe(f"isthmus.dead.{consumer.durable}")
-    letter = await dead.next_msg(timeout=20)
+    letter = await dead.next_msg(timeout=PATIENCE_SECONDS)
     async with mesh.db.tenant("tnt_a") as conn:
         notes = (await conn.execute(text("SELECT id FROM note ORDER BY id"))).scalars().all()
 
@@ -266,7 +267,7 @@ async def test_rubbish_on_the_subject_is_set_aside(mesh, inbox):
     consumer = mesh.consume(inbox.handle)
     dead = await mesh.bus.client.subscribe(f"isthmus.dead.{consumer.durable}")
     await mesh.bus.publish("isthmus.v1.x.notes.note.written", b"\xff{")
-    letter = await dead.next_msg(timeout=10)
+    letter = await dead.next_msg(timeout=PATIENCE_SECONDS)
     await mesh.write()
 
     assert letter.headers["isthmus-reason"] == "EVENT_UNREADABLE"
@@ -312,7 +313,7 @@ async def test_lost_store_loses_nothing(mesh, inbox, nats_server, backend_home):
     """
     mesh.relay()
     await mesh.write(note="unread")
-    async with asyncio.timeout(30):
+    async with waiting_for("an event in the stream"):
         while (await mesh.bus.jetstream.stream_info("ISTHMUS_EVENTS")).state.messages == 0:
             await asyncio.sleep(0.01)
     nats_server.kill()

@@ -28,6 +28,7 @@ from isthmus.kit.principal import correlated
 from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.trace import continue_trace, current_trace_id
 from isthmus.resilience import faults
+from isthmus.testing.waiting import PATIENCE_SECONDS
 from sqlalchemy import text
 
 PROGRAM = """
@@ -54,7 +55,7 @@ def test_signal_ends_the_process_in_order(number):
     process = run_python(PROGRAM)
     port = int(process.stdout.readline())
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     messages = [json.loads(line)["message"] for line in errors.splitlines()]
 
     assert port > 0
@@ -70,9 +71,9 @@ def test_taken_address_is_one_clear_error(free_port):
     first = run_python(taken)
     first.stdout.readline()
     second = run_python(taken)
-    _, errors = second.communicate(timeout=20)
+    _, errors = second.communicate(timeout=PATIENCE_SECONDS)
     first.terminate()
-    first.communicate(timeout=20)
+    first.communicate(timeout=PATIENCE_SECONDS)
 
     last = json.loads(errors.splitlines()[-1])
     assert second.returncode == 1
@@ -90,7 +91,7 @@ def test_import_starts_nothing_and_loads_little():
         "heavy &= sys.modules.keys()\n"
         "print(threading.active_count(), sorted(heavy))"
     )
-    out, _ = run_python(program).communicate(timeout=30)
+    out, _ = run_python(program).communicate(timeout=PATIENCE_SECONDS)
 
     assert out.strip() == "1 []"
 
@@ -114,7 +115,7 @@ def test_importing_everything_is_safe_before_a_fork():
         "    os._exit(7)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
-    out, errors = run_python(program).communicate(timeout=30)
+    out, errors = run_python(program).communicate(timeout=PATIENCE_SECONDS)
 
     assert out.strip() == "7", errors
 
@@ -375,6 +376,6 @@ def test_one_trace_from_client_to_server():
     """
     With a collector configured, client and server spans of a call reach it as one trace.
     """
-    out, errors = run_python(TRACED).communicate(timeout=60)
+    out, errors = run_python(TRACED).communicate(timeout=PATIENCE_SECONDS)
 
     assert out.strip() == "2 1 True", errors

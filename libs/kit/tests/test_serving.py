@@ -17,6 +17,7 @@ from isthmus.kit.channel import Caller
 from isthmus.kit.conversation import Conversation
 from isthmus.resilience import faults
 from isthmus.testing import TcpProxy
+from isthmus.testing.waiting import waiting_for
 
 
 async def fault_of(call):
@@ -297,7 +298,7 @@ async def test_starting_is_told_from_broken():
     first = await health(address)
     wired.set()
     await starting
-    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(30):
+    async with grpc.aio.insecure_channel(address) as channel, waiting_for("the health to change"):
         async for answer in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
             if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
                 break

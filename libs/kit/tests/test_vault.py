@@ -61,7 +61,6 @@ async def test_only_one_of_two_writers_creates(client):
     assert [type(result) for result in results].count(Conflict) == 4
 
 
-@pytest.mark.timeout(20)
 async def test_a_vault_that_is_gone_is_told_soon(free_port, tmp_path):
     """
     Nobody waits long for a vault that does not listen.
@@ -74,7 +73,6 @@ async def test_a_vault_that_is_gone_is_told_soon(free_port, tmp_path):
     assert refused.value.reason == "VAULT_UNREACHABLE"
 
 
-@pytest.mark.timeout(20)
 async def test_a_vault_that_swallows_packets_is_told_soon(tmp_path):
     """
     A vault that accepts connections and never answers is as good as gone.

@@ -32,6 +32,7 @@ from isthmus.sdk.runtime import (
     spec_of,
 )
 from isthmus.testing.http_server import Answer
+from isthmus.testing.waiting import waiting_for
 from pydantic import BaseModel, SecretStr
 
 
@@ -327,7 +328,7 @@ async def test_cancelled_reading_ends_at_once(server):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await anext(reading)
-        async with asyncio.timeout(30):
+        async with waiting_for("the reading to be closed"):
             await reading.aclose()
 
 
@@ -353,7 +354,7 @@ async def test_generator_that_cancels_itself_does_not_hang():
             yield Page([{"id": 1}])
             raise asyncio.CancelledError
 
-    async with Session(Quitter, {}) as session, asyncio.timeout(30):
+    async with Session(Quitter, {}) as session, waiting_for("the connector to quit"):
         with pytest.raises(TransientFailure, match="cancelled its own reading"):
             _ = [page async for page in await session.read("quits")]
 

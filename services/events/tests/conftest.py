@@ -1,6 +1,5 @@
 """An events service over a real PostgreSQL and NATS; scheduling and monitoring are stood in for."""
 
-import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from isthmus.kit.errors import answer_of
 from isthmus.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from isthmus.resilience.faults import Missing, Precondition
 from isthmus.scheduling.v1 import scheduling_pb2, scheduling_pb2_grpc
+from isthmus.testing.waiting import eventually
 from nats.js.errors import NoStreamResponseError
 
 FAST = {
@@ -75,15 +75,9 @@ class FakeMonitoring(monitoring_pb2_grpc.MonitoringServiceServicer):
         return monitoring_pb2.AppendLogsResponse()
 
 
-async def until(condition, seconds=30):
+async def until(condition):
     """Wait until a condition is true and give its value."""
-    async with asyncio.timeout(seconds):
-        while True:
-            value = condition()
-            value = await value if asyncio.iscoroutine(value) else value
-            if value:
-                return value
-            await asyncio.sleep(0.02)
+    return await eventually(condition, "what a test has caused")
 
 
 class Bench:

@@ -11,6 +11,7 @@ import pytest
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.resilience.faults import Conflict, FixRequest
 from isthmus.services.events.domain import CATALOGUE
+from isthmus.testing.waiting import PATIENCE_SECONDS
 
 PROTO = Path(__file__).parents[3] / "proto" / "isthmus"
 
@@ -50,7 +51,7 @@ async def test_an_event_of_ones_own_is_durable_once_answered(bench):
     event = await bench.publish(data='{"order": 7}', subject="order-7")
     client = await nats.connect(bench.nats_url)
     queue = await client.jetstream().subscribe(event.nats_subject, ordered_consumer=True)
-    envelope = json.loads((await queue.next_msg(timeout=5)).data)
+    envelope = json.loads((await queue.next_msg(timeout=PATIENCE_SECONDS)).data)
     await client.close()
 
     assert await bench.events() == [event]
@@ -236,7 +237,7 @@ async def test_nothing_is_lost_when_the_bus_loses_everything(bench):
         except Exception:
             return None
 
-    assert await bench.until(is_there, seconds=20)
+    assert await bench.until(is_there)
     await client.close()
     await asyncio.sleep(0)
 

@@ -11,6 +11,7 @@ from isthmus.events.v1 import events_pb2 as pb
 from isthmus.events.v1.events_pb2_grpc import EventsServiceStub
 from isthmus.kit import fault_from_rpc_error
 from isthmus.resilience.faults import FixRequest, LimitReached, RetryLater
+from isthmus.testing.waiting import PATIENCE_SECONDS, waiting_for
 
 
 def batched(items, size):
@@ -35,8 +36,8 @@ class Follower:
             await bench.publish("com.example.try")
             await asyncio.sleep(0.05)
 
-    async def saw(self, number, seconds=30):
-        async with asyncio.timeout(seconds):
+    async def saw(self, number):
+        async with waiting_for("the events"):
             while len(self.seen) < number:
                 if self._task.done():
                     await self._task
@@ -45,7 +46,7 @@ class Follower:
 
     async def fault(self):
         with pytest.raises(grpc.RpcError) as caught:
-            await asyncio.wait_for(self._task, 30)
+            await asyncio.wait_for(self._task, PATIENCE_SECONDS)
         return fault_from_rpc_error(caught.value)
 
     def stop(self):
@@ -147,7 +148,7 @@ async def test_many_writers_leave_no_gap(open_bench):
         made = []
         for _ in range(8):
             made += await asyncio.gather(*(bench.publish() for _ in range(5) for bench in (one, two)))
-        first, second = [await follower.saw(80, seconds=40) for follower in followers]
+        first, second = [await follower.saw(80) for follower in followers]
 
     assert sorted(first) == sorted(event.event_id for event in made)
     assert first == second

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from isthmus.identity.v1 import access_pb2, quotas_pb2, quotas_pb2_grpc, scim_pb2, sessions_pb2, users_pb2
 from isthmus.identity.v1 import identity_pb2 as pb
+from isthmus.testing.waiting import waiting_for
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -181,7 +182,7 @@ async def test_the_sessions_of_a_user_who_leaves_end(place, tenant, way):
     else:
         assert (await tenant.http.delete(f"/Users/{leaver['id']}")).status_code == 204
 
-    async with asyncio.timeout(30):
+    async with waiting_for("the refusal"):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await until_refused(own)
     with pytest.raises(grpc.aio.AioRpcError):
@@ -358,7 +359,7 @@ async def test_a_tenants_quota_of_users_holds_for_its_directory(place):
     await quotas.SetTenantQuotas(limit)
 
     # What the service has remembered of the key may be a moment old.
-    async with asyncio.timeout(30):
+    async with waiting_for("the limit"):
         while (answer := await tenant.http.post("/Users", json=named())).status_code == 201:
             await asyncio.sleep(0.2)
 

@@ -27,7 +27,6 @@ class Client(BaseSyncSCIMClient):
         return response.json()
 
 
-@pytest.mark.timeout(300)
 async def test_the_tester_of_scim2_finds_nothing_wrong(place):
     """
     Every check of scim2-tester succeeds, but for what the server says that it does not offer.

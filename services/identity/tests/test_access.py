@@ -17,6 +17,7 @@ from isthmus.resilience.faults import (
     NotAuthenticated,
     Precondition,
 )
+from isthmus.testing.waiting import waiting_for
 
 from .conftest import fault_of
 from .test_users import PASSWORD, People
@@ -42,7 +43,7 @@ def role(*permissions, name="reader"):
 
 async def until(people, token, permission, *, held):
     """Wait until a user has a permission, or has it no more."""
-    async with asyncio.timeout(30):
+    async with waiting_for("the permission to change"):
         while (permission in (await people.me(token)).caller.permissions) != held:
             await asyncio.sleep(0.05)
 
@@ -198,7 +199,7 @@ async def test_codes_are_not_guessed(people):
     Wrong codes lock the door, also when right passwords without a code come in between.
     """
     user, _, _ = await enrolled(people)
-    async with asyncio.timeout(60):
+    async with waiting_for("the lock"):
         for _ in range(12):
             with pytest.raises(grpc.RpcError):
                 await people.login(user)

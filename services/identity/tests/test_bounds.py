@@ -1,12 +1,12 @@
 """What API keys are bound to, and what is told about them, over real gRPC, PostgreSQL and NATS."""
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.resilience.faults import FixRequest, LimitReached, NotAllowed
+from isthmus.testing.waiting import eventually
 
 from .conftest import fault_of
 from .test_callers import at
@@ -28,11 +28,8 @@ def ask(callers, key, address="", calls=0):
 async def told(database, tenant, verb):
     """Wait for an event about the tenant's keys and return its data."""
     subject = f"isthmus.v1.{tenant.tenant_id}.identity.api_key.{verb}"
-    async with asyncio.timeout(30):
-        while not (
-            found := database.execute("select body from outbox where subject = %s", [subject]).fetchall()
-        ):
-            await asyncio.sleep(0.05)
+    sql = "select body from outbox where subject = %s"
+    found = await eventually(lambda: database.execute(sql, [subject]).fetchall(), f"an event {subject}")
     return [json.loads(body)["data"] for (body,) in found]
 
 
@@ -157,9 +154,7 @@ async def test_a_new_network_is_told(tenant, callers, database):
 async def told_network(database, key):
     """Wait until the first use of a key is written down."""
     sql = "select used_networks from api_keys where api_key_id = %s"
-    async with asyncio.timeout(30):
-        while not database.execute(sql, [key.key.api_key_id]).fetchone()[0]:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: database.execute(sql, [key.key.api_key_id]).fetchone()[0], "the first network")
 
 
 async def test_a_burst_is_told(tenant, callers, database):

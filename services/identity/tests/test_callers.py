@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.resilience.faults import FixRequest, Missing, NotAllowed, NotAuthenticated, RetryLater
+from isthmus.testing.waiting import waiting_for
 
 from .conftest import Callers, fault_of, new_tenant
 
@@ -32,7 +33,7 @@ async def new_key(tenant, **more) -> pb.CreateApiKeyResponse:
 async def last_let_in(stub) -> float:
     """Call until refused; return when the last call that was let in began."""
     last = 0.0
-    async with asyncio.timeout(60):
+    async with waiting_for("the key to be refused"):
         while True:
             begun = time.time()
             try:
@@ -204,7 +205,7 @@ async def test_uses_of_a_key_are_counted(tenant, callers):
     verify = pb.AuthenticateCallerRequest(api_key=tenant.api_key, client_address="192.0.2.7", calls=41)
     await callers.mesh().AuthenticateCaller(verify)
     await callers.mesh().AuthenticateCaller(verify)
-    async with asyncio.timeout(30):
+    async with waiting_for("the uses to be counted"):
         while (key := (await tenant.admin.ListApiKeys(pb.ListApiKeysRequest())).keys[0]).use_count < 82:
             await asyncio.sleep(0.05)
 

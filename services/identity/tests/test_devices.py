@@ -10,6 +10,7 @@ import pytest
 from isthmus.identity.v1 import devices_pb2 as pb
 from isthmus.identity.v1 import devices_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import LimitReached, Missing, NotAllowed, NotAuthenticated, Precondition
+from isthmus.testing.waiting import waiting_for
 
 from .conftest import fault_of
 from .test_oidc import House, Issuer
@@ -168,7 +169,7 @@ def vouching():
 
 async def ask_on(machine, begun):
     """Ask until it is decided, as slowly as told."""
-    async with asyncio.timeout(60):
+    async with waiting_for("the confirmation"):
         while not (polled := await machine.poll(begun)).is_confirmed:
             await asyncio.sleep(polled.poll_interval.seconds + 0.1)
 

@@ -20,6 +20,7 @@ from isthmus.resilience.faults import (
     NotAuthenticated,
     RetryLater,
 )
+from isthmus.testing.waiting import waiting_for
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
@@ -339,7 +340,7 @@ async def test_keys_of_providers_rotate(house, issuer, monkeypatch):
     await house.knows(issuer.url, audience="mesh")
     await house.people.me(issuer.token())
     issuer.rotate()
-    async with asyncio.timeout(30):
+    async with waiting_for("the new key"):
         while True:
             try:
                 await house.people.me(issuer.token())

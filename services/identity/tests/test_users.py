@@ -16,6 +16,7 @@ from isthmus.resilience.faults import (
     NotAuthenticated,
     Precondition,
 )
+from isthmus.testing.waiting import waiting_for
 
 from .conftest import fault_of
 
@@ -57,7 +58,7 @@ class People:
     async def shut_out(self, access_token):
         """Wait until a token is refused; return when the last call that was let in began."""
         stub, last = self.callers.key(access_token), 0.0
-        async with asyncio.timeout(30):
+        async with waiting_for("the token to be refused"):
             while True:
                 begun = time.time()
                 try:

@@ -12,6 +12,7 @@ from isthmus.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from isthmus.records.v1 import privacy_pb2 as pb
 from isthmus.records.v1 import privacy_pb2_grpc as pb_grpc
 from isthmus.records.v1 import records_pb2
+from isthmus.testing.waiting import waiting_for
 from isthmus.type.v1 import privacy_pb2
 
 ADA, BOB = "ada@example.org", "bob@example.org"
@@ -253,7 +254,7 @@ async def test_what_is_too_old_is_removed(town):
         f"{where} AND key = '2' RETURNING 1"
     )
 
-    async with asyncio.timeout(60):
+    async with waiting_for("what is too old to be gone"):
         while len(await town.content("people")) > 1 or town.sql(
             f"SELECT 1 FROM records.record_history {where}"
         ):

@@ -4,6 +4,7 @@ import json
 
 import nats
 from isthmus.registry.v1 import registry_pb2 as pb
+from isthmus.testing.waiting import PATIENCE_SECONDS
 
 from .conftest import Callers, draft, spec
 
@@ -22,7 +23,7 @@ async def test_each_change_is_announced_once(open_mesh, nats_url):
         await stub.DeactivateInstance(pb.DeactivateInstanceRequest(**its_id))
         await stub.DeactivateInstance(pb.DeactivateInstanceRequest(**its_id))
         await stub.DeleteInstance(pb.DeleteInstanceRequest(**its_id))
-        messages = [await heard.next_msg(timeout=10) for _ in range(4)]
+        messages = [await heard.next_msg(timeout=PATIENCE_SECONDS) for _ in range(4)]
         await client.close()
     events = [json.loads(message.data) for message in messages]
 

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.resilience.faults import FixRequest, Missing, RetryLater
+from isthmus.testing.waiting import waiting_for
 
 from .conftest import Callers, draft, fault_of, host_of, spec
 
@@ -65,7 +66,7 @@ async def test_a_silent_host_counts_as_gone(running):
         await mesh.RegisterConnector(pb.RegisterConnectorRequest(spec=spec()))
         await mesh.RegisterHost(pb.RegisterHostRequest(host=host_of("acme", "127.0.0.1:1")))
         lively = (await mesh.ListHosts(pb.ListHostsRequest())).hosts
-        async with asyncio.timeout(30):
+        async with waiting_for("the host to be forgotten"):
             while (await mesh.ListHosts(pb.ListHostsRequest())).hosts:
                 await asyncio.sleep(0.1)
         fault = await fault_of(mesh.ResolveHost(pb.ResolveHostRequest(connector_id="acme")))

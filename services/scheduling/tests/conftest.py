@@ -21,6 +21,7 @@ from isthmus.scheduling.v1.plans_pb2_grpc import PlansServiceStub
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.services.scheduling.settings import Settings
 from isthmus.services.scheduling.wiring import wire
+from isthmus.testing.waiting import eventually, waiting_for
 from isthmus.type.v1 import batch_pb2
 from nats.js import api
 from nats.js.errors import NoStreamResponseError, NotFoundError
@@ -134,12 +135,9 @@ def position(state, partition="", *, complete=False):
     )
 
 
-async def until(condition, seconds=30):
+async def until(condition):
     """Wait until an awaited condition is true and give its value."""
-    async with asyncio.timeout(seconds):
-        while not (value := await condition()):
-            await asyncio.sleep(0.02)
-        return value
+    return await eventually(condition, "what a test has caused")
 
 
 class Host:
@@ -259,7 +257,7 @@ class Bench:
         client = await nats.connect(self.nats_url)
         subject = f"isthmus.v1.{self.tenant}.{service}.{entity}.{verb}"
         try:
-            async with asyncio.timeout(60):
+            async with waiting_for("the stream"):
                 while not await self._published(client, subject, body):
                     await asyncio.sleep(0.05)
         finally:
@@ -273,12 +271,12 @@ class Bench:
             return False
         return True
 
-    async def jobs(self, execution_id, count=1, seconds=30, connector="files"):
+    async def jobs(self, execution_id, count=1, connector="files"):
         """Take an execution's next jobs off the queue, as (message id, body)."""
         client = await nats.connect(self.nats_url)
         taken = []
         try:
-            async with asyncio.timeout(seconds):
+            async with waiting_for("the jobs"):
                 queue = await until(lambda: _queue(client, connector))
                 while len(taken) < count:
                     taken += await self._take(queue, execution_id)

@@ -6,19 +6,20 @@ import json
 import nats
 from isthmus.kit import Database
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.testing.waiting import PATIENCE_SECONDS
 from sqlalchemy import text
 
 Status = pb.Execution.Status
 Trigger = pb.Execution.Trigger
 
 
-async def published(bench, kind, seconds=30):
+async def published(bench, kind):
     """Take the tenant's events of one kind off the stream."""
     client = await nats.connect(bench.nats_url)
     try:
         subject = f"isthmus.v1.{bench.tenant}.scheduling.{kind}"
         queue = await client.jetstream().subscribe(subject, ordered_consumer=True)
-        message = await queue.next_msg(timeout=seconds)
+        message = await queue.next_msg(timeout=PATIENCE_SECONDS)
         return json.loads(message.data)
     finally:
         await client.close()

@@ -7,6 +7,7 @@ import pytest
 from isthmus.kit import fault_from_rpc_error
 from isthmus.resilience.faults import Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.testing.waiting import waiting_for
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ async def test_a_tenants_quota_is_a_limit_like_that_of_an_instance(bench):
     """
     await bench.publish("identity", "quotas", "changed", {"quotas": {"executions": "1"}})
     leases, fault = [], None
-    async with asyncio.timeout(60):
+    async with waiting_for("the news of the quota"):
         while fault is None:  # until the news has come
             execution = await bench.start(await bench.flow())
             await bench.jobs(execution.execution_id)

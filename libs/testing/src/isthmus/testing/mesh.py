@@ -266,6 +266,9 @@ async def _forget_streams(url: str) -> None:
     try:
         context = client.jetstream()
         for stream in await context.streams_info():
-            await context.delete_stream(str(stream.config.name))
+            name = str(stream.config.name)
+            # What was deleted sometimes comes back when a stream of the same name is made at once.
+            await context.purge_stream(name)
+            await context.delete_stream(name)
     finally:
         await client.close()
