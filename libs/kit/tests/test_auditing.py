@@ -130,3 +130,21 @@ async def test_a_process_that_changes_nothing_leaves_no_record(db, deed):
     await Recorder(db).finish(deed)
 
     assert [record["method"] for record in await records(db)] == ["x.y.Z/Read", "x.y.Z/Change"]
+
+
+async def test_parts_of_a_call_are_told_of_together_and_refused_ones_alone(db, deed):
+    """
+    One record names all that a transaction did for the call; each refusal has its own reason.
+    """
+    parts = [deed.part(credentials_pb2.GetAuthConfigRequest(auth_config_id=f"ath_{n}")) for n in range(40)]
+    async with db.tenant("tnt_a") as conn:
+        done_from_here(None)
+        await conn.execute(ADD, {"tenant": "tnt_a", "id": "n1"})
+        await record_together(conn, "tnt_a", parts[1:])
+    deed.refused.append((parts[0], Precondition("IN_USE", "It is in use.")))
+    await Recorder(db).finish(deed)
+    done, rest, refused = await records(db)
+
+    assert [*done["targets"], *rest["targets"]] == [f"ath_{n}" for n in range(1, 40)]
+    assert len(json.loads(done["details"])["requests"]) == 30
+    assert (refused["reason"], refused["targets"]) == ("IN_USE", ["ath_0"])

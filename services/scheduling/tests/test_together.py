@@ -108,6 +108,35 @@ async def test_a_bad_start_harms_no_other(bench):
     assert found == refused
 
 
+async def begun(bench, *flows, request_ids=()):
+    """Start several flows in one call; gives the results."""
+    ids = [*request_ids, *[""] * (len(flows) - len(request_ids))]
+    starts = [
+        pb.StartExecutionRequest(flow_id=flow.flow_id, request_id=one)
+        for flow, one in zip(flows, ids, strict=True)
+    ]
+    return list((await bench.stub.StartExecutions(pb.StartExecutionsRequest(starts=starts))).results)
+
+
+async def test_one_call_starts_many_flows_and_a_bad_one_harms_no_other(bench):
+    """
+    Each start has its own end, and an id under which it may be repeated, here or alone.
+    """
+    good, paused, busy = [await bench.flow() for _ in range(3)], await bench.flow(), await bench.flow()
+    await bench.stub.PauseFlow(pb.PauseFlowRequest(flow_id=paused.flow_id))
+    for one in (await begun(bench, *good, busy))[:3]:
+        await bench.host.finish(await bench.host.acquire(one.started.execution.execution_id))
+    asked = [good[0], paused, good[1], busy, pb.Flow(flow_id="flw_unknown"), pb.Flow(), good[2]]
+    results = await begun(bench, *asked, request_ids=["a", "b", "c", "d"])
+    started = [one.started.execution.execution_id for one in results if one.HasField("started")]
+    again = [await bench.start(good[0], "a"), *(await begun(bench, good[1], request_ids=["c"]))]
+
+    reasons = ["", "FLOW_PAUSED", "", "EXECUTION_RUNNING", "FLOW_UNKNOWN", "FIELD_INVALID", ""]
+    assert [one.refusal.reason for one in results] == reasons
+    assert started[:2] == [again[0].execution_id, again[1].started.execution.execution_id]
+    assert len(set(started)) == 3
+
+
 async def test_of_many_starts_of_one_flow_one_has_effect(bench):
     """
     However many ask at the same time, a flow has one execution, and the others are told which.

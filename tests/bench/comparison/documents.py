@@ -13,7 +13,7 @@ SECRET = "BENCH_PASSWORD"
 """Environment variable that holds the password of the database."""
 LATENCY_STREAM = "small_latency"
 """Where a lone small sync writes."""
-SMALL_STREAMS = tuple(f"small_{number:02}" for number in range(64))
+SMALL_STREAMS = tuple(f"small_{number:03}" for number in range(128))
 """Where many small syncs write, side by side."""
 
 _INSTANCES = """

@@ -13,7 +13,7 @@ from uuid import uuid4
 import grpc.aio
 import nats
 import uvloop
-from isthmus.scheduling.v1.scheduling_pb2 import StartExecutionRequest
+from isthmus.scheduling.v1.scheduling_pb2 import StartExecutionRequest, StartExecutionsRequest
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 
 from comparison.mesh import LocalMesh
@@ -23,6 +23,8 @@ __all__ = ["Ended", "restarted"]
 _ENDS = ("completed", "failed", "cancelled")
 _START_SECONDS = 60.0
 _GIVE_UP_SECONDS = 120.0
+_GATHER_SECONDS = 0.01
+_MOST_AT_ONCE = 100
 
 
 @dataclass
@@ -58,11 +60,20 @@ async def _restarted(mesh: LocalMesh, flow_ids: Sequence[str], seconds: float) -
     tasks: set[asyncio.Future[Any]] = set()
     at_work: set[str] = set()
     ends_at = loop.time() + seconds
-    async with _starting(mesh) as start_one:
+    async with _starting(mesh) as start_all:
+        due: list[str] = []
 
         def start(flow_id: str) -> None:
             at_work.add(flow_id)
-            tasks.add(asyncio.ensure_future(start_one(flow_id)))
+            if not due:
+                loop.call_later(_GATHER_SECONDS, start_due)
+            due.append(flow_id)
+
+        def start_due() -> None:
+            for first in range(0, len(due), _MOST_AT_ONCE):
+                task = asyncio.ensure_future(start_all(due[first : first + _MOST_AT_ONCE]))
+                tasks.add(task)
+            due.clear()
 
         async def heard(message: Any) -> None:
             verb = message.subject.rpartition(".")[2]
@@ -83,22 +94,24 @@ async def _restarted(mesh: LocalMesh, flow_ids: Sequence[str], seconds: float) -
             for flow_id in flow_ids:
                 start(flow_id)
             await asyncio.wait_for(idle.wait(), seconds + _GIVE_UP_SECONDS)
-            await asyncio.gather(*tasks)
+            for answer in await asyncio.gather(*tasks):
+                found.failed += sum(one.HasField("refusal") for one in answer.results)
         finally:
             await client.close()
     return found
 
 
 @asynccontextmanager
-async def _starting(mesh: LocalMesh) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
-    """Gives what starts a flow; however many are started at once, none waits here for another."""
+async def _starting(mesh: LocalMesh) -> AsyncIterator[Callable[[Sequence[str]], Awaitable[Any]]]:
+    """Gives what starts flows; however many calls are made at once, none waits here for another."""
     profile = mesh.api.profile
     metadata = (("authorization", f"Bearer {profile.api_key}"),)
     async with grpc.aio.insecure_channel(profile.addresses["scheduling"]) as channel:
         stub: Any = SchedulingServiceStub(channel)
 
-        async def start(flow_id: str) -> Any:
-            request = StartExecutionRequest(flow_id=flow_id, request_id=str(uuid4()))
-            return await stub.StartExecution(request, metadata=metadata, timeout=_START_SECONDS)
+        async def start(flow_ids: Sequence[str]) -> Any:
+            starts = [StartExecutionRequest(flow_id=flow_id, request_id=str(uuid4())) for flow_id in flow_ids]
+            request = StartExecutionsRequest(starts=starts)
+            return await stub.StartExecutions(request, metadata=metadata, timeout=_START_SECONDS)
 
         yield start

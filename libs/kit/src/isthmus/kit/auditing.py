@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from isthmus.kit.db.database import Database, after_commit
-from isthmus.kit.deed import INSTALLATION, Deed
+from isthmus.kit.deed import INSTALLATION, Deed, joined
 from isthmus.kit.errors import code_of, fault_from_rpc_error, fault_of
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import acting_for
@@ -68,12 +68,11 @@ async def record_change(conn: "AsyncConnection", deed: Deed, tenant_id: str) -> 
 
 
 async def record_together(conn: "AsyncConnection", tenant_id: str, deeds: Iterable[Deed | None]) -> None:
-    """Store the records of several callers' deeds that one transaction does."""
+    """Store the records of what one transaction does for several callers; parts of one call go together."""
     kept = [deed for deed in deeds if deed is not None]
     if kept:
-        rows = [deed.record() for deed in kept]
-        values = {"ids": [row["id"] for row in rows], "bodies": [row["body"] for row in rows]}
-        await conn.execute(_ADD, {"tenant_id": tenant_id, **values})
+        rows = [deed.record() for deed in joined(kept)]
+        await conn.execute(_ADD, {"tenant_id": tenant_id, **_columns(rows)})
         for deed in kept:
             _recorded(conn, deed)
 
@@ -97,8 +96,11 @@ class Recorder:
             RetryLater: The record cannot be stored at the moment.
         """
         deed.over = True
-        if not deed.recorded and not deed.has_left_no_trace:
-            await self._store(deed, deed.record())
+        rows = [part.record(code_of(fault).name, fault.reason, fault.message) for part, fault in deed.refused]
+        if not rows and not deed.recorded and not deed.has_left_no_trace:
+            rows = [deed.record()]
+        if rows:
+            await self._store(deed, rows)
 
     async def refuse(self, deed: Deed, fault: Fault) -> None:
         """Record a deed that was refused or has failed; the caller gets the refusal in any case."""
@@ -110,17 +112,16 @@ class Recorder:
             self._strangers.take()
         try:
             async with asyncio.timeout(_REFUSAL_SECONDS):
-                await self._store(deed, deed.record(code_of(fault).name, fault.reason, fault.message))
+                await self._store(deed, [deed.record(code_of(fault).name, fault.reason, fault.message)])
         except Exception as error:
             known = fault_of(error)
             why = known.reason if known else type(error).__name__
             _log.error("a refusal is missing in the audit trail", method=deed.method, why=why)
 
-    async def _store(self, deed: Deed, row: dict[str, str]) -> None:
+    async def _store(self, deed: Deed, rows: Sequence[dict[str, str]]) -> None:
         owner = deed.owner
         async with self._db.tenant(owner) if owner else self._db.system() as conn:
-            values = {"tenant_id": owner or INSTALLATION, "ids": [row["id"]], "bodies": [row["body"]]}
-            await conn.execute(_ADD, values)
+            await conn.execute(_ADD, {"tenant_id": owner or INSTALLATION, **_columns(rows)})
             _recorded(conn, deed)
 
 
@@ -192,10 +193,14 @@ class Courier:
 
 def _recorded(conn: "AsyncConnection", deed: Deed) -> None:
     def note() -> None:
-        deed.recorded = True
+        (deed.whole or deed).recorded = deed.recorded = True
         deed.wake()
 
     after_commit(conn, note)
+
+
+def _columns(rows: Sequence[dict[str, str]]) -> dict[str, list[str]]:
+    return {"ids": [row["id"] for row in rows], "bodies": [row["body"] for row in rows]}
 
 
 def _portions(rows: Sequence[Any]) -> Iterator[list[Any]]:

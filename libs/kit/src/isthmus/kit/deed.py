@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from isthmus.kit.ids import new_id
 from isthmus.kit.principal import Principal
 from isthmus.kit.redaction import loggable, scrub
+from isthmus.resilience.faults import Fault
 
 INSTALLATION = "installation"
 """Whose trail it is where a deed concerns no tenant."""
@@ -21,6 +22,7 @@ _LARGEST_DETAILS = 48 * 1024
 _LONGEST_TEXT = 2_000
 _MOST_ITEMS = 100
 _MOST_TARGETS = 20
+_MOST_TOGETHER = 30
 _NO_TARGETS = frozenset({"request_id", "correlation_id"})
 
 
@@ -38,6 +40,9 @@ class Deed:
         wake: Called once a record of it has been stored.
         recorded: A record of it was committed.
         over: The call has ended; whatever its context is still used for is no part of it.
+        whole: The call, where this is one of several things that it asks for.
+        parts: The things that this record tells of together.
+        refused: The parts of the call that were refused, each with the reason.
     """
 
     method: str
@@ -55,6 +60,13 @@ class Deed:
     targets: list[str] = field(default_factory=list)
     before: list[Any] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
+    whole: "Deed | None" = None
+    parts: "Sequence[Deed]" = ()
+    refused: "list[tuple[Deed, Fault]]" = field(default_factory=list)
+
+    def part(self, request: Message) -> "Deed":
+        """Return one of several things that the call asks for as a deed of its own."""
+        return replace(self, request=request, whole=self, targets=[], before=[], after=[], refused=[])
 
     @property
     def owner(self) -> str:
@@ -112,13 +124,19 @@ class Deed:
         return self.principal.support_access_id if self.principal else ""
 
     def _targets(self) -> list[str]:
-        asked = _ids_in(self.request) if self.request is not None else ()
-        named = [self._support, *self.targets, *asked]
-        return list(dict.fromkeys(filter(None, named)))[:_MOST_TARGETS]
+        named = [self._support, *(name for part in self.parts or (self,) for name in part._named())]
+        most = max(_MOST_TARGETS, 3 * len(self.parts))
+        return list(dict.fromkeys(filter(None, named)))[:most]
+
+    def _named(self) -> Iterator[str]:
+        yield from self.targets
+        if self.request is not None:
+            yield from _ids_in(self.request)
 
     def _details(self, message: str) -> str:
         told = {
             "request": loggable(self.request) if self.request is not None else {},
+            "requests": [loggable(part.request) for part in self.parts if part.request is not None],
             "before": self.before,
             "after": self.after,
             "message": message,
@@ -129,6 +147,17 @@ class Deed:
             short = {name: told[name] for name in ("message", "support_access") if told[name]}
             text = _json({"omitted": _digest(text), **short})
         return text
+
+
+def joined(deeds: Sequence[Deed]) -> Iterator[Deed]:
+    """Put parts of one call together, so that a record tells of many; others stay as they are."""
+    calls: dict[int, list[Deed]] = {}
+    for deed in deeds:
+        calls.setdefault(id(deed.whole or deed), []).append(deed)
+    for parts in calls.values():
+        for first in range(0, len(parts), _MOST_TOGETHER):
+            several = parts[first : first + _MOST_TOGETHER]
+            yield several[0] if len(several) == 1 else replace(several[0], request=None, parts=several)
 
 
 _deed: ContextVar[Deed | None] = ContextVar("isthmus_deed", default=None)
@@ -225,4 +254,13 @@ def _json(value: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode().replace("\\u0000", "\\ufffd")
 
 
-__all__ = ["INSTALLATION", "Deed", "Kind", "current_deed", "done_from_here", "tell", "tell_event"]
+__all__ = [
+    "INSTALLATION",
+    "Deed",
+    "Kind",
+    "current_deed",
+    "done_from_here",
+    "joined",
+    "tell",
+    "tell_event",
+]

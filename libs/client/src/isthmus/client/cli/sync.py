@@ -11,6 +11,7 @@ from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, em
 from isthmus.client.cli.previews import show_preview
 from isthmus.client.cli.priority import Priority, priority_of
 from isthmus.client.cli.progress import leg_word, watch
+from isthmus.client.cli.several import ENDED_BADLY, flows_meant, names_one, run_several, start_of
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.scheduling.v1 import scheduling_pb2
@@ -53,7 +54,10 @@ def register(app: typer.Typer) -> None:
 @_sync.command("run")
 def run(
     ctx: typer.Context,
-    flow: Annotated[str, typer.Argument(help="Name or id of a flow.")],
+    flow: Annotated[
+        list[str] | None, typer.Argument(help="Names or ids of flows; in a name * stands for anything.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every flow that is active and not paused.")] = False,
     follow: Annotated[
         bool, typer.Option("--watch", "-w", help="Show progress until the execution ends.")
     ] = False,
@@ -66,18 +70,20 @@ def run(
     priority: Priority = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """Starts a flow now, or tells what it would do.
+    """Starts flows now, or tells what one would do.
 
     Example: `isthmus sync run postgres-settings --watch`
     """
-    mesh = mesh_of(ctx)
-    request = scheduling_pb2.StartExecutionRequest(
-        flow_id=flow_id(mesh, flow),
-        request_id=str(uuid.uuid4()),
-        is_dry_run=dry_run,
-        record_limit=records,
-        priority=priority_of(priority),
-    )
+    mesh, named = mesh_of(ctx), flow or []
+    if not names_one(named) or every:
+        if dry_run or records:
+            raise Problem("ONE_FLOW_ONLY", "Name one flow for a dry run.", exit_code=ExitCode.USAGE)
+        meant = flows_meant(mesh, named, every=every)
+        starts = [start_of(one, priority_of(priority)) for one in meant]
+        run_several(mesh, starts, _COLUMNS, output, follow=follow)
+        return
+    request = start_of(flow_id(mesh, named[0]), priority_of(priority))
+    request.is_dry_run, request.record_limit = dry_run, records
     execution = mesh.scheduling.StartExecution(request).execution
     if dry_run:
         show_dry_run(mesh, execution.execution_id, output)
@@ -238,6 +244,5 @@ def _show_ended(execution: scheduling_pb2.Execution, output: Format) -> None:
             note(execution.note)
     else:
         emit(as_dict(execution, output), output)
-    ended_badly = {scheduling_pb2.Execution.STATUS_FAILED, scheduling_pb2.Execution.STATUS_CANCELLED}
-    if execution.status in ended_badly:
+    if execution.status in ENDED_BADLY:
         raise typer.Exit(ExitCode.FAILED)

@@ -2238,6 +2238,86 @@ class StartExecutionResponse(_message.Message):
 Global___StartExecutionResponse: _TypeAlias = StartExecutionResponse  # noqa: Y015
 
 @_typing.final
+class StartExecutionsRequest(_message.Message):
+    """Asks to start flows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def starts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartExecutionRequest]:
+        """What is asked for, as in single requests; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        starts: _abc.Iterable[Global___StartExecutionRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["starts", b"starts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartExecutionsRequest: _TypeAlias = StartExecutionsRequest  # noqa: Y015
+
+@_typing.final
+class StartExecutionsResponse(_message.Message):
+    """What became of each start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartResult]:
+        """In the order of the starts."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___StartResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartExecutionsResponse: _TypeAlias = StartExecutionsResponse  # noqa: Y015
+
+@_typing.final
+class StartResult(_message.Message):
+    """An execution that was started, or why it was not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def started(self) -> Global___StartExecutionResponse:
+        """The execution."""
+
+    @_builtins.property
+    def refusal(self) -> _refusal_pb2.Refusal:
+        """Why the flow was not started."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___StartExecutionResponse | None = ...,
+        refusal: _refusal_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "result", b"result", "started", b"started"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "result", b"result", "started", b"started"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["started", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___StartResult: _TypeAlias = StartResult  # noqa: Y015
+
+@_typing.final
 class GetExecutionRequest(_message.Message):
     """Asks for one execution."""
 

@@ -114,6 +114,11 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionResponse.FromString,
                 _registered_method=True)
+        self.StartExecutions = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/StartExecutions',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionsResponse.FromString,
+                _registered_method=True)
         self.GetExecution = channel.unary_unary(
                 '/isthmus.scheduling.v1.SchedulingService/GetExecution',
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetExecutionRequest.SerializeToString,
@@ -369,6 +374,16 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartExecutions(self, request, context):
+        """Starts several flows now, each as StartExecution does and for itself: one that is refused keeps no other from
+        starting. A start that is repeated under its `request_id`, here or alone, gets the first answer.
+
+        Errors: none of its own; the result of each tells those of StartExecution.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetExecution(self, request, context):
         """Reads an execution.
 
@@ -592,6 +607,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.StartExecution,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionResponse.SerializeToString,
+            ),
+            'StartExecutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartExecutions,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionsRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionsResponse.SerializeToString,
             ),
             'GetExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExecution,
@@ -1047,6 +1067,33 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/StartExecution',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/StartExecutions',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionsRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.StartExecutionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -162,6 +162,12 @@ class SchedulingServiceStub:
       FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
       FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
     """
+    StartExecutions: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.StartExecutionsRequest, _scheduling_pb2.StartExecutionsResponse]
+    """Starts several flows now, each as StartExecution does and for itself: one that is refused keeps no other from
+    starting. A start that is repeated under its `request_id`, here or alone, gets the first answer.
+
+    Errors: none of its own; the result of each tells those of StartExecution.
+    """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]
     """Reads an execution.
 
@@ -395,6 +401,12 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
       FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
       FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
+    """
+    StartExecutions: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.StartExecutionsRequest, _scheduling_pb2.StartExecutionsResponse]  # type: ignore[assignment]
+    """Starts several flows now, each as StartExecution does and for itself: one that is refused keeps no other from
+    starting. A start that is repeated under its `request_id`, here or alone, gets the first answer.
+
+    Errors: none of its own; the result of each tells those of StartExecution.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetExecutionRequest, _scheduling_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """Reads an execution.
@@ -710,6 +722,18 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION INSTANCE_INACTIVE: `instance_id` in the details names it; activate it first.
           FAILED_PRECONDITION ONE_WAY_ONLY: the flow goes both ways; a dry run or a range needs one that goes one way.
           FAILED_PRECONDITION REPAIR_ONE_WAY_ONLY: a two-way flow repairs itself; start it without `reconcile`.
+        """
+
+    @_abc_1.abstractmethod
+    def StartExecutions(
+        self,
+        request: _scheduling_pb2.StartExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.StartExecutionsResponse, _abc.Awaitable[_scheduling_pb2.StartExecutionsResponse]]:
+        """Starts several flows now, each as StartExecution does and for itself: one that is refused keeps no other from
+        starting. A start that is repeated under its `request_id`, here or alone, gets the first answer.
+
+        Errors: none of its own; the result of each tells those of StartExecution.
         """
 
     @_abc_1.abstractmethod

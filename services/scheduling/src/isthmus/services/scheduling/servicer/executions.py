@@ -3,15 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 
 from isthmus.kit import PageRequest, current_correlation_id, current_principal, encode_token, once
-from isthmus.kit.deed import current_deed
+from isthmus.kit.deed import Deed, current_deed, done_from_here
+from isthmus.kit.errors import refusal_of
 from isthmus.kit.idempotency import check_request_id, fingerprint_of
 from isthmus.kit.paging import fitting
 from isthmus.kit.trace import current_traceparent
 from isthmus.kit.validation import validating
-from isthmus.resilience.faults import Missing, RetryLater
+from isthmus.resilience.faults import Fault, Missing, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Execution, Trigger
 from isthmus.services.scheduling.engine import Cause, InstanceFacts, Wish
@@ -20,9 +22,11 @@ from isthmus.services.scheduling.servicer.checks import (
     check_asked,
     check_id,
     check_reconcile,
+    check_several,
     read_priority,
 )
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
+from isthmus.services.scheduling.servicer.each import each
 from isthmus.services.scheduling.store import executions as rows
 from isthmus.services.scheduling.store import leases
 from isthmus.services.scheduling.translate import (
@@ -46,6 +50,33 @@ class ExecutionRpcs(Rpcs):
         self, request: pb.StartExecutionRequest, _: Context
     ) -> pb.StartExecutionResponse:
         """Start a flow now."""
+        return await self._begin(request)
+
+    async def StartExecutions(
+        self, request: pb.StartExecutionsRequest, _: Context
+    ) -> pb.StartExecutionsResponse:
+        """Start several flows now."""
+        check_several("starts", request.starts)
+        deed = current_deed()
+        parts = [_Part(one, deed.part(one) if deed is not None else None) for one in request.starts]
+        results = await each(self._begin_part, parts, ())
+        if deed is not None:
+            told = zip(parts, results, strict=True)
+            deed.refused += [(part.deed, one) for part, one in told if part.deed and isinstance(one, Fault)]
+        return pb.StartExecutionsResponse(
+            results=[
+                pb.StartResult(refusal=refusal_of(one))
+                if isinstance(one, Fault)
+                else pb.StartResult(started=one)
+                for one in results
+            ]
+        )
+
+    async def _begin_part(self, part: "_Part") -> pb.StartExecutionResponse:
+        done_from_here(part.deed)
+        return await self._begin(part.request)
+
+    async def _begin(self, request: pb.StartExecutionRequest) -> pb.StartExecutionResponse:
         check_id("flow_id", request.flow_id)
         check_request_id(request.request_id)
         check_reconcile(request)
@@ -195,6 +226,14 @@ class ExecutionRpcs(Rpcs):
         shown = fitting(map(write_attempt, found), page.size)
         token = encode_token({"attempt": shown[-1].attempt}) if len(found) > len(shown) else ""
         return pb.ListAttemptsResponse(attempts=shown, next_page_token=token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of several starts that a call asks for, and the deed that it is to the audit trail."""
+
+    request: pb.StartExecutionRequest
+    deed: Deed | None
 
 
 class Rate:
