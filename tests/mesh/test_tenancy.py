@@ -5,6 +5,7 @@ accepts, and until the owner has whatever its ids name.
 """
 
 import asyncio
+import json
 import re
 import secrets
 from difflib import ndiff
@@ -12,6 +13,8 @@ from difflib import ndiff
 import pytest
 from grpc import StatusCode
 from isthmus.testing.contract import GOOD_TEXTS, Filler, id_fields
+from isthmus.testing.tables import open_as_superuser
+from psycopg import sql
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
@@ -106,6 +109,29 @@ async def test_a_key_cannot_choose_its_tenant(world):
         rpc.path: one.text for rpc, one in zip(rpcs, done, strict=True) if one.reason != "TENANT_NOT_YOURS"
     }
     assert not wrong
+
+
+async def test_each_change_names_what_it_was_about(world, unharmed_owner):
+    """
+    Whoever reads the trail of what was made, in the order of its making, learns what was made.
+    """
+    trail = await asyncio.to_thread(told_of_changes, world.mesh.home, unharmed_owner.tenant_id)
+
+    assert len(trail) > 20
+    assert [method for method, targets in trail if not targets] == []
+
+
+def told_of_changes(home, tenant_id):
+    """Gives each change that succeeded with its targets, as its service has kept it for the trail."""
+    wanted = sql.SQL("select body from {}.outbox where tenant_id = {} and subject = 'isthmus.audit'")
+    told = []
+    with open_as_superuser(home) as connection:
+        schemas = connection.execute("select schemaname from pg_tables where tablename = 'outbox'").fetchall()
+        for (schema,) in schemas:
+            query = wanted.format(sql.Identifier(schema), sql.Literal(tenant_id))
+            told += [json.loads(body) for (body,) in connection.execute(query)]
+    done = [body for body in told if (body["kind"], body["outcome"]) == ("change", "OK")]
+    return [(body["method"], body["targets"]) for body in done]
 
 
 class Attempt:

@@ -2,12 +2,16 @@
 
 import json
 import os
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from isthmus.local.floors import too_old
 from isthmus.local.home import Home
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
@@ -99,6 +103,69 @@ def test_doctor_tells_of_servers_that_do_not_answer(home):
     assert found.returncode == 1
     assert finding["verdict"] == "bad"
     assert "127.0.0.1:1" in finding["remedy"]
+
+
+NATS_ONE_BELOW = b'INFO {"server_id":"X","version":"2.12.5","tls_required":true} \r\n'
+BAO_ONE_BELOW = b'HTTP/1.0 200 OK\r\n\r\n{"initialized":true,"version":"2.5.3"}'
+
+
+@contextmanager
+def saying(words):
+    """Gives the port of a server that says a few words to whoever comes."""
+
+    class Saying(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(words)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Saying) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "least"),
+    [
+        (NATS_ONE_BELOW, "--nats-url=nats://127.0.0.1:{port}", "2.12.6"),
+        (BAO_ONE_BELOW, "--vault-addr=http://127.0.0.1:{port}", "2.5.4"),
+    ],
+)
+def test_servers_with_known_holes_are_refused(home, words, option, least):
+    """
+    One version below the floor nothing starts, and it is said what to upgrade to.
+    """
+    with saying(words) as port:
+        refused = isthmus(home, "up", option.format(port=port))
+
+    assert refused.returncode != 0
+    assert "SERVER_TOO_OLD" in refused.stderr
+    assert least in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"INFO nonsense\r\n", b"INFO {}\r\n", b"INFO []\r\n", b"\xff" * 99, b"HTTP/1.0 200 OK\r\n\r\n[]"],
+)
+def test_who_does_not_tell_its_version_is_passed_over(words):
+    """
+    Rubbish is no version; a server that cannot be used is found by using it.
+    """
+    with saying(words) as port:
+        options = Options(nats_url=f"nats://127.0.0.1:{port}", vault_addr=f"http://127.0.0.1:{port}")
+
+        assert list(too_old(options)) == []
+
+
+def test_doctor_tells_of_servers_with_known_holes(home):
+    """
+    Also of one that was good enough when the mesh was first started.
+    """
+    with saying(NATS_ONE_BELOW) as port:
+        Options(services=("gateway",), nats_url=f"nats://127.0.0.1:{port}").save(home)
+        found = isthmus(home, "doctor", "--output", "json")
+    [finding] = [one for one in json.loads(found.stdout) if one["subject"] == "version of NATS"]
+
+    assert (finding["verdict"], "2.12.6" in finding["remedy"]) == ("bad", True)
 
 
 def test_doctor_finds_open_secrets(home):

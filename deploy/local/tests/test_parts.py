@@ -133,6 +133,30 @@ def test_children_answer_their_parent(tmp_path):
     assert "WORD" not in os.environ
 
 
+def test_children_inherit_no_secret(tmp_path, monkeypatch):
+    """
+    What the environment of whoever starts a mesh has of secrets is for those processes that are told it.
+    """
+    for name in ("ISTHMUS_SECRET_X", "ISTHMUS_SECRETS_KEY", "ISTHMUS_API_KEY", "ISTHMUS_POSTGRES_URL"):
+        monkeypatch.setenv(name, "hidden")
+    home = Home(tmp_path)
+    home.prepare()
+    options = Options(nats_url="nats://x", postgres_url="postgresql://x", secrets="environment")
+    environment = Environment(
+        home, options, Servers.chosen(home, options), Certification(home, options, None)
+    )
+    told = {}
+    for name, known in {
+        "host": environment.of_host("files"),
+        "credentials": environment.of_service("credentials"),
+    }.items():
+        answer = []
+        drive(errand("looking", tmp_path / "log", known, lambda: dict(os.environ), answer))
+        told[name] = {variable for variable, text in answer[0].items() if text == "hidden"}
+
+    assert told == {"host": set(), "credentials": {"ISTHMUS_SECRET_X", "ISTHMUS_SECRETS_KEY"}}
+
+
 def test_failing_errands_say_why(tmp_path):
     """
     The last words of a child are in the message; its traceback is in the log only.

@@ -16,8 +16,7 @@ from isthmus.kit.channel import Caller
 from isthmus.kit.db import provision
 from isthmus.kit.db.migrating import migrate
 from isthmus.kit.principal import Principal
-from isthmus.kit.tokens import new_key
-from isthmus.resilience.faults import NotAuthenticated
+from isthmus.kit.tokens import new_key, refused
 from isthmus.testing.waiting import waiting_for
 
 ADMIN_KEY = "ist_admin_" + "a" * 64
@@ -55,7 +54,7 @@ async def _look_up(api_key):
         READER_KEY: Principal("usr_reader", "tnt_a", frozenset({"registry.*.read"}), "user"),
     }
     if api_key not in known:
-        raise NotAuthenticated("CALLER_UNKNOWN", "no")
+        raise refused()
     return KeyHolder(known[api_key])
 
 

@@ -15,6 +15,7 @@ from isthmus.kit import (
 )
 from isthmus.kit.channel import Caller
 from isthmus.kit.conversation import Conversation
+from isthmus.kit.tokens import refused
 from isthmus.resilience import faults
 from isthmus.testing import TcpProxy
 from isthmus.testing.waiting import waiting_for
@@ -46,12 +47,13 @@ async def test_call_without_identity_is_refused(stub):
 )
 async def test_wrong_credentials_get_one_answer(stub, key):
     """
-    Unknown keys, forged tokens and rubbish are refused alike.
+    Unknown keys, forged tokens and rubbish are refused alike, in the same words.
     """
     metadata = (("authorization", f"Bearer {key}".encode("ascii", "replace").decode()),)
     fault = await fault_of(stub.Describe(pb.DescribeRequest(), metadata=metadata))
 
     assert (type(fault), fault.reason) == (faults.NotAuthenticated, "CALLER_UNKNOWN")
+    assert fault.message == refused().message
 
 
 async def test_missing_permission_is_named(stub, bearer):

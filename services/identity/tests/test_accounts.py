@@ -1,5 +1,7 @@
 """Service accounts and their roles over real gRPC and PostgreSQL."""
 
+import json
+
 import pytest
 from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.resilience.faults import AlreadyExists, Conflict, FixRequest, Missing, NotAllowed
@@ -127,6 +129,28 @@ async def test_a_deletion_against_an_old_state_is_refused(tenant, account):
     await tenant.admin.DeleteServiceAccount(gone)
 
     assert fault.reason == "ETAG_MISMATCH"
+
+
+async def test_the_life_of_an_account_is_in_the_trail(tenant, account, database):
+    """
+    Which account it is, what it was before and what it is after, though no event tells of it.
+    """
+    named = {"service_account_id": account.service_account_id}
+    await tenant.admin.UpdateServiceAccount(
+        pb.UpdateServiceAccountRequest(roles=["security_viewer"], is_disabled=True, **named)
+    )
+    await tenant.admin.DeleteServiceAccount(pb.DeleteServiceAccountRequest(**named))
+    sql = "select body from outbox where tenant_id = %s and subject = 'isthmus.audit' order by position"
+    told = [json.loads(body) for (body,) in database.execute(sql, [tenant.tenant_id]).fetchall()][-3:]
+    changes = [json.loads(one["details"]) for one in told]
+
+    assert {account.service_account_id} == {target for one in told for target in one["targets"]}
+    roles = [
+        [state["roles"] for state in change.get(when, [])]
+        for change in changes
+        for when in ("before", "after")
+    ]
+    assert roles == [[], [["auditor"]], [["auditor"]], [["security_viewer"]], [["security_viewer"]], []]
 
 
 async def test_accounts_of_other_tenants_do_not_exist(other, account):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from isthmus.local.backends.base import BackendFailed, Steps, dies_with_parent
+from isthmus.local.backends.base import BackendFailed, Steps, dies_with_parent, inherited
 from isthmus.local.logs import RotatingLog
 
 __all__ = ["Child", "errand"]
@@ -26,7 +26,8 @@ class Child:
     Args:
         name: What `ps` and messages call it.
         log: Where it writes to.
-        environment: Added to ours; it is set after the fork, so nobody reads it from outside.
+        environment: Added to ours without its secrets; it is set after the fork, so nobody reads it from
+            outside.
         work: What it does; gets a function that sends one line to the parent.
     """
 
@@ -66,7 +67,7 @@ class Child:
             pipe = _leave_parent(pipe)
             sys.stdout = sys.stderr = RotatingLog(self._log)
             _call_process(self.name)
-            os.environ.update(environment)
+            _take_on(environment)
             gc.enable()
             work(lambda line: _send(pipe, line))
             code = 0
@@ -147,6 +148,12 @@ def errand(
     if line is None:
         raise BackendFailed(f"{name} failed: {child.last_words()}. Log: {log}")
     answer.append(json.loads(line))
+
+
+def _take_on(environment: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - inherited().keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def _forget_attribute_names() -> None:

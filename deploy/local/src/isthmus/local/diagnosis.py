@@ -1,7 +1,6 @@
 """Finds out what keeps a mesh from running here, and what to do about it."""
 
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+from isthmus.local import floors
 from isthmus.local.backends.account import server_account
 from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.nats import nats_binary
@@ -97,13 +97,11 @@ def _python() -> Iterator[Finding]:
 
 def _programs(options: Options) -> Iterator[Finding]:
     if not options.postgres_url:
-        yield _program(
-            "PostgreSQL", lambda: postgres_install() / "bin" / "postgres", ["--version"], (16, 0, 0)
-        )
+        yield _program("PostgreSQL", lambda: postgres_install() / "bin" / "postgres", ["--version"])
     if not options.nats_url:
-        yield _program("NATS", nats_binary, ["--version"], (2, 12, 6))
+        yield _program("NATS", nats_binary, ["--version"])
     if not options.vault_addr and not options.secrets:
-        yield _program("OpenBao", _openbao_binary, ["version"], (2, 5, 4))
+        yield _program("OpenBao", _openbao_binary, ["version"])
 
 
 def _openbao_binary() -> Path:
@@ -112,7 +110,7 @@ def _openbao_binary() -> Path:
     return Path(get_binary_path())
 
 
-def _program(subject: str, find: Callable[[], Path], arguments: list[str], least: tuple[int, ...]) -> Finding:
+def _program(subject: str, find: Callable[[], Path], arguments: list[str]) -> Finding:
     try:
         path = find()
         answer = subprocess.run(  # noqa: S603 -- a program of the installation
@@ -123,12 +121,10 @@ def _program(subject: str, find: Callable[[], Path], arguments: list[str], least
     except (OSError, subprocess.SubprocessError) as error:
         remedy = "Install isthmus-local anew on a supported platform, or give the address of another server."
         return Finding(subject, Verdict.BAD, f"its program does not run: {error}", remedy)
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", answer.stdout)
-    version = tuple(int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    text = ".".join(str(part) for part in version)
-    if version < least:
-        return Finding(subject, Verdict.BAD, f"{text} is too old.", "Upgrade isthmus-local.")
-    return _good(subject, f"{text} in {path.parent}")
+    version = floors.parsed(answer.stdout)
+    if not floors.safe(subject, version):
+        return Finding(subject, Verdict.BAD, f"{floors.shown(version)} is too old.", "Upgrade isthmus-local.")
+    return _good(subject, f"{floors.shown(version)} in {path.parent}")
 
 
 def _account(options: Options) -> Iterator[Finding]:
@@ -252,6 +248,10 @@ def _outside(options: Options) -> Iterator[Finding]:
             yield Finding(f"outside {name}", Verdict.BAD, f"does not answer: {error}", remedy)
         else:
             yield _good(f"outside {name}", f"answers at {place[0]}:{place[1]}")
+    for name, version in floors.too_old(options):
+        text = f"{floors.shown(version)} has holes that are known."
+        remedy = f"Upgrade it to {floors.shown(floors.FLOORS[name])} or newer."
+        yield Finding(f"version of {name}", Verdict.BAD, text, remedy)
 
 
 def _secrets(home: Home, running: bool) -> Iterator[Finding]:

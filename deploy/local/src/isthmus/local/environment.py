@@ -22,6 +22,7 @@ __all__ = ["DATABASE", "Environment"]
 DATABASE = "isthmus"
 """Name of the database in the embedded server."""
 _DRAIN_SECONDS = "4"
+_GIVEN_SECRETS = ("ISTHMUS_SECRET_", "ISTHMUS_SECRETS_KEY")
 _THIS_MACHINE = "127.0.0.0/8,::1,localhost"
 
 
@@ -130,6 +131,7 @@ class Environment:
     def _vault(self, name: str) -> dict[str, str]:
         if self._options.secrets:
             return {
+                **{known: text for known, text in os.environ.items() if known.startswith(_GIVEN_SECRETS)},
                 "ISTHMUS_SECRETS": self._options.secrets,
                 "ISTHMUS_SECRETS_KEY_FILE": self._options.secrets_key_file,
             }

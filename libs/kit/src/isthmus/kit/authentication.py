@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from isthmus.kit.principal import Principal, current_client_address
 from isthmus.kit.quotas import exceeded
-from isthmus.kit.tokens import TrustStore
+from isthmus.kit.tokens import TrustStore, refused
 from isthmus.resilience.bucket import TokenBucket
-from isthmus.resilience.faults import Fault, LimitReached, NotAllowed, NotAuthenticated
+from isthmus.resilience.faults import LimitReached, NotAllowed
 
 TENANT_HEADER = "isthmus-tenant"
 FORWARDED_FOR_HEADER = "isthmus-forwarded-for"
@@ -128,7 +128,7 @@ class Authenticator:
             return None
         principal = self._trust.find(str(voucher)) if self._trust is not None else None
         if principal is None or not principal.may(_FORWARD):
-            raise _refused()
+            raise refused()
         if prove is not None:
             prove(principal.subject)
         return str(metadata.get(FORWARDED_FOR_HEADER, ""))
@@ -136,7 +136,7 @@ class Authenticator:
     async def _by_lookup(self, credential: str) -> Principal:
         form = _API_KEY if credential.startswith("ist_") else _ACCESS_TOKEN
         if self._lookup is None or not form.fullmatch(credential):
-            raise _refused()
+            raise refused()
         # Each address is asked about: a key may be bound to some, and is watched for new ones.
         digest = hashlib.sha256(f"{credential} {current_client_address()}".encode()).digest()
         known = self._known.get(digest)
@@ -144,7 +144,7 @@ class Authenticator:
             known = await self._ask(digest, credential)
         expires_at = known.holder.expires_at
         if expires_at is not None and expires_at <= time.time():
-            raise _refused()
+            raise refused()
         known.calls += 1
         if known.bucket is not None:
             _spend(known.bucket)
@@ -221,7 +221,7 @@ def _bearer(header: str | bytes) -> str:
     text = header if isinstance(header, str) else header.decode("ascii", "replace")
     scheme, _, credential = text.partition(" ")
     if scheme.lower() != "bearer" or not credential.strip():
-        raise _refused()
+        raise refused()
     return credential.strip()
 
 
@@ -235,13 +235,6 @@ def _placed(principal: Principal, tenant: str | bytes | None) -> Principal:
         message = f"Leave out the metadata `{TENANT_HEADER}`; the tenant comes from your key."
         raise NotAllowed("TENANT_NOT_YOURS", message)
     return replace(principal, tenant_id=name)
-
-
-def _refused() -> Fault:
-    message = (
-        "The credential is not valid; log in again, or send an API key as `authorization: Bearer ist_…`."
-    )
-    return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
 __all__ = [

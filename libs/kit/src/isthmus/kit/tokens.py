@@ -81,7 +81,7 @@ class TrustStore:
         """
         principal = self.find(token)
         if principal is None:
-            raise _refused()
+            raise refused()
         return principal
 
     def find(self, token: str) -> Principal | None:
@@ -125,10 +125,10 @@ class TrustStore:
         try:
             decoded = jwt.decode(token, OKPKey.import_key(entry), algorithms=[_ALGORITHM])
         except (JoseError, ValueError, KeyError, TypeError) as error:
-            raise _refused() from error
+            raise refused() from error
         claims = decoded.claims
         if not _fresh(claims) or claims.get("sub") != entry["subject"] or claims.get("iss") != entry["kid"]:
-            raise _refused()
+            raise refused()
         permissions = frozenset(entry.get("permissions", ()))
         return Principal(entry["subject"], str(claims.get("tid", "")), permissions, "mesh"), claims["exp"]
 
@@ -140,7 +140,7 @@ def _key_id(token: str) -> str:
     try:
         fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
     except (ValueError, RecursionError) as error:
-        raise _refused() from error
+        raise refused() from error
     return str(fields.get("kid", "")) if isinstance(fields, dict) else ""
 
 
@@ -152,9 +152,13 @@ def _fresh(claims: dict[str, Any]) -> bool:
     return issued - _SKEW <= now < expires + _SKEW and expires - issued <= _LIFETIME
 
 
-def _refused() -> NotAuthenticated:
-    message = "The mesh token is not valid here; check the process's key file and the trust file."
+def refused() -> NotAuthenticated:
+    """Build the one answer that whatever opens nothing gets, so that nobody learns why from it."""
+    message = (
+        "The credential is not valid: it is unknown, expired or revoked. Log in again, send another API key "
+        "as `authorization: Bearer ist_…`, or check a process's key file against the trust file."
+    )
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
-__all__ = ["Signer", "TrustStore", "new_key"]
+__all__ = ["Signer", "TrustStore", "new_key", "refused"]

@@ -43,6 +43,16 @@ __all__ = [
 ]
 
 
+def pytest_configure() -> None:
+    """Let made-up inputs take the time that they take on a machine with other things to do."""
+    try:
+        from hypothesis import HealthCheck, settings
+    except ImportError:
+        return  # whoever tests a connector may do without
+    settings.register_profile("isthmus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("isthmus")
+
+
 @pytest.fixture(scope="session")
 def backend_home() -> Iterator[Path]:
     """Folder of this worker's servers; outside pytest's own, which PostgreSQL's user could not enter."""

@@ -17,11 +17,23 @@ from pathlib import Path
 from isthmus.local.backends.ports import HOST, PortBook, is_free
 from isthmus.local.private import private_folder
 
-__all__ = ["Backend", "BackendFailed", "Steps", "ask", "dies_with_parent", "spawn", "start_all", "wait_until"]
+__all__ = [
+    "Backend",
+    "BackendFailed",
+    "Steps",
+    "ask",
+    "dies_with_parent",
+    "inherited",
+    "spawn",
+    "start_all",
+    "wait_until",
+]
 
 Steps = Iterator[None]
 """Work that yields whenever it waits, so that several back ends start side by side without threads."""
 
+_NOT_FOR_ALL = ("ISTHMUS_SECRET", "ISTHMUS_API_KEY", "ISTHMUS_POSTGRES_URL", "ISTHMUS_VAULT_TOKEN")
+"""How variables begin that may hold secrets."""
 _PAUSE = 0.01
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -44,6 +56,11 @@ def dies_with_parent(death: signal.Signals) -> Callable[[], None]:
     return hook
 
 
+def inherited() -> dict[str, str]:
+    """Return our environment without what may be a secret: whoever needs one is told it."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(_NOT_FOR_ALL)}
+
+
 def spawn(
     command: Sequence[str | Path],
     *,
@@ -61,7 +78,7 @@ def spawn(
         death: What the process gets when we are gone.
         account: User and group id to run as; ours when absent.
         cwd: Folder to start in.
-        environment: Added to ours.
+        environment: Added to what it inherits.
     """
     user, group = account or (None, None)
     with log.open("ab") as output:
@@ -75,7 +92,7 @@ def spawn(
             group=group,
             extra_groups=[] if account else None,
             cwd=cwd,
-            env={**os.environ, **(environment or {})},
+            env={**inherited(), **(environment or {})},
             process_group=0,
             preexec_fn=dies_with_parent(death),  # noqa: PLW1509
         )

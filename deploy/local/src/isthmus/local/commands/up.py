@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from isthmus.client.cli.output import Format, Output, emit
 from isthmus.client.problem import Problem
+from isthmus.local import floors
 from isthmus.local.backends.nats_users import NatsUsers
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.bytecode import is_compiled
@@ -29,6 +30,7 @@ from isthmus.local.safekeeping import secrets_ready
 __all__ = ["register"]
 
 _OTHER_START_SECONDS = 60.0
+_TOLD_BY_PIPE = {"ISTHMUS_API_KEY", "ISTHMUS_POSTGRES_URL", "ISTHMUS_NATS_URL"}
 _EMBEDDED = "`embedded` takes an address back."
 
 
@@ -166,6 +168,10 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def _check(options: Options) -> None:
+    for name, version in floors.too_old(options):
+        least = floors.shown(floors.FLOORS[name])
+        message = f"{name} {floors.shown(version)} has holes that are known: upgrade it to {least} or newer."
+        raise Problem("SERVER_TOO_OLD", message)
     _check_bus(options)
     if options.secrets or not options.vault_addr:
         return
@@ -219,11 +225,12 @@ def _launch(home: Home, options: Options, *, foreground: bool) -> subprocess.Pop
 
 
 def _environment(home: Home) -> dict[str, str]:
-    """Keep compiled code in the home where it may not be written beside the sources.
+    """Leave out secrets that the launcher is told otherwise, and say where compiled code is kept.
 
-    Compiling everything anew takes three times as long as the rest of the start, and memory as well.
+    That is the home where it may not be written beside the sources: compiling everything anew takes three
+    times as long as the rest of the start, and memory as well.
     """
-    known = dict(os.environ)
+    known = {name: text for name, text in os.environ.items() if name not in _TOLD_BY_PIPE}
     if known.get("PYTHONDONTWRITEBYTECODE") and not is_compiled():
         del known["PYTHONDONTWRITEBYTECODE"]
         known.setdefault("PYTHONPYCACHEPREFIX", str(home.run / "bytecode"))

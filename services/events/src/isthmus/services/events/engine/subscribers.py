@@ -36,6 +36,7 @@ class Subscribers:
         if not await subscribers.insert_subscriber(conn, made, hashed(password)):
             message = f'There is a subscriber named "{name}" already; choose another name.'
             raise AlreadyExists("SUBSCRIBER_NAME_TAKEN", message, path="name")
+        tell(target=made.subscriber_id)
         return made, password
 
     async def end(self, conn: AsyncConnection, tenant_id: str, subscriber_id: str) -> bool:

@@ -69,7 +69,10 @@ def verify(parsed: ParsedKey, record: KeyRecord | None, pepper: bytes, now: date
 
 def unknown_caller() -> NotAuthenticated:
     """Build the one answer that every credential without effect gets."""
-    message = "The credential is not valid: it is unknown, expired or revoked; send another one."
+    message = (
+        "The credential is not valid: it is unknown, expired or revoked. Log in again, send another API key "
+        "as `authorization: Bearer ist_…`, or check a process's key file against the trust file."
+    )
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 

@@ -9,6 +9,7 @@ from isthmus.identity.v1 import identity_pb2 as pb
 from isthmus.identity.v1 import identity_pb2_grpc as pb_grpc
 from isthmus.identity.v1 import quotas_pb2
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
+from isthmus.kit.deed import tell
 from isthmus.kit.quotas import check_room
 from isthmus.services.identity.domain import BUILT_IN, ServiceAccount, check_within, narrowed
 from isthmus.services.identity.founding import add_key, found
@@ -55,6 +56,7 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 created_by=current_principal().subject,
                 now=self._clock.now(),
             )
+            tell(target=founded.tenant.tenant_id, after=convert.tenant(founded.tenant))
         return pb.BootstrapResponse(tenant=convert.tenant(founded.tenant), api_key=founded.api_key)
 
     async def AuthenticateCaller(
@@ -95,7 +97,9 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 now=self._clock.now(),
             )
             shown = founded.api_key
-            return pb.CreateTenantResponse(tenant=convert.tenant(founded.tenant))
+            made = convert.tenant(founded.tenant)
+            tell(target=made.tenant_id, after=made)
+            return pb.CreateTenantResponse(tenant=made)
 
         async with self._store.everything() as rows:
             response = await once(rows.conn, "CreateTenant", request, produce, pb.CreateTenantResponse)
@@ -141,7 +145,9 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 rows.conn, "service_accounts", caller.quotas.service_accounts, "service_accounts"
             )
             await rows.add_account(account)
-            return pb.CreateServiceAccountResponse(service_account=convert.account(account))
+            made = convert.account(account)
+            tell(target=made.service_account_id, after=made)
+            return pb.CreateServiceAccountResponse(service_account=made)
 
         async with self._own() as rows:
             await grant(rows, request.roles)
@@ -184,8 +190,9 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
                 is_disabled=request.is_disabled,
                 update_time=self._clock.now(),
             )
-            stored = await rows.save_account(changed)
-        return pb.UpdateServiceAccountResponse(service_account=convert.account(stored))
+            stored = convert.account(await rows.save_account(changed))
+            tell(before=convert.account(account), after=stored)
+        return pb.UpdateServiceAccountResponse(service_account=stored)
 
     async def DeleteServiceAccount(
         self, request: pb.DeleteServiceAccountRequest, context: Any
@@ -196,6 +203,7 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
             if account is not None:
                 check_etag(request.etag, account.revision)
                 await rows.remove_account(account, self._clock.now())
+                tell(before=convert.account(account))
         return pb.DeleteServiceAccountResponse()
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Any) -> pb.CreateApiKeyResponse:
