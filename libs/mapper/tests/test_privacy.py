@@ -12,8 +12,10 @@ from isthmus.mapper.privacy import (
     Scrubber,
     annotated,
     classes_of_schema,
+    proposed,
     without_secrets,
 )
+from isthmus.mapper.privacy.naming import guessed
 
 PERSONAL, SECRET, INTERNAL = DataClass.PERSONAL, DataClass.SECRET, DataClass.INTERNAL
 SCHEMA = {
@@ -206,3 +208,74 @@ def _leaves(value):
     if isinstance(value, list):
         return [leaf for inner in value for leaf in _leaves(inner)]
     return [str(value)]
+
+
+def test_patterns_name_fields_that_nobody_knows_yet():
+    """
+    A star stands for letters of a name, two for any depth; a field that is named itself goes before.
+    """
+    declared = {"*mail*": PERSONAL, "mail_domain": INTERNAL, "**.ssn": SECRET, "owner.*": PERSONAL}
+    record = {"workMail": "a@b", "mail_domain": "b", "x": [{"ssn": "1-2", "n": 1}], "owner": {"age": 40}}
+
+    classes = Classes(classes_of_schema(annotated({"type": "object"}, declared)))
+    _, cut = without_secrets(classes, None)
+
+    assert classes.declared == declared
+    assert Scrubber(classes).record(record) == {
+        "workMail": "‹personal: 3 characters›",
+        "mail_domain": "b",
+        "x": [{"ssn": "‹secret: 3 characters›", "n": 1}],
+        "owner": {"age": "‹personal: number›"},
+    }
+    assert cut(record)["x"] == [{"n": 1}]
+
+
+def test_a_mapping_that_lowers_a_class_says_so():
+    """
+    A field that is less sensitive than its source, by a rule or the target's schema, is told.
+    """
+    plan = compile_mapping(
+        {
+            "version": "isthmus/v1",
+            "field_mappings": [
+                {"target": "domain", "source": "mail", "class": "internal"},
+                {"target": "who", "source": "name", "class": "secret"},
+            ],
+        }
+    )
+
+    source = plan.read_classes({"mail": PERSONAL, "name": PERSONAL})
+
+    assert plan.lowered(source) == [("domain", PERSONAL, INTERNAL)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("workEmail", PERSONAL),
+        ("IPAddress", PERSONAL),
+        ("client_ip", PERSONAL),
+        ("iban", PERSONAL),
+        ("first_name", PERSONAL),
+        ("apiKey", SECRET),
+        ("description", None),
+        ("shipped_at", None),
+    ],
+)
+def test_names_suggest_classes(name, kind):
+    """
+    Words of a name suggest a class however they are joined, and letters inside of other words do not.
+    """
+    assert guessed(name) is kind
+
+
+def test_a_name_is_personal_beside_a_person():
+    """
+    The name of a product suggests nothing; that of somebody with an address does.
+    """
+    fields = {"name": {}, "price": {}}
+    people = {"items": {"properties": {"name": {}, "phone": {}}}}
+
+    found = proposed({"properties": {**fields, "buyers": people}})
+
+    assert found == {"buyers[*].name": PERSONAL, "buyers[*].phone": PERSONAL}

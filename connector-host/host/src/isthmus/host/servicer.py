@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
+from isthmus.host.attempt.privacy import told
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
 from isthmus.host.binding import Resolver
 from isthmus.host.control import passes
@@ -64,7 +65,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         page = PageRequest.parse(request.page_size, request.page_token, default=100, keys=("name",))
         streams = await self._renewing(request.binding, lambda one: one.streams(fresh=True))
         shown, token = _page(streams, page, lambda stream: stream.stream)
-        return connector.DiscoverResponse(streams=shown, next_page_token=token)
+        return connector.DiscoverResponse(streams=map(told, shown), next_page_token=token)
 
     async def ListPartitions(
         self, request: connector.ListPartitionsRequest, context: Any

@@ -16,7 +16,7 @@ from isthmus.mapper.model import Definition
 from isthmus.mapper.paths import format_path
 from isthmus.mapper.plan import Plan
 from isthmus.mapper.privacy.classes import Classes, DataClass, classes_of_schema
-from isthmus.mapper.privacy.deriving import derived
+from isthmus.mapper.privacy.deriving import derived, lowered
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
 from isthmus.mapper.typed import typed_plan
@@ -49,6 +49,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         source_classes=classes_of_schema(read.source_schema) if read.source_schema else {},
         unclassified=read.unclassified or DataClass.INTERNAL,
         _deriving=partial(_derived, read),
+        _lowering=partial(_lowered, read),
         _typing=partial(typed_plan, read),
     )
 
@@ -62,6 +63,18 @@ def _derived(read: Definition, source: Classes) -> Classes:
     made = {path: kind for path, kind in made.items() if kind is not default}
     made |= {path: kind for path, kind in told.items() if path not in named}
     return Classes(made, default)
+
+
+def _lowered(read: Definition, source: Classes) -> list[tuple[str, DataClass, DataClass]]:
+    """What a mapping makes less sensitive than its sources, by a rule or by its target schema."""
+    found = list(lowered(read.block, source))
+    named = {format_path(field.target) for field in read.block.fields if field.data_class is not None}
+    made = derived(read.block, source)
+    told = classes_of_schema(read.target_schema) if read.target_schema else {}
+    for path, kind in told.items():
+        if path not in named and kind < made.get(path, DataClass.PUBLIC):
+            found.append((path, made[path], kind))
+    return found
 
 
 def fingerprint(definition: Mapping[str, Any]) -> str:

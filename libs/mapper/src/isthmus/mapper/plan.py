@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from isthmus.mapper.errors import FieldError, RecordRejected, Rejection
-from isthmus.mapper.privacy.classes import Classes, DataClass
+from isthmus.mapper.privacy.classes import WHOLE, Classes, DataClass
 from isthmus.mapper.shapes import Shape, row_getter
 from isthmus.mapper.textlines import LineSource, LineWriter
 from isthmus.mapper.times import moment_at
@@ -86,6 +86,9 @@ class Plan:
     unclassified: DataClass = DataClass.INTERNAL
     source_classes: Mapping[str, DataClass] = field(default_factory=dict, compare=False)
     _deriving: Callable[[Classes], Classes] | None = field(default=None, compare=False)
+    _lowering: Callable[[Classes], Sequence[tuple[str, DataClass, DataClass]]] | None = field(
+        default=None, compare=False
+    )
     _typing: Callable[[tuple[str, ...]], TypedPlan | None] | None = field(default=None, compare=False)
     _typed: dict[tuple[str, ...], TypedPlan | None] = field(default_factory=dict, init=False, compare=False)
 
@@ -96,13 +99,29 @@ class Plan:
         """The classes of what the mapping makes of records of these classes."""
         return source if self._deriving is None else self._deriving(source)
 
+    def lowered(self, source: Classes) -> Sequence[tuple[str, DataClass, DataClass]]:
+        """Target fields that are less sensitive than their sources because the mapping says so.
+
+        Returns:
+            For each the path, the class of what it is made from, and the class that it has.
+        """
+        return () if self._lowering is None else self._lowering(source)
+
     def read_classes(self, declared: Mapping[str, DataClass]) -> Classes:
-        """The classes of the records it reads: as declared, and else as the mapping says of all others."""
+        """The classes of the records it reads: as declared, and else as the mapping says of all others.
+
+        Of what the source and the mapping say of all other fields the stricter counts.
+        """
         strictest = {
             path: max(kind, declared.get(path, DataClass.PUBLIC))
             for path, kind in self.source_classes.items()
         }
-        return Classes({**declared, **strictest}, self.unclassified)
+        both = {**declared, **strictest}
+        whole = both.pop(WHOLE, None)
+        if whole is None:
+            return Classes(both, self.unclassified)
+        is_said = self.unclassified is not DataClass.INTERNAL
+        return Classes(both, max(whole, self.unclassified) if is_said else whole)
 
     def apply(self, record: object, *, now: datetime | None = None) -> Record | None:
         """Maps one record; `None` means that the mapping's `where` leaves it out.

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from isthmus.sdk.classes import ClassRule, FieldClasses
 from isthmus.sdk.classified import classified
 from isthmus.sdk.connector import Connector, action, destination, source, webhook
 from isthmus.sdk.failures import (
@@ -53,6 +54,7 @@ __all__ = [
     "BatchId",
     "Between",
     "CheckStep",
+    "ClassRule",
     "ConfigurationFailure",
     "Connector",
     "Credential",
@@ -63,6 +65,7 @@ __all__ = [
     "Failure",
     "Fatal",
     "Fenced",
+    "FieldClasses",
     "Finished",
     "Foresight",
     "Generation",

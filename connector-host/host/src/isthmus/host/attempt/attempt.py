@@ -186,6 +186,10 @@ class Attempt:
                 f"Secret fields stay where they are: {fields}. A mapping may name those that must go on."
             )
             self._story.say(Log.TYPE_WARNING, message)
+        if privacy.lowered:
+            lowered = [f"{path} ({own.name.lower()})" for path, _, own in privacy.lowered[:_MOST_NAMED]]
+            message = f"The mapping makes fields less sensitive than their sources: {', '.join(lowered)}."
+            self._story.say(Log.TYPE_WARNING, message)
         return privacy
 
     def _absence(self, opening: connector.WriteOpen) -> Absence:

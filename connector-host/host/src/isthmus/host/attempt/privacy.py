@@ -6,14 +6,18 @@ from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
+from isthmus.connector.v1 import connector_pb2
 from isthmus.host.attempt.pieces import Reason
 from isthmus.mapper import Plan
+from isthmus.mapper.paths import parse_path
 from isthmus.mapper.privacy import (
     KEYWORD,
+    WHOLE,
     Classes,
     DataClass,
     Scrubber,
     classes_of_schema,
+    proposed,
     without_secrets,
 )
 from isthmus.type.v1 import privacy_pb2
@@ -31,6 +35,7 @@ class Privacy:
         maps_forward: The attempt writes what the mapping makes; False where it passes records on.
 
     Attributes:
+        lowered: Target fields that the mapping makes less sensitive: path, class of the sources, own class.
         left_out: Secret fields that no mapping names; they do not leave the host.
         cut: Takes them out of a record; None where there are none.
     """
@@ -46,6 +51,7 @@ class Privacy:
         target = plan.classes(source) if plan is not None and maps_forward else source
         self.source = Scrubber(source)
         self.target = Scrubber(target)
+        self.lowered = tuple(plan.lowered(source)) if plan is not None and maps_forward and source else ()
         self.left_out: tuple[str, ...] = ()
         self.cut: Callable[[Any], Any] | None = None
         if source.paths(DataClass.SECRET):
@@ -101,11 +107,28 @@ def declared_in(json_schema: str) -> Mapping[str, DataClass]:
 
 
 def messages(classes: Classes) -> list[privacy_pb2.FieldClass]:
-    """Classes of fields as they travel."""
+    """Classes of fields as they travel; that of all others is the class of the whole record."""
+    others = {} if classes.default is DataClass.INTERNAL else {WHOLE: classes.default}
     return [
         privacy_pb2.FieldClass(path=path, data_class=cast("privacy_pb2.DataClass.ValueType", int(kind)))
-        for path, kind in classes.declared.items()
+        for path, kind in {**others, **classes.declared}.items()
     ]
+
+
+def told(stream: connector_pb2.StreamSpec) -> connector_pb2.StreamSpec:
+    """The stream with the classes of its fields beside its schema, and what names suggest of the others."""
+    declared = declared_in(stream.json_schema)
+    stream.ClearField("field_classes")
+    stream.field_classes.extend(messages(Classes(declared)))
+    stream.ClearField("proposed_classes")
+    try:
+        guesses = proposed(json.loads(stream.json_schema or "{}"))
+    except (ValueError, RecursionError):
+        return stream
+    known = Classes({path: kind for path, kind in declared.items() if path != WHOLE}, DataClass.PUBLIC)
+    new = {path: kind for path, kind in guesses.items() if known.of(parse_path(path)) is DataClass.PUBLIC}
+    stream.proposed_classes.extend(messages(Classes(new)))
+    return stream
 
 
 def decoded(record: Any) -> Any:
@@ -118,4 +141,4 @@ def decoded(record: Any) -> Any:
         return record if isinstance(record, str) else record.decode(errors="replace")
 
 
-__all__ = ["Privacy", "declared_in", "decoded", "messages"]
+__all__ = ["Privacy", "declared_in", "decoded", "messages", "told"]

@@ -4,12 +4,26 @@ from typing import Annotated
 
 import typer
 from isthmus.client.cli.context import instance_id, mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, show, show_one, when, word
+from isthmus.client.cli.output import (
+    Column,
+    Format,
+    Limit,
+    Output,
+    as_dict,
+    emit,
+    note,
+    show,
+    show_one,
+    show_table,
+    when,
+    word,
+)
 from isthmus.client.cli.progress import one_by_one, waiting
 from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode
 from isthmus.connector.v1 import connector_pb2
 from isthmus.registry.v1 import registry_pb2
+from isthmus.type.v1 import privacy_pb2
 from rich.console import Console
 
 
@@ -185,8 +199,16 @@ def check(ctx: typer.Context, instance: Instance, output: Output = Format.TABLE)
         raise typer.Exit(ExitCode.FAILED)
 
 
-def discover(ctx: typer.Context, instance: Instance, limit: Limit = 0, output: Output = Format.TABLE) -> None:
-    """Lists the streams that an instance offers.
+def discover(
+    ctx: typer.Context,
+    instance: Instance,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="How sensitive fields are, and what their names suggest.")
+    ] = False,
+    limit: Limit = 0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Lists the streams that an instance offers; with `--classes` how sensitive their fields are.
 
     Example: `isthmus discover hub`
     """
@@ -202,7 +224,23 @@ def discover(ctx: typer.Context, instance: Instance, limit: Limit = 0, output: O
     request = registry_pb2.DiscoverInstanceRequest(instance_id=instance_id(mesh, instance))
     with waiting("asking the system …"):
         found = list(pages(mesh.registry.DiscoverInstance, request, "streams", limit))
+    if classes and output is Format.TABLE:
+        _show_classes(found)
+        return
     show(found, columns, output, empty="The instance offers no stream.")
+
+
+def _show_classes(streams: list[connector_pb2.StreamSpec]) -> None:
+    rows = [
+        [stream.stream, field.path, word(privacy_pb2.DataClass.Name(field.data_class), "DATA_CLASS_"), how]
+        for stream in streams
+        for how, fields in (("declared", stream.field_classes), ("proposed", stream.proposed_classes))
+        for field in fields
+    ]
+    if rows:
+        show_table(["STREAM", "FIELD", "CLASS", "IS"], rows)
+    else:
+        note("No field has a class, and no name suggests one: all count as internal.")
 
 
 def _modes(enum: object, values: object, prefix: str) -> str:

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 import yaml
 from isthmus.client.cli.context import mapping_id, mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, show, show_one, when, word
+from isthmus.client.cli.output import Column, Format, Limit, Output, show, show_one, show_table, when, word
 from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.mapping.v1 import mapping_pb2
+from isthmus.type.v1 import privacy_pb2
 
 _group = typer.Typer(help="How records change their shape.", no_args_is_help=True)
 _COLUMNS = (
@@ -61,6 +62,31 @@ def versions(ctx: typer.Context, mapping: Mapping, limit: Limit = 0, output: Out
     mesh = mesh_of(ctx)
     request = mapping_pb2.ListMappingVersionsRequest(mapping_id=mapping_id(mesh, mapping))
     show(pages(mesh.mapping.ListMappingVersions, request, "versions", limit), _COLUMNS, output, empty="None.")
+
+
+@_group.command("classes")
+def classes(
+    ctx: typer.Context, mapping: Mapping, version: Version = 0, output: Output = Format.TABLE
+) -> None:
+    """Shows how sensitive the fields are that a mapping makes, and where it lowers what their sources say.
+
+    Example: `isthmus mappings classes posture-to-ticket`
+    """
+    mesh = mesh_of(ctx)
+    request = mapping_pb2.CompileMappingRequest(mapping_id=mapping_id(mesh, mapping), version=version)
+    answer = mesh.mapping.CompileMapping(request)
+    if output is not Format.TABLE:
+        show_one(answer, output)
+        return
+    told = {item.path: _class(item.data_class) for item in answer.target_classes}
+    lowered = {item.path: _class(item.source_class) for item in answer.lowered_classes}
+    paths = dict.fromkeys([*answer.target_fields, *told])
+    rows = [[path, told.get(path, "internal"), lowered.get(path, "-")] for path in paths]
+    show_table(["FIELD", "CLASS", "LOWERED FROM"], rows)
+
+
+def _class(number: privacy_pb2.DataClass.ValueType) -> str:
+    return word(privacy_pb2.DataClass.Name(number), "DATA_CLASS_")
 
 
 @_group.command("test")

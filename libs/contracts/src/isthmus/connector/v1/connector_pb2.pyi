@@ -469,6 +469,8 @@ class StreamSpec(_message.Message):
     MOST_SIDE_BY_SIDE_FIELD_NUMBER: _builtins.int
     RANGE_FIELD_FIELD_NUMBER: _builtins.int
     ASKS_FOR_RANGE_FIELD_NUMBER: _builtins.int
+    FIELD_CLASSES_FIELD_NUMBER: _builtins.int
+    PROPOSED_CLASSES_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Unique inside the instance, for example `incident`."""
     description: _builtins.str
@@ -509,6 +511,14 @@ class StreamSpec(_message.Message):
     def longest_silence(self) -> _duration_pb2.Duration:
         """The longest time without a record or notice before a reader counts as dead."""
 
+    @_builtins.property
+    def field_classes(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.FieldClass]:
+        """Told by `Discover`: how sensitive fields are, as the schema says. `$` stands for all others."""
+
+    @_builtins.property
+    def proposed_classes(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.FieldClass]:
+        """Told by `Discover`: what names suggest of fields that have no class of their own. It takes no effect."""
+
     def __init__(
         self,
         *,
@@ -526,10 +536,12 @@ class StreamSpec(_message.Message):
         most_side_by_side: _builtins.int = ...,
         range_field: _builtins.str = ...,
         asks_for_range: _builtins.bool = ...,
+        field_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
+        proposed_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["longest_silence", b"longest_silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks_for_range", b"asks_for_range", "cursor_field", b"cursor_field", "description", b"description", "encodings", b"encodings", "guarantee", b"guarantee", "json_schema", b"json_schema", "longest_silence", b"longest_silence", "most_side_by_side", b"most_side_by_side", "primary_key", b"primary_key", "range_field", b"range_field", "read_modes", b"read_modes", "schema_fingerprint", b"schema_fingerprint", "stream", b"stream", "write_modes", b"write_modes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks_for_range", b"asks_for_range", "cursor_field", b"cursor_field", "description", b"description", "encodings", b"encodings", "field_classes", b"field_classes", "guarantee", b"guarantee", "json_schema", b"json_schema", "longest_silence", b"longest_silence", "most_side_by_side", b"most_side_by_side", "primary_key", b"primary_key", "proposed_classes", b"proposed_classes", "range_field", b"range_field", "read_modes", b"read_modes", "schema_fingerprint", b"schema_fingerprint", "stream", b"stream", "write_modes", b"write_modes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -871,6 +871,7 @@ class CompileMappingResponse(_message.Message):
     SOURCE_FIELDS_FIELD_NUMBER: _builtins.int
     TARGET_FIELDS_FIELD_NUMBER: _builtins.int
     TARGET_CLASSES_FIELD_NUMBER: _builtins.int
+    LOWERED_CLASSES_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """SHA-256 of the definition in hexadecimal."""
     @_builtins.property
@@ -887,6 +888,10 @@ class CompileMappingResponse(_message.Message):
         the source schema of the mapping tells. A field that is not here is internal.
         """
 
+    @_builtins.property
+    def lowered_classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoweredClass]:
+        """Target fields that the mapping says are less sensitive than what they are made from."""
+
     def __init__(
         self,
         *,
@@ -894,14 +899,45 @@ class CompileMappingResponse(_message.Message):
         source_fields: _abc.Iterable[_builtins.str] | None = ...,
         target_fields: _abc.Iterable[_builtins.str] | None = ...,
         target_classes: _abc.Iterable[_privacy_pb2.FieldClass] | None = ...,
+        lowered_classes: _abc.Iterable[Global___LoweredClass] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "source_fields", b"source_fields", "target_classes", b"target_classes", "target_fields", b"target_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "lowered_classes", b"lowered_classes", "source_fields", b"source_fields", "target_classes", b"target_classes", "target_fields", b"target_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompileMappingResponse: _TypeAlias = CompileMappingResponse  # noqa: Y015
+
+@_typing.final
+class LoweredClass(_message.Message):
+    """A target field whose class a mapping has lowered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    SOURCE_CLASS_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Path of the field, for example `contacts[*].domain`."""
+    source_class: _privacy_pb2.DataClass.ValueType
+    """The highest class of what it is made from."""
+    data_class: _privacy_pb2.DataClass.ValueType
+    """The class that the mapping gives it."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        source_class: _privacy_pb2.DataClass.ValueType = ...,
+        data_class: _privacy_pb2.DataClass.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_class", b"data_class", "path", b"path", "source_class", b"source_class"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoweredClass: _TypeAlias = LoweredClass  # noqa: Y015
 
 @_typing.final
 class GetPlanRequest(_message.Message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -12,6 +13,12 @@ from isthmus.mapper.schemas import SchemaInvalid, resolve
 
 KEYWORD = "x-isthmus-class"
 """The member of a JSON Schema that names the class of what it describes."""
+PATTERNS = "x-isthmus-classes"
+"""The member of a whole JSON Schema that names classes by paths with `*`, for fields nobody knows yet."""
+WHOLE = "$"
+"""The path of a whole record: its class is that of every field of which nothing else is said."""
+ANYWHERE = "**"
+"""The first part of a path that stands for any depth: `**.email`."""
 _MOST_DEPTH = 32
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 
@@ -38,12 +45,31 @@ class Node:
     own: DataClass | None = None
     members: dict[str, Node] = field(default_factory=dict)
     elements: Node | None = None
+    globs: list[tuple[re.Pattern[str], Node]] = field(default_factory=list)
+    anywhere: list[tuple[re.Pattern[str], DataClass]] = field(default_factory=list)
+
+    @property
+    def names_members(self) -> bool:
+        """Whether anything is said of single members."""
+        return bool(self.members or self.globs)
 
     def inside(self, part: object) -> Node | None:
-        """The place one step further; elements of a list are one place, whatever their position."""
-        if isinstance(part, str):
-            return self.members.get(part)
-        return self.elements
+        """The place one step further; elements of a list are one place, whatever their position.
+
+        A name that is declared itself goes before one that only fits a pattern.
+        """
+        if not isinstance(part, str):
+            return self.elements or (Node(anywhere=self.anywhere) if self.anywhere else None)
+        found = self.members.get(part)
+        if found is None and self.globs:
+            found = next((node for pattern, node in self.globs if pattern.fullmatch(part)), None)
+        if not self.anywhere:
+            return found
+        found = found or Node()
+        own = found.own
+        if own is None:
+            own = next((kind for pattern, kind in self.anywhere if pattern.fullmatch(part)), None)
+        return Node(own, found.members, found.elements, found.globs, self.anywhere)
 
 
 class Classes:
@@ -52,7 +78,8 @@ class Classes:
     What no declaration covers, by itself or through what it lies in, has the default.
 
     Args:
-        declared: Classes by path, as `isthmus.mapper.paths` writes them; `[*]` stands for every element.
+        declared: Classes by path, as `isthmus.mapper.paths` writes them; `[*]` stands for every element, `*`
+            in a name for any letters, and `**.name` for members of that name at any depth.
         default: Class of everything else.
 
     Raises:
@@ -66,8 +93,11 @@ class Classes:
         self.default = default
         self.root = Node()
         for text, kind in self.declared.items():
-            node = self.root
-            for part in parse_path(text):
+            node, path = self.root, parse_path(text)
+            if len(path) == 2 and path[0] == ANYWHERE:
+                node.anywhere.append((_glob(str(path[1])), kind))
+                continue
+            for part in path:
                 node = _child(node, part)
             node.own = kind
 
@@ -104,7 +134,23 @@ class Classes:
         return [path for path, kind in self.declared.items() if kind >= least]
 
 
+def _glob(name: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, re.split(r"\*+", name))), re.IGNORECASE | re.DOTALL)
+
+
+def has_pattern(path: Path) -> bool:
+    """Whether a path stands for names that nobody has spelled out."""
+    return any(isinstance(part, str) and "*" in part for part in path)
+
+
 def _child(node: Node, part: object) -> Node:
+    if isinstance(part, str) and "*" in part:
+        pattern = _glob(part)
+        for known, inner in node.globs:
+            if known == pattern:
+                return inner
+        node.globs.append((pattern, Node()))
+        return node.globs[-1][1]
     if isinstance(part, str):
         return node.members.setdefault(part, Node())
     node.elements = node.elements or Node()
@@ -116,7 +162,8 @@ def _below(node: Node | None) -> Iterator[DataClass]:
         return
     if node.own is not None:
         yield node.own
-    for inner in (*node.members.values(), node.elements):
+    yield from (kind for _, kind in node.anywhere)
+    for inner in (*node.members.values(), *(inner for _, inner in node.globs), node.elements):
         yield from _below(inner)
 
 
@@ -126,8 +173,20 @@ def classes_of_schema(schema: object) -> dict[str, DataClass]:
     Of several declarations for one place, in alternatives for example, the highest holds.
     """
     found: dict[str, DataClass] = {}
+    patterns = schema.get(PATTERNS) if isinstance(schema, dict) else None
+    if isinstance(patterns, dict):
+        for text, name in patterns.items():
+            if _is_path(text):
+                found[text] = class_named(name) or DataClass.CONFIDENTIAL
     _collect(schema, schema, (), found, 0)
     return found
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return bool(parse_path(text))
+    except PathInvalid:
+        return False
 
 
 def _collect(root: object, schema: object, path: Path, found: dict[str, DataClass], depth: int) -> None:
@@ -177,12 +236,18 @@ def _declared(schema: object) -> DataClass | None:
 def annotated(schema: Mapping[str, Any], declared: Mapping[str, DataClass]) -> dict[str, Any]:
     """A copy of a JSON Schema that also declares these classes; places it does not know are added."""
     done = dict(schema)
+    patterns: dict[str, str] = {}
     for text, kind in declared.items():
         try:
             path = parse_path(text)
         except PathInvalid:
             continue
-        _annotate(done, path, kind)
+        if has_pattern(path):
+            patterns[text] = kind.name.lower()
+        else:
+            _annotate(done, path, kind)
+    if patterns:
+        done[PATTERNS] = patterns
     return done
 
 

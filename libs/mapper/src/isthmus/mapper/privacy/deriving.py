@@ -51,6 +51,29 @@ def _targets(block: Block, source: Classes, inside: Path, above: Path) -> Iterat
         yield target, _fed_by(field, source, inside)
 
 
+def lowered(block: Block, source: Classes) -> Iterator[tuple[str, DataClass, DataClass]]:
+    """Target fields that the mapping says are less sensitive than what feeds them.
+
+    Yields:
+        The path, the class that the field would have, and the one that the mapping gives it.
+    """
+    yield from _lowered(block, source, (), ())
+
+
+def _lowered(
+    block: Block, source: Classes, inside: Path, above: Path
+) -> Iterator[tuple[str, DataClass, DataClass]]:
+    for field in block.fields:
+        target = (*above, *(EACH if isinstance(part, int) else part for part in field.target))
+        origin = field.value.origin
+        if field.data_class is not None:
+            fed = _fed_by(field, source, inside)
+            if field.data_class < fed:
+                yield format_path(target), fed, field.data_class
+        elif isinstance(origin, Items) and not field.value.steps and field.when is None:
+            yield from _lowered(origin.block, source, (*inside, *origin.path, EACH), (*target, EACH))
+
+
 def _fed_by(field: Field, source: Classes, inside: Path) -> DataClass:
     reads = [source.highest((*inside, *read.path)) for read in field_reads(field)]
     if not reads and isinstance(field.value.origin, Constant | Now):

@@ -129,24 +129,26 @@ class Scrubber:
         kind = (node.own if node is not None else None) or kind
         if isinstance(value, dict):
             for name, inner in value.items():
-                if kind >= self._least and not (node and node.members):
+                if kind >= self._least and not (node and node.names_members):
                     yield kind, str(name)
-                yield from self._values(inner, node.members.get(name) if node else None, kind)
+                yield from self._values(inner, node.inside(name) if node else None, kind)
         elif isinstance(value, list):
             for inner in value:
-                yield from self._values(inner, node.elements if node else None, kind)
+                yield from self._values(inner, node.inside(0) if node else None, kind)
         elif kind >= self._least and value is not None and not isinstance(value, bool) and value != "":
             yield kind, str(value)
 
     def _shown(self, value: Any, node: Node | None, kind: DataClass) -> Any:
         kind = (node.own if node is not None else None) or kind
         if isinstance(value, dict):
-            members = node.members if node is not None else {}
-            if kind >= self._least and not members:
+            if kind >= self._least and not (node and node.names_members):
                 return self._conceal(kind, value)  # names that no schema declares are as telling as values
-            return {name: self._shown(inner, members.get(name), kind) for name, inner in value.items()}
+            return {
+                name: self._shown(inner, node.inside(name) if node else None, kind)
+                for name, inner in value.items()
+            }
         if isinstance(value, list):
-            return [self._shown(inner, node.elements if node else None, kind) for inner in value]
+            return [self._shown(inner, node.inside(0) if node else None, kind) for inner in value]
         return self._conceal(kind, value) if kind >= self._least and value is not None else value
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from isthmus.mapper.paths import Path, format_path, parse_path
-from isthmus.mapper.privacy.classes import Classes, DataClass
+from isthmus.mapper.paths import EACH, Path, format_path, parse_path
+from isthmus.mapper.privacy.classes import Classes, DataClass, Node, has_pattern
 
 
 def without_secrets(
@@ -25,6 +25,8 @@ def without_secrets(
     reads = [parse_path(path) for path in named or ()]
     # Only who names a secret itself, or something inside it, has thought of it.
     paths = [parse_path(text) for text in classes.paths(DataClass.SECRET)]
+    if any(map(has_pattern, paths)):
+        return tuple(map(format_path, paths)), lambda record: _kept(record, classes.root, (), reads)
     cut = [path for path in paths if path and not any(read[: len(path)] == path for read in reads)]
     if not cut:
         return (), None
@@ -35,6 +37,25 @@ def without_secrets(
         return record
 
     return tuple(map(format_path, cut)), leave_out
+
+
+def _kept(value: Any, node: Node, place: Path, reads: Sequence[Path]) -> Any:
+    """What is left of a value, where classes are told by patterns and each name has to be looked at."""
+    if isinstance(value, dict):
+        left = {}
+        for name, inner in value.items():
+            at, inside = (*place, name), node.inside(name) or Node()
+            if inside.own is not DataClass.SECRET:
+                left[name] = _kept(inner, inside, at, reads)
+            elif any(read[: len(at)] == at for read in reads):
+                left[name] = inner
+        return left
+    if isinstance(value, list):
+        at, inside = (*place, EACH), node.inside(0) or Node()
+        if inside.own is DataClass.SECRET and not any(read[: len(at)] == at for read in reads):
+            return []
+        return [_kept(inner, inside, at, reads) for inner in value]
+    return value
 
 
 def _without(value: Any, path: Path) -> Any:

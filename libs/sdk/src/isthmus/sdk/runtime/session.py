@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, Self
 
 from isthmus.resilience.egress import EVERYTHING, Policy
+from isthmus.sdk.classes import classified_by
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.context import Context
 from isthmus.sdk.declared import allowed_hosts, settings_model
@@ -152,7 +153,8 @@ class Session:
         if self._streams is None or fresh:
             async with failing(self.connector, self.context):
                 found = await self.connector.streams()
-            self._streams = {stream.stream: stream for stream in sorted(found, key=lambda s: s.stream)}
+            told = (classified_by(self.connector.settings, stream) for stream in found)
+            self._streams = {stream.stream: stream for stream in sorted(told, key=lambda s: s.stream)}
         return list(self._streams.values())
 
     async def stream(self, name: str) -> Stream:

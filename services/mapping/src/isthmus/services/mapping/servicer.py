@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
 from isthmus.kit.validation import validating
+from isthmus.mapper.privacy import DataClass
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import FixRequest
@@ -193,10 +194,12 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             source_fields=plan.sources,
             target_fields=[item.target for item in plan.lineage],
             target_classes=[
-                privacy_pb2.FieldClass(
-                    path=path, data_class=cast("privacy_pb2.DataClass.ValueType", int(kind))
-                )
+                privacy_pb2.FieldClass(path=path, data_class=_class(kind))
                 for path, kind in plan.classes(plan.read_classes({})).declared.items()
+            ],
+            lowered_classes=[
+                pb.LoweredClass(path=path, source_class=_class(fed), data_class=_class(own))
+                for path, fed, own in plan.lowered(plan.read_classes({}))
             ],
         )
 
@@ -239,7 +242,15 @@ async def _sound(request: Any) -> Documents:
     documents, violations = await asyncio.to_thread(read_documents, *_texts(request))
     if violations:
         compiled(documents, violations)
+    plan = await asyncio.to_thread(compiled, documents)
+    if lowered := plan.lowered(plan.read_classes({})):
+        told = {path: f"{own.name} instead of {fed.name}".lower() for path, fed, own in lowered}
+        tell(after={"lowered_classes": told})
     return documents
+
+
+def _class(kind: DataClass) -> privacy_pb2.DataClass.ValueType:
+    return cast("privacy_pb2.DataClass.ValueType", int(kind))
 
 
 def _message(mapping: MappingVersion) -> pb.DataMapping:

@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Literal
 
+from isthmus.sdk import FieldClasses
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Format = Literal["json", "jsonl", "csv"]
@@ -73,6 +74,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     streams: list[StreamSettings] = Field(min_length=1)
+    classes: FieldClasses = Field(
+        default_factory=FieldClasses, description="How sensitive the fields of the streams are."
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Settings":

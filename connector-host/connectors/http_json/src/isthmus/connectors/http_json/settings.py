@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
-from isthmus.sdk import Between, OnDoubt
+from isthmus.sdk import Between, FieldClasses, OnDoubt
 from isthmus.sdk.api import (
     CursorToken,
     DeltaLink,
@@ -334,6 +334,9 @@ class Settings(BaseModel):
         "", description="Path that answers with success when credential and rights are good."
     )
     streams: list[StreamSettings] = Field(min_length=1)
+    classes: FieldClasses = Field(
+        default_factory=FieldClasses, description="How sensitive the fields of the streams are."
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Settings":

@@ -2,7 +2,12 @@
 
 from typing import Any
 
+from isthmus.sdk import DataClass
+from isthmus.sdk.classified import KEYWORD
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, model_validator
+
+# Catalogues are published; one that is not can be read by a mapping that says so with `unclassified`.
+_PUBLISHED = ConfigDict(json_schema_extra={KEYWORD: DataClass.PUBLIC})
 
 
 class Settings(BaseModel):
@@ -53,6 +58,8 @@ class Part(BaseModel):
 class Control(BaseModel):
     """One control or enhancement with everything that belongs to it."""
 
+    model_config = _PUBLISHED
+
     id: str
     label: str = Field(description="As people write it, for example AC-2(1).")
     title: str
@@ -76,6 +83,8 @@ class Control(BaseModel):
 
 class Group(BaseModel):
     """One group of controls, for example a family."""
+
+    model_config = _PUBLISHED
 
     id: str
     title: str

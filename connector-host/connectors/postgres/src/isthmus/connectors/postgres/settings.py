@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from isthmus.sdk import FieldClasses
 from pydantic import BaseModel, ConfigDict, Field
 
 Evolve = Literal["refuse", "add", "drop"]
@@ -72,6 +73,9 @@ class Settings(BaseModel):
         "0 reads every table in one.",
     )
     statement_timeout_seconds: int = Field(default=60, ge=1, le=3600, description="Longest single statement.")
+    classes: FieldClasses = Field(
+        default_factory=FieldClasses, description="How sensitive the fields of the streams are."
+    )
 
 
 __all__ = ["Query", "Settings", "Table"]
