@@ -23,6 +23,7 @@ from isthmus.local.bytecode import is_compiled
 from isthmus.local.certification import Certification
 from isthmus.local.child import errand
 from isthmus.local.control import ControlSocket
+from isthmus.local.gaps import fill_gaps
 from isthmus.local.home import Home
 from isthmus.local.idle_code import give_back_idle_code
 from isthmus.local.leftovers import clear_away, remember
@@ -106,6 +107,7 @@ class Launcher:
         self._step("preparing the database and certificates")
         yield from _together(self._furnish_database(environment), self._certify())
         self._rehearse(environment)
+        fill_gaps()
         # From here on the children share every page that nobody writes to.
         gc.freeze()
         self._step("starting services")

@@ -5,6 +5,7 @@ no event loop, no thread.
 """
 
 import importlib
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +18,8 @@ from isthmus.local.programs import service_code
 __all__ = ["connector_class", "connector_names", "preload"]
 
 _GROUP = "isthmus.connectors"
+# The command line of httpx brings rich and Pygments with it, 4 MB that nobody here uses.
+_UNWANTED = "httpx._main"
 # Loaded by services when they first need them, which would be after the fork. Alembic is missing on
 # purpose: it is needed only when tables change, and then by a child that ends soon.
 _HEAVY = (
@@ -67,6 +70,8 @@ def preload(services: Sequence[str]) -> Iterator[None]:
         ImportError: a service cannot be imported; the mesh is not complete without it.
         BackendFailed: a connector does at its import what makes forking unsafe.
     """
+    # The import system takes None for a module that is not there, and httpx does without.
+    sys.modules.setdefault(_UNWANTED, None)  # type: ignore[arg-type]
     for name in services:
         service_code(name)
         yield

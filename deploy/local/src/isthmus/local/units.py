@@ -145,7 +145,11 @@ class ForkedUnit(Unit):
     def begin(self) -> Steps:
         """Fork and wait until the child says on which port it answers."""
         yield from self._prepare()
-        child = Child(self.name, self.log, self._environment(), self._live)
+        environment = self._environment()
+        # So that several are forked one right after another: what we write between two forks, each
+        # child keeps a copy of.
+        yield
+        child = Child(self.name, self.log, environment, self._live)
         self._child = child
         deadline = time.monotonic() + _READY_SECONDS
         while (port := child.heard()) is None:
