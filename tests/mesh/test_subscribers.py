@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 from pathlib import Path
 
 import nats
@@ -17,7 +18,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "subscribers.md"
 async def access_of(world, tenant, name):
     """Makes a subscriber and gives what its program has to know."""
     made = await world.do(tenant.identity, "events.CreateSubscriber", name=name)
-    fields = ("server", "subscriber_id", "stream", "subject", "inbox_prefix")
+    fields = ("server", "authorities", "subscriber_id", "stream", "subject", "inbox_prefix")
     return {"password": made.password, **{field: getattr(made.subscriber, field) for field in fields}}
 
 
@@ -35,6 +36,7 @@ class Program:
         program = cls(nats.aio.client.Client())
         await program.client.connect(
             access["server"],
+            tls=ssl.create_default_context(cadata=access["authorities"] or None),
             user=access["subscriber_id"],
             password=access["password"],
             inbox_prefix=access["inbox_prefix"],

@@ -8,7 +8,7 @@ _REHEARSING = """
 import os, sys, threading
 from isthmus.local.rehearsal import rehearse
 before = os.listdir("/proc/self/fd")
-rehearse("notes", sys.argv[1])
+rehearse("notes", {"ISTHMUS_DATABASE_URL": sys.argv[1]})
 assert threading.active_count() == 1, threading.enumerate()
 assert os.listdir("/proc/self/fd") == before, os.listdir("/proc/self/fd")
 """

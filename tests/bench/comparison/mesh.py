@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,9 @@ from isthmus.client import Mesh
 from isthmus.client.mesh import pages
 from isthmus.client.profile import load_profile
 from isthmus.local.backends.nats_users import OPERATOR, NatsUsers
-from isthmus.local.backends.ports import HOST
 from isthmus.local.control import tell
 from isthmus.local.home import Home
+from isthmus.local.issued import authority_file
 from isthmus.local.private import read_json
 from isthmus.scheduling.v1 import scheduling_pb2
 
@@ -87,7 +88,13 @@ class LocalMesh:
     def nats_url(self) -> str:
         """Where events can be heard; treat it as a secret."""
         secret = NatsUsers(self.home / "nats" / "users").password(OPERATOR)
-        return f"nats://{OPERATOR}:{secret}@{HOST}:{read_json(self.home / 'run' / 'ports.json')['nats']}"
+        scheme, _, place = read_json(Home(self.home).mesh_file)["nats"]["address"].partition("://")
+        return f"{scheme}://{OPERATOR}:{secret}@{place}"
+
+    @property
+    def nats_check(self) -> ssl.SSLContext:
+        """By which the bus is told from others."""
+        return ssl.create_default_context(cafile=authority_file(Home(self.home).tls))
 
     def run(self, flow_id: str) -> scheduling_pb2.Execution:
         """Runs a flow to its end."""

@@ -86,7 +86,7 @@ async def _restarted(mesh: LocalMesh, flow_ids: Sequence[str], seconds: float) -
             elif not at_work:
                 idle.set()
 
-        client = await nats.connect(mesh.nats_url)
+        client = await nats.connect(mesh.nats_url, tls=mesh.nats_check)
         try:
             for end in _ENDS:
                 await client.subscribe(f"isthmus.v1.*.scheduling.sync.{end}", cb=heard)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -31,11 +31,19 @@ class Certification:
         home: Where they lie.
         options: Name a vault outside and how to log in there.
         openbao: The vault that is ours; None where one outside is used.
+        renewed: Called when there are new certificates, for servers that do not look themselves.
     """
 
-    def __init__(self, home: Home, options: Options, openbao: EmbeddedOpenBao | None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        options: Options,
+        openbao: EmbeddedOpenBao | None,
+        renewed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._home = home
         self._openbao = openbao
+        self._renewed = renewed
         self._address = options.vault_addr
         folder = Path(options.vault_roles) if openbao is None else openbao.roles
         self._role = RoleFiles.within(folder, LAUNCHER)
@@ -64,6 +72,7 @@ class Certification:
             return
         self._subjects.update(subjects)
         yield from self._issue(self._subjects)
+        self._renewed()
         self._due = time.time() + self._seconds / 2
 
     def introduce(self, subject: str) -> Steps:

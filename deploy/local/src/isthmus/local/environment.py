@@ -10,6 +10,7 @@ from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.certification import Certification
 from isthmus.local.home import Home
+from isthmus.local.issued import authority_file
 from isthmus.local.keys import KeyRing
 from isthmus.local.names import ADMITTING, LAUNCHER, SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
 from isthmus.local.options import Options
@@ -116,14 +117,18 @@ class Environment:
     def _bus(self, user: str) -> dict[str, str]:
         """Tell a process where NATS is, and who it is there."""
         nats = self._servers.nats
-        address = self._options.nats_url if nats is None else nats.address
+        known = {"ISTHMUS_NATS_URL": self._options.nats_url if nats is None else nats.address}
+        if nats is not None and nats.certificate is not None:
+            known["ISTHMUS_NATS_CA_FILE"] = str(authority_file(self._home.tls))
+        elif self._options.nats_ca_file:
+            known["ISTHMUS_NATS_CA_FILE"] = self._options.nats_ca_file
         if nats is None and not self._options.nats_users:
-            return {"ISTHMUS_NATS_URL": address}
+            return known
         users = NatsUsers(Path(self._options.nats_users)) if nats is None else nats.users
         issuer = {"ISTHMUS_NATS_ISSUER_FILE": str(users.issuer_file)} if user in ADMITTING else {}
         return {
+            **known,
             **issuer,
-            "ISTHMUS_NATS_URL": address,
             "ISTHMUS_NATS_USER": user,
             "ISTHMUS_NATS_PASSWORD_FILE": str(users.password_file(user)),
         }
@@ -185,6 +190,7 @@ class Environment:
         if self._servers.nats is not None:
             known["nats"] = {
                 "port": self._servers.nats.ports["nats"],
+                "address": self._servers.nats.address,
                 "monitor_url": self._servers.nats.monitor_url,
             }
         if self._servers.openbao is not None:

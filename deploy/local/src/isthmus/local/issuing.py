@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from isthmus.kit.certificates import dns_name, spiffe_id
 from isthmus.local.backends.base import BackendFailed
-from isthmus.local.backends.vault_pki import DOMAIN, PKI, role_of
+from isthmus.local.backends.ports import HOST
+from isthmus.local.backends.vault_pki import DOMAIN, PKI, is_server, role_of
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.issued import authority_file, certificate_file
 from isthmus.local.private import write_private
@@ -59,10 +60,12 @@ def issue(address: str, role: RoleFiles, subjects: Iterable[str], folder: Path, 
 
 
 def _wanted(subject: str, seconds: int) -> dict[str, Any]:
+    here = {"alt_names": "localhost", "ip_sans": HOST} if is_server(subject) else {}
     return {
         "common_name": dns_name(subject, DOMAIN),
         "uri_sans": spiffe_id(subject, DOMAIN),
         "ttl": f"{seconds}s",
+        **here,
     }
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.local.backends.base import BackendFailed, Steps
+from isthmus.local.backends.base import Backend, BackendFailed, Steps
 from isthmus.local.bytecode import is_compiled
 from isthmus.local.certification import Certification
 from isthmus.local.child import errand
@@ -68,7 +68,9 @@ class Launcher:
         self._report = report
         self._lock = self._take_lock()
         self._servers = Servers.chosen(home, options)
-        self._certification = Certification(home, options, self._servers.openbao)
+        self._certification = Certification(
+            home, options, self._servers.openbao, self._servers.take_certificates
+        )
         self._supervisor = Supervisor()
         self._environment: Environment | None = None
         self._options = options
@@ -101,11 +103,12 @@ class Launcher:
         began = time.monotonic()
         self._step("starting back ends and loading code")
         gc.disable()
-        backends = [BackendUnit(backend) for backend in self._servers.all()]
+        later = self._servers.secured(self._home.tls) if self._certification.active else []
+        backends = [BackendUnit(backend) for backend in self._servers.all() if backend not in later]
         yield from _together(self._supervisor.start(backends), self._load_code())
         environment = self._environment = self._known()
         self._step("preparing the database and certificates")
-        yield from _together(self._furnish_database(environment), self._certify())
+        yield from _together(self._furnish_database(environment), self._certify(later))
         self._rehearse(environment)
         fill_gaps()
         # From here on the children share every page that nobody writes to.
@@ -177,11 +180,10 @@ class Launcher:
 
         with_database = [name for name in self._options.services if name not in WITHOUT_DATABASE]
         if with_database:
-            name = with_database[0]
-            url = environment.of_service(name)["ISTHMUS_DATABASE_URL"]
-            rehearse(name, url, self._certification.files(f"service:{name}"))
+            rehearse(with_database[0], environment.of_service(with_database[0]))
 
-    def _certify(self) -> Steps:
+    def _certify(self, waiting: list[Backend]) -> Steps:
+        """Have certificates issued, and start the back ends that wait for theirs."""
         from isthmus.local.backends.vault_pki import subjects
         from isthmus.local.preload import connector_names
 
@@ -189,6 +191,7 @@ class Launcher:
             say(self._certification.warning)
             self._report({"warning": self._certification.warning})
         yield from self._certification.issue(subjects(connector_names()))
+        yield from self._supervisor.start([BackendUnit(backend) for backend in waiting])
 
     def _introduce(self, environment: "Environment") -> Any:
         """Make first tenant and connectors known; returns the administrator's key when it is new."""

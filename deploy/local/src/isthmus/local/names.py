@@ -1,6 +1,15 @@
 """Names that every part of the local mesh knows; importing this costs nothing."""
 
-__all__ = ["ADMITTING", "HUB", "LAUNCHER", "SERVICES", "WITHOUT_BUS", "WITHOUT_DATABASE", "WITH_VAULT"]
+__all__ = [
+    "ADMITTING",
+    "HUB",
+    "LAUNCHER",
+    "NATS",
+    "SERVICES",
+    "WITHOUT_BUS",
+    "WITHOUT_DATABASE",
+    "WITH_VAULT",
+]
 
 SERVICES = (
     "identity",
@@ -24,5 +33,7 @@ WITH_VAULT = frozenset({"identity", "credentials"})
 """Services that keep secrets; no other process gets to the vault."""
 LAUNCHER = "launcher"
 """What the launcher is called as a caller of services, and at the vault."""
+NATS = "server:nats"
+"""What the bus is called in its certificate; its clients know it by its address, too."""
 HUB = "hub"
 """The connector that the records service itself serves."""

@@ -21,6 +21,7 @@ class Options:
     Attributes:
         postgres_url: A role that may create roles, and the database to use.
         nats_url: NATS with JetStream.
+        nats_ca_file: PEM of the authorities that vouch for it.
         nats_users: Folder with `<user>.password` for each process, as `isthmus nats config` writes it.
         vault_addr: OpenBao or Vault, prepared as `isthmus vault script` prints it.
         vault_roles: Folder with `<service>.role-id` and `<service>.secret-id` for those that keep secrets.
@@ -38,6 +39,7 @@ class Options:
 
     postgres_url: str = field(default="", repr=False)
     nats_url: str = field(default="", repr=False)
+    nats_ca_file: str = ""
     nats_users: str = ""
     vault_addr: str = ""
     vault_roles: str = ""

@@ -8,38 +8,50 @@ Nothing stays open: the connections and the event loop are closed again before a
 import asyncio
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+from isthmus.kit.bus_client import BusClient, BusLogin, BusServer
+from isthmus.kit.bus_users import inbox
 from isthmus.kit.certificates import Certificates
 from isthmus.kit.db import Database
+from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.tokens import Signer, TrustStore, new_key
-from isthmus.local.backends.vault_pki import DOMAIN
+from isthmus.local.backends.ports import HOST
 from sqlalchemy import text
 
 __all__ = ["rehearse"]
 
 # The interpreter adapts a function to what it is called with after some calls, by writing into its code.
 _TIMES = 16
+_LOGINS = 2
+_PATIENCE = 30
 
 
-def rehearse(service: str, database_url: str, certificate: tuple[Path, Path] | None = None) -> None:
-    """Open transactions, sign and verify tokens, and read a certificate, the way a service does.
+def rehearse(service: str, told: Mapping[str, str]) -> None:
+    """Do what a service does with its tokens, its certificate, the bus and the database.
 
     Args:
-        service: Whose database it is.
-        database_url: PostgreSQL as that service; empty without a database.
-        certificate: Files with a certificate and its key, and with its authority; None without TLS.
+        service: Its name.
+        told: What it finds in its environment. A bus under a host's name is left out, for looking names up
+            begins threads.
     """
+    fields: dict[str, Any] = {name.removeprefix("ISTHMUS_").lower(): text for name, text in told.items()}
+    settings = ServiceSettings(**fields)
     _rehearse_tokens()
-    if certificate is not None:
-        own, authority = certificate
-        Certificates(own, own, authority, domain=DOMAIN)
-    if database_url:
-        loop = asyncio.new_event_loop()
-        try:
-            loop.run_until_complete(_rehearse_transactions(service, database_url))
-        finally:
-            loop.close()
+    Certificates.of(settings)
+    server, login = BusServer.of(settings), BusLogin.of(settings)
+    loop = asyncio.new_event_loop()
+    try:
+        url = settings.database_url.get_secret_value()
+        if url:
+            loop.run_until_complete(_rehearse_transactions(service, url))
+        if login is not None and urlsplit(server.url).hostname == HOST:
+            loop.run_until_complete(_rehearse_bus(server, login))
+    finally:
+        loop.close()
 
 
 def _rehearse_tokens() -> None:
@@ -50,6 +62,23 @@ def _rehearse_tokens() -> None:
         trust.write_text(json.dumps({"keys": [entry]}))
         for _ in range(_TIMES):
             TrustStore(trust).verify(Signer(key).token())
+
+
+async def _rehearse_bus(server: BusServer, login: BusLogin) -> None:
+    """Log in a few times; what checks the server's certificate is kept by the kit, for all processes."""
+    for _ in range(_LOGINS):
+        client = BusClient(server)
+        secure: dict[str, Any] = {"tls": server.context()} if server.is_secure else {}
+        await client.connect(
+            server.url,
+            user=login.user.name,
+            password=login.password,
+            inbox_prefix=inbox(login.user.name),
+            allow_reconnect=False,
+            connect_timeout=_PATIENCE,
+            **secure,
+        )
+        await client.close()
 
 
 async def _rehearse_transactions(service: str, url: str) -> None:

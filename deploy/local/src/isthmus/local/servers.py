@@ -1,10 +1,12 @@
 """The back ends of one mesh that are ours."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from isthmus.local.backends import Backend, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres
 from isthmus.local.home import Home
-from isthmus.local.names import HUB
+from isthmus.local.issued import certificate_file
+from isthmus.local.names import HUB, NATS
 from isthmus.local.options import Options
 
 __all__ = ["Servers"]
@@ -32,6 +34,22 @@ class Servers:
             None if options.nats_url else EmbeddedNats(home.root, connectors=_connectors),
             None if options.vault_addr or options.secrets else EmbeddedOpenBao(home.root),
         )
+
+    def secured(self, certificates: Path) -> list[Backend]:
+        """Name those that show a certificate of the mesh, without which they cannot start.
+
+        Args:
+            certificates: The folder with those of all processes.
+        """
+        if self.nats is None:
+            return []
+        self.nats.certificate = certificate_file(certificates, NATS)
+        return [self.nats]
+
+    def take_certificates(self) -> None:
+        """Let those show their newest certificate that do not look for one themselves."""
+        if self.nats is not None:
+            self.nats.take_certificate()
 
     def all(self) -> list[Backend]:
         """List those that there are."""

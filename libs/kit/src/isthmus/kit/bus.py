@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from isthmus.kit.bus_client import BusClient, BusLogin, BusServer
 from isthmus.kit.bus_users import (
     DEAD_STREAM,
     EVENTS_STREAM,
     JOBS_STREAM,
     SERVICES,
-    BusUser,
     Durable,
     inbox,
 )
@@ -22,7 +21,6 @@ from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import current_traceparent
 from isthmus.resilience.faults import Fault, Precondition, RetryLater
 from nats import errors
-from nats.aio.client import Client
 from nats.js import api
 from nats.js import errors as stream_errors
 
@@ -37,6 +35,7 @@ _LOOK_SECONDS = 0.1
 _KEEP_SECONDS = 15.0
 _LOGIN_SECONDS = 1.0
 _REFUSED = ("permissions violation", "authorization violation", "authentication")
+_STRANGE = ("certificate verify failed", "secure connection required")
 _log = logger(__name__)
 
 _STREAMS = (
@@ -86,38 +85,17 @@ class Incarnation:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BusLogin:
-    """What a process of the mesh logs in with.
-
-    Attributes:
-        user: Who it is, and what it may do.
-        password_file: Read anew at each connection, so that a new password needs no restart.
-    """
-
-    user: BusUser
-    password_file: Path
-
-    def password(self) -> str:
-        """Read the password; one that cannot be read is refused by the server, and tried again."""
-        try:
-            return self.password_file.read_text().strip()
-        except OSError as error:
-            _log.error("the bus's password cannot be read", error, file=str(self.password_file))
-            return ""
-
-
 class Bus:
     """A connection to NATS that is made in the background and made again for ever.
 
     Args:
-        url: Where NATS is, with user and password when it wants them.
+        server: Where NATS is; just its address where it may be spoken to in plain text.
         name: Name the connection shows on the server.
         login: Who the process is; without it whatever the address says has to be enough for everything.
     """
 
-    def __init__(self, url: str, name: str, login: BusLogin | None = None) -> None:
-        self._url = url
+    def __init__(self, server: BusServer | str, name: str, login: BusLogin | None = None) -> None:
+        self._server = BusServer(server) if isinstance(server, str) else server
         self._name = name
         self._login = login
         self._closing = False
@@ -310,7 +288,7 @@ class Bus:
 
     def _renew(self) -> None:
         self._closed.clear()
-        self._client = Client()
+        self._client = BusClient(self._server)
         self._stream_context = self._client.jetstream(timeout=_PUBLISH_SECONDS)
 
     async def _connect(self) -> None:
@@ -319,7 +297,7 @@ class Bus:
             user = self._login.user.name
             login = {"user": user, "password": self._login.password, "inbox_prefix": inbox(user)}
         await self._client.connect(
-            self._url,
+            self._server.url,
             name=f"isthmus-{self._name}",
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.25,  # type: ignore[arg-type]
@@ -335,9 +313,18 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         told = str(error).lower()
-        if not any(word in told for word in _REFUSED):
+        if told == self._told:
+            return
+        if any(word in told for word in _STRANGE):
+            self._told = told
+            _log.error(
+                "no connection to a bus that cannot show who it is: name the authorities of its certificate "
+                "in ISTHMUS_NATS_CA_FILE",
+                why=safe_text(error),
+            )
+        elif not any(word in told for word in _REFUSED):
             _log.debug("bus error", kind=type(error).__name__)
-        elif told != self._told:
+        else:
             self._told = told
             _log.error(
                 "the bus refuses this process: give its user what isthmus.kit.bus_users describes, and the "
@@ -381,5 +368,6 @@ __all__ = [
     "JOBS_STREAM",
     "Bus",
     "BusLogin",
+    "BusServer",
     "Incarnation",
 ]

@@ -18,11 +18,9 @@ from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.tokens import TrustStore
 from isthmus.kit.wiring import Chassis, Wire, Wiring
-from isthmus.resilience.faults import Precondition
 
 if TYPE_CHECKING:
     from isthmus.kit.auditing import Recorder
-    from isthmus.kit.bus import BusLogin
 
 _log = logs.logger(__name__)
 _STREAM_GRACE = 2.0
@@ -149,10 +147,10 @@ class Engine:
         self._chassis.secrets = vault
 
     def _open_bus(self) -> None:
-        from isthmus.kit.bus import Bus
+        from isthmus.kit.bus import Bus, BusLogin, BusServer
 
-        login = _bus_login(self._settings)
-        bus = Bus(self._settings.nats_url, self._name, login)
+        login = BusLogin.of(self._settings)
+        bus = Bus(BusServer.of(self._settings), self._name, login)
         self._closers.append(bus.close)
         self._chassis.connection = bus
         self._supervisor.start("bus", bus.run)
@@ -235,26 +233,6 @@ def _admission(settings: ServiceSettings, database_wait: Callable[[], float]) ->
     )
     streams = Bounds(places=settings.streams_at_once, share=settings.streams_of_tenant)
     return Admission(calls, streams, database_wait)
-
-
-def _bus_login(settings: ServiceSettings) -> "BusLogin | None":
-    """Return what the process logs in with on the bus; None where the address says it.
-
-    Raises:
-        Precondition: `SETTING_INVALID`, the settings name nobody, or no file.
-    """
-    from isthmus.kit.bus import BusLogin
-    from isthmus.kit.bus_users import user_named
-
-    if not settings.nats_user:
-        return None
-    user = user_named(settings.nats_user)
-    if user is None or settings.nats_password_file is None:
-        message = (
-            "Set ISTHMUS_NATS_USER to a service or host-<connector>, and ISTHMUS_NATS_PASSWORD_FILE with it."
-        )
-        raise Precondition("SETTING_INVALID", message, path="nats_user")
-    return BusLogin(user, settings.nats_password_file)
 
 
 def _trust(settings: ServiceSettings) -> TrustStore | None:

@@ -32,6 +32,10 @@ class ServiceSettings(BaseSettings):
         description="Who this process is on the bus, `registry` or `host-files`; empty: as the address says.",
     )
     nats_password_file: Path | None = Field(None, description="File that holds that user's password.")
+    nats_ca_file: Path | None = Field(
+        None,
+        description="Certificates that vouch for NATS, PEM; with it, as with tls://, only TLS is spoken.",
+    )
     secrets: str = Field(
         "",
         description="Where secrets are: openbao (at vault_addr, by default), azure:https://NAME.vault.azure.net,"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,6 +28,14 @@ jetstream {{
   sync_interval: "{sync}"
 }}
 """
+_TLS = """\
+tls {{
+  cert_file: "{certificate}"
+  key_file: "{certificate}"
+  min_version: "1.3"
+  timeout: 5
+}}
+"""
 
 
 def nats_binary() -> Path:
@@ -49,6 +58,9 @@ class EmbeddedNats(Backend):
         home: Folder of the mesh.
         fast: Leave it to the system when data reach the disk.
         connectors: Lists those that may have hosts, each of which gets a user; asked once at the start.
+
+    Attributes:
+        certificate: File with the certificate that it shows and its key; None where it speaks plain text.
     """
 
     name = "nats"
@@ -62,18 +74,23 @@ class EmbeddedNats(Backend):
         self._sync = "2m" if fast else "5s"
         self._connectors = connectors
         self._admitted: set[str] = set()
+        self.certificate: Path | None = None
         self.users = NatsUsers(self.folder / "users")
         """Who may connect."""
 
     @property
     def address(self) -> str:
         """Address without a user."""
-        return f"nats://{HOST}:{self.ports['nats']}"
+        return f"{self._scheme}://{HOST}:{self.ports['nats']}"
 
     @property
     def url(self) -> str:
         """Address with the operator's user and password; treat it as a secret."""
-        return f"nats://{OPERATOR}:{self.users.password(OPERATOR)}@{HOST}:{self.ports['nats']}"
+        return f"{self._scheme}://{OPERATOR}:{self.users.password(OPERATOR)}@{HOST}:{self.ports['nats']}"
+
+    @property
+    def _scheme(self) -> str:
+        return "nats" if self.certificate is None else "tls"
 
     @property
     def monitor_url(self) -> str:
@@ -98,6 +115,11 @@ class EmbeddedNats(Backend):
             self._admitted.add(connector)
             self.ask_to_stop()
 
+    def take_certificate(self) -> None:
+        """Show the newest certificate to whoever connects from now on; connections stay."""
+        if self.certificate is not None and self.alive and self.process is not None:
+            self.process.send_signal(signal.SIGHUP)
+
     def _configure(self) -> Path:
         path = self.folder / "nats.conf"
         text = _CONFIGURATION.format(
@@ -107,5 +129,7 @@ class EmbeddedNats(Backend):
             store=private_folder(self.folder / "jetstream"),
             sync=self._sync,
         )
+        if self.certificate is not None:
+            text += _TLS.format(certificate=self.certificate)
         write_private(path, text + self.users.accounts(self._admitted))
         return path

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from isthmus.kit.certificates import dns_name, spiffe_id
 from isthmus.local.backends.vault_roles import Request
-from isthmus.local.names import HUB, LAUNCHER, SERVICES
+from isthmus.local.names import HUB, LAUNCHER, NATS, SERVICES
 
-__all__ = ["AUTHORITY", "DOMAIN", "PKI", "issuer", "role_of", "role_requests", "subjects"]
+__all__ = ["AUTHORITY", "DOMAIN", "PKI", "is_server", "issuer", "role_of", "role_requests", "subjects"]
 
 DOMAIN = "isthmus.local"
 """Trust domain of the mesh's names."""
@@ -28,12 +28,17 @@ _TOKEN_SECONDS = 300
 def subjects(connectors: Iterable[str]) -> list[str]:
     """List the processes of a mesh with these connectors."""
     services = [f"service:{name}" for name in (*SERVICES, LAUNCHER)]
-    return [*services, *(f"host:{name}" for name in sorted({*connectors, HUB}))]
+    return [*services, NATS, *(f"host:{name}" for name in sorted({*connectors, HUB}))]
 
 
 def role_of(subject: str) -> str:
     """Return the name of the role that issues certificates of a process."""
     return f"isthmus-{subject.replace(':', '-')}"
+
+
+def is_server(subject: str) -> bool:
+    """Tell whether a certificate is for a back end, which is known by its address as well as by its name."""
+    return subject.startswith("server:")
 
 
 def role_requests(names: Iterable[str]) -> Iterator[Request]:
@@ -49,8 +54,8 @@ def role_requests(names: Iterable[str]) -> Iterator[Request]:
                 "allowed_domains": [dns_name(subject, DOMAIN)],
                 "allow_bare_domains": True,
                 "allow_subdomains": False,
-                "allow_localhost": False,
-                "allow_ip_sans": False,
+                "allow_localhost": is_server(subject),
+                "allow_ip_sans": is_server(subject),
                 "key_type": "ec",
                 "key_bits": 256,
                 "max_ttl": _LONGEST,

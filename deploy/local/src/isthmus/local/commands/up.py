@@ -52,6 +52,13 @@ def up(
     nats_url: Annotated[
         str | None, typer.Option(envvar="ISTHMUS_NATS_URL", help=f"A NATS with JetStream. {_EMBEDDED}")
     ] = None,
+    nats_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ISTHMUS_NATS_CA_FILE",
+            help="Certificates that vouch for that NATS; without them those that the system trusts.",
+        ),
+    ] = None,
     nats_users: Annotated[
         Path | None,
         typer.Option(
@@ -122,6 +129,7 @@ def up(
         postgres_url=postgres_url,
         nats_url=nats_url,
         nats_users="" if nats_url and nats_users is None else _absolute(nats_users),
+        nats_ca_file="" if nats_url and nats_ca_file is None else _absolute(nats_ca_file),
         vault_addr=vault_addr,
         vault_roles=_absolute(vault_roles),
         vault_token_file=_absolute(vault_token_file),

@@ -756,6 +756,7 @@ class Subscriber(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     INBOX_PREFIX_FIELD_NUMBER: _builtins.int
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
     subscriber_id: _builtins.str
     """Chosen by the service; never reused. Its user and its consumer are called so, too."""
     name: _builtins.str
@@ -763,13 +764,17 @@ class Subscriber(_message.Message):
     created_by: _builtins.str
     """Who made it: the subject of the caller."""
     server: _builtins.str
-    """Where NATS is reached, for example `nats://nats.example:4222`."""
+    """Where NATS is reached, for example `tls://nats.example:4222`."""
     stream: _builtins.str
     """The stream whose consumer gives the events."""
     subject: _builtins.str
     """Subjects of the tenant's events; all that it may hear, as they pass or by its consumer."""
     inbox_prefix: _builtins.str
     """How the inboxes of the connection have to begin."""
+    authorities: _builtins.str
+    """Certificates that vouch for NATS, PEM, when its address begins with `tls://`; empty: those that clients
+    trust anyway.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service; the first event that the consumer gives is the first one since."""
@@ -785,10 +790,11 @@ class Subscriber(_message.Message):
         stream: _builtins.str = ...,
         subject: _builtins.str = ...,
         inbox_prefix: _builtins.str = ...,
+        authorities: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "inbox_prefix", b"inbox_prefix", "name", b"name", "server", b"server", "stream", b"stream", "subject", b"subject", "subscriber_id", b"subscriber_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "create_time", b"create_time", "created_by", b"created_by", "inbox_prefix", b"inbox_prefix", "name", b"name", "server", b"server", "stream", b"stream", "subject", b"subject", "subscriber_id", b"subscriber_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -17,6 +17,10 @@ class Settings(ServiceSettings):
     subscribers_nats_url: str = Field(
         "", description="Where tenants' subscribers reach NATS; by default where this service does."
     )
+    subscribers_nats_ca_file: Path | None = Field(
+        None,
+        description="Certificates that vouch for NATS there; by default those of ISTHMUS_NATS_CA_FILE.",
+    )
     nats_issuer_file: Path | None = Field(
         None, description="Seed of the key that signs who is a subscriber; without it there are none."
     )

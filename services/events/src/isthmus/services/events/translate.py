@@ -108,7 +108,7 @@ def write_subscription(subscription: Subscription) -> pb.EventSubscription:
     )
 
 
-def write_subscriber(subscriber: Subscriber, server: str) -> pb.Subscriber:
+def write_subscriber(subscriber: Subscriber, server: str, authorities: str) -> pb.Subscriber:
     """Write a subscriber, with all that its program has to know beside the password."""
     return pb.Subscriber(
         subscriber_id=subscriber.subscriber_id,
@@ -116,6 +116,7 @@ def write_subscriber(subscriber: Subscriber, server: str) -> pb.Subscriber:
         created_by=subscriber.created_by,
         create_time=stamp(subscriber.create_time),
         server=server,
+        authorities=authorities,
         stream=EVENTS_STREAM,
         subject=tenants_events(subscriber.tenant_id),
         inbox_prefix=inbox(subscriber.subscriber_id),

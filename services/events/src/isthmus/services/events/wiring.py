@@ -45,6 +45,7 @@ async def wire(chassis: Chassis) -> Wiring:
         ended=ended,
         admits_subscribers=settings.nats_issuer_file is not None,
         bus_address=settings.subscribers_nats_url or _without_login(settings.nats_url),
+        bus_authorities=settings.subscribers_nats_ca_file or settings.nats_ca_file,
     )
     tasks = [
         every(settings.action_seconds, actions.act, wanted),

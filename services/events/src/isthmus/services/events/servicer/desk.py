@@ -1,12 +1,15 @@
 """What every group of RPCs works with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import grpc
+from isthmus.events.v1 import events_pb2 as pb
 from isthmus.kit import Clock, Database
-from isthmus.services.events.domain import Event
+from isthmus.services.events.domain import Event, Subscriber
 from isthmus.services.events.engine import Bell, FlowStarter, Recorder, Subscribers, Subscriptions, Tail
+from isthmus.services.events.translate import write_subscriber
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -35,6 +38,7 @@ class Desk:
         ended: Rung when one of them was deleted.
         admits_subscribers: Whether NATS asks this service who they are.
         bus_address: Where they reach NATS.
+        bus_authorities: PEM of those that vouch for it; None: clients trust them anyway.
     """
 
     db: Database
@@ -48,6 +52,13 @@ class Desk:
     ended: Bell
     admits_subscribers: bool
     bus_address: str
+    bus_authorities: Path | None = None
+
+    def shown(self, subscriber: Subscriber) -> pb.Subscriber:
+        """Tell what is known of a subscriber, and how its program connects."""
+        file = self.bus_authorities
+        authorities = file.read_text(encoding="ascii") if file is not None else ""
+        return write_subscriber(subscriber, self.bus_address, authorities)
 
 
 class Rpcs:

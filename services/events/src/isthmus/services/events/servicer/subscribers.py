@@ -7,7 +7,6 @@ from isthmus.kit.validation import validating
 from isthmus.resilience.faults import NotAllowed, Precondition
 from isthmus.services.events.servicer.desk import Context, Rpcs
 from isthmus.services.events.store import subscribers as rows
-from isthmus.services.events.translate import write_subscriber
 
 _LONGEST_NAME = 200
 _LONGEST_ID = 64
@@ -36,7 +35,7 @@ class SubscriberRpcs(Rpcs):
             made, password = await self._desk.subscribers.create(
                 conn, caller.tenant_id, request.name, caller.subject
             )
-            return pb.CreateSubscriberResponse(subscriber=write_subscriber(made, self._desk.bus_address))
+            return pb.CreateSubscriberResponse(subscriber=self._desk.shown(made))
 
         async with self._desk.db.tenant(caller.tenant_id) as conn:
             answer = await once(conn, "CreateSubscriber", request, create, pb.CreateSubscriberResponse)
@@ -52,7 +51,7 @@ class SubscriberRpcs(Rpcs):
         tenant_id = current_principal().tenant_id
         async with self._desk.db.tenant(tenant_id) as conn:
             found = await rows.list_subscribers(conn, tenant_id, after=after, limit=page.size + 1)
-        shown = fitting((write_subscriber(one, self._desk.bus_address) for one in found), page.size)
+        shown = fitting(map(self._desk.shown, found), page.size)
         token = encode_token({"subscriber": shown[-1].subscriber_id}) if len(found) > len(shown) else ""
         return pb.ListSubscribersResponse(subscribers=shown, next_page_token=token)
 
