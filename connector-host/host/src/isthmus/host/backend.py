@@ -187,6 +187,10 @@ class Connection(Protocol):
         """Verify and decode one inbound webhook."""
         ...
 
+    async def rotate(self, request: connector.RotateSecretRequest) -> connector.RotateSecretResponse:
+        """Bring a new secret into force at the system, or take an old one out of it."""
+        ...
+
     async def notify(self, change: int) -> None:
         """Tell the connector what happened to its instance."""
         ...

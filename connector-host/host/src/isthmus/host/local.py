@@ -11,6 +11,7 @@ from isthmus.host.backend import Bound, SourcePage, SourceReject, Wanted
 from isthmus.host.budgets import Budgets
 from isthmus.host.guarding import InstanceGuards
 from isthmus.host.memory import WriteMemory
+from isthmus.host.rotating import RETIRE, rotation_of
 from isthmus.host.sessions import Held, Sessions
 from isthmus.host.translate import (
     READ_MODES,
@@ -23,6 +24,7 @@ from isthmus.host.translate import (
     stream_message,
 )
 from isthmus.host.writing import MOST_BYTES, SessionPreviewer, SessionWriter
+from isthmus.kit.times import stamp
 from isthmus.resilience import Fault, FixRequest, Missing
 from isthmus.resilience.egress import EVERYTHING, Policy
 from isthmus.sdk.failures import ConfigurationFailure
@@ -241,6 +243,21 @@ class LocalConnection:
             reply_status=received.reply_status,
             reply_body=received.reply_body,
         )
+
+    async def rotate(self, request: connector.RotateSecretRequest) -> connector.RotateSecretResponse:
+        """Bring a new secret into force at the system, or take an old one out of it."""
+        rotation = rotation_of(self._session.context.credential, request)
+        if request.stage == RETIRE:
+            await self._session.retire(rotation)
+            return connector.RotateSecretResponse()
+        rotated = await self._session.rotate(rotation)
+        answer = connector.RotateSecretResponse(
+            overlaps=rotated.overlaps, expire_time=stamp(rotated.expire_time)
+        )
+        if rotated.made:
+            answer.made.username = rotation.new.username
+            answer.made.secret, answer.made.reference = rotated.made, rotated.reference
+        return answer
 
     async def notify(self, change: int) -> None:
         """Tell the connector what happened to its instance.

@@ -14,6 +14,7 @@ from isthmus.host.control import passes
 from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, find_stream
 from isthmus.host.reports import Reports
+from isthmus.host.rotating import RENEW, RETIRE, prove, with_secret
 from isthmus.host.steps import granted, needed, without_credential
 from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
@@ -151,6 +152,23 @@ class ConnectorServicer(ConnectorServiceServicer):
             raise Unsupported("CAPABILITY_MISSING", "This connector has no life-cycle hook; nothing to do.")
         await self._renewing(request.binding, lambda one: one.notify(request.change))
         return connector.NotifyInstanceResponse()
+
+    async def RotateSecret(
+        self, request: connector.RotateSecretRequest, context: Any
+    ) -> connector.RotateSecretResponse:
+        """Bring a new secret into force and prove that it works, or take an old one out of force."""
+        if connector.CAPABILITY_ROTATION not in self._backend.spec.capabilities:
+            message = "This connector's system lets no program make its secrets; a person makes the new one."
+            raise Unsupported("CAPABILITY_MISSING", message)
+        if request.stage not in (RENEW, RETIRE):
+            raise FixRequest("FIELD_INVALID", "Choose a stage: renew or retire.", path="stage")
+        bound = await self._resolver.resolve(_tenant(), request.binding)
+        async with self._lent(bound) as connection:
+            answer = await connection.rotate(request)
+        if request.stage == RENEW:
+            newest = with_secret(bound, answer.made if answer.HasField("made") else request.new)
+            await prove(self._backend.check(newest), overlaps=answer.overlaps)
+        return answer
 
     async def _steps(self, bound: Bound) -> AsyncIterator[connector.CheckStep]:
         try:

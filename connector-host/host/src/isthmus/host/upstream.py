@@ -224,6 +224,10 @@ class UpstreamConnection:
         """Hand an inbound webhook on."""
         return await self._handed_on(self._stub.Receive, request, connector.ReceiveResponse)
 
+    async def rotate(self, request: connector.RotateSecretRequest) -> connector.RotateSecretResponse:
+        """Hand a change of secrets on."""
+        return await self._handed_on(self._stub.RotateSecret, request, connector.RotateSecretResponse)
+
     async def notify(self, change: int) -> None:
         """Tell the connector what happened to its instance."""
         request = connector.NotifyInstanceRequest(

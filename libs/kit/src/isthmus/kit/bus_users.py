@@ -50,7 +50,7 @@ SCHEDULING_INSTANCES = Durable(
     "scheduling-instances", ("isthmus.v1.*.registry.instance.*", "isthmus.v1.*.identity.quotas.changed")
 )
 REVOCATIONS = tuple(
-    f"isthmus.v1.*.credentials.auth_config.{verb}" for verb in ("updated", "revoked", "deleted")
+    f"isthmus.v1.*.credentials.auth_config.{verb}" for verb in ("updated", "rotated", "revoked", "deleted")
 )
 """What hosts hear as it passes."""
 

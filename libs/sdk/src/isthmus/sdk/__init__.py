@@ -40,6 +40,7 @@ from isthmus.sdk.model import (
     WriteMode,
 )
 from isthmus.sdk.page import Batch, Event, Page, ReadReject
+from isthmus.sdk.rotation import Rotated, Rotation
 from isthmus.sdk.secret import Secret
 from isthmus.sdk.tracking import Item
 
@@ -85,6 +86,8 @@ __all__ = [
     "ReadMode",
     "ReadReject",
     "Reply",
+    "Rotated",
+    "Rotation",
     "Secret",
     "SignatureInvalid",
     "StepResult",

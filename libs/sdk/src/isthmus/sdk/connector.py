@@ -22,6 +22,7 @@ from isthmus.sdk.model import (
     WriteMode,
 )
 from isthmus.sdk.page import Batch, Page
+from isthmus.sdk.rotation import Rotated, Rotation
 from pydantic import BaseModel
 
 S = TypeVar("S", bound=BaseModel)
@@ -295,6 +296,18 @@ class Connector(Generic[S]):
 
         `change` is `activated`, `updated`, `deactivated` or `deleted`; safe to repeat.
         """
+
+    async def rotate(self, rotation: Rotation) -> Rotated:
+        """Makes the system take a new secret; override it where the system lets a program do so.
+
+        It may have been done before, whole or in part, by somebody who died over it: find out first. Where
+        the system makes secrets itself, remove what an earlier call has made and nobody knows, and keep the
+        old one until `retire`.
+        """
+        raise NotImplementedError
+
+    async def retire(self, rotation: Rotation) -> None:
+        """Makes the old secret worthless, where the system still takes it; safe to repeat."""
 
     async def connect(self) -> None:
         """Brings the connector into working order; calls `open` by default."""

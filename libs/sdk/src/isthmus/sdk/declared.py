@@ -188,6 +188,7 @@ def _capabilities(cls: type[Connector[Any]]) -> tuple[Capability, ...]:
         Capability.PARTITIONS: cls.divides_streams or any(mark.partitions for mark in sources),
         Capability.LIFECYCLE: cls.instance_changed is not Connector.instance_changed,
         Capability.DISCOVERY: dynamic,
+        Capability.ROTATION: cls.rotate is not Connector.rotate,
     }
     chosen = getattr(cls, "capabilities", None)
     return tuple(chosen) if chosen is not None else tuple(name for name, has in told.items() if has)

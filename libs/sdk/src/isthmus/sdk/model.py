@@ -27,6 +27,7 @@ class Capability(StrEnum):
     PARTITIONS = "partitions"
     LIFECYCLE = "lifecycle"
     DISCOVERY = "discovery"
+    ROTATION = "rotation"
 
 
 class AuthMethod(StrEnum):

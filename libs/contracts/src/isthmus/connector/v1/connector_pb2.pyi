@@ -49,6 +49,8 @@ class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability
     """Wants `NotifyInstance`."""
     CAPABILITY_DISCOVERY: _Capability.ValueType  # 9
     """Can look streams and their schemas up at the external system."""
+    CAPABILITY_ROTATION: _Capability.ValueType  # 10
+    """Offers `RotateSecret`."""
 
 class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper):
     """Something optional that a connector may offer."""
@@ -73,6 +75,8 @@ CAPABILITY_LIFECYCLE: Capability.ValueType  # 8
 """Wants `NotifyInstance`."""
 CAPABILITY_DISCOVERY: Capability.ValueType  # 9
 """Can look streams and their schemas up at the external system."""
+CAPABILITY_ROTATION: Capability.ValueType  # 10
+"""Offers `RotateSecret`."""
 Global___Capability: _TypeAlias = Capability  # noqa: Y015
 
 class _AuthMethod:
@@ -1743,3 +1747,130 @@ class NotifyInstanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NotifyInstanceResponse: _TypeAlias = NotifyInstanceResponse  # noqa: Y015
+
+@_typing.final
+class RotateSecretRequest(_message.Message):
+    """Asks to bring a new secret into force, or to take an old one out of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Stage:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RotateSecretRequest._Stage.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STAGE_UNSPECIFIED: RotateSecretRequest._Stage.ValueType  # 0
+        """Never sent."""
+        STAGE_RENEW: RotateSecretRequest._Stage.ValueType  # 1
+        """From now on the system takes the new secret."""
+        STAGE_RETIRE: RotateSecretRequest._Stage.ValueType  # 2
+        """From now on the system refuses the old secret."""
+
+    class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+        """What is to be done."""
+
+    STAGE_UNSPECIFIED: RotateSecretRequest.Stage.ValueType  # 0
+    """Never sent."""
+    STAGE_RENEW: RotateSecretRequest.Stage.ValueType  # 1
+    """From now on the system takes the new secret."""
+    STAGE_RETIRE: RotateSecretRequest.Stage.ValueType  # 2
+    """From now on the system refuses the old secret."""
+
+    BINDING_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    OLD_FIELD_NUMBER: _builtins.int
+    NEW_FIELD_NUMBER: _builtins.int
+    stage: Global___RotateSecretRequest.Stage.ValueType
+    """What is to be done."""
+    @_builtins.property
+    def binding(self) -> Global___Binding:
+        """The instance whose settings say where the system is."""
+
+    @_builtins.property
+    def old(self) -> Global___SystemSecret:
+        """What the system takes now; with `STAGE_RETIRE` what it is to take no more."""
+
+    @_builtins.property
+    def new(self) -> Global___SystemSecret:
+        """With `STAGE_RENEW` the secret that Isthmus proposes; with `STAGE_RETIRE` the one that is in force."""
+
+    def __init__(
+        self,
+        *,
+        binding: Global___Binding | None = ...,
+        stage: Global___RotateSecretRequest.Stage.ValueType = ...,
+        old: Global___SystemSecret | None = ...,
+        new: Global___SystemSecret | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "new", b"new", "old", b"old"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "new", b"new", "old", b"old", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateSecretRequest: _TypeAlias = RotateSecretRequest  # noqa: Y015
+
+@_typing.final
+class SystemSecret(_message.Message):
+    """A secret with the account that it belongs to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """For basic authentication."""
+    secret: _builtins.str
+    """The secret itself."""
+    reference: _builtins.str
+    """What the system calls it, where it does."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        secret: _builtins.str = ...,
+        reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reference", b"reference", "secret", b"secret", "username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SystemSecret: _TypeAlias = SystemSecret  # noqa: Y015
+
+@_typing.final
+class RotateSecretResponse(_message.Message):
+    """The system does as asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MADE_FIELD_NUMBER: _builtins.int
+    OVERLAPS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    overlaps: _builtins.bool
+    """True where the system takes old and new secret side by side until the old one is retired."""
+    @_builtins.property
+    def made(self) -> Global___SystemSecret:
+        """The secret that the system has made itself; unset where it took the proposed one."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the system ends the new secret; unset when it does not."""
+
+    def __init__(
+        self,
+        *,
+        made: Global___SystemSecret | None = ...,
+        overlaps: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "made", b"made"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "made", b"made", "overlaps", b"overlaps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateSecretResponse: _TypeAlias = RotateSecretResponse  # noqa: Y015

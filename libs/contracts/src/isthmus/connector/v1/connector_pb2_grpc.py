@@ -95,6 +95,11 @@ class ConnectorServiceStub:
                 request_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.NotifyInstanceRequest.SerializeToString,
                 response_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.NotifyInstanceResponse.FromString,
                 _registered_method=True)
+        self.RotateSecret = channel.unary_unary(
+                '/isthmus.connector.v1.ConnectorService/RotateSecret',
+                request_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.RotateSecretRequest.SerializeToString,
+                response_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.RotateSecretResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectorServiceServicer:
@@ -259,6 +264,23 @@ class ConnectorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateSecret(self, request, context):
+        """Makes the external system take a new secret and proves that it does, or makes the old one worthless.
+
+        Both secrets are in the vault before this is called. Safe to repeat: an earlier call may have done all of it, or a part.
+        Announced by capability `CAPABILITY_ROTATION`.
+
+        Errors:
+        UNIMPLEMENTED CAPABILITY_MISSING: the system lets nobody do that; a person makes the new secret.
+        NOT_FOUND INSTANCE_UNKNOWN: no such instance for this tenant; do not retry.
+        FAILED_PRECONDITION AUTHENTICATION_FAILED: the system takes neither secret; enter one that it takes.
+        FAILED_PRECONDITION PERMISSION_MISSING_AT_SYSTEM: grant what the message names.
+        UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -311,6 +333,11 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.NotifyInstance,
                     request_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.NotifyInstanceRequest.FromString,
                     response_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.NotifyInstanceResponse.SerializeToString,
+            ),
+            'RotateSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSecret,
+                    request_deserializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.RotateSecretRequest.FromString,
+                    response_serializer=isthmus_dot_connector_dot_v1_dot_connector__pb2.RotateSecretResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -594,6 +621,33 @@ class ConnectorService:
             '/isthmus.connector.v1.ConnectorService/NotifyInstance',
             isthmus_dot_connector_dot_v1_dot_connector__pb2.NotifyInstanceRequest.SerializeToString,
             isthmus_dot_connector_dot_v1_dot_connector__pb2.NotifyInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.connector.v1.ConnectorService/RotateSecret',
+            isthmus_dot_connector_dot_v1_dot_connector__pb2.RotateSecretRequest.SerializeToString,
+            isthmus_dot_connector_dot_v1_dot_connector__pb2.RotateSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

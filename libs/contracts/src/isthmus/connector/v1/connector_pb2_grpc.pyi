@@ -152,6 +152,19 @@ class ConnectorServiceStub:
       UNIMPLEMENTED CAPABILITY_MISSING: the connector has no hook; nothing to do.
       UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
     """
+    RotateSecret: _grpc.UnaryUnaryMultiCallable[_connector_pb2.RotateSecretRequest, _connector_pb2.RotateSecretResponse]
+    """Makes the external system take a new secret and proves that it does, or makes the old one worthless.
+
+    Both secrets are in the vault before this is called. Safe to repeat: an earlier call may have done all of it, or a part.
+    Announced by capability `CAPABILITY_ROTATION`.
+
+    Errors:
+      UNIMPLEMENTED CAPABILITY_MISSING: the system lets nobody do that; a person makes the new secret.
+      NOT_FOUND INSTANCE_UNKNOWN: no such instance for this tenant; do not retry.
+      FAILED_PRECONDITION AUTHENTICATION_FAILED: the system takes neither secret; enter one that it takes.
+      FAILED_PRECONDITION PERMISSION_MISSING_AT_SYSTEM: grant what the message names.
+      UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+    """
 
 @_typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
@@ -275,6 +288,19 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
 
     Errors:
       UNIMPLEMENTED CAPABILITY_MISSING: the connector has no hook; nothing to do.
+      UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+    """
+    RotateSecret: _aio.UnaryUnaryMultiCallable[_connector_pb2.RotateSecretRequest, _connector_pb2.RotateSecretResponse]  # type: ignore[assignment]
+    """Makes the external system take a new secret and proves that it does, or makes the old one worthless.
+
+    Both secrets are in the vault before this is called. Safe to repeat: an earlier call may have done all of it, or a part.
+    Announced by capability `CAPABILITY_ROTATION`.
+
+    Errors:
+      UNIMPLEMENTED CAPABILITY_MISSING: the system lets nobody do that; a person makes the new secret.
+      NOT_FOUND INSTANCE_UNKNOWN: no such instance for this tenant; do not retry.
+      FAILED_PRECONDITION AUTHENTICATION_FAILED: the system takes neither secret; enter one that it takes.
+      FAILED_PRECONDITION PERMISSION_MISSING_AT_SYSTEM: grant what the message names.
       UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
     """
 
@@ -457,6 +483,25 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           UNIMPLEMENTED CAPABILITY_MISSING: the connector has no hook; nothing to do.
+          UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateSecret(
+        self,
+        request: _connector_pb2.RotateSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_connector_pb2.RotateSecretResponse, _abc.Awaitable[_connector_pb2.RotateSecretResponse]]:
+        """Makes the external system take a new secret and proves that it does, or makes the old one worthless.
+
+        Both secrets are in the vault before this is called. Safe to repeat: an earlier call may have done all of it, or a part.
+        Announced by capability `CAPABILITY_ROTATION`.
+
+        Errors:
+          UNIMPLEMENTED CAPABILITY_MISSING: the system lets nobody do that; a person makes the new secret.
+          NOT_FOUND INSTANCE_UNKNOWN: no such instance for this tenant; do not retry.
+          FAILED_PRECONDITION AUTHENTICATION_FAILED: the system takes neither secret; enter one that it takes.
+          FAILED_PRECONDITION PERMISSION_MISSING_AT_SYSTEM: grant what the message names.
           UNAVAILABLE SYSTEM_UNREACHABLE: the system did not answer; repeat after the given delay.
         """
 

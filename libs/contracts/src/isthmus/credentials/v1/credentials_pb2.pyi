@@ -45,6 +45,8 @@ class AuthenticationConfig(_message.Message):
     TOKEN_STATUS_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     OVERLAP_END_TIME_FIELD_NUMBER: _builtins.int
+    ROTATION_POLICY_FIELD_NUMBER: _builtins.int
+    ROTATION_STATUS_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -97,6 +99,14 @@ class AuthenticationConfig(_message.Message):
     def overlap_end_time(self) -> _timestamp_pb2.Timestamp:
         """Until when the secret before the present one is kept; unset outside a rotation."""
 
+    @_builtins.property
+    def rotation_policy(self) -> Global___RotationPolicy:
+        """How often the secret is to be replaced; unset where nobody wants that."""
+
+    @_builtins.property
+    def rotation_status(self) -> Global___RotationStatus:
+        """What is known of rotations."""
+
     def __init__(
         self,
         *,
@@ -117,14 +127,150 @@ class AuthenticationConfig(_message.Message):
         token_status: Global___TokenStatus | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         overlap_end_time: _timestamp_pb2.Timestamp | None = ...,
+        rotation_policy: Global___RotationPolicy | None = ...,
+        rotation_status: Global___RotationStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "rotation_policy", b"rotation_policy", "rotation_status", b"rotation_status", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "rotation_policy", b"rotation_policy", "rotation_status", b"rotation_status", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuthenticationConfig: _TypeAlias = AuthenticationConfig  # noqa: Y015
+
+@_typing.final
+class RotationPolicy(_message.Message):
+    """How often a secret is to be replaced, and by whom."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Action:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RotationPolicy._Action.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: RotationPolicy._Action.ValueType  # 0
+        """As `ACTION_REMIND`."""
+        ACTION_REMIND: RotationPolicy._Action.ValueType  # 1
+        """The event `auth_config.rotation_due` tells that a person has to do it."""
+        ACTION_ROTATE: RotationPolicy._Action.ValueType  # 2
+        """The secret is replaced by itself, where the external system allows it."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """What happens when it is time."""
+
+    ACTION_UNSPECIFIED: RotationPolicy.Action.ValueType  # 0
+    """As `ACTION_REMIND`."""
+    ACTION_REMIND: RotationPolicy.Action.ValueType  # 1
+    """The event `auth_config.rotation_due` tells that a person has to do it."""
+    ACTION_ROTATE: RotationPolicy.Action.ValueType  # 2
+    """The secret is replaced by itself, where the external system allows it."""
+
+    EVERY_DAYS_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    every_days: _builtins.int
+    """Days from one new secret to the next, 1 to 3650."""
+    action: Global___RotationPolicy.Action.ValueType
+    """What happens when it is time."""
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """How long the old secret is kept beside the new one; unset means a day, at most 30."""
+
+    def __init__(
+        self,
+        *,
+        every_days: _builtins.int = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+        action: Global___RotationPolicy.Action.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "every_days", b"every_days", "overlap", b"overlap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotationPolicy: _TypeAlias = RotationPolicy  # noqa: Y015
+
+@_typing.final
+class RotationStatus(_message.Message):
+    """How far a rotation is, and when the next is due."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Stage:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RotationStatus._Stage.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STAGE_UNSPECIFIED: RotationStatus._Stage.ValueType  # 0
+        """None is under way."""
+        STAGE_RENEWING: RotationStatus._Stage.ValueType  # 1
+        """A new secret is being made; the old one counts."""
+        STAGE_RETIRING: RotationStatus._Stage.ValueType  # 2
+        """The new secret counts; the external system still has to refuse the old one."""
+
+    class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+        """How far a rotation is."""
+
+    STAGE_UNSPECIFIED: RotationStatus.Stage.ValueType  # 0
+    """None is under way."""
+    STAGE_RENEWING: RotationStatus.Stage.ValueType  # 1
+    """A new secret is being made; the old one counts."""
+    STAGE_RETIRING: RotationStatus.Stage.ValueType  # 2
+    """The new secret counts; the external system still has to refuse the old one."""
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    NEXT_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_BY_FIELD_NUMBER: _builtins.int
+    NEXT_TRY_TIME_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FAILURE_REASON_FIELD_NUMBER: _builtins.int
+    FAILURE_MESSAGE_FIELD_NUMBER: _builtins.int
+    stage: Global___RotationStatus.Stage.ValueType
+    """How far the present one is."""
+    last_by: _builtins.str
+    """Who wanted that: the subject of a caller, or `service:credentials` for the policy."""
+    failures: _builtins.int
+    """Tries that failed one after another."""
+    failure_reason: _builtins.str
+    """Why the last one failed; empty when it did not."""
+    failure_message: _builtins.str
+    """The same in a sentence, with the remedy."""
+    @_builtins.property
+    def next_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next one is due; unset without a policy."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the secret was last replaced in a rotation; unset before."""
+
+    @_builtins.property
+    def next_try_time(self) -> _timestamp_pb2.Timestamp:
+        """When what is under way is tried again, or goes on."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___RotationStatus.Stage.ValueType = ...,
+        next_time: _timestamp_pb2.Timestamp | None = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        last_by: _builtins.str = ...,
+        next_try_time: _timestamp_pb2.Timestamp | None = ...,
+        failures: _builtins.int = ...,
+        failure_reason: _builtins.str = ...,
+        failure_message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time", "next_time", b"next_time", "next_try_time", b"next_try_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure_message", b"failure_message", "failure_reason", b"failure_reason", "failures", b"failures", "last_by", b"last_by", "last_time", b"last_time", "next_time", b"next_time", "next_try_time", b"next_try_time", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotationStatus: _TypeAlias = RotationStatus  # noqa: Y015
 
 @_typing.final
 class TokenStatus(_message.Message):
@@ -218,6 +364,7 @@ class AuthParameters(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    ALTERNATE_USERNAME_FIELD_NUMBER: _builtins.int
     header_name: _builtins.str
     """For API keys: the header that carries the key; empty means `X-API-Key` unless `query_parameter` is set."""
     prefix: _builtins.str
@@ -232,6 +379,10 @@ class AuthParameters(_message.Message):
     """For AWS: the region that signatures are for."""
     service: _builtins.str
     """For AWS: the service that signatures are for, `securityhub` for example."""
+    alternate_username: _builtins.str
+    """For basic authentication: a second account with the same rights and password. Rotations change from one to the other, so
+    that both passwords work while they overlap.
+    """
     def __init__(
         self,
         *,
@@ -242,10 +393,11 @@ class AuthParameters(_message.Message):
         key_id: _builtins.str = ...,
         region: _builtins.str = ...,
         service: _builtins.str = ...,
+        alternate_username: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_name", b"header_name", "key_id", b"key_id", "prefix", b"prefix", "query_parameter", b"query_parameter", "region", b"region", "service", b"service", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternate_username", b"alternate_username", "header_name", b"header_name", "key_id", b"key_id", "prefix", b"prefix", "query_parameter", b"query_parameter", "region", b"region", "service", b"service", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,7 +613,8 @@ Global___OAuthSecret: _TypeAlias = OAuthSecret  # noqa: Y015
 @_typing.final
 class AuthConfigChanged(_message.Message):
     """Payload of `auth_config.created`, `auth_config.updated`, `auth_config.deleted`, `auth_config.leased`,
-    `auth_config.revoked` and `auth_config.expiring`.
+    `auth_config.revoked`, `auth_config.expiring`, `auth_config.rotated`, `auth_config.retired`, `auth_config.rotation_due` and
+    `auth_config.rotation_failed`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -503,6 +656,7 @@ class CreateAuthConfigRequest(_message.Message):
     IS_SYSTEM_ACCOUNT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     OAUTH_CONFIG_FIELD_NUMBER: _builtins.int
+    ROTATION_POLICY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique inside the tenant; at most 100 characters."""
     description: _builtins.str
@@ -529,6 +683,10 @@ class CreateAuthConfigRequest(_message.Message):
     def oauth_config(self) -> Global___OAuthConfig:
         """For the OAuth methods."""
 
+    @_builtins.property
+    def rotation_policy(self) -> Global___RotationPolicy:
+        """How often the secret is to be replaced; unset means never."""
+
     def __init__(
         self,
         *,
@@ -541,10 +699,11 @@ class CreateAuthConfigRequest(_message.Message):
         is_system_account: _builtins.bool = ...,
         request_id: _builtins.str = ...,
         oauth_config: Global___OAuthConfig | None = ...,
+        rotation_policy: Global___RotationPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "rotation_policy", b"rotation_policy", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "description", b"description", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_type", b"auth_type", "description", b"description", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "request_id", b"request_id", "rotation_policy", b"rotation_policy", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -693,6 +852,7 @@ class UpdateAuthConfigRequest(_message.Message):
     IS_SYSTEM_ACCOUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     OAUTH_CONFIG_FIELD_NUMBER: _builtins.int
+    ROTATION_POLICY_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Which one."""
     name: _builtins.str
@@ -719,6 +879,10 @@ class UpdateAuthConfigRequest(_message.Message):
     def oauth_config(self) -> Global___OAuthConfig:
         """For the OAuth methods. What changes here ends the present access token."""
 
+    @_builtins.property
+    def rotation_policy(self) -> Global___RotationPolicy:
+        """How often the secret is to be replaced; unset means never."""
+
     def __init__(
         self,
         *,
@@ -731,10 +895,11 @@ class UpdateAuthConfigRequest(_message.Message):
         is_system_account: _builtins.bool = ...,
         etag: _builtins.str = ...,
         oauth_config: Global___OAuthConfig | None = ...,
+        rotation_policy: Global___RotationPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "oauth_config", b"oauth_config", "parameters", b"parameters", "rotation_policy", b"rotation_policy", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "name", b"name", "oauth_config", b"oauth_config", "parameters", b"parameters", "rotation_policy", b"rotation_policy", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1039,7 +1204,7 @@ Global___RefreshAuthConfigResponse: _TypeAlias = RefreshAuthConfigResponse  # no
 
 @_typing.final
 class RotateAuthConfigRequest(_message.Message):
-    """Asks to enter a new secret beside the old one."""
+    """Asks for a new secret beside the old one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1054,11 +1219,11 @@ class RotateAuthConfigRequest(_message.Message):
     """The etag last read; empty means change whatever is there."""
     @_builtins.property
     def secret(self) -> Global___SecretMaterial:
-        """The new secret, whole."""
+        """The new secret, whole; unset has it made with the external system."""
 
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long the old one is kept; unset means a day, at most 30."""
+        """How long the old one is kept; unset means as the policy says, a day where it does not, at most 30."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:

@@ -237,12 +237,18 @@ class CredentialsServiceServicer:
     def RotateAuthConfig(self, request, context):
         """Enters a new secret and keeps the old one for a while, because external systems take time to know a new one.
 
+        Without a secret the new one is made with the external system, where that lets a program do so. It is in the vault before
+        the system knows it, is tried before it counts, and after the overlap the system is told to refuse the old one. What is
+        interrupted goes on by itself; until then both secrets are kept.
+
         The new secret counts from the next lease on. Where the external system refuses it while the overlap lasts, the old one
         is lent again for 5 minutes at a time. `UpdateAuthConfig` with a secret ends an overlap.
 
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         FAILED_PRECONDITION AUTH_CONFIG_REVOKED: a person has taken it out of use; use `UpdateAuthConfig`.
+        FAILED_PRECONDITION ROTATION_UNSUPPORTED: no system that it is used for makes new secrets; send one.
+        FAILED_PRECONDITION ROTATION_UNDER_WAY: the one before has not ended; `rotation_status` says until when.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
         """

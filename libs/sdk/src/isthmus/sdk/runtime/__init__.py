@@ -39,6 +39,7 @@ from isthmus.sdk.model import (
     WriteMode,
 )
 from isthmus.sdk.page import Foreseen, ReadReject, Rejected
+from isthmus.sdk.rotation import Rotated, Rotation
 from isthmus.sdk.runtime.calling import Received
 from isthmus.sdk.runtime.ledger import Announced, Claim, Known, Ledger, Settled, Standing, correlation_id
 from isthmus.sdk.runtime.reading import PageRead, Reading
@@ -88,6 +89,8 @@ __all__ = [
     "Received",
     "Rejected",
     "RetryLimits",
+    "Rotated",
+    "Rotation",
     "Session",
     "Settled",
     "Shape",

@@ -26,6 +26,7 @@ from isthmus.sdk.model import (
 )
 from isthmus.sdk.page import Event
 from isthmus.sdk.redaction import secrets_in
+from isthmus.sdk.rotation import Rotated, Rotation
 from isthmus.sdk.runtime.calling import Received, invoke, receive
 from isthmus.sdk.runtime.checking import check
 from isthmus.sdk.runtime.failing import failing
@@ -368,6 +369,24 @@ class Session:
         lowered = {name.lower(): value for name, value in headers.items()}
         event = Event(kind, method.upper(), target, lowered, body)
         return await receive(self.connector, self.context, event)
+
+    async def rotate(self, rotation: Rotation) -> Rotated:
+        """Makes the system take a new secret; safe to repeat."""
+        self._hide(rotation)
+        async with failing(self.connector, self.context):
+            rotated = await self.connector.rotate(rotation)
+        self.context.secrets.add(rotated.made or rotation.new.secret)
+        return rotated
+
+    async def retire(self, rotation: Rotation) -> None:
+        """Makes the old secret worthless; safe to repeat."""
+        self._hide(rotation)
+        async with failing(self.connector, self.context):
+            await self.connector.retire(rotation)
+
+    def _hide(self, rotation: Rotation) -> None:
+        """Keep both secrets out of messages."""
+        self.context.secrets |= {*rotation.old.secrets(), *rotation.new.secrets()}
 
     async def notify(self, change: str) -> None:
         """Tells the connector that its instance was activated, updated, deactivated or deleted."""

@@ -67,7 +67,7 @@ class Grants:
         except Precondition as fault:
             if fault.reason != "TOKEN_CLIENT_REFUSED" or not config.overlaps(self._clock.now()):
                 raise
-        old = replace(config, secret_version=config.old_secret_version, overlap_end_time=None)
+        old = replace(config.with_old_secret(), overlap_end_time=None)
         return await self._got(old, document)
 
     async def _got(self, config: AuthConfig, document: Mapping[str, Any]) -> Grant:

@@ -74,6 +74,8 @@ class Lending:
             if refused_version:
                 await Rows(conn).fall_back(auth_config_id, refused_version, now, now + _OLD_FOR)
             config = (await Rows(conn).get(auth_config_id)).with_secret_of(now)
+            if refused_version:
+                config = config.after_refusal_of(refused_version)
             refuse_expired(config, now)
             refuse_revoked(config)
             if not config.auth_type.has_tokens:

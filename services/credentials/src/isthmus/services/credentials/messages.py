@@ -3,16 +3,22 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.kit.times import stamp
 from isthmus.kit.validation import Check
 from isthmus.services.credentials.domain import (
+    DAY_SECONDS,
+    MOST_DAYS,
     AuthConfig,
     AuthType,
     Lease,
     OAuth,
     Parameters,
+    Rotation,
+    RotationAction,
+    RotationPolicy,
     Secret,
     Token,
     TokenRow,
@@ -23,6 +29,12 @@ _CLIENTS = {
     number: name.removeprefix("CLIENT_AUTHENTICATION_").lower()
     for name, number in pb.OAuthConfig.ClientAuthentication.items()
     if number
+}
+_LONGEST_OVERLAP = 30 * DAY_SECONDS
+_ACTIONS: dict[int, RotationAction] = {
+    pb.RotationPolicy.ACTION_UNSPECIFIED: RotationAction.REMIND,
+    pb.RotationPolicy.ACTION_REMIND: RotationAction.REMIND,
+    pb.RotationPolicy.ACTION_ROTATE: RotationAction.ROTATE,
 }
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 _OPEN = (
@@ -60,13 +72,30 @@ def oauth_of(config: pb.OAuthConfig) -> OAuth:
     return OAuth(**given, scopes=tuple(config.scopes), **({"client_authentication": kind} if kind else {}))
 
 
-def overlap_of(check: Check, request: pb.RotateAuthConfigRequest) -> timedelta:
-    """Reads how long the old secret is kept: a day where nobody says."""
+def overlap_of(check: Check, request: pb.RotateAuthConfigRequest, otherwise: int) -> timedelta:
+    """Reads how long the old secret is kept: so many seconds where nobody says."""
     if not request.HasField("overlap"):
-        return timedelta(days=1)
+        return timedelta(seconds=otherwise)
     seconds = request.overlap.seconds
-    check.within("overlap", seconds, least=0, most=30 * 86_400)
-    return timedelta(seconds=min(max(seconds, 0), 30 * 86_400))
+    check.within("overlap", seconds, least=0, most=_LONGEST_OVERLAP)
+    return timedelta(seconds=min(max(seconds, 0), _LONGEST_OVERLAP))
+
+
+def policy_of(
+    check: Check, request: pb.CreateAuthConfigRequest | pb.UpdateAuthConfigRequest
+) -> RotationPolicy:
+    """Reads how often the secret is to be replaced; by default a person does it and is reminded."""
+    if not request.HasField("rotation_policy"):
+        return RotationPolicy()
+    policy = request.rotation_policy
+    seconds = policy.overlap.seconds if policy.HasField("overlap") else DAY_SECONDS
+    check.within("rotation_policy.every_days", policy.every_days, least=1, most=MOST_DAYS)
+    check.within("rotation_policy.overlap", seconds, least=0, most=_LONGEST_OVERLAP)
+    action = _ACTIONS.get(policy.action)
+    if action is None:
+        message = f"`rotation_policy.action` has the value {policy.action}, which this version does not know."
+        check.add("rotation_policy.action", "UNKNOWN_VALUE", message)
+    return RotationPolicy(action or RotationAction.REMIND, policy.every_days, seconds)
 
 
 def parameters_of(parameters: pb.AuthParameters) -> Parameters:
@@ -131,6 +160,8 @@ def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.Aut
         overlap_end_time=stamp(config.overlap_end_time),
         oauth_config=_oauth_message(config.oauth) if config.auth_type.has_tokens else None,
         token_status=_token_message(tokens) if tokens else None,
+        rotation_policy=_policy_message(config.rotation.policy),
+        rotation_status=_rotation_message(config.rotation),
     )
 
 
@@ -146,6 +177,30 @@ def _oauth_message(oauth: OAuth) -> pb.OAuthConfig:
         **{name: getattr(oauth, name) for name in _OPEN},
         scopes=oauth.scopes,
         client_authentication=pb.OAuthConfig.ClientAuthentication.Value(kind),
+    )
+
+
+def _policy_message(policy: RotationPolicy) -> pb.RotationPolicy | None:
+    if policy.action is RotationAction.NONE:
+        return None
+    return pb.RotationPolicy(
+        every_days=policy.every_days,
+        overlap=Duration(seconds=policy.overlap_seconds),
+        action=pb.RotationPolicy.Action.Value(f"ACTION_{policy.action.upper()}"),
+    )
+
+
+def _rotation_message(rotation: Rotation) -> pb.RotationStatus:
+    stage = pb.RotationStatus.Stage.Value(f"STAGE_{rotation.stage.upper() or 'UNSPECIFIED'}")
+    return pb.RotationStatus(
+        stage=stage,
+        next_time=stamp(rotation.next_time),
+        last_time=stamp(rotation.last_time),
+        last_by=rotation.last_by,
+        next_try_time=stamp(rotation.try_time),
+        failures=rotation.failures,
+        failure_reason=rotation.failure_reason,
+        failure_message=rotation.failure_message,
     )
 
 
@@ -167,6 +222,7 @@ __all__ = [
     "oauth_of",
     "overlap_of",
     "parameters_of",
+    "policy_of",
     "secret_of",
     "type_of",
 ]

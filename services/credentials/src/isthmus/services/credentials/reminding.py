@@ -1,6 +1,5 @@
 """Reminds of secrets that end soon."""
 
-import asyncio
 from datetime import timedelta
 
 from isthmus.kit import Clock, Database
@@ -8,7 +7,6 @@ from isthmus.services.credentials.leasing import Tells
 from isthmus.services.credentials.store import Rows
 
 _AT_ONCE = 100
-_FIRST_SECONDS, _LOOK_SECONDS = 300.0, 3600.0
 
 
 class Reminders:
@@ -27,13 +25,10 @@ class Reminders:
         self._clock = clock
         self._ahead = ahead
 
-    async def run(self) -> None:
-        """Look for ever, once an hour; starting is no time for it."""
-        await asyncio.sleep(_FIRST_SECONDS)
-        while True:
-            while await self.remind() == _AT_ONCE:
-                pass
-            await asyncio.sleep(_LOOK_SECONDS)
+    async def sweep(self) -> None:
+        """Remind of all that end soon."""
+        while await self.remind() == _AT_ONCE:
+            pass
 
     async def remind(self) -> int:
         """Remind of some; gives of how many."""

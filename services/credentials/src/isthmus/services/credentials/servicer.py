@@ -11,13 +11,16 @@ from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.kit import Clock, Database, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
 from isthmus.kit.times import moment
-from isthmus.kit.validation import Check, validating
+from isthmus.kit.validation import validating
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Precondition
 from isthmus.services.credentials.borrowers import Borrowers
+from isthmus.services.credentials.checks import check_common, checked_type, in_turn, state_with
 from isthmus.services.credentials.domain import (
     AuthConfig,
     AuthType,
+    Rotation,
+    RotationPolicy,
     Secret,
     TokenRow,
     TokenState,
@@ -32,10 +35,11 @@ from isthmus.services.credentials.messages import (
     oauth_of,
     overlap_of,
     parameters_of,
+    policy_of,
     secret_of,
-    type_of,
 )
 from isthmus.services.credentials.refreshing import Tokens
+from isthmus.services.credentials.rotating import Rotating
 from isthmus.services.credentials.store import AuthorizationRows, Rows, TokenRows
 from isthmus.services.credentials.trying import Trying
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -55,6 +59,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         lending: Lends secrets and tokens.
         borrowers: Knows to whom.
         trying: Tries configurations.
+        rotating: Replaces secrets together with external systems.
         clock: The time.
         find_user: Names an instance that uses a configuration, or gives an empty text.
     """
@@ -69,6 +74,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         lending: Lending,
         borrowers: Borrowers,
         trying: Trying,
+        rotating: Rotating,
         clock: Clock,
         find_user: FindUser,
     ) -> None:
@@ -81,6 +87,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         self._lending = lending
         self._borrowers = borrowers
         self._trying = trying
+        self._rotating = rotating
 
     async def CreateAuthConfig(
         self, request: pb.CreateAuthConfigRequest, context: Context
@@ -88,19 +95,20 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         """Creates a configuration; the row commits only after the vault has the secret."""
         secret = secret_of(request.secret)
         with validating() as check:
-            auth_type = _checked_type(check, request.auth_type)
-            _check_common(check, request, auth_type, secret)
+            auth_type = checked_type(check, request.auth_type)
+            check_common(check, request, auth_type, secret)
+            policy = policy_of(check, request)
             if secret is None:
                 check.add("secret", "REQUIRED", "Send the secret; it goes to the vault and nowhere else.")
         assert auth_type is not None
         assert secret is not None
-        config = self._new(request, auth_type)
+        config = self._new(request, auth_type, policy)
         async with self._db.tenant(config.tenant_id) as conn:
 
             async def create() -> pb.CreateAuthConfigResponse:
                 await Rows(conn).add(config)
                 if auth_type.has_tokens:
-                    state = _state_with(auth_type, secret)
+                    state = state_with(auth_type, secret)
                     await TokenRows(conn).add(config.tenant_id, config.auth_config_id, state)
                 await self._keep(config, secret)
                 await self._events.changed(conn, "created", config, config.created_by)
@@ -139,17 +147,20 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             check_etag(request.etag, held.revision)
             tell(before=config_message(held))
             with validating() as check:
-                _check_common(check, request, held.auth_type, secret)
+                check_common(check, request, held.auth_type, secret)
+                policy = policy_of(check, request)
+            now = self._clock.now()
             config = replace(
                 held,
                 name=request.name,
                 description=request.description,
-                parameters=parameters_of(request.parameters),
+                parameters=in_turn(parameters_of(request.parameters), held),
                 oauth=oauth_of(request.oauth_config),
                 expire_time=moment(request.expire_time, "expire_time"),
                 is_system_account=request.is_system_account,
-                update_time=self._clock.now(),
+                update_time=now,
                 revision=held.revision + 1,
+                rotation=held.rotation.under(policy, now),
             )
             if secret is not None:
                 config = replace(
@@ -158,13 +169,15 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                     revoke_time=None,
                     overlap_end_time=None,
                     old_until=None,
+                    rotation=config.rotation.renewed(now, principal.subject),
                 )
             await Rows(conn).change(config)
             if secret is not None or config.oauth != held.oauth:
-                state = _state_with(held.auth_type, secret) if secret is not None else None
+                state = state_with(held.auth_type, secret) if secret is not None else None
                 await TokenRows(conn).reset(config.auth_config_id, state)
             tokens = await TokenRows(conn).find(config.auth_config_id)
             await self._events.changed(conn, "updated", config, principal.subject)
+        self._rotating.woken.set()
         return pb.UpdateAuthConfigResponse(auth_config=config_message(config, tokens))
 
     async def DeleteAuthConfig(
@@ -232,19 +245,18 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
     async def RotateAuthConfig(
         self, request: pb.RotateAuthConfigRequest, context: Context
     ) -> pb.RotateAuthConfigResponse:
-        """Enters a new secret beside the old one."""
+        """Enters a new secret beside the old one, or has it made with the external system."""
         principal, now = current_principal(), self._clock.now()
         secret = secret_of(request.secret)
+        if secret is None:
+            return await self._rotated(request)
         async with self._db.tenant(principal.tenant_id) as conn:
             held = await Rows(conn).get(request.auth_config_id, lock=True)
             check_etag(request.etag, held.revision)
             refuse_revoked(held)
             with validating() as check:
-                overlap = overlap_of(check, request)
+                overlap = overlap_of(check, request, held.rotation.overlap_seconds)
                 check.violations += mistakes_of(held.auth_type, held.parameters, held.oauth, secret)
-                if secret is None:
-                    check.add("secret", "REQUIRED", "Send the new secret.")
-            assert secret is not None
             config = replace(
                 held,
                 secret_version=await self._keep(held, secret),
@@ -254,12 +266,27 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 expire_time=moment(request.expire_time, "expire_time"),
                 update_time=now,
                 revision=held.revision + 1,
+                rotation=held.rotation.renewed(now, principal.subject),
             )
             await Rows(conn).change(config)
             if secret.values.get("refresh_token"):
                 await TokenRows(conn).reset(config.auth_config_id, TokenState.READY)
-            await self._events.changed(conn, "updated", config, principal.subject)
+            await self._events.changed(conn, "rotated", config, principal.subject)
         return pb.RotateAuthConfigResponse(auth_config=config_message(config))
+
+    async def _rotated(self, request: pb.RotateAuthConfigRequest) -> pb.RotateAuthConfigResponse:
+        principal = current_principal()
+        async with self._db.tenant(principal.tenant_id) as conn:
+            config, _ = await _found(conn, request.auth_config_id)
+        check_etag(request.etag, config.revision)
+        with validating() as check:
+            overlap = overlap_of(check, request, config.rotation.overlap_seconds)
+            if request.HasField("expire_time"):
+                check.add("expire_time", "EXCLUSIVE", "Clear `expire_time`; the system says it.")
+        await self._rotating.start(config, principal.subject, int(overlap.total_seconds()))
+        async with self._db.tenant(principal.tenant_id) as conn:
+            config, row = await _found(conn, request.auth_config_id)
+        return pb.RotateAuthConfigResponse(auth_config=config_message(config, row))
 
     async def RevokeAuthConfig(
         self, request: pb.RevokeAuthConfigRequest, context: Context
@@ -269,7 +296,10 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         async with self._db.tenant(principal.tenant_id) as conn:
             held = await Rows(conn).get(request.auth_config_id, lock=True)
             now = self._clock.now()
-            config = replace(held, revoke_time=now, update_time=now, revision=held.revision + 1)
+            rotation = held.rotation.ended()
+            config = replace(
+                held, revoke_time=now, update_time=now, revision=held.revision + 1, rotation=rotation
+            )
             await Rows(conn).change(config)
             if config.auth_type.has_tokens:
                 needed = config.auth_type.needs_authorization
@@ -291,7 +321,9 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         failed = any(step.result == connector_pb2.CheckStep.RESULT_FAILED for step in steps)
         return pb.TestAuthConfigResponse(steps=steps, is_usable=not failed)
 
-    def _new(self, request: pb.CreateAuthConfigRequest, auth_type: AuthType) -> AuthConfig:
+    def _new(
+        self, request: pb.CreateAuthConfigRequest, auth_type: AuthType, policy: RotationPolicy
+    ) -> AuthConfig:
         principal, now = current_principal(), self._clock.now()
         return AuthConfig(
             tenant_id=principal.tenant_id,
@@ -307,6 +339,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             create_time=now,
             update_time=now,
             expire_time=moment(request.expire_time, "expire_time"),
+            rotation=Rotation().under(policy, now),
         )
 
     async def _keep(self, config: AuthConfig, secret: Secret) -> int:
@@ -331,37 +364,8 @@ async def _found(conn: AsyncConnection, auth_config_id: str) -> tuple[AuthConfig
     return config, await TokenRows(conn).find(auth_config_id) if config.auth_type.has_tokens else None
 
 
-def _state_with(auth_type: AuthType, secret: Secret) -> TokenState:
-    """Tell whether tokens can be had with a new secret, or a person has to authorize it first."""
-    if not auth_type.needs_authorization or secret.values.get("refresh_token"):
-        return TokenState.READY
-    return TokenState.AUTHORIZATION_NEEDED
-
-
 def _key(config: AuthConfig) -> dict[str, Any]:
     return {"id": config.auth_config_id}
-
-
-def _checked_type(check: Check, method: int) -> AuthType | None:
-    auth_type = type_of(method)
-    if auth_type is None:
-        known = ", ".join(AuthType)
-        value = connector_pb2.AuthMethod.DESCRIPTOR.values_by_number.get(method)
-        name = value.name if method and value else str(method) if method else "nothing"
-        check.add("auth_type", "NOT_OFFERED", f"Choose one of {known}; {name} is not kept here.")
-    return auth_type
-
-
-def _check_common(
-    check: Check,
-    request: pb.CreateAuthConfigRequest | pb.UpdateAuthConfigRequest,
-    auth_type: AuthType | None,
-    secret: Secret | None,
-) -> None:
-    check.text("name", request.name, longest=100)
-    check.text("description", request.description, required=False, longest=2000, lines=True)
-    parameters, oauth = parameters_of(request.parameters), oauth_of(request.oauth_config)
-    check.violations += mistakes_of(auth_type, parameters, oauth, secret)
 
 
 __all__ = ["CredentialsServicer"]

@@ -14,11 +14,14 @@ from isthmus.services.credentials.instances import RegistryInstances
 from isthmus.services.credentials.leasing import Lending
 from isthmus.services.credentials.refreshing import Patience, Tokens
 from isthmus.services.credentials.reminding import Reminders
+from isthmus.services.credentials.rotating import Rotating
 from isthmus.services.credentials.servicer import CredentialsServicer
 from isthmus.services.credentials.servicer_authorization import AuthorizationServicer
 from isthmus.services.credentials.settings import CredentialsSettings
+from isthmus.services.credentials.sweeping import Sweep
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.services.credentials.trying import Trying
+from isthmus.services.credentials.ways import HostWays, Ways
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -38,6 +41,8 @@ async def wire(chassis: Chassis) -> Wiring:
         settle=settings.token_settle_seconds,
     )
     tokens = Tokens(db, vault, grants, clock=clock, patience=patience)
+    hosts = HostWays(lambda: chassis.peer("registry"), chassis.channel)
+    rotating = Rotating(db, vault, events, Ways([hosts.choose]), clock=clock)
     lease = timedelta(seconds=settings.lease_seconds)
     servicer = CredentialsServicer(
         db,
@@ -47,6 +52,7 @@ async def wire(chassis: Chassis) -> Wiring:
         lending=Lending(db, grants, tokens, events, clock=clock, lease=lease),
         borrowers=Borrowers(instances),
         trying=Trying(grants, tokens, clock=clock),
+        rotating=rotating,
         clock=clock,
         find_user=instances.find_user,
     )
@@ -56,8 +62,9 @@ async def wire(chassis: Chassis) -> Wiring:
         (authorization_pb2_grpc.add_AuthorizationServiceServicer_to_server, authorization),
     ]
     ahead = timedelta(days=settings.reminder_days)
-    reminders = Reminders(db, events, clock=clock, ahead=ahead)
-    return Wiring(servicers=servicers, tasks=[reminders.run], closers=[tokens.close, servers.close])
+    sweep = Sweep(Reminders(db, events, clock=clock, ahead=ahead), rotating, clock=clock)
+    closers = [rotating.close, tokens.close, servers.close]
+    return Wiring(servicers=servicers, tasks=[sweep.run], closers=closers)
 
 
 __all__ = ["wire"]

@@ -16,6 +16,7 @@ from isthmus.connectors.postgres.line import Line
 from isthmus.connectors.postgres.partitions import Part, division_of, known_division
 from isthmus.connectors.postgres.previewing import preview
 from isthmus.connectors.postgres.reading import TIMES, pages
+from isthmus.connectors.postgres.rotating import renew, retire
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
 from isthmus.sdk import (
@@ -24,6 +25,7 @@ from isthmus.sdk import (
     Batch,
     Between,
     Connector,
+    Credential,
     Failure,
     Finished,
     Foresight,
@@ -31,6 +33,8 @@ from isthmus.sdk import (
     Guarantee,
     Page,
     ReadMode,
+    Rotated,
+    Rotation,
     Stream,
     TransientFailure,
     WriteMode,
@@ -70,6 +74,16 @@ class Postgres(Connector[Settings]):
     async def streams(self) -> list[Stream]:
         """Lists tables and queries as streams."""
         return [self._stream(relation) for relation in await self._relations()]
+
+    async def rotate(self, rotation: Rotation) -> Rotated:
+        """Gives a role a new password: the same one, or the other of two that take turns."""
+        what = f"Changing the password of {rotation.new.username}"
+        return await self._guard.run(lambda: renew(self._connect_as, rotation), what=what)
+
+    async def retire(self, rotation: Rotation) -> None:
+        """Ends the password of the role whose turn is over."""
+        what = f"Ending the password of {rotation.old.username}"
+        await self._guard.run(lambda: retire(self._connect_as, rotation), what=what)
 
     async def handle_error(self, error: Exception) -> Failure:
         """Tells what an error of the driver means."""
@@ -179,8 +193,11 @@ class Postgres(Connector[Settings]):
                 what=f"Foreseeing the end of a refresh of {relation.name}",
             )
 
-    async def _connect(self, *, read_only: bool = False) -> Connection:
-        settings, credential = self.settings, self.credential
+    async def _connect_as(self, credential: Credential) -> Connection:
+        return await self._connect(credential=credential)
+
+    async def _connect(self, *, read_only: bool = False, credential: Credential | None = None) -> Connection:
+        settings, credential = self.settings, credential or self.credential
         if not credential.username:
             message = "The database needs a user: give the instance a basic credential."
             raise AuthenticationFailure("CREDENTIAL_MISSING", message)

@@ -18,6 +18,18 @@ from isthmus.services.credentials.domain.oauth import (
     OAuth,
     is_safe_url,
 )
+from isthmus.services.credentials.domain.rotation import (
+    DAY_SECONDS,
+    MOST_DAYS,
+    POLICY,
+    Rotation,
+    RotationAction,
+    RotationPolicy,
+    RotationStage,
+    pause_before_try,
+    rotation_unsupported,
+    under_way,
+)
 from isthmus.services.credentials.domain.rules import (
     mistakes_of,
     refuse_expired,
@@ -38,7 +50,10 @@ from isthmus.services.credentials.domain.tokens import (
 
 __all__ = [
     "BASIC",
+    "DAY_SECONDS",
+    "MOST_DAYS",
     "NONE",
+    "POLICY",
     "POST",
     "PRIVATE_KEY_JWT",
     "AuthConfig",
@@ -49,6 +64,10 @@ __all__ = [
     "Parameters",
     "Pending",
     "Proof",
+    "Rotation",
+    "RotationAction",
+    "RotationPolicy",
+    "RotationStage",
     "Secret",
     "Token",
     "TokenRow",
@@ -61,11 +80,14 @@ __all__ = [
     "lifetime_of",
     "mistakes_of",
     "pause_after",
+    "pause_before_try",
     "refuse_expired",
     "refuse_foreign",
     "refuse_revoked",
     "revoked",
+    "rotation_unsupported",
     "slower",
     "token_of",
     "tokens_path",
+    "under_way",
 ]

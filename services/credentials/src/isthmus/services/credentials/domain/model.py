@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from isthmus.services.credentials.domain.oauth import OAuth
+from isthmus.services.credentials.domain.rotation import Rotation, RotationStage
 
 
 class AuthType(StrEnum):
@@ -44,6 +45,14 @@ class Parameters:
     key_id: str = ""
     region: str = ""
     service: str = ""
+    alternate_username: str = ""
+
+    @property
+    def alternated(self) -> "Parameters":
+        """The same in the name of the other account, where two take turns."""
+        if not self.alternate_username:
+            return self
+        return replace(self, username=self.alternate_username, alternate_username=self.username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ class AuthConfig:
     old_secret_version: int = 0
     overlap_end_time: datetime | None = None
     old_until: datetime | None = None
+    rotation: Rotation = field(default_factory=Rotation)
 
     def overlaps(self, now: datetime) -> bool:
         """Tells whether the secret before the present one is still kept."""
@@ -97,7 +107,25 @@ class AuthConfig:
     def with_secret_of(self, now: datetime) -> "AuthConfig":
         """The configuration with the secret that is to be lent: the old one where the new one is unknown."""
         is_old = self.overlaps(now) and self.old_until is not None and now < self.old_until
-        return replace(self, secret_version=self.old_secret_version) if is_old else self
+        return self.with_old_secret() if is_old else self
+
+    def with_old_secret(self) -> "AuthConfig":
+        """The configuration with the secret before the present one."""
+        is_other = self.rotation.stage is RotationStage.RETIRING
+        parameters = self.parameters.alternated if is_other else self.parameters
+        return replace(self, secret_version=self.old_secret_version, parameters=parameters)
+
+    def after_refusal_of(self, version: int) -> "AuthConfig":
+        """The configuration with the secret that is to be lent to somebody who was refused with that version.
+
+        Where one account gets a new password the old one ends before anybody here can know it: then the one
+        that is being made is worth a try.
+        """
+        rotation = self.rotation
+        is_dying = rotation.stage is RotationStage.RENEWING and version == self.secret_version
+        if not is_dying or not rotation.version or self.parameters.alternate_username:
+            return self
+        return replace(self, secret_version=rotation.version)
 
 
 @dataclass(frozen=True, slots=True)

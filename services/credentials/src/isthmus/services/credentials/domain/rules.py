@@ -57,6 +57,8 @@ def _parameter_mistakes(auth_type: AuthType | None, parameters: Parameters) -> I
         if len(text) > 200 or any(not "!" <= letter <= "~" for letter in text):
             message = f"Use at most 200 letters, digits and signs without blanks for `{name}`."
             yield Violation(f"parameters.{name}", "CHARACTER_FORBIDDEN", message)
+    if parameters.alternate_username:
+        yield from _alternate_mistakes(auth_type, parameters)
     if ":" in parameters.username:
         message = "A user name of basic authentication has no colon (RFC 7617); remove it."
         yield Violation("parameters.username", "CHARACTER_FORBIDDEN", message)
@@ -68,6 +70,16 @@ def _parameter_mistakes(auth_type: AuthType | None, parameters: Parameters) -> I
         yield Violation("parameters.query_parameter", "EXCLUSIVE", message)
     if any(letter < " " for letter in parameters.prefix):
         yield Violation("parameters.prefix", "CHARACTER_FORBIDDEN", "Remove control characters.")
+
+
+def _alternate_mistakes(auth_type: AuthType | None, parameters: Parameters) -> Iterator[Violation]:
+    path = "parameters.alternate_username"
+    if auth_type is not AuthType.BASIC:
+        yield Violation(path, "EXCLUSIVE", "Clear `alternate_username`; only basic has accounts.")
+    elif parameters.alternate_username == parameters.username:
+        yield Violation(path, "EXCLUSIVE", "Name two different accounts; these are the same.")
+    if any(letter < " " or letter == ":" for letter in parameters.alternate_username):
+        yield Violation(path, "CHARACTER_FORBIDDEN", "Remove colons and control characters.")
 
 
 def _secret_mistakes(auth_type: AuthType | None, secret: Secret) -> Iterator[Violation]:

@@ -8,15 +8,31 @@ from typing import Any
 
 from isthmus.kit import PageRequest
 from isthmus.resilience.faults import AlreadyExists, Missing
-from isthmus.services.credentials.domain import AuthConfig, AuthType, Lease, OAuth, Parameters, revoked
+from isthmus.services.credentials.domain import (
+    AuthConfig,
+    AuthType,
+    Lease,
+    OAuth,
+    Parameters,
+    Rotation,
+    RotationAction,
+    RotationStage,
+    revoked,
+)
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
+COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_name, prefix, query_parameter,
     username, is_system_account, secret_version, expire_time, last_used_time, created_by, create_time,
     update_time, revision, oauth, key_id, region, service,
-    revoke_time, old_secret_version, overlap_end_time, old_until"""
+    revoke_time, old_secret_version, overlap_end_time, old_until, alternate_username,
+    rotation_action, rotation_every_days, rotation_overlap_seconds, rotation_next_time, rotation_last_time,
+    rotation_last_by, rotation_stage, rotation_version, rotation_wanted_by, rotation_keep_seconds,
+    rotation_try_time, rotation_failures, rotation_failure_reason, rotation_failure_message"""
+_NAMES = tuple(name.strip() for name in COLUMNS.split(","))
+_FIXED = {"tenant_id", "auth_config_id", "auth_type", "created_by", "create_time", "last_used_time"}
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
+_ROTATION = {f"rotation_{name}": name for name in Rotation.__dataclass_fields__}
 
 
 class Rows:
@@ -31,8 +47,8 @@ class Rows:
         Raises:
             AlreadyExists: `AUTH_CONFIG_NAME_TAKEN`.
         """
-        sql = f"""insert into auth_configs ({_COLUMNS})
-            values ({", ".join(f":{name.strip()}" for name in _COLUMNS.split(","))})
+        sql = f"""insert into auth_configs ({COLUMNS})
+            values ({", ".join(f":{name}" for name in _NAMES)})
             on conflict (tenant_id, name) do nothing"""
         if not (await self.conn.execute(text(sql), _fields(config))).rowcount:
             raise _name_taken(config.name)
@@ -47,24 +63,17 @@ class Rows:
         fields = _fields(config)
         if (await self.conn.execute(text(other), fields)).first():
             raise _name_taken(config.name)
-        sql = """update auth_configs set name = :name, description = :description, header_name = :header_name,
-                prefix = :prefix, query_parameter = :query_parameter, username = :username,
-                is_system_account = :is_system_account, secret_version = :secret_version,
-                oauth = :oauth, key_id = :key_id, region = :region, service = :service,
-                revoke_time = :revoke_time,
-                old_secret_version = :old_secret_version, overlap_end_time = :overlap_end_time,
-                old_until = :old_until,
-                expire_time = :expire_time, update_time = :update_time, revision = :revision
-            where auth_config_id = :auth_config_id"""
+        changing = ", ".join(f"{name} = :{name}" for name in _NAMES if name not in _FIXED)
+        sql = f"update auth_configs set {changing} where auth_config_id = :auth_config_id"
         await self.conn.execute(text(sql), fields)
 
     async def find(self, auth_config_id: str, *, lock: bool = False) -> AuthConfig | None:
         """Return a configuration, or None; `lock` keeps others from changing it meanwhile."""
-        sql = f"select {_COLUMNS} from auth_configs where auth_config_id = :id" + (
+        sql = f"select {COLUMNS} from auth_configs where auth_config_id = :id" + (
             " for update" if lock else ""
         )
         row = (await self.conn.execute(text(sql), {"id": auth_config_id})).first()
-        return _config(row._asdict()) if row else None
+        return config_of(row._asdict()) if row else None
 
     async def get(self, auth_config_id: str, *, lock: bool = False) -> AuthConfig:
         """Return a configuration.
@@ -80,11 +89,11 @@ class Rows:
 
     async def page(self, page: PageRequest, name: str) -> list[AuthConfig]:
         """Return configurations, oldest first, one more than the page holds."""
-        sql = f"""select {_COLUMNS} from auth_configs
+        sql = f"""select {COLUMNS} from auth_configs
             where auth_config_id > :after and (:name = '' or name = :name)
             order by auth_config_id limit :limit"""
         values = {"after": (page.after or {}).get("id", ""), "name": name, "limit": page.size + 1}
-        return [_config(row._asdict()) for row in await self.conn.execute(text(sql), values)]
+        return [config_of(row._asdict()) for row in await self.conn.execute(text(sql), values)]
 
     async def remove(self, auth_config_id: str) -> None:
         """Delete a configuration; the record of its leases stays."""
@@ -114,9 +123,9 @@ class Rows:
                 where expire_time <= :until and reminded_of is distinct from expire_time
                     and revoke_time is null
                 limit :most for update skip locked)
-            returning {_COLUMNS}"""
+            returning {COLUMNS}"""
         rows = await self.conn.execute(text(sql), {"until": until, "most": most})
-        return [_config(row._asdict()) for row in rows]
+        return [config_of(row._asdict()) for row in rows]
 
     async def lend(self, lease: Lease) -> None:
         """Record a lease; the time of last use is kept to the minute, which spares most writes.
@@ -144,16 +153,28 @@ def _name_taken(name: str) -> AlreadyExists:
 
 
 def _fields(config: AuthConfig) -> dict[str, Any]:
-    values = {name: getattr(config, name) for name in config.__dataclass_fields__ if name != "parameters"}
+    inner = {"parameters", "rotation"}
+    values = {name: getattr(config, name) for name in config.__dataclass_fields__ if name not in inner}
     values["oauth"] = json.dumps(asdict(config.oauth))
+    values |= {column: getattr(config.rotation, name) for column, name in _ROTATION.items()}
     return values | {name: getattr(config.parameters, name) for name in _PARAMETERS}
 
 
-def _config(row: Mapping[str, Any]) -> AuthConfig:
+def config_of(row: Mapping[str, Any]) -> AuthConfig:
+    """Give what a row of `COLUMNS` says."""
     parameters = Parameters(**{name: row[name] for name in _PARAMETERS})
     oauth = OAuth(**{**row["oauth"], "scopes": tuple(row["oauth"].get("scopes", ()))})
-    rest = {name: value for name, value in row.items() if name not in (*_PARAMETERS, "auth_type", "oauth")}
-    return AuthConfig(auth_type=AuthType(row["auth_type"]), parameters=parameters, oauth=oauth, **rest)
+    told = {name: row[column] for column, name in _ROTATION.items()}
+    told |= {"action": RotationAction(told["action"]), "stage": RotationStage(told["stage"])}
+    inner = {*_PARAMETERS, *_ROTATION, "auth_type", "oauth"}
+    rest = {name: value for name, value in row.items() if name not in inner}
+    return AuthConfig(
+        auth_type=AuthType(row["auth_type"]),
+        parameters=parameters,
+        oauth=oauth,
+        rotation=Rotation(**told),
+        **rest,
+    )
 
 
-__all__ = ["Rows"]
+__all__ = ["COLUMNS", "Rows", "config_of"]

@@ -45,6 +45,10 @@ _ENTITIES = {
         "leased": "A host took a credential out for use.",
         "revoked": "A person took an authentication configuration out of use.",
         "expiring": "The secret of an authentication configuration ends soon.",
+        "rotated": "A new secret took the place of the one before, which may be kept for a while.",
+        "retired": "The external system refuses the secret before the present one, as it was told to.",
+        "rotation_due": "By its policy a person should make a new secret now.",
+        "rotation_failed": "A new secret could not be made, or the old one not ended; it is tried again.",
     },
     ("events", "subscription", "SubscriptionChanged"): {
         "created": "A subscription was created.",

@@ -55,7 +55,12 @@ _HOST = (
     "scheduling.leases.*",
 )
 _SERVICES = {
-    "credentials": ("registry.instances.read",),
+    "credentials": (
+        "connector.secrets.rotate",
+        "registry.connectors.read",
+        "registry.hosts.resolve",
+        "registry.instances.read",
+    ),
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "monitoring": ("events.events.read",),

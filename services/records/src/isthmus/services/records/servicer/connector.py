@@ -281,6 +281,10 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         """Refuse: the hub's instance is always there."""
         raise _missing_capability("lifecycle hook")
 
+    async def RotateSecret(self, request: pb.RotateSecretRequest, context: object) -> pb.RotateSecretResponse:
+        """Refuse: nobody needs a secret for the hub."""
+        raise _missing_capability("secret")
+
 
 def _missing_capability(what: str) -> Unsupported:
     return Unsupported("CAPABILITY_MISSING", f"The hub has no {what}; Describe lists what it offers.")
