@@ -19,7 +19,7 @@ from isthmus.host.steps import granted, needed, without_credential
 from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
-from isthmus.resilience import Fault, FixRequest, Unsupported
+from isthmus.resilience import Fault, FixRequest, NotAllowed, Unsupported
 from isthmus.type.v1 import batch_pb2 as batch
 
 T = TypeVar("T")
@@ -156,7 +156,12 @@ class ConnectorServicer(ConnectorServiceServicer):
     async def RotateSecret(
         self, request: connector.RotateSecretRequest, context: Any
     ) -> connector.RotateSecretResponse:
-        """Bring a new secret into force and prove that it works, or take an old one out of force."""
+        """Bring a new secret into force and prove that it works, or take an old one out of force.
+
+        Hosts may call whatever connectors offer; secrets are none of another host's business.
+        """
+        if current_principal().subject.startswith("host:"):
+            raise NotAllowed("PERMISSION_MISSING", "A host changes no secret of another connector.")
         if connector.CAPABILITY_ROTATION not in self._backend.spec.capabilities:
             message = "This connector's system lets no program make its secrets; a person makes the new one."
             raise Unsupported("CAPABILITY_MISSING", message)

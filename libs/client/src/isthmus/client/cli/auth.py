@@ -4,10 +4,8 @@ import time
 from typing import Annotated
 
 import typer
-from google.protobuf.duration_pb2 import Duration
 from isthmus.client.cli.context import auth_config_id, gateway_of, mesh_of
 from isthmus.client.cli.output import Column, Format, Output, emit, note, show, show_one, when, word
-from isthmus.client.manifest.credentials import SecretReference, secret_of, spec_of
 from isthmus.client.mesh import Mesh
 from isthmus.client.problem import ExitCode
 from isthmus.connector.v1 import connector_pb2
@@ -57,35 +55,6 @@ def refresh(ctx: typer.Context, credential: Credential, output: Output = Format.
     changed = mesh.credentials.RefreshAuthConfig(request).auth_config
     note(f"The new token ends at {when(changed.token_status.expire_time)}.")
     show_one(changed, output)
-
-
-@_group.command("rotate")
-def rotate(
-    ctx: typer.Context,
-    credential: Credential,
-    env: Annotated[str, typer.Option(help="Environment variable that holds the new secret.")],
-    overlap_hours: Annotated[
-        int,
-        typer.Option(help="How long the old secret steps in where the new one is refused.", min=0, max=720),
-    ] = 24,
-    output: Output = Format.YAML,
-) -> None:
-    """Enters a new secret and keeps the old one for a while.
-
-    Example: `isthmus auth rotate ath_01j9 --env NEW_SECRET`
-    """
-    mesh = mesh_of(ctx)
-    held = auth_config_id(mesh, credential)
-    found = mesh.credentials.GetAuthConfig(credentials_pb2.GetAuthConfigRequest(auth_config_id=held))
-    item = found.auth_config
-    spec = spec_of(item).model_copy(update={"secret": SecretReference(env=env)})
-    request = credentials_pb2.RotateAuthConfigRequest(
-        auth_config_id=held,
-        secret=secret_of(item.name, spec),
-        overlap=Duration(seconds=overlap_hours * 3600),
-        etag=item.etag,
-    )
-    show_one(mesh.credentials.RotateAuthConfig(request).auth_config, output)
 
 
 @_group.command("revoke")

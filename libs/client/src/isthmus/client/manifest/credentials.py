@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from google.protobuf.duration_pb2 import Duration
 from isthmus.client.manifest.strict import Strict
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.connector.v1 import connector_pb2
@@ -15,7 +16,16 @@ SECRET_FIELDS = {"secret", "refresh_token", "certificate"}
 
 _PREFIX = "AUTH_METHOD_"
 _CLIENT = "CLIENT_AUTHENTICATION_"
-_PARAMETERS = ("username", "header_name", "prefix", "query_parameter", "key_id", "region", "service")
+_PARAMETERS = (
+    "username",
+    "alternate_username",
+    "header_name",
+    "prefix",
+    "query_parameter",
+    "key_id",
+    "region",
+    "service",
+)
 Method = Literal[
     "api_key",
     "basic",
@@ -28,6 +38,9 @@ Method = Literal[
     "hmac",
     "aws_sigv4",
 ]
+
+
+RotationActionName = Literal["rotate", "remind"]
 
 
 class SecretReference(Strict):
@@ -70,12 +83,28 @@ class OAuthSpec(Strict):
     )
 
 
+class RotationSpec(Strict):
+    """How often a secret is to be replaced."""
+
+    every_days: int = Field(ge=1, le=3650, description="Days from one secret to the next.")
+    overlap_hours: int = Field(default=24, ge=0, le=720, description="How long the old one is kept.")
+    action: RotationActionName = Field(
+        default="rotate",
+        description="`rotate` replaces it by itself, where the system allows that; `remind` tells a person.",
+    )
+
+
 class CredentialSpec(Strict):
     """What an instance authenticates with; see docs/credentials.md."""
 
     type: Method = Field(description="How it authenticates.")
     description: str = ""
     username: str = Field(default="", description="For basic authentication.")
+    alternate_username: str = Field(
+        default="",
+        description="For basic authentication: a second account with the same rights and password; rotations "
+        "change from one to the other.",
+    )
     header_name: str = Field(default="", description="For API keys; X-API-Key when empty.")
     prefix: str = Field(default="", description="For API keys: written before the key.")
     query_parameter: str = Field(default="", description="For API keys that travel in the query.")
@@ -83,6 +112,7 @@ class CredentialSpec(Strict):
     region: str = Field(default="", description="For `aws_sigv4`.")
     service: str = Field(default="", description="For `aws_sigv4`: the service that signatures are for.")
     oauth: OAuthSpec | None = Field(default=None, description="For the OAuth methods.")
+    rotation: RotationSpec | None = Field(default=None, description="How often the secret is replaced.")
     is_system_account: bool = False
     secret: SecretReference | None = Field(
         default=None,
@@ -117,12 +147,22 @@ def spec_of(item: credentials_pb2.AuthenticationConfig) -> CredentialSpec:
         type=method,
         description=item.description,
         oauth=OAuthSpec.model_construct(**client) if item.HasField("oauth_config") else None,
+        rotation=_rotation_of(item),
         is_system_account=item.is_system_account,
         secret=None,
         refresh_token=None,
         certificate=None,
         **{name: getattr(item.parameters, name) for name in _PARAMETERS},
     )
+
+
+def in_turn(present: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Gives what the mesh holds with two accounts named as the document names them, whosever turn it is."""
+    names = ("username", "alternate_username")
+    accounts = {name: wanted.get(name, "") for name in names}
+    if sorted(accounts.values()) == sorted(present.get(name, "") for name in names):
+        return {**present, **accounts}
+    return present
 
 
 def method_of(spec: CredentialSpec) -> connector_pb2.AuthMethod.ValueType:
@@ -145,6 +185,12 @@ def fields_of(name: str, spec: CredentialSpec) -> dict[str, Any]:
             f"{_CLIENT}{kind}"
         )
         fields["oauth_config"] = credentials_pb2.OAuthConfig(**client)
+    if spec.rotation is not None:
+        fields["rotation_policy"] = credentials_pb2.RotationPolicy(
+            every_days=spec.rotation.every_days,
+            overlap=Duration(seconds=spec.rotation.overlap_hours * 3600),
+            action=credentials_pb2.RotationPolicy.Action.Value(f"ACTION_{spec.rotation.action.upper()}"),
+        )
     return fields
 
 
@@ -170,6 +216,18 @@ def secret_of(name: str, spec: CredentialSpec) -> credentials_pb2.SecretMaterial
             return credentials_pb2.SecretMaterial(client_certificate=pair)
         case _:
             return credentials_pb2.SecretMaterial(bearer_token=value)
+
+
+def _rotation_of(item: credentials_pb2.AuthenticationConfig) -> RotationSpec | None:
+    if not item.HasField("rotation_policy"):
+        return None
+    policy = item.rotation_policy
+    is_rotated = policy.action == credentials_pb2.RotationPolicy.ACTION_ROTATE
+    return RotationSpec(
+        every_days=policy.every_days,
+        overlap_hours=policy.overlap.seconds // 3600,
+        action="rotate" if is_rotated else "remind",
+    )
 
 
 def _oauth_secret(name: str, spec: CredentialSpec, oauth: OAuthSpec) -> credentials_pb2.OAuthSecret:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from isthmus.client.manifest.credentials import SECRET_FIELDS
-from isthmus.client.manifest.document import Document, InstanceDocument
+from isthmus.client.manifest.credentials import SECRET_FIELDS, in_turn
+from isthmus.client.manifest.document import CredentialDocument, Document, InstanceDocument
 from isthmus.client.manifest.state import Held, State
 
 
@@ -49,6 +49,8 @@ def step(document: Document, state: State) -> Step:
     if held is None:
         return Step(Action.CREATE, document, None, tuple(_differences({}, wanted)))
     present = held.spec.model_dump(mode="json", exclude=SECRET_FIELDS)
+    if isinstance(document, CredentialDocument):
+        present = in_turn(present, wanted)
     for name in _SERVER_DEFAULTS:
         if not wanted.get(name, True):
             present.pop(name, None)

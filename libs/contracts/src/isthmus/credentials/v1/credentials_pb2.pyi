@@ -171,7 +171,7 @@ class RotationPolicy(_message.Message):
     OVERLAP_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     every_days: _builtins.int
-    """Days from one new secret to the next, 1 to 3650."""
+    """Days from one new secret to the next, at most 3650; 0 means never, as no policy does."""
     action: Global___RotationPolicy.Action.ValueType
     """What happens when it is time."""
     @_builtins.property

@@ -85,9 +85,9 @@ def policy_of(
     check: Check, request: pb.CreateAuthConfigRequest | pb.UpdateAuthConfigRequest
 ) -> RotationPolicy:
     """Reads how often the secret is to be replaced; by default a person does it and is reminded."""
-    if not request.HasField("rotation_policy"):
-        return RotationPolicy()
     policy = request.rotation_policy
+    if not policy.every_days:
+        return RotationPolicy()
     seconds = policy.overlap.seconds if policy.HasField("overlap") else DAY_SECONDS
     check.within("rotation_policy.every_days", policy.every_days, least=1, most=MOST_DAYS)
     check.within("rotation_policy.overlap", seconds, least=0, most=_LONGEST_OVERLAP)

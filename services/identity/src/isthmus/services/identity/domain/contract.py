@@ -7,6 +7,7 @@ CONTRACT = (
     "connector.instances.notify",
     "connector.records.read",
     "connector.records.write",
+    "connector.secrets.rotate",
     "connector.webhooks.receive",
     "credentials.auth_configs.authorize",
     "credentials.auth_configs.create",
