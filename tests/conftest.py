@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from isthmus.testing.commands import CommandLine, Done
 from isthmus.testing.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,40 +26,22 @@ MESH_SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What it answered."""
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
 class LocalMesh:
     """A mesh in a folder of its own."""
 
     home: Path
+    commands: CommandLine
 
     def run(
         self, *arguments: str, env: dict[str, str] | None = None, timeout: float = PATIENCE_SECONDS
     ) -> Done:
         """Runs `isthmus` and gives how it ended, whatever that is."""
-        command = [sys.executable, "-m", "isthmus.client.cli", "--home", str(self.home), *arguments]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "240", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "240", **(env or {})}
+        return self.commands.run(["--home", str(self.home), *arguments], environment, timeout)
+
+    def elsewhere(self, folder: Path) -> "LocalMesh":
+        """Gives the command line as it is where nobody has logged in yet."""
+        return LocalMesh(folder, self.commands)
 
     def ok(self, *arguments: str, **options: Any) -> Done:
         """Runs `isthmus` and insists on success."""
@@ -92,11 +73,11 @@ class LocalMesh:
         return folder
 
 
-def started() -> Iterator[LocalMesh]:
+def started(commands: CommandLine) -> Iterator[LocalMesh]:
     """Starts a mesh and stops it in the end; on failure its logs are shown."""
     # Outside pytest's own folders, which the unprivileged user of PostgreSQL could not enter.
     home = Path(tempfile.mkdtemp(prefix="isthmus-mesh-"))
-    mesh = LocalMesh(home)
+    mesh = LocalMesh(home, commands)
     try:
         mesh.ok("up", env=MESH_SETTINGS)
         yield mesh
@@ -119,15 +100,22 @@ def searched(home: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def mesh() -> Iterator[LocalMesh]:
+def commands() -> Iterator[CommandLine]:
+    """Gives the command line, imported once."""
+    with CommandLine() as line:
+        yield line
+
+
+@pytest.fixture(scope="session")
+def mesh(commands: CommandLine) -> Iterator[LocalMesh]:
     """Gives a mesh that tests share and none of them breaks."""
-    yield from started()
+    yield from started(commands)
 
 
 @pytest.fixture
-def own_mesh() -> Iterator[LocalMesh]:
+def own_mesh(commands: CommandLine) -> Iterator[LocalMesh]:
     """Gives a mesh that one test may break."""
-    yield from started()
+    yield from started(commands)
 
 
 @pytest.fixture(scope="session")

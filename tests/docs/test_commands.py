@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from isthmus.client.cli import run
 
 pytestmark = [
@@ -93,12 +92,12 @@ def test_commands_of_documentation_work(shell, folder, page):
 @pytest.fixture
 def inside(shell, mesh, monkeypatch, capsys):
     """Runs a command in this process, which saves importing everything each time."""
-    run._add_plugins()
+    commands = run.tree()
     monkeypatch.setenv("ISTHMUS_HOME", str(mesh.home))
 
     def do(*words):
         monkeypatch.setattr("sys.argv", list(words))
-        code = run._run()
+        code = run.run(commands)
         return code, *capsys.readouterr()
 
     return do
@@ -111,7 +110,7 @@ def test_examples_of_help_work(shell, inside, folder, monkeypatch):
     shell("isthmus export > integrations.yaml")
     monkeypatch.chdir(folder)
 
-    for line in examples(typer.main.get_command(run.app)):
+    for line in examples(run.tree()):
         words = shlex.split(line)
         if ENDING & set(words) or "_01j9" in line or ">" in words:
             continue
@@ -125,7 +124,7 @@ def test_json_of_every_list_is_json(inside):
     """
     A program gets one JSON value and nothing else on standard output, also where there is nothing.
     """
-    for line in examples(typer.main.get_command(run.app)):
+    for line in examples(run.tree()):
         words = shlex.split(line.partition(" --output")[0])
         if "list" in words:
             _, out, _ = inside(*words, "--output", "json")

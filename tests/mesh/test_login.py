@@ -9,8 +9,6 @@ import sys
 import pytest
 from isthmus.testing.waiting import until
 
-from tests.conftest import LocalMesh
-
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 
 
@@ -19,7 +17,7 @@ def elsewhere(mesh, tmp_path):
     """Another machine: it knows where the mesh is, and has no key."""
     profile = json.loads((mesh.home / "cli.json").read_text())
     (tmp_path / "cli.json").write_text(json.dumps({**profile, "api_key": ""}))
-    return LocalMesh(tmp_path)
+    return mesh.elsewhere(tmp_path)
 
 
 def test_a_user_logs_in_works_and_leaves(mesh, elsewhere):
@@ -84,7 +82,7 @@ def test_a_machine_without_a_browser_is_let_in_by_a_code(mesh, elsewhere, tmp_pa
     for file, text in zip(files, (made["password"], "a much better one"), strict=True):
         file.write_text(text)
     elsewhere.ok("login", "cli-ben", "--password-file", str(files[0]), "--new-password-file", str(files[1]))
-    third = LocalMesh(tmp_path_factory.mktemp("third"))
+    third = mesh.elsewhere(tmp_path_factory.mktemp("third"))
     (third.home / "cli.json").write_text((elsewhere.home / "cli.json").read_text())
     command = [sys.executable, "-m", "isthmus.client.cli", "--home", str(third.home), "login"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as waiting:

@@ -85,7 +85,7 @@ def test_a_group_alone_shows_its_help_and_no_error(arguments, monkeypatch, capsy
     """
     monkeypatch.setattr("sys.argv", ["isthmus", *arguments])
 
-    code = runner._run()
+    code = runner.run(COMMANDS)
 
     shown = capsys.readouterr()
     assert code == ExitCode.USAGE

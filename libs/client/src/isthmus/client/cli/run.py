@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
+from typing import Any
 
 import grpc
 import typer
@@ -12,26 +14,28 @@ from isthmus.client.cli.output import note
 from isthmus.client.cli.wording import for_people
 from isthmus.client.problem import ExitCode, Problem, Violation, problem_from
 from rich.console import Console
+from typer.main import get_command
 
 
 def main() -> None:
     """Entry point of `isthmus`; never shows a traceback unless ISTHMUS_DEBUG is set."""
-    _add_plugins()
-    sys.exit(_run())
+    sys.exit(run(tree()))
 
 
-def _add_plugins() -> None:
-    """Adds the commands of other packages; a broken package costs its own commands only."""
+def tree() -> Callable[..., Any]:
+    """Gives all commands, with those of other packages; a broken package costs its own commands only."""
     for plugin in entry_points(group="isthmus.commands"):
         try:
             plugin.load()(app)
         except Exception as error:
             note(f"warning: the commands of {plugin.value} are left out: {error}")
+    return get_command(app)
 
 
-def _run() -> int:
+def run(commands: Callable[..., Any]) -> int:
+    """Runs what the arguments of this process say; gives the exit code."""
     try:
-        result = app(standalone_mode=False)
+        result = commands(standalone_mode=False)
     except typer.Exit as stop:
         return stop.exit_code
     except typer.exceptions.TyperException as mistake:
