@@ -39,7 +39,7 @@ def test_a_user_logs_in_works_and_leaves(mesh, elsewhere):
     private, token = stat.S_IMODE(kept.stat().st_mode), kept.read_text()
     elsewhere.ok("logout")
     kept.write_text(token)
-    after = elsewhere.run("whoami")
+    after = until(lambda: elsewhere.run("whoami"), "the end of the session", such=lambda done: done.code != 0)
 
     assert "PASSWORD_CHANGE_REQUIRED" in refused.err
     assert me["subject"] == f"user:{made['user_id']}"
