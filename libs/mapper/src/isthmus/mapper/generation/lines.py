@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from isthmus.mapper import runtime
 from isthmus.mapper.casts import bounded
+from isthmus.mapper.cel.limits import MAX_COST
 from isthmus.mapper.errors import RecordRejected, Refusal
 from isthmus.mapper.paths import member
 from isthmus.mapper.values import clean, is_unicode, text_of
@@ -45,8 +46,8 @@ _FIXED: dict[str, Any] = {
 }
 
 
-METER = "m or (m := [0])"
-"""The meter of the record; most records are mapped without one."""
+METER = f"m or (m := [0, {MAX_COST}])"
+"""The meter of the record: its size so far, and what loops may still cost; most are mapped without one."""
 
 
 class Lines:
@@ -87,6 +88,24 @@ class Lines:
         self._depth += 1
         yield
         self._depth -= 1
+
+    @contextmanager
+    def apart(self) -> Iterator[list[str]]:
+        """Gathers the lines added inside the context, for `same` or `deeper` to add."""
+        outer, gathered = self._lines, list[str]()
+        self._lines = gathered
+        try:
+            yield gathered
+        finally:
+            self._lines = outer
+
+    def same(self, gathered: list[str]) -> None:
+        """Adds gathered lines as deep as they were written."""
+        self._lines += gathered
+
+    def deeper(self, gathered: list[str]) -> None:
+        """Adds gathered lines inside the block that has been begun since."""
+        self._lines += ["    " + line for line in gathered]
 
     @contextmanager
     def function(self, head: str) -> Iterator[None]:
