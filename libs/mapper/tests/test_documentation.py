@@ -1,4 +1,4 @@
-"""docs/mapping.md says what is so: its examples run, and its function tables are the library's."""
+"""The pages on mappings say what is so: their examples run, and the function tables are the library's."""
 
 import re
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from isthmus.mapper.reference import function_reference
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-PAGES = ["docs/mapping.md", "libs/mapper/README.md", "services/mapping/README.md"]
+PAGES = ["docs/mapping.md", "docs/expressions.md", "libs/mapper/README.md", "services/mapping/README.md"]
 EXAMPLES = [
     pytest.param(list(yaml.safe_load_all(block)), id=f"{page}:{number}")
     for page in PAGES

@@ -7,10 +7,10 @@ from typing import Any
 from isthmus.mapper.model import (
     NOTHING,
     Block,
-    Choose,
     Concat,
     Constant,
     Definition,
+    Expression,
     Field,
     Items,
     Now,
@@ -24,6 +24,19 @@ from isthmus.mapper.schemas import SchemaInvalid, compile_schema, resolve
 from isthmus.mapper.values import show
 
 _JSON_TYPES = {"timestamp": "string", "date": "string"}
+_RESULTS = {
+    "bool": {"boolean"},
+    "int": {"integer"},
+    "uint": {"integer"},
+    "double": {"number"},
+    "string": {"string"},
+    "bytes": {"string"},
+    "timestamp": {"string"},
+    "duration": {"string"},
+    "list": {"array"},
+    "map": {"object"},
+}
+"""JSON types of what expressions give, by CEL type; those that are missing say nothing."""
 _COMPATIBLE = {("integer", "number"), ("number", "integer")}
 
 
@@ -92,11 +105,15 @@ def _types(schema: object) -> set[str] | None:
 
 def _check_source(field: Field, schema: dict[str, Any], report: Report) -> None:
     origin = field.value.origin
-    if isinstance(origin, Source) and _at(schema, origin.path) is False:
-        place = join(field.place, "source")
-        report.add(
-            place, "SOURCE_UNKNOWN", f"The source schema has no {format_path(origin.path)}; mend the path."
-        )
+    reads: tuple[Source, ...] = ()
+    if isinstance(origin, Source):
+        reads, place = (origin,), join(field.place, "source")
+    elif isinstance(origin, Expression):
+        reads, place = origin.reads, join(field.place, "expression")
+    for read in reads:
+        if _at(schema, read.path) is False:
+            hint = f"The source schema has no {format_path(read.path)}; mend the path."
+            report.add(place, "SOURCE_UNKNOWN", hint)
 
 
 class _Targets:
@@ -190,9 +207,9 @@ def _given(value: MappedValue, source: dict[str, Any] | None) -> set[str] | None
             return {"string"}
         case Items():
             return {"array"}
+        case Expression(body=body):
+            return _RESULTS.get(body.checked.result)
         case Source(path=path) if source is not None:
             types = _types(_at(source, path))
             return types - {"null"} if types and EACH not in path else None
-        case Choose():
-            return None
     return None

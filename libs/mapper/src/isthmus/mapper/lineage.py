@@ -11,6 +11,7 @@ from isthmus.mapper.model import (
     Combined,
     Concat,
     Condition,
+    Expression,
     Field,
     Items,
     Negated,
@@ -30,6 +31,8 @@ def value_reads(value: Value, *, inner: bool = True) -> Iterator[Source]:
     match value.origin:
         case Source():
             yield value.origin
+        case Expression():
+            yield from value.origin.reads
         case Template(parts=parts):
             yield from (Source(part.path) for part in parts if isinstance(part, Slot))
         case Concat(values=values) | Coalesce(values=values):
@@ -55,6 +58,8 @@ def _condition_reads(condition: Condition) -> Iterator[Source]:
     elif isinstance(condition, Combined):
         for part in condition.conditions:
             yield from _condition_reads(part)
+    elif isinstance(condition, Expression):
+        yield from condition.reads
     else:
         yield from value_reads(condition.value)
 
@@ -77,6 +82,41 @@ def block_reads(block: Block) -> Iterator[Source]:
 def block_paths(block: Block) -> Iterator[Path]:
     """Every path a block reads."""
     return (read.path for read in block_reads(block))
+
+
+def expressions_of(block: Block) -> Iterator[Expression]:
+    """The expressions in a block that read its record, those in the elements of its lists left out."""
+    if block.where is not None:
+        yield from _condition_expressions(block.where)
+    for field in block.fields:
+        if field.when is not None:
+            yield from _condition_expressions(field.when)
+        yield from _value_expressions(field.value)
+
+
+def _value_expressions(value: Value) -> Iterator[Expression]:
+    match value.origin:
+        case Expression():
+            yield value.origin
+        case Concat(values=values) | Coalesce(values=values):
+            for part in values:
+                yield from _value_expressions(part)
+        case Choose(cases=cases, otherwise=otherwise):
+            for condition, part in cases:
+                yield from _condition_expressions(condition)
+                yield from _value_expressions(part)
+            if otherwise is not None:
+                yield from _value_expressions(otherwise)
+
+
+def _condition_expressions(condition: Condition) -> Iterator[Expression]:
+    if isinstance(condition, Expression):
+        yield condition
+    elif isinstance(condition, Negated):
+        yield from _condition_expressions(condition.condition)
+    elif isinstance(condition, Combined):
+        for part in condition.conditions:
+            yield from _condition_expressions(part)
 
 
 def sources_of(value: Value, *, inner: bool = True) -> tuple[str, ...]:
@@ -102,6 +142,8 @@ def _origin_tells_time(origin: Origin) -> bool:
     match origin:
         case Now():
             return True
+        case Expression(body=body):
+            return body.tells_time
         case Concat(values=values) | Coalesce(values=values):
             return any(map(tells_time, values))
         case Choose(cases=cases, otherwise=otherwise):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from isthmus.mapper.paths import Path
 
 if TYPE_CHECKING:
+    from isthmus.mapper.cel.expression import CelExpression
     from isthmus.mapper.privacy.classes import DataClass
 
 
@@ -116,7 +117,19 @@ class Items:
     block: Block
 
 
-Origin = Source | Constant | Now | Template | Concat | Coalesce | Choose | Items
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A CEL expression, which gives a value or answers a condition."""
+
+    body: CelExpression
+
+    @property
+    def reads(self) -> tuple[Source, ...]:
+        """What it reads of the record or element; a member that is missing fails, so none is lenient."""
+        return tuple(Source(path) for path in self.body.paths)
+
+
+Origin = Source | Constant | Now | Template | Concat | Coalesce | Choose | Items | Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +166,7 @@ class Negated:
     condition: Condition
 
 
-Condition = Test | Combined | Negated
+Condition = Test | Combined | Negated | Expression
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from isthmus.mapper.casts import CASTS, STRICTNESS
+from isthmus.mapper.cel.limits import MAX_EXPRESSION_TEXT
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
 from isthmus.mapper.limits import MAX_FIELDS, MAX_FORMAT_TEXT, MAX_PATH_TEXT, MAX_PATTERN_TEXT, MAX_STEPS
 from isthmus.mapper.reading.conditions import CHECKS, SWITCHES
 from isthmus.mapper.reading.mapping import CLASSES, VERSION
+from isthmus.mapper.reading.values import ORIGINS
 from isthmus.mapper.tables import OTHERWISE
 
 Schema = dict[str, Any]
@@ -35,6 +37,12 @@ def mapping_schema() -> Schema:
         "additionalProperties": False,
         "$defs": {
             "path": {"type": "string", "minLength": 1, "maxLength": MAX_PATH_TEXT},
+            "expression": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_EXPRESSION_TEXT,
+                "description": "A CEL expression over record, or item inside items, and now.",
+            },
             "field": _field(),
             "value": {"anyOf": [_ref("path"), _object(_value(), description="An origin and its steps.")]},
             "condition": _condition(),
@@ -99,6 +107,7 @@ def _value() -> Schema:
     case = _object({"when": _ref("condition"), "then": branch}, "when", "then")
     return {
         "source": _ref("path"),
+        "expression": _ref("expression"),
         "constant": {"description": "Any JSON."},
         "template": {"type": "string", "description": "Text with {path} and {optional path?}."},
         "concat": {"anyOf": [values, _object({"values": values, "separator": {"type": "string"}}, "values")]},
@@ -129,8 +138,7 @@ def _field() -> Schema:
         },
         "target",
     )
-    origins = ("source", "constant", "template", "concat", "coalesce", "choose", "items", "now")
-    return {**schema, "oneOf": [{"required": [name]} for name in origins]}
+    return {**schema, "oneOf": [{"required": [name]} for name in ORIGINS]}
 
 
 def _condition() -> Schema:
@@ -143,6 +151,7 @@ def _condition() -> Schema:
             _object({"all": several}, "all"),
             _object({"any": several}, "any"),
             _object({"not": _ref("condition")}, "not"),
+            _object({"expression": _ref("expression")}, "expression"),
             {**test, "minProperties": 2},
         ]
     }

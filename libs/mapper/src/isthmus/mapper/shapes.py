@@ -63,6 +63,15 @@ class Shape:
                 break
         here.is_whole = True
 
+    def tell_missing(self, path: Path) -> None:
+        """Tells missing from null where a path leads to, or at the whole value on its way."""
+        here = self
+        for segment in path:
+            if here.is_whole or not isinstance(segment, str):
+                break
+            here = here.members[segment]
+        here.tells_missing = True
+
     def walk(self, path: Path) -> tuple[list[str], Path]:
         """The attributes that lead towards a path, and what of it is left to read in a whole value."""
         here, attributes = self, list[str]()
@@ -73,10 +82,21 @@ class Shape:
             attributes.append(here.attribute)
         return attributes, ()
 
+    def tells_missing_at(self, path: Path) -> bool:
+        """Whether the value that a path leads to, or the whole value on its way, may be `msgspec.UNSET`."""
+        here = self
+        for segment in path:
+            if here.is_whole or not isinstance(segment, str):
+                break
+            here = here.members[segment]
+        return here.tells_missing
+
     def reader(self, path: Path) -> Getter:
         """A function that reads a path of a struct as `isthmus.mapper.paths.reader` does of a dictionary."""
         attributes, rest = self.walk(path)
         read = _through(attributes)
+        if self.tells_missing_at(path):
+            read = _or_null(read)
         if not rest:
             return read
         inner = reader(rest)
@@ -87,6 +107,8 @@ class Shape:
         parts = tuple(path.split("."))
         attributes, rest = self.walk(parts)
         read = _through(attributes)
+        if self.tells_missing_at(parts):
+            read = _or_null(read)
         if rest:
             read = _then(read, tuple(map(str, rest)))
         literal = self.members.get(path)
@@ -116,12 +138,15 @@ class Shape:
         return msgspec.defstruct(name, fields, rename=names, gc=False, eq=False)
 
 
-def shape_of(sources: Iterable[Source], extra_paths: Iterable[str]) -> Shape | None:
+def shape_of(
+    sources: Iterable[Source], extra_paths: Iterable[str], asked: Iterable[Source] = ()
+) -> Shape | None:
     """The shape that holds what is read; `None` where some of it is the record as a whole.
 
     Args:
         sources: What a mapping reads.
         extra_paths: Dotted paths that are read besides.
+        asked: Those of the sources where missing is not the same as null.
     """
     shape, lenient = Shape(), []
     for source in sources:
@@ -144,6 +169,8 @@ def shape_of(sources: Iterable[Source], extra_paths: Iterable[str]) -> Shape | N
         if "." in path:
             literal = shape.member(path)
             literal.is_whole = literal.tells_missing = True
+    for source in asked:
+        shape.tell_missing(source.path)
     return shape
 
 
@@ -207,6 +234,16 @@ def _through(attributes: list[str]) -> Getter:
         return value
 
     return read
+
+
+def _or_null(read: Getter) -> Getter:
+    """A function that reads null where there is nothing."""
+
+    def value(record: Any) -> Any:
+        found = read(record)
+        return None if found is msgspec.UNSET else found
+
+    return value
 
 
 def _nothing(_record: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from isthmus.mapper.columnar import LinesByColumn, RowsByColumn
 from isthmus.mapper.generation import generate
 from isthmus.mapper.generation.texts import line_source
-from isthmus.mapper.lineage import block_reads
+from isthmus.mapper.lineage import block_reads, expressions_of
 from isthmus.mapper.model import Definition
 from isthmus.mapper.plan import TypedPlan
 from isthmus.mapper.shapes import Shape, shape_of
@@ -20,7 +20,9 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
     """The plan for records decoded into structs; `None` where no struct can stand for the record."""
     if definition.block.keep_unmapped:
         return None
-    shape = shape_of(block_reads(definition.block), extra_paths)
+    expressions = tuple(expressions_of(definition.block))
+    asked = [source for expression in expressions for source in expression.reads]
+    shape = shape_of(block_reads(definition.block), extra_paths, asked)
     if shape is None:
         return None
     try:
@@ -35,7 +37,11 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
         row_type = row_shape.struct("Row")
         row_transform = generate(definition, shape, row_type)
     lines = by_column = None
-    if row_shape is not None and all(len(field.target) == 1 for field in definition.block.fields):
+    if (
+        row_shape is not None
+        and not expressions
+        and all(len(field.target) == 1 for field in definition.block.fields)
+    ):
         # Values of a row follow one another as the fields do.
         row: Callable[[Any, datetime], Any] = row_transform
         lines = line_source(definition, shape, lambda record, now: astuple(row(record, now)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from isthmus.mapper.cel.operators import moment, unsigned, whole
@@ -28,6 +29,7 @@ _BOOLEANS = dict.fromkeys(("true", "True", "TRUE", "t", "1"), True) | dict.fromk
     ("false", "False", "FALSE", "f", "0"), False
 )
 _SECOND = 10**9
+_SMALLEST_PLAIN, _LEAST_SCIENTIFIC = 1e-4, 1e6
 
 
 def to_int(value: Any) -> int:
@@ -95,10 +97,18 @@ def _decoded(value: bytes) -> str:
 
 
 def _number_text(value: float) -> str:
-    shown = repr(value)
-    if not math.isfinite(value) or "e" in shown:
+    """The shortest text that reads as the double, with an exponent below 0.0001 and from a million on."""
+    if not math.isfinite(value):
         raise Unsure("The library knows the text of this double.")
-    return shown.removesuffix(".0")
+    shown = repr(value)
+    if not value or _SMALLEST_PLAIN <= abs(value) < _LEAST_SCIENTIFIC:
+        return shown.removesuffix(".0")
+    sign, digits, exponent = Decimal(shown).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    first, *others = map(str, digits)
+    power = exponent + len(others)
+    fraction = f".{''.join(others)}" if others else ""
+    return f"{'-' * sign}{first}{fraction}e{'-' if power < 0 else '+'}{abs(power):02}"
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {

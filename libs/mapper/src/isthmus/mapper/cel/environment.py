@@ -14,7 +14,7 @@ from typing import Any
 
 from isthmus.mapper.cel.functions import OWN, OwnFunction
 from isthmus.mapper.cel.limits import MAX_EXPRESSION_TEXT, MAX_NODES
-from isthmus.mapper.cel.tree import Tree, read_tree, walk
+from isthmus.mapper.cel.tree import Node, Tree, read_tree, walk
 
 _KINDS = {
     "bool": "BOOL",
@@ -62,9 +62,9 @@ class Checked:
     compiled: Any
     environment: Environment
 
-    def place(self, node: int) -> tuple[int, int]:
+    def place(self, node: Node) -> tuple[int, int]:
         """Line and column of a node."""
-        before = self.text[: self.tree.places.get(node, 0)]
+        before = self.text[: self.tree.places.get(node.id, 0)]
         return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 

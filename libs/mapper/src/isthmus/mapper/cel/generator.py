@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from isthmus.mapper.cel import inlining, loops
 from isthmus.mapper.cel.builtins import BUILTINS, NAMESPACES, Builtin
-from isthmus.mapper.cel.codes import NAMESPACE, Code, Unsupported, Variable
+from isthmus.mapper.cel.codes import Code, Unsupported, Variable
+from isthmus.mapper.cel.namespace import NAMESPACE
 from isthmus.mapper.cel.tree import Call, Const, Ident, Listing, Loop, Node, Select, Tree, walk
 from isthmus.mapper.cel.tree import Mapping as MapNode
 from isthmus.mapper.cel.values import TYPES, UInt

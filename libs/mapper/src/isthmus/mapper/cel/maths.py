@@ -76,6 +76,8 @@ def sign(value: Any) -> Any:
         raise no_overload("math.sign", value)
     if kind is float and math.isnan(value):
         return value
+    if kind is int:
+        whole(value)
     return kind((value > 0) - (value < 0))
 
 

@@ -83,7 +83,7 @@ class Writer:
         lines.add("e = None")
         if block.where is not None:
             with lines.block("try:"):
-                lines.add(f"if not {self.values.condition(block.where, form=form)}: return None")
+                lines.add(f"if not {self.values.statement(block.where, form=form)}: return None")
             with lines.block("except Problem as x:"):
                 lines.add("raise rejected_by_filter(x)")
         made.begin()
@@ -116,7 +116,7 @@ class Writer:
         finish = made.store(field, slot, info, form=form)
         with lines.block("try:"):
             if field.when is not None:
-                with lines.block(f"if {self.values.condition(field.when, form=form)}:"):
+                with lines.block(f"if {self.values.statement(field.when, form=form)}:"):
                     self.values.write(field.value, finish, form=form)
             else:
                 self.values.write(field.value, finish, form=form)

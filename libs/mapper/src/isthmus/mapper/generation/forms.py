@@ -30,6 +30,8 @@ class Form:
             if rest or len(attributes) > 2:
                 return None
             outer, *inner = (f"r.{attribute}" for attribute in attributes)
+            if self.shape.tells_missing_at(path):
+                return None if inner else f"(None if {outer} is unset else {outer})"
             return f"(None if {outer} is None else {outer}{inner[0][1:]})" if inner else outer
         if not self.is_object or len(path) != 1 or not isinstance(path[0], str):
             return None

@@ -18,6 +18,7 @@ from isthmus.mapper.model import (
     Concat,
     Condition,
     Constant,
+    Expression,
     Items,
     Negated,
     Now,
@@ -82,12 +83,11 @@ class ValueWriter:
             finish: Adds the lines that use the value; `None` where the caller does.
             form: What the record `r` is known to be.
         """
-        self._origin(value, form=form)
+        is_text = self._origin(value, form=form)
         segments = _segments(value.steps)
         for segment in segments[:-1]:
             self._segment(segment)
         last = segments[-1] if segments else ()
-        is_text = isinstance(value.origin, Template | Concat | Now)
         if value.steps:
             is_text = value.steps[-1].returns in TEXTS and not value.steps[-1].nullable
         if value.default is not NOTHING or not last or last[0].takes_null:
@@ -157,7 +157,8 @@ class ValueWriter:
             return self.lines.bind(lambda: copy.deepcopy(constant), "c") + "()"
         return "None" if constant is None else self.lines.bind(constant)
 
-    def _origin(self, value: Value, *, form: Form) -> None:
+    def _origin(self, value: Value, *, form: Form) -> bool:
+        """Adds lines that leave the origin's value in `v`; tells whether that is text unless it is null."""
         origin, lines = value.origin, self.lines
         match origin:
             case Source():
@@ -181,6 +182,11 @@ class ValueWriter:
                 self.read(Source(origin.path), "v", form=form)
                 block = self.block_writer.nested(origin.block)
                 lines.add(f"v = items(v, {block}, t, {METER})")
+            case Expression():
+                from isthmus.mapper.generation.expressions import write_value
+
+                return write_value(lines, origin, form) == "string"
+        return isinstance(origin, Template | Concat | Now)
 
     def read(self, source: Source, name: str, *, form: Form) -> None:
         """Adds lines that read a path of the record into a local name."""
@@ -190,6 +196,8 @@ class ValueWriter:
             for index, attribute in enumerate(attributes):
                 inner = f"{name}.{attribute} if {name} is not None else None"
                 lines.add(f"{name} = {inner if index else f'r.{attribute}'}")
+            if form.shape.tells_missing_at(source.path):
+                lines.add(f"if {name} is unset: {name} = None")
             begun = True
         if not source.lenient:
             while path and isinstance(path[0], str):
@@ -258,8 +266,21 @@ class ValueWriter:
                 self.lines.add(f"raise x.located({source}, v)")
         return f"{name}(r, t, {METER})"
 
+    def statement(self, condition: Condition, *, form: Form) -> str:
+        """An expression for a condition that stands alone, so that lines may be added in front of it."""
+        if isinstance(condition, Expression):
+            from isthmus.mapper.generation.expressions import write_condition
+
+            return write_condition(self.lines, condition, form)
+        return self.condition(condition, form=form)
+
     def condition(self, condition: Condition, *, form: Form) -> str:
         """An expression for a condition."""
+        if isinstance(condition, Expression):
+            name = self.lines.name("n")
+            with self.lines.function(f"def {name}(r, t, m):"):
+                self.lines.add(f"return {self.statement(condition, form=form)}")
+            return f"{name}(r, t, {METER})"
         if isinstance(condition, Negated):
             return f"(not {self.condition(condition.condition, form=form)})"
         if isinstance(condition, Combined):

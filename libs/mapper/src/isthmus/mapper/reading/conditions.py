@@ -9,8 +9,9 @@ from typing import Any
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions import FUNCTIONS
 from isthmus.mapper.limits import MAX_FIELDS
-from isthmus.mapper.model import Combined, Condition, Negated, Source, Step, Test, Value
+from isthmus.mapper.model import Combined, Condition, Expression, Negated, Source, Step, Test, Value
 from isthmus.mapper.paths import Path, format_path, lenient, reader
+from isthmus.mapper.reading.expressions import read_expression
 from isthmus.mapper.reading.report import join
 from isthmus.mapper.reading.steps import Scope, bind, read_steps, run_steps
 
@@ -43,6 +44,9 @@ def read_condition(scope: Scope, raw: object, place: str) -> Condition | None:
             condition = read_condition(scope, inner, join(place, word))
             return None if condition is None else Negated(condition)
         return _read_combined(scope, word, inner, join(place, word))
+    if isinstance(raw, dict) and "expression" in raw:
+        members = scope.report.members(raw, place, ("expression",))
+        return read_expression(scope, members["expression"], join(place, "expression"), is_condition=True)
     return _read_test(scope, raw, place)
 
 
@@ -57,7 +61,8 @@ def _read_combined(scope: Scope, word: str, raw: object, place: str) -> Combined
 
 def _read_test(scope: Scope, raw: object, place: str) -> Test | None:
     report = scope.report
-    members = report.members(raw, place, ("path", "steps", *CHECKS, *SWITCHES, *_COMBINATIONS), ("path",))
+    known = ("path", "steps", *CHECKS, *SWITCHES, *_COMBINATIONS, "expression")
+    members = report.members(raw, place, known, ("path",))
     for word in _COMBINATIONS:
         if word in members:
             report.add(
@@ -111,6 +116,8 @@ def predicate(condition: Condition, reader_of: Callable[[Path], Callable[[Any], 
         if condition.word == "all":
             return lambda record, now: all(part(record, now) for part in parts)
         return lambda record, now: any(part(record, now) for part in parts)
+    if isinstance(condition, Expression):
+        return condition.body.holds
     return _test(condition, reader_of)
 
 

@@ -38,6 +38,7 @@ def read_definition(raw: object, report: Report) -> Definition | None:
     place = "/transformations"
     shared = report.members(members.get("transformations", {}), place, TRANSFORMATIONS)
     scope = _read_scope(report, shared, place)
+    scope.schema = _schema(report, members, "source_schema")
     return Definition(
         block=read_block(scope, shared, place, members.get("field_mappings", []), ""),
         source_schema=_schema(report, members, "source_schema"),

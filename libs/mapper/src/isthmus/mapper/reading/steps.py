@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.mapper.casts import CASTS, STRICTNESS
+from isthmus.mapper.cel.limits import MAX_EXPRESSIONS
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
 from isthmus.mapper.limits import (
     MAX_BOUND_STEPS,
@@ -44,6 +45,12 @@ class Scope:
     """How many steps may still be bound; functions that call functions multiply."""
     patterns: int = MAX_PATTERNS
     """How many patterns may still be compiled; each may take memory of its own."""
+    expressions: int = MAX_EXPRESSIONS
+    """How many expressions may still be compiled."""
+    variable: str = "record"
+    """What expressions call the object that they read."""
+    schema: dict[str, Any] | None = None
+    """The JSON Schema of that object, where there is one."""
 
 
 def read_steps(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from isthmus.mapper.functions import FUNCTIONS
@@ -24,10 +25,11 @@ from isthmus.mapper.model import (
 )
 from isthmus.mapper.paths import EACH, PathInvalid, parse_path
 from isthmus.mapper.reading.conditions import read_condition
+from isthmus.mapper.reading.expressions import element, read_expression
 from isthmus.mapper.reading.report import join
 from isthmus.mapper.reading.steps import Scope, bind, read_steps
 
-ORIGINS = ("source", "constant", "template", "concat", "coalesce", "choose", "items", "now")
+ORIGINS = ("source", "expression", "constant", "template", "concat", "coalesce", "choose", "items", "now")
 VALUE_MEMBERS = (*ORIGINS, "steps", "table", "enum", "cast", "default")
 
 
@@ -145,7 +147,8 @@ def _items(scope: Scope, raw: object, place: str) -> Origin | None:
         raw, place, ("source", *RULES, "field_mappings"), ("source", "field_mappings")
     )
     path = scope.report.path(members.get("source", "$"), join(place, "source"))
-    return Items(path, read_block(scope, members, place, members.get("field_mappings", []), place))
+    with element(scope):
+        return Items(path, read_block(scope, members, place, members.get("field_mappings", []), place))
 
 
 def _template(scope: Scope, raw: object, place: str) -> Origin | None:
@@ -202,8 +205,9 @@ def _closing(text: str, at: int) -> int:
     raise PathInvalid("A slot is not closed; write {path}, and {{ for a brace.")
 
 
-_ORIGIN_READERS = {
+_ORIGIN_READERS: dict[str, Callable[[Scope, Any, str], Origin | None]] = {
     "source": _source,
+    "expression": read_expression,
     "constant": _constant,
     "template": _template,
     "concat": _concat,

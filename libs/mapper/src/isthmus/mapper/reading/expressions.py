@@ -1,0 +1,110 @@
+"""Reads CEL expressions; the library that checks them is imported when there is one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from isthmus.mapper.model import Expression
+from isthmus.mapper.schemas import SchemaInvalid, resolve
+
+if TYPE_CHECKING:
+    from isthmus.mapper.cel.environment import Checked
+    from isthmus.mapper.reading.steps import Scope
+
+_TYPES = {"string": "string", "integer": "int", "boolean": "bool", "array": "list", "object": "map"}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_RESERVED = frozenset(
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"}
+    | {"loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
+)
+_DEEPEST = 4
+_MOST = 500
+
+
+@contextmanager
+def element(scope: Scope) -> Iterator[None]:
+    """Inside, expressions read the element of a list, and call it `item`."""
+    outer = scope.variable, scope.schema
+    scope.variable, scope.schema = "item", None
+    yield
+    scope.variable, scope.schema = outer
+
+
+def read_expression(
+    scope: Scope, raw: object, place: str, *, is_condition: bool = False
+) -> Expression | None:
+    """Reads and checks an expression; `None` where it is wrong, which is noted."""
+    report = scope.report
+    if not isinstance(raw, str):
+        report.wrong_type(place, "a CEL expression (a text)", raw)
+        return None
+    scope.expressions -= 1
+    if scope.expressions < 0:
+        report.add(place, "TOO_MANY", "The definition has too many expressions; split it.")
+        return None
+    from isthmus.mapper.cel.environment import ExpressionInvalid, environment
+    from isthmus.mapper.cel.expression import NOW, CelExpression
+
+    variables = ((scope.variable, "dyn"), (NOW, "timestamp"))
+    try:
+        checked = environment(variables).check(raw)
+        known = _known(scope, checked)
+        typed = environment((*variables, *known)).check(raw) if known else checked
+    except ExpressionInvalid as invalid:
+        for mistake in invalid.mistakes:
+            report.add(place, "EXPRESSION_INVALID", _told(mistake, scope))
+        return None
+    if is_condition and typed.result not in {"bool", "dyn"}:
+        hint = f"A condition is true or false; this is of type {typed.result}: compare it with something."
+        report.add(place, "EXPRESSION_NOT_BOOLEAN", hint)
+        return None
+    return Expression(CelExpression(checked, scope.variable))
+
+
+def _told(mistake: Any, scope: Scope) -> str:
+    where = f"At line {mistake.line}, character {mistake.column}: " if mistake.line else ""
+    hint = ""
+    if "undeclared reference" in mistake.message:
+        hint = f" An expression knows {scope.variable!r} and 'now'; docs/expressions.md lists all functions."
+    return f"{where}{mistake.message}.{hint}".replace("..", ".")
+
+
+def _known(scope: Scope, checked: Checked) -> tuple[tuple[str, str], ...]:
+    """The types of members that the schema tells; those that may be null or of several types stay dynamic.
+
+    So do those that are asked for with `has`: a member with a type is a variable to the library, and of
+    a variable it asks nothing.
+    """
+    found: dict[str, str] = {}
+    if scope.schema is not None:
+        try:
+            _gather(scope.schema, scope.schema, scope.variable, found, 0)
+        except (SchemaInvalid, RecursionError):
+            # Whoever checks the schema says what is wrong with it.
+            return ()
+    from isthmus.mapper.cel.reads import asked_for
+
+    for path in asked_for(checked.tree.root, scope.variable):
+        found.pop(".".join((scope.variable, *path)), None)
+    return tuple(sorted(found.items()))
+
+
+def _gather(root: dict[str, Any], schema: object, prefix: str, found: dict[str, str], depth: int) -> None:
+    schema = resolve(root, schema)
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        return
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or any(word in schema for word in ("anyOf", "oneOf", "allOf", "if")):
+        return
+    for name, told in properties.items():
+        if len(found) >= _MOST or not _NAME.fullmatch(name) or name in _RESERVED:
+            continue
+        inner = resolve(root, told)
+        kind = _TYPES.get(str(inner.get("type"))) if isinstance(inner, dict) else None
+        if kind == "map":
+            _gather(root, inner, f"{prefix}.{name}", found, depth + 1)
+        elif kind is not None:
+            found[f"{prefix}.{name}"] = kind
