@@ -53,7 +53,7 @@ class CelExpression:
 
     @cached_property
     def tells_time(self) -> bool:
-        """Whether its value is reckoned from the evaluation time; a boolean does not count, being a verdict."""
+        """Whether its value is reckoned from the evaluation time; a boolean is a verdict and not counted."""
         nodes = walk(self.checked.tree.root)
         return self.checked.result != "bool" and any(isinstance(n, Ident) and n.name == NOW for n in nodes)
 
