@@ -55,7 +55,7 @@ def _text_functions() -> _Table:
         ("base64.decode", texts.decode, (1,), "bytes"),
     ):
         for count in counts:
-            grows = name in {"join", "replace", "format"}
+            grows = name in {"join", "replace"}
             table[name, count] = Builtin(call, kind, is_heavy=True, grows=grows)
     return table
 

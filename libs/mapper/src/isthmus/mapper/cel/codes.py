@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from isthmus.mapper.generation.lines import Lines
 
@@ -34,6 +34,14 @@ class Variable(Protocol):
 
     def read(self, path: tuple[str, ...], lines: Lines) -> tuple[Code, tuple[str, ...]]:
         """Adds lines that read members, and gives the code and the members left to read."""
+
+
+@runtime_checkable
+class AskedVariable(Variable, Protocol):
+    """One that may be asked whether it has a member."""
+
+    def asks(self, path: tuple[str, ...], lines: Lines) -> Code | None:
+        """The code that tells; `None` where that takes reading what holds the member."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ def _clause(letter: str, digits: str | None, value: Any) -> str:
         raise Unsure("Only %f and %e take a precision.")
     if letter == "s":
         return _shown(value)
-    if letter == "d" and kind is float and not math.isfinite(value):
-        return _special(value)
+    if letter == "d" and kind is float:
+        return _fixed("f", _DIGITS, value)
     return _digits(letter, value)
 
 

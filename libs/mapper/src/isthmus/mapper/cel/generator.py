@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from isthmus.mapper.cel import inlining, loops
 from isthmus.mapper.cel.builtins import BUILTINS, NAMESPACES, Builtin
-from isthmus.mapper.cel.codes import Code, Unsupported, Variable
+from isthmus.mapper.cel.codes import AskedVariable, Code, Unsupported, Variable
 from isthmus.mapper.cel.namespace import NAMESPACE
-from isthmus.mapper.cel.tree import Call, Const, Ident, Listing, Loop, Node, Select, Tree, walk
+from isthmus.mapper.cel.tree import INDEX, Call, Const, Ident, Listing, Loop, Node, Select, Tree, walk
 from isthmus.mapper.cel.tree import Mapping as MapNode
 from isthmus.mapper.cel.values import TYPES, UInt
 from isthmus.mapper.generation.lines import METER, Lines
@@ -129,7 +129,7 @@ class Generator:
             raise Unsupported(message)
         return Code("failing()")
 
-    def _path(self, node: Node) -> tuple[str, tuple[str, ...]] | None:
+    def path(self, node: Node) -> tuple[str, tuple[str, ...]] | None:
         """The variable that a chain of members starts from, and the members."""
         names: list[str] = []
         while isinstance(node, Select) and not node.asks:
@@ -141,11 +141,11 @@ class Generator:
 
     def _select(self, node: Select) -> Code:
         qualified = self.tree.names.get(node.id)
-        if qualified is not None and not node.asks:
-            return self._ident(qualified)
+        if qualified not in {None, INDEX} and not node.asks:
+            return self._ident(str(qualified))
         if node.asks:
             return self._asks(node)
-        path = self._path(node)
+        path = self.path(node)
         rest: tuple[str, ...] = (node.member,)
         if path is None:
             code = self.code(node.operand)
@@ -163,20 +163,22 @@ class Generator:
         direct = f"{held}[{bound}] if {held}.__class__ is dictionary"
         return self.name(Code(f"{direct} else select({held}, {bound})"))
 
+    def presence(self, operand: Node, member: str) -> Code | None:
+        """The code that tells whether a variable has a member, where it can tell without reading others."""
+        path = self.path(operand)
+        variable = None if path is None else self.scope[path[0]]
+        if path is None or not isinstance(variable, AskedVariable):
+            return None
+        return variable.asks((*path[1], member), self.lines)
+
     def _asks(self, node: Select) -> Code:
-        path = self._path(node.operand)
-        if path is not None:
-            variable = self.scope[path[0]]
-            asked = getattr(variable, "asks", None)
-            if asked is not None:
-                code = asked((*path[1], node.member), self)
-                if code is not None:
-                    return code  # type: ignore[no-any-return]
-        held = self.name(self.code(node.operand))
+        code = self.presence(node.operand, node.member)
+        if code is not None:
+            return code
+        held = self.name(self.code(node.operand)).text
         bound = self.lines.bind(node.member)
         return Code(
-            f"({bound} in {held.text} if {held.text}.__class__ is dictionary else has({held.text}, {bound}))",
-            "bool",
+            f"({bound} in {held} if {held}.__class__ is dictionary else has({held}, {bound}))", "bool"
         )
 
     def _listing(self, node: Listing) -> Code:

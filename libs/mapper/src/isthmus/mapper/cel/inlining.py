@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from isthmus.mapper.cel.builtins import BUILTINS
 from isthmus.mapper.cel.codes import Code
 from isthmus.mapper.cel.texts import finder
-from isthmus.mapper.cel.tree import Call, Const, Listing, Node
+from isthmus.mapper.cel.tree import Call, Const, Listing, Node, Select
 from isthmus.mapper.cel.values import Failed
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _CLASSES: Final = {"int": "integer", "double": "number", "string": "text"}
 """Kinds whose class a value of unknown type is compared with before it is worked on in place."""
 _NUMBERS: Final = frozenset({"int", "uint", "double"})
 _ORDERED: Final = frozenset({"string", "bytes", "bool", "timestamp", "duration"})
+_OPTIONALS: Final = (("optional.of", 1), ("optional.none", 0))
 _SMALL: Final = 1 << 31
 _IS_SMALL: Final = "-2147483648 < {0} < 2147483648"
 
@@ -199,6 +200,61 @@ def _choice(writer: Generator, nodes: tuple[Node, ...]) -> Code:
     return Code(name, kind, is_safe, is_simple=True)
 
 
+def _optional(writer: Generator, nodes: tuple[Node, ...]) -> Code | None:
+    """An optional member of a variable, without a call where it can be asked for."""
+    made = _present(writer, nodes)
+    if made is None:
+        return None
+    there, absent = (writer.lines.bind(BUILTINS[name].call, "f") for name in _OPTIONALS)
+    return _either(writer, *made, other=([], Code(f"{absent}()", "optional")), wrapped=there)
+
+
+def _or_value(writer: Generator, nodes: tuple[Node, ...]) -> Code | None:
+    """A member or another value."""
+    first, second = nodes
+    if not isinstance(first, Call) or first.function != "_?._":
+        return None
+    made = _present(writer, first.operands)
+    if made is None:
+        return None
+    with writer.lines.apart() as body:
+        other = writer.code(second)
+    return _either(writer, *made, other=(body, other))
+
+
+def _present(writer: Generator, nodes: tuple[Node, ...]) -> tuple[Code, list[str], Code] | None:
+    """Whether a member is there, and the lines and the code that read it."""
+    operand, member = nodes
+    if not isinstance(member, Const):
+        return None
+    asked = writer.presence(operand, member.value)
+    if asked is None:
+        return None
+    with writer.lines.apart() as body:
+        value = writer.code(Select(0, operand, member.value, asks=False))
+    return asked, body, value
+
+
+def _either(
+    writer: Generator,
+    asked: Code,
+    body: list[str],
+    value: Code,
+    *,
+    other: tuple[list[str], Code],
+    wrapped: str = "",
+) -> Code:
+    yes = f"{wrapped}({value.text})"
+    if not body and not other[0]:
+        return Code(f"({yes} if {asked.text} else {other[1].text})", "optional" if wrapped else "dyn")
+    name = writer.lines.name("z")
+    for head, lines, text in ((f"if {asked.text}:", body, yes), ("else:", other[0], other[1].text)):
+        with writer.block(head):
+            writer.lines.deeper(lines)
+            writer.lines.add(f"{name} = {text}")
+    return Code(name, "optional" if wrapped else "dyn", is_simple=True)
+
+
 def _flat(function: str, nodes: tuple[Node, ...]) -> list[Node]:
     """The operands of a chain of one operator."""
     found: list[Node] = []
@@ -278,6 +334,8 @@ SPECIAL: Final[dict[str, Special]] = {
     "endsWith": Special(2, _on_text("endsWith", "endswith")),
     "contains": Special(2, _on_text("contains", "in")),
     "matches": Special(2, _matches),
+    "_?._": Special(2, _optional),
+    "orValue": Special(2, _or_value),
     "!_": Special(1, _negation),
     "_?_:_": Special(3, _choice),
     "_&&_": Special(2, _logic("_&&_", "and", "False")),

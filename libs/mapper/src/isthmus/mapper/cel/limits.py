@@ -17,5 +17,5 @@ MAX_RESULT = 1 << 20
 MAX_PLAIN = 1 << 20
 """Characters and elements of a result, counted where they stand, however often one value is repeated."""
 
-TAME_COPIES = 64
-"""How often the inputs may be copied on the way if the library, which does not bound that, is to be asked."""
+MAX_ASKED = 1 << 26
+"""Characters and elements that the library might make of what goes in, if it is to be asked."""

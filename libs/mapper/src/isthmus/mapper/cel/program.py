@@ -9,9 +9,10 @@ from typing import Any
 from isthmus.mapper.cel.codes import Code, Local, Unsupported
 from isthmus.mapper.cel.environment import Checked
 from isthmus.mapper.cel.generator import Generator
-from isthmus.mapper.cel.limits import MAX_COST
+from isthmus.mapper.cel.limits import MAX_ASKED, MAX_COST
+from isthmus.mapper.cel.namespace import weigh
 from isthmus.mapper.cel.reference import Unaskable, evaluate
-from isthmus.mapper.cel.tameness import is_tame
+from isthmus.mapper.cel.tameness import copies
 from isthmus.mapper.cel.values import Failed, OverLimit
 from isthmus.mapper.generation.lines import Lines
 
@@ -25,12 +26,12 @@ class Program:
     Attributes:
         checked: The expression.
         run: The compiled function; `None` where only the library can evaluate it.
-        is_tame: Whether the library, which bounds nothing but the turns of loops, may be asked.
+        copies: How many times as large as what goes in a value on the way can be.
     """
 
     checked: Checked
     run: Run | None
-    is_tame: bool
+    copies: int
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """The value for these variables.
@@ -55,15 +56,23 @@ class Program:
             Failed: there is no value.
             OverLimit: the library gave up.
         """
-        if self.is_tame:
+        if self._may_ask(values):
             try:
                 return evaluate(self.checked, values)
-            except Unaskable:
+            except (Unaskable, RecursionError):
                 pass
         if isinstance(problem, Failed):
             raise problem
         told = str(problem) if isinstance(problem, KeyError | ZeroDivisionError) else type(problem).__name__
         raise Failed(f"The expression has no value: {told[:100]}.") from None
+
+    def _may_ask(self, values: Mapping[str, Any]) -> bool:
+        """Whether the library, which bounds turns of loops and nothing else, makes nothing large of these."""
+        try:
+            weight = sum(map(weigh, values.values())) + len(self.checked.text)
+        except RecursionError:
+            return False
+        return (self.copies + 1) * weight <= MAX_ASKED
 
 
 def compile_expression(checked: Checked, variables: Mapping[str, str]) -> Program:
@@ -73,12 +82,11 @@ def compile_expression(checked: Checked, variables: Mapping[str, str]) -> Progra
         checked: The expression.
         variables: The types of its variables; values of a type other than `dyn` are of that type for sure.
     """
-    tame = is_tame(checked.tree.root)
     try:
         run: Run | None = _compiled(checked, variables)
     except (Unsupported, RecursionError):
         run = None
-    return Program(checked, run, tame)
+    return Program(checked, run, copies(checked.tree.root))
 
 
 def _compiled(checked: Checked, variables: Mapping[str, str]) -> Run:

@@ -1,89 +1,82 @@
-"""Whether an expression may be handed to the library, which bounds the turns of loops and nothing else."""
+"""How much of the library's memory an expression may take, which bounds the turns of loops and nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from isthmus.mapper.cel.builtins import BUILTINS
-from isthmus.mapper.cel.limits import TAME_COPIES
 from isthmus.mapper.cel.loops import is_binding
-from isthmus.mapper.cel.tree import Call, Const, Ident, Loop, Node, parts
+from isthmus.mapper.cel.tree import Call, Const, Ident, Loop, Node, parts, walk
 
-_SMALL = 64
-_TOO_MANY = 1 << 30
+_TURNS = 10_000
+"""All loops of an expression together turn no more often in the library."""
+_SHORT = 64
+_FAR_TOO_MANY = 1 << 62
 _GATHERS = "_+_"
+_TEXTS = frozenset({"string", "bytes", "list"})
 
 
-def is_tame(root: Node) -> bool:
-    """Whether no value on the way can be much larger than what goes in.
+def copies(root: Node) -> int:
+    """How many times as large as everything that goes in a value on the way can be, at most.
 
-    Texts grow by being joined, repeated or written into one another. That is bounded by the length of
-    the expression as long as it happens neither in a loop, nor to a value that has a name and may
-    therefore stand in it many times, nor to something that has grown by replacement already.
+    Texts grow by being joined, repeated or written into one another, and what a loop makes of a text
+    is made anew at each turn.
     """
-    return _copies(root) <= TAME_COPIES
+    return _copies(root, {}, in_loop=False)
 
 
-def _copies(node: Node) -> int:
-    """About how many times the inputs a value can be as large as, or far too many."""
-    if isinstance(node, Const | Ident):
-        return int(isinstance(node, Ident))
-    if isinstance(node, Call):
-        return _of_call(node)
-    if not isinstance(node, Loop):
-        return sum(map(_copies, parts(node)))
+def _copies(node: Node, names: Mapping[str, int], *, in_loop: bool) -> int:
+    if isinstance(node, Const):
+        return 0
+    if isinstance(node, Ident):
+        return names.get(node.name, 1)
+    if isinstance(node, Loop):
+        return _of_loop(node, names, in_loop=in_loop)
+    inner = [_copies(part, names, in_loop=in_loop) for part in parts(node)]
+    return min(sum(inner) * (_factor(node) if isinstance(node, Call) else 1), _FAR_TOO_MANY)
+
+
+def _of_loop(node: Loop, names: Mapping[str, int], *, in_loop: bool) -> int:
     if is_binding(node):
-        is_large = _grows(node.result) or _grows(node.start)
-        return _TOO_MANY if is_large else max(_copies(node.start), _copies(node.result))
-    turns = _turns(node)
-    return _TOO_MANY if any(map(_grows, turns)) else max(_copies(node.over), *map(_copies, turns))
+        started = _copies(node.start, names, in_loop=in_loop)
+        return _copies(node.result, {**names, node.accumulator: started}, in_loop=in_loop) + started
+    over = _copies(node.over, names, in_loop=in_loop)
+    inside = {**names, node.variable: over, node.accumulator: 1}
+    turn = max(_copies(part, inside, in_loop=True) for part in _turn(node))
+    makes = any(_makes(each) for part in _turn(node) for each in walk(part))
+    return min(over + turn * (_TURNS if makes and not in_loop else 1), _FAR_TOO_MANY)
 
 
-def _turns(node: Loop) -> list[Node]:
-    """What a turn of a loop works on, without what the macro itself adds to its accumulator."""
+def _turn(node: Loop) -> list[Node]:
+    """What a turn works on, without what the macro itself adds to its accumulator."""
     inner = (node.step.operands if isinstance(node.step, Call) else ()) or (node.step,)
     return [_without_gathering(node, part) for part in inner]
 
 
-def _of_call(node: Call) -> int:
-    inner = [_copies(part) for part in node.operands]
-    builtin = BUILTINS.get((node.function, len(node.operands)))
-    if builtin is None or not builtin.grows:
-        return sum(inner)
-    if any(map(_grows, node.operands)):
-        return _TOO_MANY
-    words = node.operands[1:]
-    if node.function == "replace" and len(words) > 1 and _is_short(words[1]):
-        return sum(inner) * _SMALL
-    if node.function == "join" and all(map(_is_short, words)):
-        return sum(inner) * _SMALL
-    return _TOO_MANY
-
-
-def _is_short(node: Node) -> bool:
-    return isinstance(node, Const) and isinstance(node.value, str) and len(node.value) <= _SMALL
-
-
-def _grows(node: Node) -> bool:
-    """Whether anything below makes larger values of smaller ones."""
-    if isinstance(node, Call):
-        builtin = BUILTINS.get((node.function, len(node.operands)))
-        if node.function == _GATHERS and not _is_number(node):
-            return True
-        if builtin is not None and builtin.grows:
-            return True
-    if isinstance(node, Loop) and not is_binding(node):
-        return _grows(node.over) or any(map(_grows, _turns(node)))
-    return any(map(_grows, parts(node)))
-
-
-def _is_number(node: Call) -> bool:
-    """Whether a sum is one of numbers, because one of its parts is."""
-    return any(isinstance(part, Const) and part.kind in {"int", "uint", "double"} for part in node.operands)
-
-
 def _without_gathering(loop: Loop, node: Node) -> Node:
-    """What a macro itself adds to its accumulator does not count: each turn adds one element."""
     if isinstance(node, Call) and node.function == _GATHERS:
         first, second = node.operands
         if isinstance(first, Ident) and first.name == loop.accumulator:
             return second
     return node
+
+
+def _makes(node: Node) -> bool:
+    """Whether it makes a text or list of others, instead of passing one on."""
+    if not isinstance(node, Call):
+        return False
+    builtin = BUILTINS.get((node.function, len(node.operands)))
+    return node.function == _GATHERS or (builtin is not None and builtin.kind in _TEXTS and builtin.is_heavy)
+
+
+def _factor(node: Call) -> int:
+    """How much larger than its operands together the result of a function can be."""
+    builtin = BUILTINS.get((node.function, len(node.operands)))
+    if builtin is None or not builtin.grows:
+        return 1
+    words = node.operands[2:3] if node.function == "replace" else node.operands[1:2]
+    return _SHORT if all(map(_is_short, words)) else _FAR_TOO_MANY
+
+
+def _is_short(node: Node) -> bool:
+    return isinstance(node, Const) and isinstance(node.value, str) and len(node.value) <= _SHORT

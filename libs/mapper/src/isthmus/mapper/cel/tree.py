@@ -10,6 +10,7 @@ from typing import Any, Final
 from isthmus.mapper.cel import wire
 
 DYN: Final = "dyn"
+INDEX: Final = "_[_]"
 _PRIMITIVES = {1: "bool", 2: "int", 3: "uint", 4: "double", 5: "string", 6: "bytes"}
 _WELL_KNOWN = {2: "timestamp", 3: "duration"}
 _KINDS = {2: "null", 6: "list", 7: "map", 11: "type"}
@@ -201,9 +202,15 @@ def _select(here: int, message: wire.Fields) -> Select:
     return Select(here, _needed(message, 1), wire.text(message, 2), bool(wire.number(message, 3)))
 
 
-def _call(here: int, message: wire.Fields) -> Call:
+def _call(here: int, message: wire.Fields) -> Call | Select:
     arguments = tuple(_node(item) for item in wire.each(message, 3))
-    return Call(here, _optional_node(message, 1), wire.text(message, 2), arguments)
+    function = wire.text(message, 2)
+    if function == INDEX and len(arguments) == 2:
+        name = arguments[1]
+        if isinstance(name, Const) and name.kind == "string":
+            # The same as the member of that name, which need not look like a name.
+            return Select(here, arguments[0], name.value, asks=False)
+    return Call(here, _optional_node(message, 1), function, arguments)
 
 
 def _listing(here: int, message: wire.Fields) -> Listing:

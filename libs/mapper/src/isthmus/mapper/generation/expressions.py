@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from isthmus.mapper.cel.codes import Code, Unsupported
 from isthmus.mapper.generation.forms import Form
 from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.model import Expression
-
-if TYPE_CHECKING:
-    from isthmus.mapper.cel.generator import Generator
 
 _NEEDS_NO_LOOK = frozenset({"bool", "int", "null"})
 
@@ -34,12 +30,12 @@ class RecordVariable:
         lines.add(f"{name} = {'.'.join(('r', *attributes))}", f"if {name} is unset: failing()")
         return Code(name, is_simple=True), tuple(str(part) for part in rest)
 
-    def asks(self, path: tuple[str, ...], writer: Generator) -> Code | None:
+    def asks(self, path: tuple[str, ...], lines: Lines) -> Code | None:
         """The code that tells whether there is a member; `None` where that takes reading what holds it."""
         shape = self.form.shape
         if shape is None:
             if len(path) == 1 and self.form.is_object:
-                return Code(f"({writer.lines.bind(path[0])} in r)", "bool", is_safe=True)
+                return Code(f"({lines.bind(path[0])} in r)", "bool", is_safe=True)
             return None
         attributes, rest = shape.walk(path)
         if rest:
