@@ -59,11 +59,12 @@ FAULTS ?= 200
 chaos: setup ## Break a mesh at work and account for every record; SEED= and FAULTS= choose
 	@PYTHONPATH=tests/chaos $(RUN)/python -m campaign --seed $(SEED) --faults $(FAULTS) --page docs/reliability.md
 
-COUNT ?= 100000
+EVALUATIONS ?= 1000000
 .PHONY: expressions
-expressions: setup ## Evaluate random CEL expressions on damaged records, compiled and by the library; COUNT= and SEED= choose
-	@ISTHMUS_EVALUATIONS="$(or $(COUNT),1000000)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 libs/mapper/tests/test_cel_differential.py
+expressions: setup ## Evaluate random CEL expressions compiled and by the library; EVALUATIONS= and SEED= choose
+	@ISTHMUS_EVALUATIONS="$(EVALUATIONS)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 libs/mapper/tests/test_cel_differential.py
 
+COUNT ?= 100000
 .PHONY: attempts
 attempts: setup ## Try to reach what is another tenant's, over every RPC; COUNT= and SEED= choose
 	@ISTHMUS_ATTEMPTS="$(COUNT)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 tests/mesh/test_attempts.py

@@ -1,4 +1,4 @@
-"""How much of the library's memory an expression may take, which bounds the turns of loops and nothing else."""
+"""How much memory the library may take for an expression: it bounds turns of loops and nothing else."""
 
 from __future__ import annotations
 
