@@ -16,6 +16,9 @@ class CredentialsSettings(ServiceSettings):
         6.0, gt=0, description="After this silence another replica may ask the token server."
     )
     token_wait_seconds: float = Field(9.0, gt=0, description="How long a caller waits for a new token.")
+    graph_url: str = Field(
+        "https://graph.microsoft.com", description="Microsoft Graph, or that of a national cloud."
+    )
     token_settle_seconds: float = Field(
         10.0, ge=0, description="How old a token must be before a host may have it replaced."
     )

@@ -87,15 +87,31 @@ class TokenServers:
             Precondition: `TOKEN_URL_INVALID`.
             RetryLater: `TOKEN_SERVER_UNREACHABLE`.
         """
+        fields, headers = authenticated(oauth, secret)
+        return await self._sent("POST", url, headers, data={**form, **fields})
+
+    async def call(
+        self, method: str, url: str, token: str, document: Mapping[str, Any] | None
+    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+        """Send a JSON document with an access token; gives status, headers and JSON of the answer.
+
+        Raises:
+            Precondition: `TOKEN_URL_INVALID`.
+            RetryLater: `TOKEN_SERVER_UNREACHABLE`.
+        """
+        return await self._sent(method, url, {"Authorization": f"Bearer {token}"}, json=document)
+
+    async def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], **body: Any
+    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
         import httpx
 
         if not is_safe_url(url):
             message = f"{shown(url)} is no address that a secret may be sent to; use https."
             raise Precondition("TOKEN_URL_INVALID", message)
-        fields, headers = authenticated(oauth, secret)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._exchange(url, {**form, **fields}, headers)
+                return await self._exchange(method, url, headers, **body)
         except TimeoutError:
             raise unreachable(url, f"has not answered within {self._seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -108,17 +124,17 @@ class TokenServers:
             await self._client.aclose()
 
     async def _exchange(
-        self, url: str, form: Mapping[str, str], headers: Mapping[str, str]
+        self, method: str, url: str, headers: Mapping[str, str], **body: Any
     ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
-        async with self._open().stream("POST", url, data=dict(form), headers=dict(headers)) as response:
-            body = bytearray()
+        async with self._open().stream(method, url, headers=dict(headers), **body) as response:
+            answered = bytearray()
             # Nothing is unpacked: a packed kilobyte can be a gigabyte before its size is known.
             async for part in response.aiter_raw():
-                body += part
-                if len(body) > _MOST_BYTES:
+                answered += part
+                if len(answered) > _MOST_BYTES:
                     return response.status_code, response.headers, {}
         try:
-            answer = json.loads(bytes(body))
+            answer = json.loads(bytes(answered))
         except (ValueError, RecursionError):
             answer = {}
         return response.status_code, response.headers, answer if isinstance(answer, dict) else {}
