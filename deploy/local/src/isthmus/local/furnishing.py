@@ -82,14 +82,16 @@ def _create_auditor(url: str, path: Path) -> None:
     import psycopg
     from psycopg import sql
 
-    if not path.exists():
+    is_new = not path.exists()
+    if is_new:
         write_private(path, password())
     word = path.read_text()
     with psycopg.connect(url, connect_timeout=5) as connection:
         known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [_AUDITOR]).fetchone()
         verb = sql.SQL("ALTER" if known else "CREATE")
         role = sql.Identifier(_AUDITOR)
-        connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(word)))
+        if is_new or not known:  # whoever uses the role may have given it another password since
+            connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(word)))
         connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
 
 

@@ -1,6 +1,8 @@
 """`isthmus secrets`: where secrets are kept, and how they get from one place to another."""
 
 import asyncio
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,9 @@ def register(app: typer.Typer) -> None:
     )(copy_secrets)
     group.command(epilog="Example: `isthmus secrets status --output json`")(status)
     group.command(epilog="Example: `isthmus secrets key > secrets.key`")(key)
+    group.command("signing-key", epilog="Example: `isthmus secrets signing-key > signing-keys.json`")(
+        signing_key
+    )
     app.add_typer(group, name="secrets")
 
 
@@ -89,6 +94,21 @@ def key() -> None:
     from isthmus.kit.vault.sealed_file import new_key
 
     typer.echo(new_key())
+
+
+def signing_key() -> None:
+    """Prints the keys that sign access tokens, with another one behind those of now.
+
+    For secrets that come from the environment: those of now are read from
+    ISTHMUS_SECRET_IDENTITY__SIGNING_KEYS, and what is printed is its next value.
+    """
+    from datetime import UTC, datetime
+
+    from isthmus.kit.vault.environment import variable_of
+    from isthmus.services.identity.signing import with_new_key
+
+    present = os.environ.get(variable_of("isthmus/identity/signing-keys"), "{}")
+    typer.echo(json.dumps(with_new_key(json.loads(present), datetime.now(UTC))))
 
 
 async def _copied(

@@ -235,7 +235,8 @@ class SessionsServiceServicer:
     def RotateSigningKeys(self, request, context):
         """Signs with another key from now on; the old one verifies until its last token has expired.
 
-        Errors: none of its own.
+        Errors:
+        FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; the message names the variable and what goes into it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -123,7 +123,8 @@ class SessionsServiceStub:
     RotateSigningKeys: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.RotateSigningKeysRequest, _sessions_pb2.RotateSigningKeysResponse]
     """Signs with another key from now on; the old one verifies until its last token has expired.
 
-    Errors: none of its own.
+    Errors:
+      FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; the message names the variable and what goes into it.
     """
 
 @_typing.type_check_only
@@ -221,7 +222,8 @@ class SessionsServiceAsyncStub(SessionsServiceStub):
     RotateSigningKeys: _aio.UnaryUnaryMultiCallable[_sessions_pb2.RotateSigningKeysRequest, _sessions_pb2.RotateSigningKeysResponse]  # type: ignore[assignment]
     """Signs with another key from now on; the old one verifies until its last token has expired.
 
-    Errors: none of its own.
+    Errors:
+      FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; the message names the variable and what goes into it.
     """
 
 class SessionsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -382,7 +384,8 @@ class SessionsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_sessions_pb2.RotateSigningKeysResponse, _abc.Awaitable[_sessions_pb2.RotateSigningKeysResponse]]:
         """Signs with another key from now on; the old one verifies until its last token has expired.
 
-        Errors: none of its own.
+        Errors:
+          FAILED_PRECONDITION VAULT_READ_ONLY: secrets come from the environment; the message names the variable and what goes into it.
         """
 
 def add_SessionsServiceServicer_to_server(servicer: SessionsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

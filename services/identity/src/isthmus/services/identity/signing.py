@@ -4,13 +4,15 @@ import asyncio
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from isthmus.kit import Clock
-from isthmus.resilience.faults import Missing, RetryLater
+from isthmus.kit.logs import logger
+from isthmus.resilience.faults import Missing, Precondition, RetryLater
 from isthmus.services.identity.domain import unknown_caller
 from isthmus.services.identity.pepper import Exclusive, Secrets
 
@@ -21,6 +23,11 @@ _KID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _LOOK_EVERY = timedelta(seconds=60)
 _LOOK_AGAIN = timedelta(seconds=1)
 _SKEW = timedelta(seconds=30)
+_BY_HAND = (
+    "Where secrets are given from outside, the new signing key goes to the end of `keys`, behind the present "
+    "one: `isthmus secrets signing-key` prints the whole."
+)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class SigningKeys:
         self._rotate_after = rotate_after
         self._keys: list[SigningKey] = []
         self._looked = datetime.min.replace(tzinfo=clock.now().tzinfo)
+        self._tried = self._looked
         self._imported: dict[str, Any] = {}
         self._once = asyncio.Lock()
 
@@ -79,8 +87,10 @@ class SigningKeys:
 
         now = self._clock.now()
         await self._look(_LOOK_EVERY)
-        if not self._keys or self._keys[-1].made <= now - self._rotate_after:
+        if not self._keys:
             await self._make(now - self._rotate_after)
+        elif self._keys[-1].made <= now - self._rotate_after:
+            await self._replace(now)
         key = self._keys[-1]
         begin = int(now.timestamp())
         usual = {"iss": ISSUER, "aud": ISSUER, "iat": begin, "exp": begin + int(self._life.total_seconds())}
@@ -121,9 +131,29 @@ class SigningKeys:
         return json.dumps({"keys": [{**jwk, "use": "sig", "alg": "EdDSA"} for jwk in public]})
 
     async def rotate(self) -> str:
-        """Make another key the signing one and return its name."""
-        await self._make(self._clock.now())
+        """Make another key the signing one and return its name.
+
+        Raises:
+            Precondition: `VAULT_READ_ONLY`, somebody else has to add the key.
+            RetryLater: `VAULT_UNREACHABLE`.
+        """
+        try:
+            await self._make(self._clock.now())
+        except Precondition as fault:
+            if fault.reason != "VAULT_READ_ONLY":
+                raise
+            raise Precondition(fault.reason, f"{fault.message} {_BY_HAND}") from fault
         return self._keys[-1].kid
+
+    async def _replace(self, now: datetime) -> None:
+        """Replace a key that is old; while the vault takes none, the old one goes on signing."""
+        if now - self._tried < _LOOK_EVERY:
+            return
+        self._tried = now
+        try:
+            await self._make(now - self._rotate_after)
+        except (Precondition, RetryLater) as fault:
+            _log.warning("the signing key is old and was not replaced", why=f"{fault.message} {_BY_HAND}")
 
     async def _known(self, kid: str) -> SigningKey | None:
         found = next((key for key in self._keys if key.kid == kid), None)
@@ -148,20 +178,12 @@ class SigningKeys:
 
     async def _make(self, older_than: datetime) -> None:
         """Add a key when the newest is older than that; another replica may have been faster."""
-        from joserfc.jwk import OKPKey
-
         async with self._lock.exclusive("signing-keys"):
             keys = await self._read()
             now = self._clock.now()
             if not keys or keys[-1].made <= older_than:
-                kid = secrets.token_hex(32)
-                jwk = OKPKey.generate_key("Ed25519", {"kid": kid}).as_dict(private=True)
-                keys = [
-                    *_still_needed(keys, now - self._life - _LOOK_EVERY - _SKEW),
-                    SigningKey(kid, now, jwk),
-                ]
-                kept = [{"made": key.made.isoformat(), "jwk": json.dumps(key.jwk)} for key in keys]
-                await self._vault.write(self._path, {"keys": kept})
+                keys = [*_still_needed(keys, now - self._life - _LOOK_EVERY - _SKEW), _new_key(now)]
+                await self._vault.write(self._path, {"keys": [_kept(key) for key in keys]})
         self._keys, self._looked = keys, now
 
     async def _read(self) -> list[SigningKey]:
@@ -179,6 +201,16 @@ class SigningKeys:
             self._imported = {kid: kept for kid, kept in self._imported.items() if kid in _names(self._keys)}
             self._imported[key.kid] = OKPKey.import_key(dict(key.jwk))
         return self._imported[key.kid]
+
+
+def with_new_key(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Give what the vault has to hold so that another key signs and those of before still verify.
+
+    Args:
+        document: What it holds; empty where there is nothing.
+        now: When the key is made.
+    """
+    return {"keys": [*document.get("keys", ()), _kept(_new_key(now))]}
 
 
 def header_of(token: str) -> dict[str, Any]:
@@ -208,8 +240,28 @@ def _still_needed(keys: list[SigningKey], long_ago: datetime) -> list[SigningKey
     return [*older, *keys[-1:]]
 
 
+def _new_key(now: datetime) -> SigningKey:
+    from joserfc.jwk import OKPKey
+
+    kid = secrets.token_hex(32)
+    return SigningKey(kid, now, OKPKey.generate_key("Ed25519", {"kid": kid}).as_dict(private=True))
+
+
+def _kept(key: SigningKey) -> dict[str, str]:
+    return {"made": key.made.isoformat(), "jwk": json.dumps(key.jwk)}
+
+
 def _names(keys: list[SigningKey]) -> set[str]:
     return {key.kid for key in keys}
 
 
-__all__ = ["ALGORITHM", "ISSUER", "OUR_TYPE", "SigningKey", "SigningKeys", "header_of", "unverified_claims"]
+__all__ = [
+    "ALGORITHM",
+    "ISSUER",
+    "OUR_TYPE",
+    "SigningKey",
+    "SigningKeys",
+    "header_of",
+    "unverified_claims",
+    "with_new_key",
+]
