@@ -25,6 +25,10 @@ proto: setup ## Regenerate libs/contracts from proto/
 	@cd proto && ../$(RUN)/python -m grpc_tools.protoc -I. --plugin=../$(RUN)/protoc-gen-mypy --plugin=../$(RUN)/protoc-gen-mypy_grpc --python_out=../libs/contracts/src --grpc_python_out=../libs/contracts/src --mypy_out=quiet:../libs/contracts/src --mypy_grpc_out=quiet:../libs/contracts/src $(PROTOS:proto/%=%)
 	@for d in libs/contracts/src/isthmus/*/v1; do touch $$d/py.typed; done
 
+.PHONY: descriptors
+descriptors: setup ## Write dist/isthmus.binpb: the whole contract, for tools that cannot ask by reflection
+	@mkdir -p dist && $(RUN)/buf build -o dist/isthmus.binpb && echo "the contract is in dist/isthmus.binpb"
+
 .PHONY: surface
 surface: setup ## Rewrite proto/surface.txt after a change of the contract
 	@$(RUN)/python tests/contract/surface.py > proto/surface.txt

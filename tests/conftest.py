@@ -73,13 +73,13 @@ class LocalMesh:
         return folder
 
 
-def started(commands: CommandLine) -> Iterator[LocalMesh]:
-    """Starts a mesh and stops it in the end; on failure its logs are shown."""
+def started(commands: CommandLine, *options: str) -> Iterator[LocalMesh]:
+    """Starts a mesh and stops it in the end, when what it has written is searched for planted secrets."""
     # Outside pytest's own folders, which the unprivileged user of PostgreSQL could not enter.
     home = Path(tempfile.mkdtemp(prefix="isthmus-mesh-"))
     mesh = LocalMesh(home, commands)
     try:
-        mesh.ok("up", env=MESH_SETTINGS)
+        mesh.ok("up", *options, env=MESH_SETTINGS)
         yield mesh
         shown = searched(home)
     finally:
@@ -114,8 +114,14 @@ def mesh(commands: CommandLine) -> Iterator[LocalMesh]:
 
 @pytest.fixture
 def own_mesh(commands: CommandLine) -> Iterator[LocalMesh]:
-    """Gives a mesh that one test may break."""
-    yield from started(commands)
+    """Gives a mesh that one test may break; the traces of its processes are searched as well."""
+    from isthmus.testing.canaries import PLANTED, found
+    from isthmus.testing.collector import collecting
+
+    with collecting() as collector:
+        yield from started(commands, "--otlp-endpoint", collector.endpoint)
+    assert collector.received, "nobody has sent a trace"
+    assert found(collector.text, {"planted": PLANTED}) == set(), "a trace shows what a test has planted"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from isthmus.testing.canaries import canary
 
 pytestmark = [
     pytest.mark.mesh,
@@ -50,7 +51,7 @@ def test_a_home_restored_elsewhere_goes_on(own_mesh, shelf):
     Records, credentials and positions are there, and flows run.
     """
     (own_mesh.files / "letters.jsonl").write_text('{"id": 1}\n{"id": 2}\n')
-    own_mesh.apply(DOCUMENTS, env={"KEPT": "word"})
+    own_mesh.apply(DOCUMENTS, env={"KEPT": canary("kept")})
     own_mesh.ok("sync", "run", "letters", "--watch")
     pack, unpack = re.findall(r"^(?:mkdir restored && )?(tar .*)$", PAGE.read_text(), re.MULTILINE)
     own_mesh.ok("down")

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 from isthmus.testing.http_server import Answer, HttpServer
-from isthmus.testing.token_server import TokenServer
+from isthmus.testing.token_server import CLIENT_SECRET, TokenServer
 
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
 DOCUMENTS = """
@@ -84,7 +84,7 @@ async def test_a_person_authorizes_and_a_flow_reads_until_it_is_revoked(mesh):
         pages = []
         http.on("/endless", endless)
         await asyncio.to_thread(
-            mesh.apply, DOCUMENTS.format(url=http.url), env={"CLIENT_SECRET": "client-secret"}
+            mesh.apply, DOCUMENTS.format(url=http.url), env={"CLIENT_SECRET": CLIENT_SECRET}
         )
         code, out = await browsed(mesh, server)
         tested = await asyncio.to_thread(mesh.ok, "auth", "test", "consented")

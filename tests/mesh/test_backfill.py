@@ -7,6 +7,7 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
+from isthmus.testing.canaries import canary
 from isthmus.testing.vendor import Reply
 from isthmus.testing.waiting import until
 
@@ -14,10 +15,15 @@ pytestmark = [pytest.mark.mesh, pytest.mark.slow]
 
 TOTAL, PAGE = 1000, 20
 DOCUMENTS = """
+kind: Credential
+name: incidents
+spec: {{type: api_key, query_parameter: key, secret: {{env: INCIDENTS_KEY}}}}
+---
 kind: Instance
 name: incidents
 spec:
   connector: http-json
+  credential: incidents
   configuration:
     base_url: "{url}"
     streams:
@@ -38,7 +44,10 @@ spec:
 
 
 class Incidents:
-    """A vendor's thousand incidents, one an hour from the first of January; it can hold an answer back."""
+    """A vendor's thousand incidents, one an hour from the first of January; it can hold an answer back.
+
+    At the second question it is busy, and tells who asks his own key.
+    """
 
     def __init__(self):
         self.level = "old"
@@ -51,7 +60,10 @@ class Incidents:
         return {"id": number, "changed_at": f"{at.isoformat()}Z", "level": self.level}
 
     def answer(self, query):
+        key = query.pop("key")
         self.asked.append(query)
+        if len(self.asked) == 2:
+            return Reply(f"Too much to do, {key}".encode(), 503)
         since = query.get("since") or query.get("changed_from", "")
         found = [one for one in map(self.record, range(TOTAL)) if one["changed_at"] >= since]
         # This system takes the end as included.
@@ -82,7 +94,7 @@ def test_a_backfill_survives_the_death_of_its_host(own_mesh, vendor):
     """
     incidents = Incidents()
     vendor.routes["/incidents"] = incidents.answer
-    own_mesh.apply(DOCUMENTS.format(url=vendor.url))
+    own_mesh.apply(DOCUMENTS.format(url=vendor.url), env={"INCIDENTS_KEY": canary("incidents")})
     own_mesh.ok("sync", "run", "incidents", "--watch")
     incidents.level, incidents.hold_at = "new", 200
 

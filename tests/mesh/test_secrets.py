@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from isthmus.testing.canaries import (
+    DUMP,
     OWN_PLACES,
     canary,
     found,
+    found_in_dump,
+    found_in_environments,
     found_in_files,
     found_in_processes,
     found_in_tables,
@@ -172,7 +175,9 @@ async def test_the_mesh_keeps_its_own_secrets(world):
     assert shown["cli.json"] == {"api key"}
     assert [path for path in shown if not {*Path(path).parts} & OWN_PLACES] == []
     assert found_in_tables(home, wanted) == {}
+    assert found_in_dump(home, wanted) == set()
     assert found_in_processes(wanted) == set()
+    assert found_in_environments(home, wanted) == set()
 
 
 def own_secrets(home):
@@ -211,6 +216,21 @@ async def test_the_search_at_the_end_finds_what_is_there(world):
         data = json.dumps({"told": form(word.encode())})
         await world.do(world.administrator, "events.PublishEvent", type="custom.plain.sight.v1", data=data)
 
-        shown = await asyncio.to_thread(leaks, world.mesh.home, word)
+        def kinds(word=word):
+            return {place.partition("/")[0] for place in leaks(world.mesh.home, word)}
 
-        assert shown, form
+        # NATS has it in its files a moment after the answer, and a row that has left is removed some day.
+        await eventually(
+            lambda kinds=kinds: asyncio.to_thread(kinds),
+            "it is found",
+            such={"nats", DUMP, "events.events"}.issubset,
+        )
+
+
+async def test_the_search_reads_what_processes_were_started_with(world):
+    """
+    What the tests tell every mesh that they start is in the environment of its processes.
+    """
+    told = {"setting": "ISTHMUS_AUDIT_CHECKPOINT_SECONDS"}
+
+    assert found_in_environments(world.mesh.home, told) == {"setting"}

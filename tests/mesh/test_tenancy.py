@@ -134,6 +134,33 @@ def told_of_changes(home, tenant_id):
     return [(body["method"], body["targets"]) for body in done]
 
 
+NOT_OF_A_TENANT = {
+    "identity.device_logins_by_code": "codes are made up, and come from who has no tenant yet",
+    "identity.device_logins_by_digest": "as above",
+    "identity.providers_by_audience": "whoever shows a token of this audience has said no tenant",
+    "identity.tenants_name_key": "names of tenants are the installation's",
+    "records.records_pkey": "numbers of streams are given out once for all tenants",
+}
+"""Keys that are unique beyond one tenant, and why nothing is learnt or lost by that."""
+UNIQUE = """
+    select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid
+    join pg_namespace n on n.oid = c.relnamespace
+    left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+    where i.indisunique and exists (select from pg_roles where rolname = 'isthmus_' || n.nspname)
+    and c.relname <> 'alembic_version' and a.attname is distinct from 'tenant_id'
+"""
+
+
+def test_what_is_unique_is_so_inside_a_tenant(mesh):
+    """
+    Else one tenant learns by a refusal what another one has; what is made otherwise has its reason.
+    """
+    with open_as_superuser(mesh.home) as connection:
+        found = {name for (name,) in connection.execute(UNIQUE)}
+
+    assert found == NOT_OF_A_TENANT.keys()
+
+
 class Attempt:
     """One tenant calls everything with the owner's ids, another one with ids that name nothing.
 

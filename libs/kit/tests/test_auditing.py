@@ -9,13 +9,14 @@ from isthmus.kit.auditing import Recorder, record_together
 from isthmus.kit.deed import Deed, done_from_here, tell
 from isthmus.kit.principal import Principal
 from isthmus.resilience.faults import Precondition
+from isthmus.testing.canaries import PLANTED
 from sqlalchemy import text
 
 ADD = text("INSERT INTO note VALUES (:tenant, :id, 'x')")
 READ = text("SELECT count(*) FROM note")
 RECORDS = text("SELECT body FROM outbox WHERE subject = 'isthmus.audit' ORDER BY position")
 ADA = Principal("usr_ada", "tnt_a", frozenset({"*"}), "user")
-SECRET = "canary-do-not-show"
+SECRET = f"{PLANTED}audited"
 
 
 @pytest.fixture

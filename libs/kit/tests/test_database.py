@@ -243,19 +243,48 @@ async def test_migrated_schema_costs_one_query(urls, db, sample, monkeypatch):
     await migrate(db, "", sample)
 
 
-async def test_table_without_isolation_is_refused(urls, db, sample, tmp_path):
+@pytest.mark.parametrize(
+    ("made", "refused"),
+    [
+        ("TABLE bare (id text)", "bare"),
+        ("VIEW everything AS SELECT * FROM note", "everything"),
+        ("VIEW everything WITH (security_invoker = false) AS SELECT * FROM note", "everything"),
+        ("MATERIALIZED VIEW everything AS SELECT * FROM note", "everything"),
+    ],
+)
+async def test_what_gets_past_isolation_is_refused(urls, db, sample, tmp_path, made, refused):
     """
-    A migration that forgets row-level security does not pass.
+    A migration that forgets row-level security, or makes a view that ignores it, does not pass.
     """
     folder = tmp_path / "migrations"
     shutil.copytree(sample, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "versions" / "0002_bare.py").write_text(
         "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\n\n"
-        "def upgrade():\n    op.execute('CREATE TABLE bare (id text)')\n"
+        f"def upgrade():\n    op.execute('CREATE {made}')\n"
     )
 
-    with pytest.raises(faults.Precondition, match="bare"):
+    with pytest.raises(faults.Precondition, match=refused):
         await migrate(db, urls.owner_url, folder)
+
+
+async def test_a_view_that_asks_as_its_reader_passes(urls, db, sample, tmp_path):
+    """
+    Policies hold for whoever reads it.
+    """
+    folder = tmp_path / "migrations"
+    shutil.copytree(sample, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "0002_view.py").write_text(
+        "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\n\n"
+        "def upgrade():\n    op.execute('CREATE VIEW mine WITH (security_invoker) AS SELECT * FROM note')\n"
+        "    op.execute('GRANT SELECT ON mine TO PUBLIC')\n"
+    )
+
+    await migrate(db, urls.owner_url, folder)
+
+    async with db.tenant("tnt_a") as a, db.tenant("tnt_b") as b:
+        await a.execute(text("INSERT INTO note VALUES ('tnt_a', '1', 'x')"))
+        assert (await a.execute(text("SELECT count(*) FROM mine"))).scalar_one() == 1
+        assert (await b.execute(text("SELECT count(*) FROM mine"))).scalar_one() == 0
 
 
 async def test_schema_from_the_future_is_refused(urls, db, sample, tmp_path):

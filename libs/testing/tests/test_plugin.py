@@ -1,9 +1,15 @@
 """The fixtures give working servers."""
 
 import socket
+from types import SimpleNamespace
 
+import grpc.aio
 import nats
 import psycopg
+import pytest
+from isthmus.testing.canaries import canary
+from isthmus.testing.collector import collecting
+from isthmus.testing.plugin import pytest_runtest_makereport
 
 
 def test_databases_are_fresh(postgres):
@@ -57,3 +63,31 @@ def test_free_port_is_free(free_port):
     """
     with socket.create_server(("127.0.0.1", free_port)) as server:
         assert server.getsockname()[1] == free_port
+
+
+@pytest.mark.parametrize(("shown", "outcome"), [("harmless", "passed"), (canary("log"), "failed")])
+def test_a_test_whose_output_shows_a_planted_secret_fails(shown, outcome):
+    """
+    Whatever it asserts: the log of a service that it runs is part of its output.
+    """
+    report = SimpleNamespace(
+        sections=[("Captured log call", f"a {shown} word")], passed=True, outcome="passed"
+    )
+    hook = pytest_runtest_makereport()
+    next(hook)
+    with pytest.raises(StopIteration) as ended:
+        hook.send(report)
+
+    assert ended.value.value.outcome == outcome
+
+
+async def test_a_collector_keeps_what_it_is_sent():
+    """
+    As it came, so that texts in it can be found.
+    """
+    export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with collecting() as collector:
+        async with grpc.aio.insecure_channel(collector.endpoint.removeprefix("http://")) as channel:
+            await channel.unary_unary(export)(b"span x")
+
+    assert collector.text == b"span x"

@@ -13,7 +13,7 @@ from isthmus.services.credentials.refreshing import Patience, Tokens
 from isthmus.services.credentials.store import Rows, TokenRows
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.testing.http_server import HttpServer
-from isthmus.testing.token_server import TokenServer
+from isthmus.testing.token_server import CLIENT_SECRET, TokenServer
 from sqlalchemy import text
 
 CLIENT, CODE = (
@@ -108,7 +108,7 @@ def create(stub, server):
             name=new_id("nam"),
             auth_type=auth_type,
             oauth_config=pb.OAuthConfig(scopes=scopes, **oauth),
-            secret=pb.SecretMaterial(oauth=pb.OAuthSecret(**(secret or {"client_secret": "client-secret"}))),
+            secret=pb.SecretMaterial(oauth=pb.OAuthSecret(**(secret or {"client_secret": CLIENT_SECRET}))),
         )
         return (await stub.CreateAuthConfig(request)).auth_config.auth_config_id
 
@@ -120,7 +120,7 @@ def rotating(create, server):
     """Creates a configuration with a refresh token."""
 
     async def made():
-        secret = {"client_secret": "client-secret", "refresh_token": server.authorize("read")}
+        secret = {"client_secret": CLIENT_SECRET, "refresh_token": server.authorize("read")}
         return await create(CODE, secret=secret)
 
     return made

@@ -20,8 +20,9 @@ from isthmus.resilience.faults import (
     RetryLater,
 )
 from isthmus.services.credentials.reminding import Reminders
+from isthmus.testing.canaries import PLANTED
 
-CANARY = "canary-7f3a-do-not-show"
+CANARY = f"{PLANTED}stored"
 BEARER = connector_pb2.AUTH_METHOD_BEARER
 
 

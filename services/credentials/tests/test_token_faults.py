@@ -7,6 +7,7 @@ from isthmus.resilience.faults import Precondition, RetryLater
 from isthmus.services.credentials.domain import PRIVATE_KEY_JWT, OAuth, pause_after
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.testing.http_server import Answer
+from isthmus.testing.token_server import CLIENT_SECRET
 
 WAITS = (RetryLater, "TOKEN_SERVER_UNREACHABLE")
 BUSY = (RetryLater, "TOKEN_SERVER_BUSY")
@@ -48,9 +49,7 @@ def client(server):
 
 
 async def ask(servers, client):
-    return await servers.grant(
-        client, {"client_secret": "client-secret"}, {"grant_type": "client_credentials"}
-    )
+    return await servers.grant(client, {"client_secret": CLIENT_SECRET}, {"grant_type": "client_credentials"})
 
 
 @pytest.mark.parametrize("name", FAULTS)

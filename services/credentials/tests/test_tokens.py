@@ -9,6 +9,7 @@ from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.kit import new_id
 from isthmus.resilience.faults import Precondition, RetryLater
 from isthmus.testing.http_server import Answer
+from isthmus.testing.token_server import CLIENT_SECRET
 
 Step = connector_pb2.CheckStep
 
@@ -20,7 +21,7 @@ async def test_a_host_gets_a_short_lived_token_and_nothing_else(create, hosts, s
     lent = await lease(hosts[0], await create(audience="https://api.example"))
 
     assert lent.secret.bearer_token in server.good
-    assert "client-secret" not in str(lent)
+    assert CLIENT_SECRET not in str(lent)
     assert list(lent.access_token.scopes) == ["read"]
     assert lent.expire_time.seconds <= lent.access_token.expire_time.seconds
     assert server.asked == [
@@ -138,7 +139,7 @@ async def test_what_a_token_server_refuses_ends_in_a_fault_with_a_remedy(
     again = await refusal(lease(hosts[1], held))
 
     assert (type(fault), fault.reason, again.reason) == (kind, reason, reason)
-    assert "client-secret" not in fault.message
+    assert CLIENT_SECRET not in fault.message
     assert (await status(held)).failure_reason == reason
 
 
@@ -342,6 +343,6 @@ async def test_secrets_of_clients_are_in_no_table(rotating, hosts, replicas, ser
         connection.execute("set role isthmus_credentials_system")
         tables = ("auth_configs", "leases", "tokens", "outbox", "idempotency")
         dump = str([connection.execute(f"select * from credentials.{table}").fetchall() for table in tables])
-    secrets = ["client-secret", lent.secret.bearer_token, server.asked[0]["refresh_token"]]
+    secrets = [CLIENT_SECRET, lent.secret.bearer_token, server.asked[0]["refresh_token"]]
     assert lent.access_token.token_id in dump
     assert [secret for secret in secrets if secret in dump] == []

@@ -5,18 +5,22 @@ them was written anywhere, by whichever test.
 """
 
 import base64
+import os
 import secrets
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
-from isthmus.testing.tables import all_rows
-
 __all__ = [
+    "DUMP",
     "OWN_PLACES",
     "PLANTED",
     "canary",
     "found",
+    "found_in_dump",
+    "found_in_environments",
     "found_in_files",
     "found_in_processes",
     "found_in_tables",
@@ -29,6 +33,8 @@ OWN_PLACES = frozenset(
     {"keys", "tls", "cli.json", "nats.conf", "users", "openbao", "admin.password", "auditor.password"}
 )
 """Files and folders in the home that are there to hold secrets of the mesh itself."""
+DUMP = "dump of the database"
+"""What `leaks` calls a backup of the whole server."""
 _CODE = "bytecode"
 
 
@@ -37,14 +43,15 @@ def canary(place: str) -> str:
     return f"{PLANTED}{place}{secrets.token_hex(12)}"
 
 
-def _forms(secret: str) -> list[bytes]:
+@lru_cache(maxsize=100)
+def _forms(secret: str) -> tuple[bytes, ...]:
     """Give a secret as it is, in hexadecimal, and in base64 behind whatever stands before it.
 
     It has letters and digits only, so quoting for JSON and addresses leaves it as it is.
     """
     raw = secret.encode()
     shifted = [base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)]
-    return [raw, raw.hex().encode(), raw.hex().upper().encode(), *shifted]
+    return (raw, raw.hex().encode(), raw.hex().upper().encode(), *shifted)
 
 
 def found(text: bytes, wanted: Mapping[str, str]) -> set[str]:
@@ -67,6 +74,8 @@ def found_in_files(home: Path, wanted: Mapping[str, str]) -> dict[str, set[str]]
 
 def found_in_tables(home: Path, wanted: Mapping[str, str]) -> dict[str, set[str]]:
     """Search all rows of all tables, past row-level security; give the tables."""
+    from isthmus.testing.tables import all_rows
+
     tables = {table: found("\n".join(rows).encode(), wanted) for table, rows in all_rows(home)}
     assert len(tables) > 20
     return {table: names for table, names in tables.items() if names}
@@ -81,9 +90,42 @@ def found_in_processes(wanted: Mapping[str, str]) -> set[str]:
     return found(b"\n".join(lines), wanted)
 
 
+def found_in_dump(home: Path, wanted: Mapping[str, str]) -> set[str]:
+    """Search a backup of the whole database server: definitions, comments, roles and large objects, too."""
+    from isthmus.local.backends.postgres import postgres_install
+    from isthmus.testing.tables import place_of
+
+    place = place_of(home)
+    program = postgres_install() / "bin" / "pg_dumpall"
+    command = [
+        str(program),
+        "--no-sync",
+        *(f"--{name}={place[name]}" for name in ("host", "port", "username")),
+    ]
+    dump = subprocess.run(  # noqa: S603 -- a program of the installation
+        command, env={**os.environ, "PGPASSWORD": place["password"]}, capture_output=True, check=True
+    )
+    assert b"CREATE TABLE" in dump.stdout
+    return found(dump.stdout, wanted)
+
+
+def found_in_environments(home: Path, wanted: Mapping[str, str]) -> set[str]:
+    """Search what the processes of a mesh were started with; each names its home on its command line."""
+    known = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(home).encode() in (process / "cmdline").read_bytes():
+                known.append((process / "environ").read_bytes())
+    return found(b"\n".join(known), wanted)
+
+
 def leaks(home: Path, secret: str = PLANTED) -> list[str]:
-    """Tell where in a mesh's home, its tables and the command lines anything planted can be read."""
+    """Tell where anything planted is in what a mesh has written, and in its processes as others see them."""
     wanted = {"planted": secret}
     files = [path for path in found_in_files(home, wanted) if not {*Path(path).parts} & OWN_PLACES]
-    lines = ["command lines"] if found_in_processes(wanted) else []
-    return [*files, *found_in_tables(home, wanted), *lines]
+    elsewhere = {
+        "command lines": found_in_processes(wanted),
+        "environments of processes": found_in_environments(home, wanted),
+        DUMP: found_in_dump(home, wanted),
+    }
+    return [*files, *found_in_tables(home, wanted), *(place for place, names in elsewhere.items() if names)]

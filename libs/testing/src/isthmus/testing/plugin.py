@@ -6,7 +6,7 @@ Every worker of a distributed run has servers of its own; a server starts with t
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,12 +53,33 @@ def pytest_configure() -> None:
     settings.load_profile("isthmus")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test during which a planted secret was printed or logged, by itself or by what it tries."""
+    from isthmus.testing.canaries import PLANTED, found
+
+    report = yield
+    shown = [name for name, text in report.sections if found(text.encode(), {"planted": PLANTED})]
+    if shown and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"a secret that a test has planted can be read in: {', '.join(shown)}"
+    return report
+
+
 @pytest.fixture(scope="session")
 def backend_home() -> Iterator[Path]:
-    """Folder of this worker's servers; outside pytest's own, which PostgreSQL's user could not enter."""
+    """Folder of this worker's servers; outside pytest's own, which PostgreSQL's user could not enter.
+
+    In the end nothing that the servers have logged or kept in files of their own shows a planted secret.
+    """
+    from isthmus.testing.canaries import OWN_PLACES, PLANTED, found_in_files
+
     home = Path(tempfile.mkdtemp(prefix="isthmus-test-"))
     yield home
+    kept = [home / name for name in ("logs", "nats", "openbao")]
+    shown = [path for folder in kept for path in found_in_files(folder, {"planted": PLANTED})]
     shutil.rmtree(home, ignore_errors=True)
+    assert [path for path in shown if not {*Path(path).parts} & OWN_PLACES] == []
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import psycopg
 from isthmus.local.backends.postgres import ADMIN
 from psycopg import sql
 
-__all__ = ["all_rows", "open_as_superuser", "rows_of"]
+__all__ = ["all_rows", "open_as_superuser", "place_of", "rows_of"]
 
 _TABLES = (
     "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'"
@@ -25,15 +25,27 @@ _USED = {"last_used_time", "odd_time", "use_count", "used_networks", "usual_rate
 
 def open_as_superuser(home: Path) -> "psycopg.Connection[tuple[Any, ...]]":
     """Connect to the embedded PostgreSQL of the mesh in a home as its superuser."""
-    place = json.loads((home / "mesh.json").read_text())["postgres"]
+    place = place_of(home)
     return psycopg.connect(
         host=place["host"],
         port=place["port"],
         dbname=place["database"],
-        user=ADMIN,
-        password=(home / "postgres/admin.password").read_text(),
+        user=place["username"],
+        password=place["password"],
         autocommit=True,
     )
+
+
+def place_of(home: Path) -> dict[str, str]:
+    """Tell where the embedded PostgreSQL of a mesh is, and how its superuser logs in."""
+    place = json.loads((home / "mesh.json").read_text())["postgres"]
+    return {
+        "host": place["host"],
+        "port": str(place["port"]),
+        "database": place["database"],
+        "username": ADMIN,
+        "password": (home / "postgres/admin.password").read_text(),
+    }
 
 
 def all_rows(home: Path) -> Iterator[tuple[str, list[str]]]:

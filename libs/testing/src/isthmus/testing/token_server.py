@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,10 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
+from isthmus.testing.canaries import PLANTED, canary
 from isthmus.testing.http_server import Answer, HttpServer, Request
 
-__all__ = ["TokenServer"]
+__all__ = ["CLIENT_SECRET", "TokenServer"]
 
+CLIENT_SECRET = f"{PLANTED}client"
+"""Of the client that every token server knows."""
 _URN = "urn:ietf:params:oauth:grant-type:"
 _ALGORITHMS = ["RS256", "PS256", "ES256"]
 
@@ -57,7 +59,7 @@ class TokenServer:
         ahead: Seconds by which its clock is ahead of ours; it refuses assertions from the future or the past.
     """
 
-    clients: dict[str, str] = field(default_factory=lambda: {"mesh": "client-secret"})
+    clients: dict[str, str] = field(default_factory=lambda: {"mesh": CLIENT_SECRET})
     expires_in: int | None = 3600
     rotates: bool = True
     granted: Callable[[str], str] = str
@@ -92,7 +94,7 @@ class TokenServer:
         query = dict(parse_qsl(urlsplit(address).query))
         if query["response_type"] != "code" or query["code_challenge_method"] != "S256":
             raise ValueError("a code with PKCE has to be asked for")
-        code = f"code-{secrets.token_hex(8)}"
+        code = canary("code")
         self._codes[code] = query
         return query["state"], code
 
@@ -156,7 +158,7 @@ class TokenServer:
 
     def _device(self, request: Request) -> Answer:
         form = dict(parse_qsl(request.body.decode()))
-        code = f"device-{secrets.token_hex(8)}"
+        code = canary("device")
         self._devices[code] = time.monotonic()
         answer = {
             "device_code": code,
@@ -201,7 +203,7 @@ class TokenServer:
         return self._granting(family.scope, family if self.rotates else None)
 
     def _granting(self, asked: str, family: Family | None = None) -> Answer:
-        token = f"access-{secrets.token_hex(8)}"
+        token = canary("access")
         self.good.add(token)
         body: dict[str, Any] = {"access_token": token, "token_type": "Bearer"}
         if self.expires_in is not None:
@@ -214,6 +216,6 @@ class TokenServer:
         return Answer(200, body, {"cache-control": "no-store"})
 
     def _new_refresh_token(self, family: Family) -> str:
-        family.newest = f"refresh-{secrets.token_hex(8)}"
+        family.newest = canary("refresh")
         self._families[family.newest] = family
         return family.newest

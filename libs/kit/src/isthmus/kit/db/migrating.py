@@ -22,6 +22,13 @@ _UNPROTECTED = """
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
       AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1
 """
+# A view shows what its owner sees unless it asks as its reader; a materialised one keeps what its owner saw.
+_PAST_POLICIES = """
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = :schema AND (c.relkind = 'm' OR c.relkind = 'v' AND NOT
+      coalesce(c.reloptions && '{security_invoker=true,security_invoker=on,security_invoker=1}', false))
+    ORDER BY 1
+"""
 
 
 async def migrate(database: Database, owner_url: str, folder: Path) -> None:
@@ -34,7 +41,8 @@ async def migrate(database: Database, owner_url: str, folder: Path) -> None:
 
     Raises:
         Precondition: `MIGRATION_MISSING`, there is work to do and no owner URL; `MIGRATION_UNKNOWN`,
-            the schema is newer than this program; `TABLE_UNPROTECTED`, a table lacks row-level security.
+            the schema is newer than this program; `TABLE_UNPROTECTED`, a table lacks row-level security;
+            `VIEW_UNPROTECTED`, a view gets past it.
     """
     revisions, head = _history(folder)
     current = await _current(database)
@@ -88,12 +96,17 @@ def _upgrade(owner_url: str, service: str, folder: Path) -> None:
         connection.commit()
         _run_alembic(connection, service, folder)
         bare = connection.execute(text(_UNPROTECTED), {"schema": service}).scalars().all()
+        views = connection.execute(text(_PAST_POLICIES), {"schema": service}).scalars().all()
         runtime = f"isthmus_{service}, isthmus_{service}_system"
         connection.execute(text(f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {runtime}"))
         connection.commit()
     if bare:
         message = f"Call isolate(op, table) in a migration for {service}: {', '.join(bare)}."
         raise Precondition("TABLE_UNPROTECTED", message)
+    if views:
+        shown = ", ".join(views)
+        message = f"Make these views of {service} with (security_invoker = true), none materialised: {shown}."
+        raise Precondition("VIEW_UNPROTECTED", message)
 
 
 def _run_alembic(connection: Any, service: str, folder: Path) -> None:
