@@ -90,12 +90,14 @@ def started(commands: CommandLine, *options: str) -> Iterator[LocalMesh]:
 
 def searched(home: Path) -> list[str]:
     """Looks for secrets of all tests in all that a mesh has written; none is there that a test has broken."""
+    from subprocess import SubprocessError
+
     import psycopg
     from isthmus.testing.canaries import leaks
 
     try:
         return leaks(home)
-    except (OSError, ValueError, psycopg.OperationalError):
+    except (OSError, ValueError, SubprocessError, psycopg.OperationalError):
         return []
 
 
