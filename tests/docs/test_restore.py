@@ -56,7 +56,7 @@ def test_a_home_restored_elsewhere_goes_on(own_mesh, shelf):
     pack, unpack = re.findall(r"^(?:mkdir restored && )?(tar .*)$", PAGE.read_text(), re.MULTILINE)
     own_mesh.ok("down")
 
-    restored = type(own_mesh)(shelf / "restored")
+    restored = own_mesh.elsewhere(shelf / "restored")
     restored.home.mkdir(mode=0o711)
     place = {**os.environ, "ISTHMUS_HOME": str(own_mesh.home)}
     for line in (pack, unpack):
