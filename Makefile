@@ -45,10 +45,11 @@ run: setup ## Start the mesh and collect evidence from its own back ends
 down: ## Stop the mesh that `make run` started
 	@ISTHMUS_HOME="$${ISTHMUS_HOME:-$(CURDIR)/.isthmus}" $(RUN)/isthmus down
 
+# A file's tests share what is expensive to make, so one worker runs them all; the longest files are the last folder's.
 WORKERS ?= 2
 .PHONY: test
 test: setup ## Run every test on real back ends
-	@$(RUN)/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(RUN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 RECORDS ?= 200000
 RUNS ?= 3

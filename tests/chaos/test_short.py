@@ -10,7 +10,6 @@ from campaign.campaign import Plan, run
 pytestmark = [
     pytest.mark.mesh,
     pytest.mark.slow,
-    pytest.mark.xdist_group("chaos"),
     pytest.mark.timeout(900),
 ]
 

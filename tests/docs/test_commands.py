@@ -14,7 +14,6 @@ from isthmus.client.cli import run
 pytestmark = [
     pytest.mark.mesh,
     pytest.mark.slow,
-    pytest.mark.xdist_group("docs"),
     pytest.mark.timeout(600),
 ]
 

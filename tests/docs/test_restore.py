@@ -13,7 +13,6 @@ from isthmus.testing.canaries import canary
 pytestmark = [
     pytest.mark.mesh,
     pytest.mark.slow,
-    pytest.mark.xdist_group("restore"),
 ]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.md"

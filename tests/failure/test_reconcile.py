@@ -10,7 +10,6 @@ from isthmus.testing.waiting import until
 pytestmark = [
     pytest.mark.mesh,
     pytest.mark.slow,
-    pytest.mark.xdist_group("failure"),
     pytest.mark.timeout(600),
 ]
 

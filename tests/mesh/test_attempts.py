@@ -14,7 +14,7 @@ from isthmus.testing.attempts import Burglar, Loot, shares
 from isthmus.testing.contract import GOOD_TEXTS
 from isthmus.testing.tables import rows_of
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(3600)]
 
 COUNT = int(os.environ.get("ISTHMUS_ATTEMPTS", "10000"))
 SEED = os.environ.get("ISTHMUS_SEED", "0")

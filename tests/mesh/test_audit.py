@@ -4,7 +4,7 @@ import pytest
 from isthmus.testing.canaries import canary
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 CANARY = canary("audit")
 DOCUMENTS = """

@@ -10,7 +10,7 @@ import pytest
 from isthmus.testing.http_server import Answer, HttpServer
 from isthmus.testing.token_server import CLIENT_SECRET, TokenServer
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 DOCUMENTS = """
 kind: Credential
 name: consented

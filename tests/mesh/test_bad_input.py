@@ -5,7 +5,7 @@ import json
 import pytest
 from isthmus.testing.vendor import Reply
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 INSTANCE = """
 kind: Instance

@@ -5,7 +5,7 @@ import json
 import psycopg
 import pytest
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 KEV = """
 kind: Instance

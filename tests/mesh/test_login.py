@@ -9,7 +9,7 @@ import sys
 import pytest
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from isthmus.testing.attempts import shares
 from isthmus.testing.contract import GOOD_TEXTS, Filler
 from isthmus.testing.mutations import Mutator
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(3600)]
 
 COUNT = int(os.environ.get("ISTHMUS_FUZZ", "3000"))
 SEED = os.environ.get("ISTHMUS_SEED", "0")

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 DOCUMENTS = """
 kind: Credential

@@ -5,7 +5,7 @@ import base64
 import pytest
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 DOCUMENTS = """
 kind: Instance

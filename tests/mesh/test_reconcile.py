@@ -7,7 +7,7 @@ import pytest
 from isthmus.testing.sandbox import running_sandbox
 from isthmus.testing.tickets import running_desk
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 SYSTEM = """
 kind: Instance

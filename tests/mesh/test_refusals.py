@@ -12,7 +12,7 @@ from isthmus.testing.contract import Filler
 from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 NEEDS_NO_PERMISSION = {"public", "authenticated"}
 HOURS = 3600

@@ -7,7 +7,7 @@ import pytest
 from isthmus.testing.vendor import Reply
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 NAMES = ("room-users", "room-groups", "room-tickets")
 SYSTEM = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 
 DOCUMENTS = """
 kind: Instance

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 TOTAL, PAGE = 60, 10
 WAITING = {"VAULT_SEALED", "VAULT_UNREACHABLE"}

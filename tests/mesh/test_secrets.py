@@ -22,7 +22,7 @@ from isthmus.testing.canaries import (
 from isthmus.testing.http_server import Answer, HttpServer
 from isthmus.testing.waiting import eventually
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 CREDENTIALS = {
     "bearer": {"type": "bearer"},

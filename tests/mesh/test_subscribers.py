@@ -10,7 +10,7 @@ import nats
 import pytest
 from isthmus.testing.waiting import waiting_for
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "subscribers.md"
 

@@ -16,7 +16,7 @@ from isthmus.testing.contract import GOOD_TEXTS, Filler, id_fields
 from isthmus.testing.tables import open_as_superuser
 from psycopg import sql
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 NAMELESS = {
     "client_id",

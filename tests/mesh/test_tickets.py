@@ -4,7 +4,7 @@ import pytest
 from isthmus.testing.tickets import Break, running_desk
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 DOCUMENTS = """
 kind: Instance

@@ -8,7 +8,7 @@ import yaml
 from isthmus.testing.sandbox import running_sandbox
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 
 SYSTEMS = """
 kind: Instance

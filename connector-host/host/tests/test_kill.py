@@ -25,7 +25,6 @@ from isthmus.testing.waiting import PATIENCE_SECONDS, waiting_for
 COUNT = 10_000
 LOG = "hosts.log"
 # The services are expensive: one worker runs all of these.
-pytestmark = [pytest.mark.xdist_group("host-kill")]
 SERVICES = ("registry", "credentials", "mapping", "records", "monitoring", "scheduling")
 FAST = {"tick_seconds": 0.1, "dispatch_seconds": 0.05, "lease_seconds": 2.0, "sweep_seconds": 0.1}
 

@@ -25,7 +25,6 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.scheduling.v1 import scheduling_pb2_grpc as scheduling_grpc
 from isthmus.testing.waiting import eventually, waiting_for
 
-pytestmark = pytest.mark.xdist_group("host-town")  # the town is expensive: one worker runs all of these
 Status = scheduling.Execution
 STUBS = {
     "registry": registry_grpc.RegistryServiceStub,

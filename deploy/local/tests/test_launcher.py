@@ -15,7 +15,7 @@ from isthmus.local.home import Home
 from isthmus.local.names import SERVICES
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 _ISTHMUS = Path(sys.executable).with_name("isthmus")
 
 

@@ -16,7 +16,7 @@ from isthmus.local.home import Home
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = pytest.mark.mesh
 _ISTHMUS = Path(sys.executable).with_name("isthmus")
 
 

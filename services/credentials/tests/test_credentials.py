@@ -271,7 +271,6 @@ async def test_what_an_instance_uses_is_not_deleted(stub, registry, host):
     assert isinstance(await refusal(lease(host, held.auth_config_id)), Missing)
 
 
-@pytest.mark.xdist_group("vault-down")
 async def test_without_the_vault_nothing_is_stored_and_all_is_well_after(stub, vault, host):
     """
     A sealed or dead vault is a state to wait through, not a loss.

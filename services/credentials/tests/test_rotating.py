@@ -288,7 +288,6 @@ async def test_whoever_died_holding_a_rotation_is_replaced_and_decides_nothing_a
     assert (await shown(stub, held)).secret_version == 2
 
 
-@pytest.mark.xdist_group("vault-down")
 async def test_without_the_vault_no_system_is_asked_for_anything(
     stub, host, create, lent, takes, replica, vault
 ):

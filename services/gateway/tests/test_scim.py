@@ -14,8 +14,6 @@ ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
-pytestmark = pytest.mark.xdist_group("scim")
-
 
 @pytest.fixture(scope="module")
 async def tenant(place):

@@ -31,8 +31,6 @@ MADE = {
 # The name whatever its case is RFC 7643, section 4.1.1, and what Okta's own list asks for.
 STATUSES = {"Required Test: Username Case Sensitivity Check": 200}
 
-pytestmark = pytest.mark.xdist_group("scim")
-
 
 def story(file):
     """Read cases that build on one another; without them the test is skipped."""

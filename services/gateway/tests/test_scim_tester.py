@@ -7,8 +7,6 @@ import pytest
 from scim2_client import BaseSyncSCIMClient
 from scim2_tester import Status, check_server
 
-pytestmark = pytest.mark.xdist_group("scim")
-
 
 class Client(BaseSyncSCIMClient):
     """Lets the tester speak by the HTTP client that is here."""
