@@ -1,5 +1,7 @@
 """What is changed in a mesh, and who sees a secret, stands in the audit trail; its secrets do not."""
 
+from pathlib import Path
+
 import pytest
 from isthmus.testing.canaries import canary
 from isthmus.testing.waiting import until
@@ -79,6 +81,24 @@ def test_an_export_that_was_tampered_with_is_found_out(mesh, tmp_path):
 
     assert done.code == 1
     assert [(f["kind"], f["sequence"]) for f in done.json["findings"]] == [("changed", 1)]
+
+
+def test_a_signed_end_is_verified_without_the_mesh(mesh, tmp_path):
+    """
+    By the public key that came with it; one that somebody else has signed is refused.
+    """
+    seals, keys, file = (str(tmp_path / name) for name in ("seals.txt", "keys.json", "trail.jsonl"))
+    mesh.ok("audit", "seal", "--file", seals, "--keys", keys)
+    mesh.ok("audit", "export", "--file", file)
+    verify = ("audit", "verify", "--file", file, "--checkpoint", seals, "--keys", keys)
+    found = mesh.answer(*verify)
+    own = Path(seals).read_text().strip()
+    assert "monitoring-seals:1" in Path(keys).read_text()
+    Path(seals).write_text(own[:-8] + "AAAAAAAA")
+    forged = mesh.run(*verify)
+
+    assert (found["is_intact"], found["compared"], found["remark"]) == (True, 1, "")
+    assert (forged.code, "SEAL_INVALID" in forged.err) == (1, True)
 
 
 def _updates(mesh):

@@ -1,6 +1,7 @@
 """The audit trail over gRPC, on a real PostgreSQL: it only grows, and what is done to it is found."""
 
 import json
+from datetime import UTC, datetime
 
 import grpc
 import psycopg
@@ -192,7 +193,7 @@ async def test_a_seal_counts_for_its_tenant_and_from_monitoring_only(service, st
     settings = service.settings
     stranger = Seals(service._mesh.keys.key_file("service:events"), settings.trust_file)
     false = [
-        stranger.make("audit-checkpoint", {"sequence": 1, "hash": "0" * 64}),
+        await stranger.make("audit-checkpoint", {"sequence": 1, "hash": "0" * 64}, datetime.now(UTC)),
         own[:-4] + "AAAA",
         "x.y",
         "",

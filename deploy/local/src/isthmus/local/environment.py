@@ -12,7 +12,15 @@ from isthmus.local.certification import Certification
 from isthmus.local.home import Home
 from isthmus.local.issued import authority_file
 from isthmus.local.keys import KeyRing
-from isthmus.local.names import ADMITTING, LAUNCHER, SERVICES, WITH_VAULT, WITHOUT_BUS, WITHOUT_DATABASE
+from isthmus.local.names import (
+    ADMITTING,
+    AT_VAULT,
+    LAUNCHER,
+    SERVICES,
+    WITH_VAULT,
+    WITHOUT_BUS,
+    WITHOUT_DATABASE,
+)
 from isthmus.local.options import Options
 from isthmus.local.private import password, read_json, write_private
 from isthmus.local.servers import Servers
@@ -83,7 +91,7 @@ class Environment:
         if name not in WITHOUT_DATABASE:
             place = service_databases(self._near_url, {name: self.database_secrets[name]})[name]
             known["ISTHMUS_DATABASE_URL"] = place.url
-        if name in WITH_VAULT:
+        if name in WITH_VAULT or (name in AT_VAULT and not self._options.secrets):
             known |= self._vault(name)
         if name not in WITHOUT_BUS:
             known |= self._bus(name)

@@ -2,10 +2,12 @@
 
 __all__ = [
     "ADMITTING",
+    "AT_VAULT",
     "HUB",
     "LAUNCHER",
     "NATS",
     "SERVICES",
+    "SIGNING",
     "WITHOUT_BUS",
     "WITHOUT_DATABASE",
     "WITH_VAULT",
@@ -30,7 +32,11 @@ WITHOUT_BUS = frozenset({"gateway"})
 ADMITTING = frozenset({"events"})
 """Services that tell the bus who a tenant's subscriber is."""
 WITH_VAULT = frozenset({"identity", "credentials"})
-"""Services that keep secrets; no other process gets to the vault."""
+"""Services that keep secrets."""
+SIGNING = {"monitoring": "monitoring-seals"}
+"""Services for which a key in the vault signs, with its name; they reach nothing else there."""
+AT_VAULT = (*sorted(WITH_VAULT), *SIGNING)
+"""Services that get to the vault at all."""
 LAUNCHER = "launcher"
 """What the launcher is called as a caller of services, and at the vault."""
 NATS = "server:nats"

@@ -15,7 +15,7 @@ from isthmus.local.backends import vault_roles
 from isthmus.local.backends.base import Backend, BackendFailed, Steps, ask, spawn, wait_until
 from isthmus.local.backends.ports import HOST
 from isthmus.local.backends.vault_roles import RoleFiles
-from isthmus.local.names import LAUNCHER, WITH_VAULT
+from isthmus.local.names import AT_VAULT, LAUNCHER
 from isthmus.local.private import private_folder, read_json, write_private
 
 __all__ = ["EmbeddedOpenBao"]
@@ -150,7 +150,7 @@ class EmbeddedOpenBao(Backend):
         for request in vault_roles.requests(accessor):
             yield from self._send(request, root)
         yield from self._certify(root)
-        for service in (*sorted(WITH_VAULT), LAUNCHER):
+        for service in (*AT_VAULT, LAUNCHER):
             yield from self._hand_out(service, root)
 
     def _certify(self, root: str) -> Steps:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from isthmus.local.names import WITH_VAULT
+from isthmus.local.names import SIGNING, WITH_VAULT
 
 __all__ = ["ENGINES", "Request", "RoleFiles", "requests"]
 
@@ -27,6 +27,10 @@ path "transit/decrypt/{key}"      {{ capabilities = ["update"] }}
 """
 _NARROWING = """\
 path "auth/token/create/isthmus-{service}-tenant" {{ capabilities = ["update"] }}
+"""
+_SIGNING = """\
+path "transit/sign/{key}" {{ capabilities = ["update"] }}
+path "transit/keys/{key}" {{ capabilities = ["read"] }}
 """
 _TOKEN_SECONDS = 3600
 _LONGEST_SECONDS = 24 * 3600
@@ -81,12 +85,21 @@ def requests(token_accessor: str) -> Iterator[Request]:
                 "renewable": False,
             },
         )
-        yield Request(
-            f"auth/approle/role/isthmus-{service}",
-            {
-                "token_policies": [f"isthmus-{service}"],
-                "token_ttl": _TOKEN_SECONDS,
-                "token_max_ttl": _LONGEST_SECONDS,
-                "secret_id_num_uses": 0,
-            },
-        )
+        yield _login(service)
+    for service, key in SIGNING.items():
+        # Neither may it be exported nor, which needs a setting, removed.
+        yield Request(f"transit/keys/{key}", {"type": "ed25519"})
+        yield Request(f"sys/policies/acl/isthmus-{service}", {"policy": _SIGNING.format(key=key)})
+        yield _login(service)
+
+
+def _login(service: str) -> Request:
+    return Request(
+        f"auth/approle/role/isthmus-{service}",
+        {
+            "token_policies": [f"isthmus-{service}"],
+            "token_ttl": _TOKEN_SECONDS,
+            "token_max_ttl": _LONGEST_SECONDS,
+            "secret_id_num_uses": 0,
+        },
+    )

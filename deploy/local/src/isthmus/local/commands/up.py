@@ -22,7 +22,7 @@ from isthmus.local.bytecode import is_compiled
 from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
 from isthmus.local.commands.secrets import explained
 from isthmus.local.home import Home
-from isthmus.local.names import WITH_VAULT, WITHOUT_BUS
+from isthmus.local.names import AT_VAULT, WITHOUT_BUS
 from isthmus.local.options import Options
 from isthmus.local.private import read_json
 from isthmus.local.safekeeping import secrets_ready
@@ -206,7 +206,7 @@ def _vault_files(options: Options) -> Iterator[Path]:
     if not options.vault_roles:
         yield Path(options.vault_token_file)
         return
-    for service in sorted(WITH_VAULT & {*options.services}):
+    for service in (name for name in AT_VAULT if name in options.services):
         files = RoleFiles.within(Path(options.vault_roles), service)
         yield from (files.role_id, files.secret_id)
 

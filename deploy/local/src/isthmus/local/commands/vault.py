@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 from isthmus.local.backends.vault_roles import ENGINES, RoleFiles, requests
-from isthmus.local.names import LAUNCHER, WITH_VAULT
+from isthmus.local.names import AT_VAULT, LAUNCHER
 
 __all__ = ["register"]
 
@@ -41,7 +41,8 @@ def script() -> None:
     """Prints a shell script that prepares an OpenBao or Vault of your own.
 
     It mounts the engines and writes a policy and a role for each service that keeps secrets, one for the
-    tokens that reach one tenant's secrets, and a role for the certificates of each process.
+    tokens that reach one tenant's secrets, the key that signs audit trails, and a role for the certificates
+    of each process.
     Then `isthmus up --vault-addr … --vault-roles FOLDER`.
     """
     typer.echo("".join(_lines()), nl=False)
@@ -63,7 +64,7 @@ def _lines() -> Iterator[str]:
     names = vault_pki.subjects(connector_names())
     for request in (*vault_pki.issuer(), *vault_pki.role_requests(names)):
         yield f"{_write(request.path, request.body)} >/dev/null\n"
-    for service in (*sorted(WITH_VAULT), LAUNCHER):
+    for service in (*AT_VAULT, LAUNCHER):
         files = RoleFiles.within(Path("$folder"), service)
         role = f"auth/approle/role/isthmus-{service}"
         yield f'"$bao" read -field=role_id {role}/role-id > "{files.role_id}"\n'

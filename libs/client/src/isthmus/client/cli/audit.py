@@ -1,6 +1,5 @@
 """`isthmus audit`: who changed what, who saw which secret, and whether the trail of it is whole."""
 
-import base64
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from isthmus.client.cli.context import mesh_of
 from isthmus.client.cli.output import Column, Format, Limit, Output, as_dict, emit, note, show, when, word
 from isthmus.client.mesh import Mesh, pages
 from isthmus.client.problem import ExitCode, Problem
+from isthmus.client.seals import SealKeys, of_tenant, said
 from isthmus.identity.v1 import identity_pb2
 from isthmus.monitoring.v1 import audit_pb2
 from isthmus.resilience.trail import Checkpoint, Entry, Finding, inspect
@@ -104,6 +104,12 @@ def verify(
             "--checkpoint", help="An earlier end, `place:hash`, or a file of signed ends; may be repeated."
         ),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys", help="With --file: verify signed ends by these keys, which `seal` has written."
+        ),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Computes the whole chain anew and says what was changed, removed, put in or moved.
@@ -116,7 +122,7 @@ def verify(
     given = checkpoint or []
     seals = [seal for text in given if Path(text).is_file() for seal in _lines(Path(text))]
     known = [_checkpoint(text) for text in given if not Path(text).is_file()]
-    verdict = _verified_file(file, known, seals) if file else _verified(mesh_of(ctx), known, seals)
+    verdict = _verified_file(file, known, seals, keys) if file else _verified(mesh_of(ctx), known, seals)
     if output is not Format.TABLE:
         emit(verdict, output)
     else:
@@ -131,6 +137,10 @@ def seal(
     file: Annotated[
         Path | None, typer.Option("--file", help="Add it to this file, which `verify --checkpoint` takes.")
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="Write the public keys here, by which such ends are verified anywhere."),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Has what the chain ends with signed; kept elsewhere, it shows later that nothing up to here is missing.
@@ -142,6 +152,8 @@ def seal(
         with file.open("a", encoding="ascii") as kept:
             kept.write(f"{answer.seal}\n")
         note(f"Record {answer.checkpoint.sequence} is sealed in {file}.")
+    if keys is not None:
+        keys.write_text(f"{answer.keys}\n", encoding="ascii")
     if output is not Format.TABLE:
         emit(as_dict(answer), output)
     elif file is None:
@@ -177,7 +189,7 @@ def export(
 
 
 def _verified(mesh: Mesh, known: list[Checkpoint], seals: list[str]) -> dict[str, Any]:
-    own = _of_tenant(seals, mesh.identity.GetCaller(identity_pb2.GetCallerRequest()).caller.tenant_id)
+    own = of_tenant(seals, mesh.identity.GetCaller(identity_pb2.GetCallerRequest()).caller.tenant_id)
     request = audit_pb2.VerifyAuditTrailRequest(
         checkpoints=[audit_pb2.AuditCheckpoint(sequence=one.sequence, hash=one.hash) for one in known],
         seals=own[-_MOST_SEALS:],
@@ -193,17 +205,21 @@ def _verified(mesh: Mesh, known: list[Checkpoint], seals: list[str]) -> dict[str
     return _verdict(findings, last.verified, end, last.compared, last.remark)
 
 
-def _verified_file(file: Path, known: list[Checkpoint], seals: list[str]) -> dict[str, Any]:
+def _verified_file(
+    file: Path, known: list[Checkpoint], seals: list[str], keys: Path | None
+) -> dict[str, Any]:
     entries = list(_entries(file))
-    own = _of_tenant(seals, str(entries[0].content.get("tenant_id", "")) if entries else "")
-    known = [*known, *(Checkpoint(said["sequence"], said["hash"]) for said in map(_said, own))]
+    own = of_tenant(seals, str(entries[0].content.get("tenant_id", "")) if entries else "")
+    known = [*known, *(Checkpoint(said["sequence"], said["hash"]) for said in map(said, own))]
     first = min((entry.sequence for entry in entries), default=1)
     findings = [_finding(one) for one in inspect(entries, known, first=first)]
     last = max(entries, key=lambda entry: entry.sequence, default=None)
     end = {"sequence": last.sequence, "hash": last.hash} if last else None
     remark = f"The file begins with record {first}." if first > 1 else ""
-    if own:
-        remark = f"{remark} Only the mesh can tell whether the signatures are true.".strip()
+    if keys is not None:
+        SealKeys(keys).insist(own)
+    elif own:
+        remark = f"{remark} Whether the signatures are true tell --keys, or the mesh.".strip()
     return _verdict(findings, len(entries), end, len(known), remark)
 
 
@@ -242,22 +258,6 @@ def _lines(file: Path) -> list[str]:
     except (OSError, ValueError) as error:
         message = f"{file} cannot be read: {error}."
         raise Problem("FILE_UNREADABLE", message, exit_code=ExitCode.USAGE) from error
-
-
-def _of_tenant(seals: list[str], tenant_id: str) -> list[str]:
-    """Return the signed ends of one tenant's chain; a file may hold those of many."""
-    return [seal for seal in seals if _said(seal).get("tenant_id") == tenant_id]
-
-
-def _said(seal: str) -> dict[str, Any]:
-    """Return what a signed end says; whether that is true only the mesh can tell."""
-    body = seal.strip().split(".")[1:2]
-    try:
-        said = json.loads(base64.urlsafe_b64decode(body[0] + "=" * (-len(body[0]) % 4)))
-        return {"tenant_id": said["tenant_id"], "sequence": int(said["sequence"]), "hash": str(said["hash"])}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        message = "A line of the file is no signed end of a chain; `isthmus audit seal` makes them."
-        raise Problem("CHECKPOINT_INVALID", message, exit_code=ExitCode.USAGE) from error
 
 
 def _entries(file: Path) -> Iterator[Entry]:

@@ -551,8 +551,11 @@ class SealAuditTrailResponse(_message.Message):
 
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     SEAL_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
     seal: _builtins.str
     """The same as a JSON Web Signature by the monitoring service: tenant, place, hash and time."""
+    keys: _builtins.str
+    """JSON Web Key Set: the public keys by which anybody can verify such signatures."""
     @_builtins.property
     def checkpoint(self) -> Global___AuditCheckpoint:
         """What it ends with."""
@@ -562,10 +565,11 @@ class SealAuditTrailResponse(_message.Message):
         *,
         checkpoint: Global___AuditCheckpoint | None = ...,
         seal: _builtins.str = ...,
+        keys: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "seal", b"seal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "keys", b"keys", "seal", b"seal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

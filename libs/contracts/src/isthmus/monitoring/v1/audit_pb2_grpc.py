@@ -147,7 +147,8 @@ class AuditServiceServicer:
 
         Errors:
         FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
-        FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+        FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a vault and a key of its own.
+        UNAVAILABLE VAULT_SEALED, VAULT_UNREACHABLE: the key that signs is in the vault.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,7 +77,8 @@ class AuditServiceStub:
 
     Errors:
       FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
-      FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+      FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a vault and a key of its own.
+      UNAVAILABLE VAULT_SEALED, VAULT_UNREACHABLE: the key that signs is in the vault.
     """
     ListInstallationRecords: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListInstallationRecordsRequest, _audit_pb2.ListInstallationRecordsResponse]
     """Lists records that concern no tenant, newest first: who founded tenants, and attempts to.
@@ -140,7 +141,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Errors:
       FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
-      FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+      FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a vault and a key of its own.
+      UNAVAILABLE VAULT_SEALED, VAULT_UNREACHABLE: the key that signs is in the vault.
     """
     ListInstallationRecords: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListInstallationRecordsRequest, _audit_pb2.ListInstallationRecordsResponse]  # type: ignore[assignment]
     """Lists records that concern no tenant, newest first: who founded tenants, and attempts to.
@@ -230,7 +232,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           FAILED_PRECONDITION TRAIL_EMPTY: there is nothing to sign yet.
-          FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a key of its own.
+          FAILED_PRECONDITION SIGNING_UNAVAILABLE: the service was started without a vault and a key of its own.
+          UNAVAILABLE VAULT_SEALED, VAULT_UNREACHABLE: the key that signs is in the vault.
         """
 
     @_abc_1.abstractmethod

@@ -4,11 +4,12 @@ import asyncio
 import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from isthmus.kit.vault.login import Login
-from isthmus.kit.vault.port import ROOT, VaultState
+from isthmus.kit.vault.port import ROOT, PublicKey, VaultState
 from isthmus.kit.vault.refusal import fault_of, unreachable
 from isthmus.kit.vault.session import VaultSession
 from isthmus.kit.vault.shelf import broken
@@ -173,6 +174,42 @@ class OpenBaoTenantVault(_Folder):
         return answer
 
 
+class OpenBaoSigningKey:
+    """A key of the transit engine; the service may sign with it, and neither read, export nor change it.
+
+    Args:
+        calls: The way to the vault.
+        name: What the engine calls it.
+        owner: For whom it signs.
+    """
+
+    def __init__(self, calls: _Calls, name: str, owner: str) -> None:
+        self._calls = calls
+        self.name = name
+        self.owner = owner
+
+    async def versions(self) -> list[PublicKey]:
+        """Tell all versions; see the port."""
+        answer = await self._calls.run("", lambda client: client.secrets.transit.read_key(self.name))
+        return [
+            PublicKey(
+                int(version),
+                base64.b64decode(told["public_key"]),
+                datetime.fromisoformat(told["creation_time"]),
+            )
+            for version, told in answer["data"]["keys"].items()
+        ]
+
+    async def sign(self, data: bytes, version: int) -> bytes:
+        """Return the signature of some bytes; see the port."""
+        text = base64.b64encode(data).decode()
+        answer = await self._calls.run(
+            "", lambda client: client.secrets.transit.sign_data(self.name, text, key_version=version)
+        )
+        # Written as `vault:v1:` and the signature.
+        return base64.b64decode(str(answer["data"]["signature"]).rpartition(":")[2])
+
+
 class OpenBaoVault(_Folder):
     """Reads and writes a service's own secrets, below `isthmus/<service>/`; every call ends within a second.
 
@@ -191,6 +228,10 @@ class OpenBaoVault(_Folder):
     def tenant(self, tenant_id: str) -> OpenBaoTenantVault:
         """Return what this service keeps for a tenant."""
         return OpenBaoTenantVault(self._calls, tenant_id, self._service)
+
+    def signing_key(self, purpose: str) -> "OpenBaoSigningKey":
+        """Return a key of this service that signs in the vault."""
+        return OpenBaoSigningKey(self._calls, f"{self._service}-{purpose}", f"service:{self._service}")
 
     async def state(self) -> VaultState:
         """Find out whether it is there, unsealed, and takes this service's role or token."""
@@ -214,4 +255,4 @@ def _decrypted(client: Any, key: str, ciphertext: str) -> bytes | None:
     return base64.b64decode(answer["data"]["plaintext"])
 
 
-__all__ = ["MOUNT", "OpenBaoTenantVault", "OpenBaoVault"]
+__all__ = ["MOUNT", "OpenBaoSigningKey", "OpenBaoTenantVault", "OpenBaoVault"]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 ROOT = "isthmus/"
@@ -23,6 +24,48 @@ class VaultState:
     place: str
     is_usable: bool
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """What everybody may know of one version of a key that signs.
+
+    Attributes:
+        version: Its number, from 1.
+        public: The public key, 32 bytes of Ed25519.
+        made: When the vault has made it.
+    """
+
+    version: int
+    public: bytes
+    made: datetime
+
+
+class SigningKey(Protocol):
+    """An Ed25519 key of a service that signs inside the vault and never leaves it."""
+
+    @property
+    def name(self) -> str:
+        """What the vault calls it."""
+
+    @property
+    def owner(self) -> str:
+        """For whom it signs, `service:monitoring` for example."""
+
+    async def versions(self) -> list[PublicKey]:
+        """Tell all versions; at least one.
+
+        Raises:
+            Missing: `SECRET_UNKNOWN`, there is no such key.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
+        """
+
+    async def sign(self, data: bytes, version: int) -> bytes:
+        """Return the signature of some bytes.
+
+        Raises:
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
+        """
 
 
 class Folder(Protocol):
@@ -96,6 +139,13 @@ class Vault(Folder, Protocol):
     def tenant(self, tenant_id: str) -> TenantVault:
         """Return what this service keeps for a tenant."""
 
+    def signing_key(self, purpose: str) -> SigningKey | None:
+        """Return a key of this service that signs in the vault; None where the provider does not sign.
+
+        Args:
+            purpose: What it signs; its name is `<service>-<purpose>`.
+        """
+
     async def state(self) -> VaultState:
         """Find out how the vault is; never raises."""
 
@@ -127,4 +177,4 @@ class Archive(Protocol):
         """Let go of connections."""
 
 
-__all__ = ["ROOT", "Archive", "Folder", "TenantVault", "Vault", "VaultState"]
+__all__ = ["ROOT", "Archive", "Folder", "PublicKey", "SigningKey", "TenantVault", "Vault", "VaultState"]

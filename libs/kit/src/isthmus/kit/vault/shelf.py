@@ -178,6 +178,9 @@ class ShelfVault(_ShelfFolder):
         """Return what this service keeps for a tenant."""
         return ShelfTenantVault(self._shelf, self._keys, tenant_id, self._service)
 
+    def signing_key(self, purpose: str) -> None:
+        """There is none: what lies on a shelf can be taken from it."""
+
     async def state(self) -> VaultState:
         """Find out how the vault is; never raises."""
         return await self._shelf.state()

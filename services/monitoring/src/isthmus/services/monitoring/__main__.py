@@ -21,7 +21,8 @@ from isthmus.services.monitoring.store import forget_old
 async def wire(chassis: Chassis) -> Wiring:
     """Puts the service together."""
     settings = chassis.settings
-    seals = Seals(settings.service_key_file, settings.trust_file)
+    vault_key = chassis.secrets.signing_key("seals") if chassis.secrets else None
+    seals = Seals(settings.service_key_file, settings.trust_file, vault_key)
     notary = Notary(seals, settings.audit_checkpoint_file)
     pace = settings.audit_checkpoint_seconds
     anchors = Anchors(chassis.db, chassis.outbox, chassis.clock, notary, pace=pace)

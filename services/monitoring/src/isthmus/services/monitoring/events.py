@@ -8,14 +8,17 @@ from google.protobuf.json_format import Parse
 from isthmus.events.v1 import events_pb2, events_pb2_grpc
 from isthmus.kit import Clock, Consumer, Database, DomainEvent, Outbox, ReceivedEvent, fault_from_rpc_error
 from isthmus.kit.bus_users import MONITORING_EXECUTIONS
+from isthmus.kit.logs import logger
 from isthmus.kit.times import stamp
 from isthmus.monitoring.v1 import audit_pb2
+from isthmus.resilience.faults import Fault
 from isthmus.resilience.trail import Checkpoint
 from isthmus.services.monitoring.domain import run_of
 from isthmus.services.monitoring.sealing import Notary
-from isthmus.services.monitoring.store import Runs, Trail
+from isthmus.services.monitoring.store import Runs, Trail, untold
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_log = logger(__name__)
 _CHECKPOINT = "isthmus.monitoring.audit_checkpoint.created.v1"
 
 
@@ -63,22 +66,38 @@ class Anchors:
 
     async def run(self) -> None:
         """Tell ends of chains for ever; a chain that does not grow is not told of again."""
+        async with self._db.system() as conn:
+            for tenant_id in await untold(conn):
+                self.grown(tenant_id)
         while True:
             await self._news.wait()
             await asyncio.sleep(self._pace)
             self._news.clear()
             for tenant_id in sorted(self._grown):
-                await self.tell(tenant_id)
                 self._grown.discard(tenant_id)
+                try:
+                    await self.tell(tenant_id)
+                except Fault as fault:
+                    self.grown(tenant_id)
+                    _log.warning("the end of a trail waits to be signed", tenant=tenant_id, why=fault.message)
 
     async def tell(self, tenant_id: str) -> None:
-        """Tell what a tenant's chain ends with, unless that has been told."""
-        now, seal = self._clock.now(), ""
+        """Tell what a tenant's chain ends with, unless that has been told.
+
+        Raises:
+            RetryLater: The vault, which signs it, or the database is away; nothing has been told.
+        """
+        now = self._clock.now()
         async with self._db.tenant(tenant_id) as conn:
-            trail = Trail(conn, tenant_id)
-            end = await trail.end()
-            if end is not None and await trail.add_checkpoint(end, now):
-                seal = self._notary.sign(tenant_id, end, now)
+            end = await Trail(conn, tenant_id).end()
+        if end is None:
+            return
+        # No transaction waits for the vault. What is added meanwhile has its turn afterwards.
+        seal = await self._notary.sign(tenant_id, end, now)
+        async with self._db.tenant(tenant_id) as conn:
+            if not await Trail(conn, tenant_id).add_checkpoint(end, now):
+                seal = ""
+            else:
                 checkpoint = audit_pb2.AuditCheckpoint(sequence=end.sequence, hash=end.hash, time=stamp(now))
                 payload = audit_pb2.AuditCheckpointCreated(checkpoint=checkpoint, seal=seal)
                 event = DomainEvent(tenant_id, "audit_checkpoint", "created", str(end.sequence), payload)

@@ -1,8 +1,9 @@
 """Ends of chains of the audit trail, signed by this service and verified again."""
 
 import asyncio
+import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from isthmus.kit.seals import Seals
@@ -25,26 +26,38 @@ class Notary:
         self._seals = seals
         self._file = file
 
-    def sign(self, tenant_id: str, end: Checkpoint, time: datetime) -> str:
-        """Return the end of a tenant's chain as a signature; empty where this service has no key."""
-        told = time.astimezone(UTC).isoformat(timespec="seconds")
-        claims = {"tenant_id": tenant_id, "sequence": end.sequence, "hash": end.hash, "time": told}
-        return self._seals.make(_KIND, claims)
+    async def sign(self, tenant_id: str, end: Checkpoint, time: datetime) -> str:
+        """Return the end of a tenant's chain as a signature; empty where this service has no key.
+
+        Raises:
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
+        """
+        claims = {"tenant_id": tenant_id, "sequence": end.sequence, "hash": end.hash}
+        return await self._seals.make(_KIND, claims, time)
+
+    async def keys(self) -> str:
+        """Return the public keys by which signatures are verified elsewhere, as a JSON Web Key Set.
+
+        Raises:
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
+        """
+        return json.dumps({"keys": await self._seals.keys(_SUBJECT)})
 
     async def keep(self, seal: str) -> None:
         """Add a signature to the file."""
         if self._file is not None and seal:
             await asyncio.to_thread(self._append, self._file, seal)
 
-    def ends(self, tenant_id: str, seals: Iterable[str]) -> set[Checkpoint]:
+    async def ends(self, tenant_id: str, seals: Iterable[str]) -> set[Checkpoint]:
         """Return what signatures say of a tenant's chain; those of other tenants say nothing.
 
         Raises:
             FixRequest: `SEAL_INVALID`, this service has not signed that.
+            RetryLater: `VAULT_UNREACHABLE`, `VAULT_SEALED`.
         """
         ends = set()
         for place, seal in enumerate(seals):
-            claims = self._seals.read(_KIND, _SUBJECT, seal)
+            claims = await self._seals.read(_KIND, _SUBJECT, seal)
             sequence, own = (claims or {}).get("sequence"), (claims or {}).get("hash")
             if claims is None or not isinstance(sequence, int) or not isinstance(own, str):
                 message = (

@@ -95,13 +95,15 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             end = await Trail(conn, tenant_id).end()
         if end is None:
             raise Precondition("TRAIL_EMPTY", "There is nothing to sign yet: nobody has changed anything.")
-        seal = self._notary.sign(tenant_id, end, now)
+        seal = await self._notary.sign(tenant_id, end, now)
         if not seal:
             message = (
-                "Start the monitoring service with ISTHMUS_SERVICE_KEY_FILE; it has no key to sign with."
+                "Start the monitoring service with a vault, or with ISTHMUS_SERVICE_KEY_FILE; it has no key."
             )
             raise Precondition("SIGNING_UNAVAILABLE", message)
-        return pb.SealAuditTrailResponse(checkpoint=checkpoint_message(end, now), seal=seal)
+        return pb.SealAuditTrailResponse(
+            checkpoint=checkpoint_message(end, now), seal=seal, keys=await self._notary.keys()
+        )
 
     async def VerifyAuditTrail(
         self, request: pb.VerifyAuditTrailRequest, context: Context
@@ -111,7 +113,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             check.count("checkpoints", request.checkpoints, most=MOST_RECORDS)
             check.count("seals", request.seals, most=MOST_RECORDS)
         tenant_id = current_principal().tenant_id
-        given = set(checkpoints_of(request.checkpoints)) | self._notary.ends(tenant_id, request.seals)
+        given = set(checkpoints_of(request.checkpoints)) | await self._notary.ends(tenant_id, request.seals)
         checkpoints, remark = await self._checkpoints(tenant_id)
         checkpoints |= given
         places: dict[str, int] = {}

@@ -34,6 +34,23 @@ _ADD_CHECKPOINT = text(
 )
 
 
+_UNTOLD = text("""
+with recursive tenants (tenant_id) as (
+    select min(tenant_id) from audit_records
+    union all
+    select (select min(r.tenant_id) from audit_records r where r.tenant_id > t.tenant_id)
+    from tenants t where t.tenant_id is not null)
+select tenant_id from tenants t where tenant_id is not null
+    and (select max(sequence) from audit_records r where r.tenant_id = t.tenant_id)
+        > coalesce((select max(sequence) from audit_checkpoints c where c.tenant_id = t.tenant_id), 0)
+""")
+
+
+async def untold(conn: AsyncConnection) -> list[str]:
+    """Return the tenants whose chains have grown since their end was last kept, as the system."""
+    return list((await conn.execute(_UNTOLD)).scalars())
+
+
 class Trail:
     """The chain of one tenant, as one transaction sees it."""
 
