@@ -232,9 +232,22 @@ async def test_unknown_actions_webhooks_and_hooks_are_told_apart(stub):
     action = await refused(stub.Invoke(connector.InvokeRequest(binding=BINDING, action="x", input="{}")))
     webhook = await refused(stub.Receive(connector.ReceiveRequest(binding=BINDING, kind="x")))
     hook = await refused(stub.NotifyInstance(connector.NotifyInstanceRequest(binding=BINDING, change=1)))
+    secret = await refused(stub.RotateSecret(connector.RotateSecretRequest(binding=BINDING, stage=1)))
 
     assert (action.reason, webhook.reason) == ("ACTION_UNKNOWN", "WEBHOOK_UNKNOWN")
-    assert hook.reason == "CAPABILITY_MISSING"
+    assert (hook.reason, secret.reason) == ("CAPABILITY_MISSING", "CAPABILITY_MISSING")
+
+
+async def test_a_host_changes_no_secret_of_another_connector(host):
+    """
+    Hosts may call what connectors offer, and this is the credentials service's alone.
+    """
+    channel = host.channel(tenant=TENANT, permissions=("connector.*.*",), subject="host:other", mesh=True)
+    request = connector.RotateSecretRequest(binding=BINDING, stage=1)
+
+    fault = await refused(ConnectorServiceStub(channel).RotateSecret(request))
+
+    assert fault.reason == "PERMISSION_MISSING"
 
 
 async def test_a_caller_without_the_permission_is_refused(host):

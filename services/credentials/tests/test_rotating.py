@@ -269,6 +269,27 @@ async def test_whoever_dies_over_the_system_loses_no_secret(stub, host, create, 
     assert [verb for one, verb in replica.told.of if one == held] == ["rotation_failed", "rotated"]
 
 
+async def test_whoever_dies_while_the_old_secret_is_retired_has_it_retired_by_the_next(
+    stub, host, create, lent, takes, replica, roles
+):
+    """
+    The new one works all the while.
+    """
+    held = await create(in_turn=True, action=ROTATE)
+    replica.clock.ahead = timedelta(days=91)
+    await replica.sweep()
+    host.dies, replica.clock.ahead = "after", timedelta(days=92)
+    await replica.sweep()
+    between, host.dies = await shown(stub, held), ""
+    replica.clock.ahead = timedelta(days=93)
+    await replica.sweep()
+
+    assert between.rotation_status.stage == pb.RotationStatus.STAGE_RETIRING
+    assert (between.rotation_status.failures, takes(await lent(held))) == (1, True)
+    assert not (await shown(stub, held)).HasField("overlap_end_time")
+    assert [takes((role, OLD)) for role in roles] == [False, False]
+
+
 async def test_whoever_died_holding_a_rotation_is_replaced_and_decides_nothing_any_more(
     stub, host, create, lent, takes, replica
 ):

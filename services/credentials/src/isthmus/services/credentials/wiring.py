@@ -21,7 +21,7 @@ from isthmus.services.credentials.settings import CredentialsSettings
 from isthmus.services.credentials.sweeping import Sweep
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.services.credentials.trying import Trying
-from isthmus.services.credentials.ways import EntraWay, HostWays, Ways
+from isthmus.services.credentials.ways import EntraWay, HostWays, OwnKeyWay, Ways
 
 
 async def wire(chassis: Chassis) -> Wiring:
@@ -43,7 +43,8 @@ async def wire(chassis: Chassis) -> Wiring:
     tokens = Tokens(db, vault, grants, clock=clock, patience=patience)
     hosts = HostWays(lambda: chassis.peer("registry"), chassis.channel)
     entra = EntraWay(servers, settings.graph_url, clock=clock)
-    rotating = Rotating(db, vault, events, Ways([entra.choose, hosts.choose]), clock=clock)
+    own_keys = OwnKeyWay(lambda: chassis.peer("identity"), clock=clock)
+    rotating = Rotating(db, vault, events, Ways([entra.choose, own_keys.choose, hosts.choose]), clock=clock)
     lease = timedelta(seconds=settings.lease_seconds)
     servicer = CredentialsServicer(
         db,
