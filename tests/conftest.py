@@ -37,7 +37,7 @@ class LocalMesh:
     ) -> Done:
         """Runs `isthmus` and gives how it ended, whatever that is."""
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "240", **(env or {})}
-        return self.commands.run(["--home", str(self.home), *arguments], environment, timeout)
+        return self.commands.run(["--home", str(self.home), *arguments], environment, timeout=timeout)
 
     def elsewhere(self, folder: Path) -> "LocalMesh":
         """Gives the command line as it is where nobody has logged in yet."""

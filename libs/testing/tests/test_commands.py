@@ -17,8 +17,8 @@ def test_a_command_ends_as_in_a_shell(commands, tmp_path):
     """
     With its exit code, what it says, and what it complains of.
     """
-    helped = commands.run(["--help"], ENVIRONMENT, 60)
-    failed = commands.run(["--home", str(tmp_path), "flows", "list"], ENVIRONMENT, 60)
+    helped = commands.run(["--help"], ENVIRONMENT)
+    failed = commands.run(["--home", str(tmp_path), "flows", "list"], ENVIRONMENT)
 
     assert (helped.code, helped.err) == (0, "")
     assert "Connects compliance, security and IT systems" in helped.out
@@ -26,16 +26,18 @@ def test_a_command_ends_as_in_a_shell(commands, tmp_path):
     assert "MESH_UNKNOWN" in failed.err
 
 
-def test_each_command_has_its_own_environment(commands, tmp_path, monkeypatch):
+def test_each_command_has_its_own_environment(commands, tmp_path):
     """
-    Variables and the folder it is run in are those of the moment.
+    Variables and the folder it is run in are its own.
     """
-    monkeypatch.chdir(tmp_path)
-    named = commands.run(["flows", "list"], {**ENVIRONMENT, "ISTHMUS_HOME": str(tmp_path / "named")}, 60)
-    unnamed = commands.run(["apply", "-f", "missing.yaml"], ENVIRONMENT, 60)
+    named = commands.run(["flows", "list"], {**ENVIRONMENT, "ISTHMUS_HOME": str(tmp_path / "named")})
+    (tmp_path / "empty.yaml").touch()
+    unfound = commands.run(["apply", "-f", "empty.yaml"], ENVIRONMENT)
+    found = commands.run(["apply", "-f", "empty.yaml"], ENVIRONMENT, folder=tmp_path)
 
     assert str(tmp_path / "named") in named.err
-    assert "missing.yaml" in unnamed.err
+    assert "empty.yaml" in unfound.err
+    assert "empty.yaml" not in found.err
 
 
 def test_commands_run_beside_one_another(commands):
@@ -45,7 +47,7 @@ def test_commands_run_beside_one_another(commands):
     words, said = ["flows", "records", "audit", "links"], {}
 
     def ask(word):
-        said[word] = commands.run([word, "--help"], ENVIRONMENT, 60).out
+        said[word] = commands.run([word, "--help"], ENVIRONMENT).out
 
     threads = [threading.Thread(target=ask, args=[word]) for word in words]
     for thread in threads:
@@ -61,6 +63,6 @@ def test_what_takes_too_long_is_killed(commands):
     As a command of a shell would be, and the next one is run as ever.
     """
     with pytest.raises(subprocess.TimeoutExpired):
-        commands.run(["--help"], ENVIRONMENT, 0.001)
+        commands.run(["--help"], ENVIRONMENT, timeout=0.001)
 
-    assert commands.run(["--help"], ENVIRONMENT, 60).code == 0
+    assert commands.run(["--help"], ENVIRONMENT).code == 0

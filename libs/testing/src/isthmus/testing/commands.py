@@ -20,6 +20,8 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Self
 
+from isthmus.testing.waiting import PATIENCE_SECONDS
+
 __all__ = ["CommandLine", "Done"]
 
 
@@ -60,19 +62,27 @@ class CommandLine:
         self._socket.close()
         self._process.wait()
 
-    def run(self, arguments: Sequence[str], environment: Mapping[str, str], timeout: float) -> Done:
+    def run(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        folder: Path | None = None,
+        timeout: float = PATIENCE_SECONDS,
+    ) -> Done:
         """Run a command to its end, with nothing to read.
 
         Args:
             arguments: What stands behind `isthmus`.
             environment: All of its environment.
+            folder: Where it is run; here when not given.
             timeout: Seconds after which it is killed.
 
         Raises:
             subprocess.TimeoutExpired: it did not end in time.
         """
         with tempfile.TemporaryFile("w+") as told, _output() as out, _output() as err:
-            json.dump([list(arguments), dict(environment), str(Path.cwd())], told)
+            json.dump([list(arguments), dict(environment), str(folder or Path.cwd())], told)
             told.seek(0)
             ending, theirs = socket.socketpair()
             with ending:
