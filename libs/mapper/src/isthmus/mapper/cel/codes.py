@@ -21,12 +21,16 @@ class Code:
         kind: The CEL type of every value it gives, or `dyn`.
         is_safe: Whether it cannot fail.
         is_simple: Whether it is a name or number, and may stand in several places.
+        is_json: Whether it is read from a record, which holds JSON and nothing else.
+        bound: What an integer does not exceed in either direction; 0 where that is not known.
     """
 
     text: str
     kind: str = "dyn"
     is_safe: bool = False
     is_simple: bool = False
+    is_json: bool = False
+    bound: int = 0
 
 
 class Variable(Protocol):

@@ -11,9 +11,9 @@ import msgspec
 from isthmus.mapper.cel.codes import Code, Local, Unsupported, Variable
 from isthmus.mapper.cel.environment import Checked
 from isthmus.mapper.cel.failures import Culprit, Locator
-from isthmus.mapper.cel.generator import Generator
 from isthmus.mapper.cel.plain import plain
 from isthmus.mapper.cel.program import Program, compile_expression
+from isthmus.mapper.cel.quick import QuickGenerator
 from isthmus.mapper.cel.reads import paths_read
 from isthmus.mapper.cel.times import from_datetime
 from isthmus.mapper.cel.tree import Ident, Loop, walk
@@ -87,7 +87,12 @@ class CelExpression:
         told = lines.bind(timestamp_of, "f")
         moment = Local(Code(f"{told}({now})", "timestamp", is_safe=True))
         scope = {self.variable: record, NOW: moment}
-        return Generator(lines, self.checked.tree, scope, self.checked.environment.functions).write()
+        return QuickGenerator(lines, self.checked.tree, scope, self.checked.environment.functions).write()
+
+    @staticmethod
+    def plain(value: Any) -> Any:
+        """A value as JSON."""
+        return plain(value)
 
     def value(self, record: Any, now: datetime) -> Any:
         """The value for an object as JSON.
@@ -108,7 +113,7 @@ class CelExpression:
         return bool(self._refusing(values, lambda: _boolean(self.program.evaluate(values))))
 
     def again(self, record: Any, now: datetime, problem: Exception) -> Any:
-        """The value where the plan's own code failed: what the library says.
+        """The value where the plan's own code failed, which knows the usual case alone.
 
         Raises:
             Refusal: there is none.
@@ -131,7 +136,7 @@ class CelExpression:
         def once_more() -> Any:
             if isinstance(problem, OverLimit):
                 raise problem
-            return made(self.program.again(values, problem))
+            return made(self.program.evaluate(values))
 
         return self._refusing(values, once_more)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isthmus.mapper.cel import inlining, loops
@@ -47,7 +48,9 @@ class Generator:
         self.tree = tree
         self.scope: dict[str, Variable] = dict(variables)
         self.functions = functions or {}
+        self.special: Mapping[str, inlining.Special] = inlining.SPECIAL
         self.blocks = 0
+        self.conditional = 0
         self.looping = 0
         self.copies = 0
         self.meter = ""
@@ -91,7 +94,15 @@ class Generator:
             return code
         name = self.lines.name("z")
         self.lines.add(f"{name} = {code.text}")
-        return Code(name, code.kind, code.is_safe, is_simple=True)
+        return replace(code, text=name, is_simple=True)
+
+    @contextmanager
+    def apart(self) -> Iterator[list[str]]:
+        """Gathers the lines of a part that is not evaluated for every record."""
+        self.conditional += 1
+        with self.lines.apart() as gathered:
+            yield gathered
+        self.conditional -= 1
 
     @contextmanager
     def block(self, head: str, *, counts: bool = False) -> Iterator[None]:
@@ -108,10 +119,11 @@ class Generator:
         if node.kind in {"null", "bool"}:
             return Code(str(value), node.kind, is_safe=True, is_simple=True)
         if node.kind == "int":
-            return Code(f"({value:d})", "int", is_safe=True, is_simple=True)
+            return Code(f"({value:d})", "int", is_safe=True, is_simple=True, bound=max(abs(value), 1))
         if node.kind == "uint":
             value = UInt(value)
-        return Code(self.lines.bind(value), node.kind, is_safe=True, is_simple=True)
+        bound = len(value) if isinstance(value, str) else 0
+        return Code(self.lines.bind(value), node.kind, is_safe=True, is_simple=True, bound=bound)
 
     def _ident(self, name: str) -> Code:
         variable = self.scope.get(name.removeprefix("."))
@@ -217,7 +229,7 @@ class Generator:
         return f"{self.lines.bind(BUILTINS['value', 1].call, 'f')}({held.text})"
 
     def _call(self, node: Call) -> Code:
-        special = inlining.SPECIAL.get(node.function)
+        special = self.special.get(node.function)
         operands = node.operands
         name = node.function
         if (

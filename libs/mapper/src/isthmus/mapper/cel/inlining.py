@@ -184,14 +184,15 @@ def condition(writer: Generator, node: Node) -> Code:
 
 def _choice(writer: Generator, nodes: tuple[Node, ...]) -> Code:
     asked = condition(writer, nodes[0])
-    with writer.lines.apart() as first:
+    with writer.apart() as first:
         yes = writer.code(nodes[1])
-    with writer.lines.apart() as second:
+    with writer.apart() as second:
         no = writer.code(nodes[2])
     kind = yes.kind if yes.kind == no.kind else "dyn"
     is_safe = asked.is_safe and yes.is_safe and no.is_safe
+    bound = max(yes.bound, no.bound) if yes.bound and no.bound and kind == yes.kind else 0
     if not first and not second:
-        return Code(f"({yes.text} if {asked.text} else {no.text})", kind, is_safe)
+        return Code(f"({yes.text} if {asked.text} else {no.text})", kind, is_safe, bound=bound)
     name = writer.lines.name("z")
     for head, body, code in ((f"if {asked.text}:", first, yes), ("else:", second, no)):
         with writer.block(head):
@@ -217,7 +218,7 @@ def _or_value(writer: Generator, nodes: tuple[Node, ...]) -> Code | None:
     made = _present(writer, first.operands)
     if made is None:
         return None
-    with writer.lines.apart() as body:
+    with writer.apart() as body:
         other = writer.code(second)
     return _either(writer, *made, other=(body, other))
 
@@ -230,7 +231,7 @@ def _present(writer: Generator, nodes: tuple[Node, ...]) -> tuple[Code, list[str
     asked = writer.presence(operand, member.value)
     if asked is None:
         return None
-    with writer.lines.apart() as body:
+    with writer.apart() as body:
         value = writer.code(Select(0, operand, member.value, asks=False))
     return asked, body, value
 
@@ -255,12 +256,12 @@ def _either(
     return Code(name, "optional" if wrapped else "dyn", is_simple=True)
 
 
-def _flat(function: str, nodes: tuple[Node, ...]) -> list[Node]:
+def flat(function: str, nodes: tuple[Node, ...]) -> list[Node]:
     """The operands of a chain of one operator."""
     found: list[Node] = []
     for node in nodes:
         if isinstance(node, Call) and node.function == function and len(node.operands) == 2:
-            found += _flat(function, node.operands)
+            found += flat(function, node.operands)
         else:
             found.append(node)
     return found
@@ -272,9 +273,9 @@ def _logic(function: str, word: str, decisive: str) -> Write:
     def write(writer: Generator, nodes: tuple[Node, ...]) -> Code:
         lines = writer.lines
         written: list[tuple[list[str], Code]] = []
-        operands = _flat(function, nodes)
+        operands = flat(function, nodes)
         for node in operands:
-            with lines.apart() as body:
+            with writer.apart() as body:
                 code = condition(writer, node)
             written.append((body, code))
         if all(code.is_safe for _, code in written[:-1]) and not any(body for body, _ in written[1:]):

@@ -317,8 +317,10 @@ def range_of(value: Any) -> Any:
     if value.__class__ is list:
         return value
     if value.__class__ is dict:
-        keys = list(value)
-        return [key.value if key.__class__ is BooleanKey else key for key in keys]
+        # Nobody promises an order; this is the one in which the library goes through texts.
+        if all(key.__class__ is str for key in value):
+            return sorted(value)
+        return [key.value if key.__class__ is BooleanKey else key for key in value]
     raise no_overload("a macro", value)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
+import msgspec
 from isthmus.mapper.cel.codes import Code, Unsupported
-from isthmus.mapper.generation.forms import Form
+from isthmus.mapper.generation.forms import ANYTHING, Form
 from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.model import Expression
 
-_NEEDS_NO_LOOK = frozenset({"bool", "int", "null"})
+_AS_THEY_ARE = frozenset({"bool", "int", "null", "double", "string"})
+"""Kinds whose values are JSON already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,24 @@ class RecordVariable:
         if shape is None:
             kind = "map" if self.form.is_object else "dyn"
             return Code("r", kind, is_safe=True, is_simple=True), path
-        attributes, rest = shape.walk(path)
+        text, rest = self.way(path)
         name = lines.name("z")
-        # Where null stands for an object on the way, there is no attribute, which is a failure too.
-        lines.add(f"{name} = {'.'.join(('r', *attributes))}", f"if {name} is unset: failing()")
-        return Code(name, is_simple=True), tuple(str(part) for part in rest)
+        lines.add(f"{name} = {text}", f"if {name} is unset: failing()")
+        return Code(name, is_simple=True), rest
+
+    @property
+    def is_struct(self) -> bool:
+        """Whether it is a struct that holds what is read."""
+        return self.form.shape is not None
+
+    def way(self, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """The attributes that lead towards a member of a struct, and the members left to read.
+
+        Where null stands for an object on the way, there is no such attribute, which is a failure as well.
+        """
+        assert self.form.shape is not None
+        attributes, rest = self.form.shape.walk(path)
+        return ".".join(("r", *attributes)), tuple(str(part) for part in rest)
 
     def asks(self, path: tuple[str, ...], lines: Lines) -> Code | None:
         """The code that tells whether there is a member; `None` where that takes reading what holds it."""
@@ -43,30 +61,24 @@ class RecordVariable:
         return Code(f"({'.'.join(('r', *attributes))} is not unset)", "bool", is_safe=len(attributes) == 1)
 
 
-def write_value(lines: Lines, expression: Expression, form: Form) -> str:
-    """Adds lines that leave the value of an expression in `v`; gives its CEL type, or `dyn`."""
+def write_value(lines: Lines, expression: Expression, form: Form) -> Code:
+    """Adds lines that leave the value of an expression in `v`, and tells what is known of it."""
     body = expression.body
-    again = lines.bind(body.again, "x")
     try:
         with lines.apart() as inside:
             code = body.write(lines, RecordVariable(form), "t")
     except Unsupported:
         lines.add(f"v = {lines.bind(body.value, 'x')}({_dictionary(lines, form)}, t)")
-        return "dyn"
+        return Code("v")
     with lines.block("try:"):
         lines.deeper(inside)
         lines.add(f"v = {code.text}")
-        if code.kind == "string":
-            pass
-        elif code.kind not in _NEEDS_NO_LOOK:
-            from isthmus.mapper.cel.plain import plain
-
-            lines.add(
-                f"if v.__class__ is not text and v.__class__ is not integer: v = {lines.bind(plain, 'f')}(v)"
-            )
+        if not (code.kind in _AS_THEY_ARE or code.is_json):
+            plain = lines.bind(body.plain, "f")
+            lines.add(f"if v.__class__ is not text and v.__class__ is not integer: v = {plain}(v)")
     with lines.block("except Problem as y:"):
-        lines.add(f"v = {again}(r, t, y)")
-    return code.kind
+        lines.add(f"v = {lines.bind(body.again, 'x')}(r, t, y)")
+    return code
 
 
 def write_condition(lines: Lines, expression: Expression, form: Form) -> str:
@@ -87,9 +99,15 @@ def write_condition(lines: Lines, expression: Expression, form: Form) -> str:
     return name
 
 
-def _dictionary(lines: Lines, form: Form) -> str:
-    if form.shape is None:
-        return "r"
-    import msgspec
+def condition_function(expression: Expression) -> Callable[[Any, datetime], bool]:
+    """The function that answers a condition for any object at an evaluation time."""
+    lines = Lines()
+    with lines.block("def holds(r, t):"):
+        lines.add("m = None")
+        lines.add(f"return {write_condition(lines, expression, ANYTHING)}")
+    holds: Callable[[Any, datetime], bool] = lines.function_named("holds")
+    return holds
 
-    return f"{lines.bind(msgspec.to_builtins, 'f')}(r)"
+
+def _dictionary(lines: Lines, form: Form) -> str:
+    return "r" if form.shape is None else f"{lines.bind(msgspec.to_builtins, 'f')}(r)"

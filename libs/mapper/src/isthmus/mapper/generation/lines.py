@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -60,6 +61,8 @@ class Lines:
         self._count = 0
         self._names: dict[tuple[str, int], str] = {}
         self._kept: list[Any] = []
+        self.known: dict[object, str] = {}
+        """Local names of the function under construction that hold what several expressions read."""
 
     def name(self, prefix: str) -> str:
         """A fresh identifier."""
@@ -71,6 +74,9 @@ class Lines:
         mark = ("text", thing) if isinstance(thing, str) else (prefix, id(thing))
         known = self._names.get(mark)  # type: ignore[arg-type]
         if known is None:
+            if thing.__class__ is str:
+                # Names of members are found by identity where they were interned as well.
+                thing = sys.intern(thing)
             known = self.name(prefix)
             self._names[mark] = known  # type: ignore[index]
             self._kept.append(thing)
@@ -110,11 +116,18 @@ class Lines:
     @contextmanager
     def function(self, head: str) -> Iterator[None]:
         """Writes a function of its own; it goes in front of the one under construction."""
-        outer, depth = self._lines, self._depth
-        self._lines, self._depth = [], 0
+        outer, depth, known = self._lines, self._depth, self.known
+        self._lines, self._depth, self.known = [], 0, {}
         with self.block(head):
             yield
-        self._lines, self._depth = self._lines + outer, depth
+        self._lines, self._depth, self.known = self._lines + outer, depth, known
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Forgets after the context what is known in it, because it is not run for every record."""
+        known = dict(self.known)
+        yield
+        self.known = known
 
     def function_named(self, name: str) -> Any:
         """Runs the lines and gives one of the functions that they define."""

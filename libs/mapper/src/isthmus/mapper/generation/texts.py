@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from isthmus.mapper.generation.blocks import Writer, is_clean
+from isthmus.mapper.generation.blocks import Writer
 from isthmus.mapper.generation.columns import lines_by_column
 from isthmus.mapper.generation.forms import Form
 from isthmus.mapper.generation.lines import METER, Lines
+from isthmus.mapper.generation.made import is_clean
 from isthmus.mapper.generation.values import TEXTS, Finish
 from isthmus.mapper.model import (
     NOTHING,
@@ -188,6 +189,11 @@ class _Print:
         lines.add(f"{self.slot} = {code}")
         if not self.line.told[place]:
             lines.add(f"s{place} = True")
+
+    def usual(self, test: str) -> None:
+        """Adds lines for a value that is never null, which may be unusual for a line in other ways."""
+        del test
+        self.found(is_text=False)
 
     def missing(self) -> None:
         """Adds what null means for the column."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from isthmus.mapper.generation.forms import Form
 from isthmus.mapper.generation.lines import METER, Lines
-from isthmus.mapper.limits import MAX_TEXT, SMALL_TEXT
+from isthmus.mapper.limits import MAX_TEXT, SHORT_TEXT, SMALL_TEXT
 from isthmus.mapper.lineage import sources_of
 from isthmus.mapper.model import (
     NOTHING,
@@ -47,6 +47,9 @@ _FAST = {
 """Steps whose usual case is shorter than a call; the call remains for everything unusual."""
 
 
+_IS_FINITE = "-1e300 < v < 1e300"
+_IS_SHORT = f"size(v) <= {SHORT_TEXT}"
+_IS_UNICODE = f"{_IS_SHORT} and (v.isascii() or is_unicode(v))"
 _MARKS = slice(7, 20, 3)
 TEXTS = frozenset({"string", "timestamp", "date"})
 
@@ -59,6 +62,9 @@ class Finish(Protocol):
 
     def missing(self) -> None:
         """Adds an `else:` for null, if any."""
+
+    def usual(self, test: str) -> None:
+        """Adds lines for a value that is never null, and storable as it is where the test holds."""
 
 
 class BlockWriter(Protocol):
@@ -83,6 +89,9 @@ class ValueWriter:
             finish: Adds the lines that use the value; `None` where the caller does.
             form: What the record `r` is known to be.
         """
+        if isinstance(value.origin, Expression) and not value.steps and value.default is NOTHING:
+            self._expression(value.origin, finish, form=form)
+            return
         is_text = self._origin(value, form=form)
         segments = _segments(value.steps)
         for segment in segments[:-1]:
@@ -110,6 +119,24 @@ class ValueWriter:
                 with self.lines.block("if v is not None:"):
                     finish.found(is_text=is_text)
         if finish is not None:
+            finish.missing()
+
+    def _expression(self, expression: Expression, finish: Finish | None, *, form: Form) -> None:
+        """Adds lines for an expression whose value is stored as it is."""
+        from isthmus.mapper.generation.expressions import write_value
+
+        code = write_value(self.lines, expression, form)
+        if finish is None:
+            return
+        if code.kind in {"bool", "int"} or (code.kind == "string" and 0 < code.bound <= SMALL_TEXT):
+            finish.usual("")
+        elif code.kind == "string":
+            finish.usual(_IS_SHORT if form.is_decoded else _IS_UNICODE)
+        elif code.kind == "double":
+            finish.usual(_IS_FINITE)
+        else:
+            with self.lines.block("if v is not None:"):
+                finish.found(is_text=False)
             finish.missing()
 
     def _segment(self, steps: tuple[Step, ...]) -> None:
@@ -185,7 +212,7 @@ class ValueWriter:
             case Expression():
                 from isthmus.mapper.generation.expressions import write_value
 
-                return write_value(lines, origin, form) == "string"
+                return write_value(lines, origin, form).kind == "string"
         return isinstance(origin, Template | Concat | Now)
 
     def read(self, source: Source, name: str, *, form: Form) -> None:

@@ -117,7 +117,9 @@ def predicate(condition: Condition, reader_of: Callable[[Path], Callable[[Any], 
             return lambda record, now: all(part(record, now) for part in parts)
         return lambda record, now: any(part(record, now) for part in parts)
     if isinstance(condition, Expression):
-        return condition.body.holds
+        from isthmus.mapper.generation.expressions import condition_function
+
+        return condition_function(condition)
     return _test(condition, reader_of)
 
 
