@@ -7,6 +7,8 @@ import pytest
 from isthmus.connector.v1 import connector_pb2 as cpb
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.resilience.faults import FixRequest, Precondition, RetryLater
+from isthmus.sdk.limits import Limits
+from isthmus.services.registry.settings import RegistrySettings
 
 from .conftest import (
     FAILED,
@@ -22,6 +24,15 @@ from .conftest import (
 from .test_instances import update
 
 Instance = pb.IntegrationInstance
+
+
+def test_a_check_ends_before_whoever_waits_for_it():
+    """
+    A system that swallows packets is told by the step that it failed at, not by a call that ran out of time.
+    """
+    waits = RegistrySettings.model_fields["check_seconds"].default
+
+    assert Limits().check_seconds < waits < 30
 
 
 @pytest.fixture

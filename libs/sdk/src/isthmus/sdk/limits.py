@@ -58,7 +58,7 @@ class Limits:
         read_seconds: The longest silence inside an answer.
         total_seconds: The longest time for one call with its whole answer.
         max_pages: How many pages one reading may have before it counts as endless.
-        check_seconds: The longest time that a check may take.
+        check_seconds: The longest time that a check may take; less than whoever asks for it waits.
         rate: Most calls in a time, such as `10/s`; empty leaves it to the connector.
         concurrent: Most calls at a time.
     """
@@ -69,7 +69,7 @@ class Limits:
     write_seconds: float = 30.0
     total_seconds: float = 120.0
     max_pages: int = 1_000_000
-    check_seconds: float = 30.0
+    check_seconds: float = 20.0
     rate: str = ""
     concurrent: int = 16
     retry: RetryLimits = field(default_factory=RetryLimits)
