@@ -121,10 +121,15 @@ class _Worker:
         if held is None or self._renew_secrets:
             fields["secret"] = credentials.secret_of(document.name, spec)
         if held is not None:
-            changed = self._mesh.credentials.UpdateAuthConfig(
-                credentials_pb2.UpdateAuthConfigRequest(auth_config_id=held.id, etag=held.etag, **fields)
+            request = credentials_pb2.UpdateAuthConfigRequest(
+                auth_config_id=held.id, etag=held.etag, **fields
             )
-            return changed.auth_config.auth_config_id
+            if "secret" not in fields:  # documents do not say when a secret ends; the present one stays
+                asked = credentials_pb2.GetAuthConfigRequest(auth_config_id=held.id)
+                found = self._mesh.credentials.GetAuthConfig(asked).auth_config
+                if found.HasField("expire_time"):
+                    request.expire_time.CopyFrom(found.expire_time)
+            return self._mesh.credentials.UpdateAuthConfig(request).auth_config.auth_config_id
         method = credentials.method_of(spec)
         created = self._mesh.credentials.CreateAuthConfig(
             credentials_pb2.CreateAuthConfigRequest(auth_type=method, request_id=_request_id(), **fields)

@@ -375,7 +375,7 @@ class Session:
         self._hide(rotation)
         async with failing(self.connector, self.context):
             rotated = await self.connector.rotate(rotation)
-        self.context.secrets.add(rotated.made or rotation.new.secret)
+        self.context.secrets |= {rotated.made} - {""}
         return rotated
 
     async def retire(self, rotation: Rotation) -> None:
