@@ -244,7 +244,11 @@ class Door:
         async with self._store.everything() as rows:
             tenant_id, user = await People(rows.conn).by_name(tenant_name, name)
             counted = name if tenant_id else f"{tenant_name}/{name}"
-            return tenant_id, user, await self._count(rows, tenant_id, counted)
+            try:
+                return tenant_id, user, await self._count(rows, tenant_id, counted)
+            except LimitReached:
+                tell(tenant_id=tenant_id, target=user.user_id if user else "")
+                raise
 
     async def _count(self, rows: Rows, tenant_id: str, name: str) -> Attempt:
         now = self._clock.now()
