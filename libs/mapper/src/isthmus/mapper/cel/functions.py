@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.mapper.cel.builtins import Builtin
+from isthmus.mapper.cel.values import Failed
+from isthmus.mapper.errors import Refusal
+from isthmus.mapper.functions import FUNCTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +44,27 @@ class OwnFunction:
         return Builtin(self.call, self.returns, is_heavy=True)
 
 
-OWN: tuple[OwnFunction, ...] = ()
+def step(name: str) -> Callable[[Any], Any]:
+    """A function of one operand that does what the step of that name does in a mapping."""
+    call = FUNCTIONS[name].build()
+
+    def called(value: Any) -> Any:
+        try:
+            return call(value)
+        except Refusal as refusal:
+            raise Failed(refusal.message) from None
+
+    return called
+
+
+OWN: tuple[OwnFunction, ...] = (
+    OwnFunction(
+        name="hash.sha256",
+        parameters=("string",),
+        returns="string",
+        call=step("sha256"),
+        summary="The SHA-256 of the text's UTF-8 bytes in hexadecimal, for stable ids.",
+        example=("hash.sha256('')", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    ),
+)
 """All of them; whatever is added here is known to every expression."""
