@@ -1,8 +1,8 @@
 """Hostile expressions get nowhere and end within their bounds; known faults of the library do no harm."""
 
+import resource
 import sys
 import time
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,8 +11,10 @@ from isthmus.mapper.cel.program import Program, compile_expression
 from isthmus.mapper.cel.values import Failed, OverLimit
 
 VARIABLES = {"record": "dyn"}
-SECONDS = 20.0
-"""Of the processor; the slowest takes a tenth of it."""
+SECONDS = 60.0
+"""Of the processor; the slowest takes about one of them."""
+MOST_MEMORY = (300 << 20) // (1 if sys.platform == "darwin" else 1024)
+"""In the unit of the system."""
 
 
 def program(text: str) -> Program:
@@ -127,15 +129,13 @@ def test_hostile_expressions_end_within_their_bounds(name):
     Loops, growing texts and patterns end by a value, an error or a bound: soon, and in little memory.
     """
     record = {"s": "a" * 20_000, "l": list(range(1_000)), "i": 2**62}
-    tracemalloc.start()
-    start = time.process_time()
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = outcome(HOSTILE[name], record)
-    spent, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    spent, after = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     assert found in (Failed, OverLimit, ExpressionInvalid) or isinstance(found, bool | int | str | list)
     assert spent < SECONDS
-    assert peak < 200 << 20
+    assert after - before < MOST_MEMORY
 
 
 @pytest.mark.parametrize(
