@@ -14,6 +14,7 @@ from isthmus.credentials.v1 import credentials_pb2 as credentials
 from isthmus.host.backend import Bound
 from isthmus.host.control import ControlPlane, call, passes
 from isthmus.kit import acting_for
+from isthmus.kit.tickets import require_work_on
 from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.resilience import Fault, FixRequest
 
@@ -207,7 +208,12 @@ class Resolver:
         return await self.authenticated(bound)
 
     async def configuration(self, tenant_id: str, binding: connector.Binding) -> Bound:
-        """Return the connection without its secret."""
+        """Return the connection without its secret.
+
+        Raises:
+            NotAllowed: A host asks for it that has no work there.
+        """
+        require_work_on(binding.instance_id, binding.auth_config_id)
         if binding.instance_id == HUB:
             return Bound(tenant_id, HUB, name=HUB)
         if binding.configuration or not binding.instance_id:

@@ -19,6 +19,7 @@ from isthmus.host.steps import granted, needed, without_credential
 from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
 from isthmus.kit.paging import encode_token
+from isthmus.kit.tickets import renew_carried
 from isthmus.resilience import Fault, FixRequest, NotAllowed, Unsupported
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -298,6 +299,8 @@ def _notices_of(page: SourcePage) -> Iterator[connector.Notice]:
 
 async def _batches(requests: AsyncIterator[connector.WriteRequest]) -> AsyncIterator[batch.Batch]:
     async for request in requests:
+        if request.ticket:
+            renew_carried(request.ticket)
         if not request.HasField("batch"):
             raise FixRequest("BATCH_INVALID", "After `open` only batches may come.", path="batch")
         yield request.batch

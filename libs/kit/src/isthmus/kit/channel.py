@@ -13,6 +13,7 @@ from isthmus.kit.certificates import Certificates
 from isthmus.kit.conversation import Conversation
 from isthmus.kit.guard import CORRELATION_HEADER
 from isthmus.kit.principal import current_correlation_id, peek_principal
+from isthmus.kit.tickets import TICKET_HEADER, carried_text
 from isthmus.kit.tokens import Signer
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import current_traceparent
@@ -93,13 +94,15 @@ class Caller:
         )
 
     def metadata(self) -> list[tuple[str, str]]:
-        """Return what each call carries: token, tenant, correlation id, trace."""
+        """Return what each call carries: token, tenant, ticket, correlation id, trace."""
         entries: list[tuple[str, str]] = []
         if self._signer is not None:
             entries.append(("authorization", f"Bearer {self._signer.token()}"))
         principal = peek_principal()
         if principal is not None and principal.tenant_id:
             entries.append((TENANT_HEADER, principal.tenant_id))
+            if ticket := carried_text():
+                entries.append((TICKET_HEADER, ticket))
         if correlation_id := current_correlation_id():
             entries.append((CORRELATION_HEADER, correlation_id))
         if traceparent := current_traceparent():

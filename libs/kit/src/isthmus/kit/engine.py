@@ -16,6 +16,7 @@ from isthmus.kit.health import Health
 from isthmus.kit.listening import listen
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.supervision import Supervisor, when_reachable
+from isthmus.kit.tickets import Inspector, Tickets
 from isthmus.kit.tokens import TrustStore
 from isthmus.kit.wiring import Chassis, Wire, Wiring
 
@@ -56,13 +57,15 @@ class Engine:
         self._caller = Caller(
             settings.service_key_file, self._telemetry.client_interceptors, self._certificates
         )
-        self._authenticator = Authenticator(_trust(settings), self._lookup())
+        trust = _trust(settings)
+        self._authenticator = Authenticator(trust, self._lookup())
         self._admission = _admission(settings, self._database_wait)
         self._guard = Guard(
             self._authenticator,
             self._admission,
             idle_limit=settings.stream_idle_seconds,
             proof=self._certificates.require if self._certificates else None,
+            tickets=Inspector(trust),
         )
         self._dispatcher = Dispatcher(self._guard)
         self._health = Health(name, lambda: self._admission.overload.is_overloaded)
@@ -71,7 +74,7 @@ class Engine:
         self._wiring = Wiring()
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._recorder: Recorder | None = None
-        self._chassis = Chassis(settings, name, self._caller)
+        self._chassis = Chassis(settings, name, self._caller, Tickets(settings.service_key_file))
 
     async def start(self, wire: Wire) -> int:
         """Listen at once, answer STARTING until everything is wired, then serve; return the port."""

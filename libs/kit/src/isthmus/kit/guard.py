@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -31,9 +31,10 @@ from isthmus.kit.principal import (
     current_correlation_id,
     peek_principal,
 )
+from isthmus.kit.tickets import Inspector, carry_from_here
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import continue_trace
-from isthmus.resilience.faults import Broken, Fault, FixRequest, OutOfTime, RetryLater
+from isthmus.resilience.faults import Broken, Fault, FixRequest, NotAllowed, OutOfTime, RetryLater
 
 if TYPE_CHECKING:
     from isthmus.kit.auditing import Recorder
@@ -75,6 +76,7 @@ class Guard:
         unary_limit: Seconds a call without a deadline of its own may take; streams are exempt.
         idle_limit: Seconds for which a stream of a user may stand still.
         proof: Insists that the connection of a call belongs to the process whose token it carries.
+        tickets: Judges by which right hosts act for a tenant; by default they have none.
     """
 
     def __init__(
@@ -85,10 +87,12 @@ class Guard:
         unary_limit: float = _UNARY_LIMIT,
         idle_limit: float = _IDLE_LIMIT,
         proof: Callable[[Any, str], None] | None = None,
+        tickets: Inspector | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._admission = admission
         self._proof = proof
+        self._tickets = tickets or Inspector(None)
         self._unary_limit = unary_limit
         self._idle_limit = idle_limit
         self._streams: dict[asyncio.Task[Any], str] = {}
@@ -191,7 +195,7 @@ class Guard:
             if prove is not None and principal is not None and principal.kind == "mesh":
                 prove(principal.subject)
         acting_from_here(principal)
-        return _Caller(principal, forwarded_for)
+        return _Caller(principal, forwarded_for, metadata)
 
     async def _wait(self, caller: "_Caller", request: Any, context: Any) -> Line:
         size = request.ByteSize() if isinstance(request, Message) else 0
@@ -202,14 +206,27 @@ class Guard:
         return None if caller.principal is not None and caller.principal.kind == "mesh" else self._idle_limit
 
     def _admit(self, method: str, rules: "_Rules", request: Any, context: Any, caller: "_Caller") -> None:
-        principal, forwarded_for = caller
+        principal, forwarded_for, metadata = caller
         kind = rules.kind
         if kind is None and principal is not None and principal.support_access_id:
             kind = "access"  # who is here as a guest leaves a trace by looking, too
-        if kind is not None and self.recorder is not None and (principal or rules.permission == PUBLIC):
-            peer = forwarded_for or unquote(str(context.peer() or "")).partition(":")[2]
-            done_from_here(_deed(method, kind, request, peer, self.recorder))
+
+        def note(kind: Kind) -> None:
+            if self.recorder is not None:
+                peer = forwarded_for or unquote(str(context.peer() or "")).partition(":")[2]
+                done_from_here(_deed(method, kind, request, peer, self.recorder))
+
+        if kind is not None and (principal or rules.permission == PUBLIC):
+            note(kind)
         require(rules.permission, principal)
+        if principal is None or principal.kind != "mesh":
+            return
+        try:
+            carry_from_here(self._tickets.inspect(metadata, principal, rules.permission))
+        except NotAllowed:
+            if kind is None:
+                note("access")  # that a host reaches too far is kept in any case
+            raise
 
     async def _keep_record(self) -> None:
         deed = current_deed()
@@ -248,6 +265,7 @@ class _Caller(NamedTuple):
 
     principal: Principal | None
     forwarded_for: str | None
+    metadata: Mapping[str, Any]
 
 
 def _deed(method: str, kind: Kind, request: Any, peer: str, recorder: "Recorder") -> Deed:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,28 @@ class Signer:
         return self._token
 
     def _sign(self, now: int) -> str:
-        from joserfc import jwt
-        from joserfc.jwk import OKPKey
+        subject = json.loads(self._key_file.read_text(encoding="utf-8"))["subject"]
+        return signed(self._key_file, {"sub": subject}, now=now, lifetime=_LIFETIME)
 
-        jwk = json.loads(self._key_file.read_text(encoding="utf-8"))
-        subject = jwk.pop("subject")
-        claims = {"iss": jwk["kid"], "sub": subject, "iat": now, "exp": now + _LIFETIME}
-        header = {"alg": _ALGORITHM, "kid": jwk["kid"]}
-        return jwt.encode(header, claims, OKPKey.import_key(jwk), algorithms=[_ALGORITHM])
+
+def signed(key_file: Path, claims: Mapping[str, Any], *, now: int, lifetime: int, kind: str = "JWT") -> str:
+    """Sign claims with a process's key.
+
+    Args:
+        key_file: Its private JWK.
+        claims: What it says, besides who says it and until when.
+        now: From when, in Unix seconds.
+        lifetime: For how many seconds.
+        kind: The `typ` of the header; what is of one kind does not pass for another.
+    """
+    from joserfc import jwt
+    from joserfc.jwk import OKPKey
+
+    jwk = json.loads(key_file.read_text(encoding="utf-8"))
+    jwk.pop("subject")
+    claims = {"iss": jwk["kid"], "iat": now, "exp": now + lifetime, **claims}
+    header = {"alg": _ALGORITHM, "kid": jwk["kid"], "typ": kind}
+    return jwt.encode(header, claims, OKPKey.import_key(jwk), algorithms=[_ALGORITHM])
 
 
 class TrustStore:
@@ -72,6 +86,8 @@ class TrustStore:
         self._stamp: tuple[int, int] = (0, 0)
         self._entries: dict[str, dict[str, Any]] = {}
         self._verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self.edition = object()
+        """Another one as soon as the file was found changed; what was learned before may hold no more."""
 
     def verify(self, token: str) -> Principal:
         """Return who signed a token; its tenant is the token's `tid` claim or empty.
@@ -116,21 +132,51 @@ class TrustStore:
         self._stamp = stamp
         self._entries = {entry["kid"]: entry for entry in keys}
         self._verified.clear()
+        self.edition = object()
+
+    def claims_of(self, text: str, *, kind: str, permission: str, lifetime: int) -> dict[str, Any] | None:
+        """Return what a process has signed that is no token; None for what does not count.
+
+        Args:
+            text: As it was sent.
+            kind: The `typ` that it has to have.
+            permission: What its signer has to be allowed.
+            lifetime: For how many seconds it may be good.
+        """
+        try:
+            entry = self._entries.get(_key_id(text))
+            if entry is None:
+                return None
+            header, claims = _decoded(text, entry)
+        except NotAuthenticated:
+            return None
+        counts = header.get("typ") == kind and _fresh(claims, lifetime, grace=0)
+        return claims if counts and _principal(entry).may(permission) else None
 
     def _check(self, token: str, entry: dict[str, Any]) -> tuple[Principal, float]:
-        from joserfc import jwt
-        from joserfc.errors import JoseError
-        from joserfc.jwk import OKPKey
-
-        try:
-            decoded = jwt.decode(token, OKPKey.import_key(entry), algorithms=[_ALGORITHM])
-        except (JoseError, ValueError, KeyError, TypeError) as error:
-            raise refused() from error
-        claims = decoded.claims
-        if not _fresh(claims) or claims.get("sub") != entry["subject"] or claims.get("iss") != entry["kid"]:
+        _, claims = _decoded(token, entry)
+        if not _fresh(claims) or claims.get("sub") != entry["subject"]:
             raise refused()
-        permissions = frozenset(entry.get("permissions", ()))
-        return Principal(entry["subject"], str(claims.get("tid", "")), permissions, "mesh"), claims["exp"]
+        return _principal(entry, str(claims.get("tid", ""))), claims["exp"]
+
+
+def _principal(entry: Mapping[str, Any], tenant_id: str = "") -> Principal:
+    return Principal(entry["subject"], tenant_id, frozenset(entry.get("permissions", ())), "mesh")
+
+
+def _decoded(text: str, entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of what an entry's key has signed in its own name."""
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import OKPKey
+
+    try:
+        decoded = jwt.decode(text, OKPKey.import_key(entry), algorithms=[_ALGORITHM])
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise refused() from error
+    if decoded.claims.get("iss") != entry["kid"]:
+        raise refused()
+    return decoded.header, decoded.claims
 
 
 def _key_id(token: str) -> str:
@@ -144,12 +190,12 @@ def _key_id(token: str) -> str:
     return str(fields.get("kid", "")) if isinstance(fields, dict) else ""
 
 
-def _fresh(claims: dict[str, Any]) -> bool:
+def _fresh(claims: dict[str, Any], lifetime: int = _LIFETIME, grace: int = _SKEW) -> bool:
     issued, expires = claims.get("iat"), claims.get("exp")
     if not isinstance(issued, int | float) or not isinstance(expires, int | float):
         return False
     now = time.time()
-    return issued - _SKEW <= now < expires + _SKEW and expires - issued <= _LIFETIME
+    return issued - _SKEW <= now < expires + grace and expires - issued <= lifetime
 
 
 def refused() -> NotAuthenticated:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from isthmus.kit.authentication import KeyLookup
 from isthmus.kit.channel import Caller
 from isthmus.kit.clock import Clock
+from isthmus.kit.tickets import Tickets
 from isthmus.resilience.faults import Precondition
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Chassis:
     Attributes:
         settings: The service's own settings.
         name: The service's name, for example `registry`.
+        tickets: Signs what gives hosts the right to act for a tenant.
         clock: The time.
         draining: Set when the process is told to stop; endless streams end when it is.
     """
@@ -60,6 +62,7 @@ class Chassis:
     settings: Any
     name: str
     caller: Caller
+    tickets: Tickets = field(default_factory=lambda: Tickets(None))
     clock: Clock = field(default_factory=Clock)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     database: "Database | None" = None

@@ -1,7 +1,7 @@
 """What a one-way flow makes of records that a complete reading no longer shows."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.reading import SourceReader
 from isthmus.host.control import call, persist
 from isthmus.host.settings import HostSettings
+from isthmus.kit.tickets import Carried, carrying
 from isthmus.resilience import Fault, Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
@@ -61,12 +62,14 @@ class Absence:
         connect: Gives the stub of a host of the destination.
         settings: How long to wait for a destination that is away, and for its answer.
         tell: Told what has happened, or why nothing has.
+        ticket: Shown to the host of the destination.
     """
 
     opening: connector.WriteOpen
     connect: Callable[[], Awaitable[Any]]
     settings: HostSettings
     tell: Callable[[str], None]
+    ticket: Carried = field(default_factory=Carried)
 
     async def settle(
         self,
@@ -161,10 +164,11 @@ class Absence:
         return note
 
     async def _ask(self, request: connector.FinishGenerationRequest) -> connector.FinishGenerationResponse:
-        stub = await self.connect()
-        answer: connector.FinishGenerationResponse = await call(
-            stub.FinishGeneration, request, seconds=self.settings.answer_seconds
-        )
+        with carrying(self.ticket):
+            stub = await self.connect()
+            answer: connector.FinishGenerationResponse = await call(
+                stub.FinishGeneration, request, seconds=self.settings.answer_seconds
+            )
         return answer
 
 

@@ -28,6 +28,7 @@ from isthmus.host.attempt.watching import SchemaWatch, Watched
 from isthmus.host.failures import error_message
 from isthmus.host.reports import Log
 from isthmus.kit.logs import logger
+from isthmus.kit.tickets import carrying
 from isthmus.resilience import Broken, Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
@@ -92,6 +93,10 @@ class Attempt:
         Returns:
             The execution afterwards; None where another attempt has taken over.
         """
+        with carrying(self._lease.passes.source):
+            return await self._run(worked)
+
+    async def _run(self, worked: Callable[[], None]) -> scheduling.Execution | None:
         self._story.begin()
         keeping = asyncio.create_task(self._lease.keep())
         working = asyncio.create_task(self._work())
@@ -129,7 +134,8 @@ class Attempt:
             connector.Binding(instance_id=self._destination, etag=self._grant.destination_etag),
         )
         try:
-            return (await asyncio.wait_for(asked, _NAME_SECONDS)).title
+            with carrying(self._lease.passes.destination):
+                return (await asyncio.wait_for(asked, _NAME_SECONDS)).title
         except (Fault, TimeoutError):
             return self._destination
 
@@ -148,6 +154,7 @@ class Attempt:
             patience=tools.settings.patience_seconds,
             answer_seconds=tools.settings.answer_seconds,
             warn=lambda message: self._story.say(Log.TYPE_WARNING, message),
+            ticket=self._lease.passes.destination,
         )
         door: Door = delivery
         if self._reconciliation is not None:
@@ -194,10 +201,14 @@ class Attempt:
 
     def _absence(self, opening: connector.WriteOpen) -> Absence:
         way = self._tools.preparing.way_to(self._tenant_id, self._grant.flow.destination.instance_id)
-        return Absence(opening, way, self._tools.settings, lambda told: self._story.say(Log.TYPE_INFO, told))
+        ticket = self._lease.passes.destination
+        return Absence(
+            opening, way, self._tools.settings, lambda told: self._story.say(Log.TYPE_INFO, told), ticket
+        )
 
     async def _prepare(self) -> tuple[Preparation, SourceReader, Layout]:
         tools = self._tools
+        await self._lease.complete_passes(tools.settings.patience_seconds)
         preparation = await tools.preparing.prepare(self._tenant_id, self._grant)
         self._source = preparation.source.title
         reader = SourceReader(

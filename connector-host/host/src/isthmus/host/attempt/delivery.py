@@ -20,6 +20,7 @@ from isthmus.host.attempt.waiting import Waiting
 from isthmus.host.control import fault_from, passes
 from isthmus.host.failures import is_authentication
 from isthmus.kit.logs import logger
+from isthmus.kit.tickets import Carried, carrying
 from isthmus.resilience import Backoff, Broken, Fault, OutOfTime, RetryLater
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -57,6 +58,7 @@ class Delivery:
         patience: Seconds without progress after which a destination that is away is given up.
         answer_seconds: Longest wait for one acknowledgement.
         warn: Told when the destination goes away.
+        ticket: Shown to the host of the destination; newer ones go along with batches.
     """
 
     def __init__(
@@ -68,8 +70,11 @@ class Delivery:
         patience: float = 60.0,
         answer_seconds: float = 300.0,
         warn: Callable[[str], None] = lambda _message: None,
+        ticket: Carried | None = None,
     ) -> None:
         self._warn = warn
+        self._ticket = ticket or Carried()
+        self._shown = ""
         self._opening = opening
         self._connect = connect
         self._settle = settle
@@ -171,10 +176,13 @@ class Delivery:
     async def _one_stream(self) -> None:
         """Open a stream, send what is not acknowledged, go on until there is nothing left."""
         try:
-            stub = await self._connect()
+            with carrying(self._ticket):
+                stub = await self._connect()
         except Fault as fault:
             raise DestinationFault(fault) from fault
-        call = stub.Write(timeout=_STREAM_SECONDS)
+        self._shown = self._ticket.text
+        with carrying(self._ticket):
+            call = stub.Write(timeout=_STREAM_SECONDS)
         try:
             with suppress(*_BROKEN_STREAM):  # whoever reads the stream learns why it broke
                 await call.write(connector.WriteRequest(open=self._opening))
@@ -253,6 +261,8 @@ class Delivery:
                     self._changed.notify_all()
                 if unit.request is not None:
                     unit.sent += 1
+                    if unit.request.ticket or self._shown != self._ticket.text:
+                        self._shown = unit.request.ticket = self._ticket.text
                     await call.write(unit.request)
 
     async def _until_something_is_to_be_sent(self) -> None:

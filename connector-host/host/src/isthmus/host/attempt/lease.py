@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from isthmus.host.attempt.passes import Passes
 from isthmus.host.control import ControlPlane, call, passes, persist
 from isthmus.kit.logs import logger
-from isthmus.resilience import Deadline, Fault
+from isthmus.resilience import Deadline, Fault, RetryLater
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -48,6 +49,8 @@ class Lease:
         self._commit_seconds = commit_seconds
         self._renew_seconds = renew_seconds
         self._expires_at = _ends(grant.lease_expire_time.seconds)
+        self.passes = Passes(grant)
+        """By which right the attempt does what it does."""
         self._pending: dict[str, scheduling.Checkpoint] = {}
         self._counts = batch.Counts()
         self._dirty = asyncio.Event()
@@ -90,12 +93,33 @@ class Lease:
                 self._much.clear()
                 self._told = self._counts.read
                 await self._insist(self._commit)
+                if self.passes.are_due:
+                    await self._insist(self._renew)
 
     async def _gather(self) -> None:
         """Let positions that follow closely go along."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._commit_seconds):
                 await self._much.wait()
+
+    async def complete_passes(self, seconds: float) -> None:
+        """Ask for the right to call the destination where scheduling could not give it with the lease.
+
+        Args:
+            seconds: For how long to go on asking.
+
+        Raises:
+            RetryLater: `TICKET_UNAVAILABLE`.
+        """
+
+        async def ask() -> None:
+            await self._renew()
+            if self.passes.lack_one:
+                message = "Scheduling cannot tell who serves the destination; the next attempt asks again."
+                raise RetryLater("TICKET_UNAVAILABLE", message)
+
+        if self.passes.lack_one:
+            await persist(ask, seconds=seconds)
 
     def _silence(self) -> float:
         """How long scheduling may hear nothing; short leases leave time to try again, too."""
@@ -151,8 +175,11 @@ class Lease:
             fencing_token=self._token,
             counts=self._counts,
             expected_records=self.expected_records,
+            wants_tickets=self.passes.are_due or self.passes.lack_one,
         )
-        self._heard(await call(self._control.scheduling.RenewLease, request))
+        answer = await call(self._control.scheduling.RenewLease, request)
+        self.passes.take(answer)
+        self._heard(answer)
 
     def _heard(self, answer: Any) -> None:
         self._expires_at = _ends(answer.lease_expire_time.seconds)

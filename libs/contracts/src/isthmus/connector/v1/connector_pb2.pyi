@@ -1136,6 +1136,11 @@ class WriteRequest(_message.Message):
 
     OPEN_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """Between hosts of the mesh: a newer ticket than that in the metadata of the call, which this stream
+    outlasts. A host keeps it from the connector it stands in front of, so connectors never see one.
+    """
     @_builtins.property
     def open(self) -> Global___WriteOpen:
         """The first message, once."""
@@ -1149,10 +1154,11 @@ class WriteRequest(_message.Message):
         *,
         open: Global___WriteOpen | None = ...,
         batch: _batch_pb2.Batch | None = ...,
+        ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "item", b"item", "open", b"open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "item", b"item", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "item", b"item", "open", b"open", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["open", "batch"]  # noqa: Y015
     _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015

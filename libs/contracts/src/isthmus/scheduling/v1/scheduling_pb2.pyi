@@ -2627,6 +2627,8 @@ class AcquireLeaseResponse(_message.Message):
     LEG_FIELD_NUMBER: _builtins.int
     SOURCE_ETAG_FIELD_NUMBER: _builtins.int
     DESTINATION_ETAG_FIELD_NUMBER: _builtins.int
+    SOURCE_TICKET_FIELD_NUMBER: _builtins.int
+    DESTINATION_TICKET_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """The attempt's number in the execution."""
     fencing_token: _builtins.int
@@ -2641,6 +2643,14 @@ class AcquireLeaseResponse(_message.Message):
     """
     destination_etag: _builtins.str
     """The same for the destination."""
+    source_ticket: _builtins.str
+    """What the host shows with its calls for this execution, as the metadata `isthmus-ticket`: without it no
+    service lets it act for the tenant. Good for the source's instance and for at least a minute.
+    """
+    destination_ticket: _builtins.str
+    """What the host shows the host of the destination, which shows it in turn. Empty where nobody could
+    tell who serves the destination; ask for it by RenewLease.
+    """
     @_builtins.property
     def execution(self) -> Global___Execution:
         """The execution, running."""
@@ -2676,10 +2686,12 @@ class AcquireLeaseResponse(_message.Message):
         leg: Global___Leg.ValueType = ...,
         source_etag: _builtins.str = ...,
         destination_etag: _builtins.str = ...,
+        source_ticket: _builtins.str = ...,
+        destination_ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "flow", b"flow", "lease_expire_time", b"lease_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoints", b"checkpoints", "destination_etag", b"destination_etag", "execution", b"execution", "fencing_token", b"fencing_token", "flow", b"flow", "lease_expire_time", b"lease_expire_time", "leg", b"leg", "quarantine_ids", b"quarantine_ids", "source_etag", b"source_etag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoints", b"checkpoints", "destination_etag", b"destination_etag", "destination_ticket", b"destination_ticket", "execution", b"execution", "fencing_token", b"fencing_token", "flow", b"flow", "lease_expire_time", b"lease_expire_time", "leg", b"leg", "quarantine_ids", b"quarantine_ids", "source_etag", b"source_etag", "source_ticket", b"source_ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2889,12 +2901,15 @@ class RenewLeaseRequest(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     EXPECTED_RECORDS_FIELD_NUMBER: _builtins.int
+    WANTS_TICKETS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Which execution."""
     fencing_token: _builtins.int
     """The attempt's."""
     expected_records: _builtins.int
     """Records the source said it would give; 0 when it did not say."""
+    wants_tickets: _builtins.bool
+    """Ask for new tickets; those of a lease are good for at least a minute."""
     @_builtins.property
     def counts(self) -> _batch_pb2.Counts:
         """What this attempt did so far."""
@@ -2906,10 +2921,11 @@ class RenewLeaseRequest(_message.Message):
         fencing_token: _builtins.int = ...,
         counts: _batch_pb2.Counts | None = ...,
         expected_records: _builtins.int = ...,
+        wants_tickets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "execution_id", b"execution_id", "expected_records", b"expected_records", "fencing_token", b"fencing_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "execution_id", b"execution_id", "expected_records", b"expected_records", "fencing_token", b"fencing_token", "wants_tickets", b"wants_tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2923,10 +2939,16 @@ class RenewLeaseResponse(_message.Message):
 
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     IS_CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    SOURCE_TICKET_FIELD_NUMBER: _builtins.int
+    DESTINATION_TICKET_FIELD_NUMBER: _builtins.int
     is_cancel_requested: _builtins.bool
     """Somebody has cancelled or paused the execution: finish what is in flight, then call FinishAttempt with
     `OUTCOME_CANCELLED`.
     """
+    source_ticket: _builtins.str
+    """As in AcquireLeaseResponse; empty unless wanted."""
+    destination_ticket: _builtins.str
+    """As in AcquireLeaseResponse; empty unless wanted."""
     @_builtins.property
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """The new end of the lease."""
@@ -2936,10 +2958,12 @@ class RenewLeaseResponse(_message.Message):
         *,
         lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
         is_cancel_requested: _builtins.bool = ...,
+        source_ticket: _builtins.str = ...,
+        destination_ticket: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_cancel_requested", b"is_cancel_requested", "lease_expire_time", b"lease_expire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_ticket", b"destination_ticket", "is_cancel_requested", b"is_cancel_requested", "lease_expire_time", b"lease_expire_time", "source_ticket", b"source_ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from isthmus.kit.principal import Principal
+from isthmus.kit.tickets import require_work_on
 from isthmus.resilience.faults import Missing, NotAllowed
 
 _HOST = "host:"
@@ -34,17 +35,18 @@ class Borrowers:
         self._known: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
 
     async def admit(self, caller: Principal, instance_id: str, auth_config_id: str) -> None:
-        """Refuse a host that asks for a credential it has no instance for.
+        """Refuse a host that asks for a credential it has no instance for, or no work on the instance.
 
         A configuration that is tried before it is saved has no instance: then nobody else may use the
         credential yet, or an instance of the same connector does. What was admitted is for a minute.
 
         Raises:
-            NotAllowed: `CREDENTIAL_OF_OTHERS`.
+            NotAllowed: `TICKET_MISSING`, `TICKET_OF_OTHERS` or `CREDENTIAL_OF_OTHERS`.
             RetryLater: The registry is away.
         """
         if not caller.subject.startswith(_HOST):
             return
+        require_work_on(instance_id, auth_config_id, borrowing=True)
         connector = caller.subject.removeprefix(_HOST)
         key = (caller.tenant_id, connector, instance_id, auth_config_id)
         now = time.monotonic()

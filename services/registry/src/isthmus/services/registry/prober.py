@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import grpc.aio
 from isthmus.connector.v1 import connector_pb2, connector_pb2_grpc
-from isthmus.kit import fault_from_rpc_error
+from isthmus.kit import current_principal, fault_from_rpc_error
 from isthmus.kit.certificates import serving
+from isthmus.kit.tickets import TICKET_HEADER, Ticket, Tickets
 from isthmus.resilience.faults import Fault
 from isthmus.services.registry.domain.model import EVERYBODY, HUB, Host
 from isthmus.services.registry.hosts import Hosts, unavailable
@@ -15,6 +16,7 @@ from isthmus.services.registry.hosts import Hosts, unavailable
 _Answer = TypeVar("_Answer")
 
 _TRIES = 3
+_CALLER = "service:registry"
 _HOST_IS_GONE = frozenset({"PEER_UNREACHABLE", "CALL_CANCELLED", "DRAINING", "STARTING"})
 
 
@@ -40,11 +42,19 @@ class Prober:
         channel: Gives the channel to an address where a process has to answer; calls on it act for the
             caller's tenant.
         limit: Seconds an external system may take.
+        tickets: Signs by which right a host works on a target.
     """
 
-    def __init__(self, hosts: Hosts, channel: Callable[[str, str], grpc.aio.Channel], limit: float) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        channel: Callable[[str, str], grpc.aio.Channel],
+        limit: float,
+        tickets: Tickets,
+    ) -> None:
         self._hosts = hosts
         self._channel = channel
+        self._tickets = tickets
         self._limit = limit
 
     async def check(self, target: Target) -> AsyncIterator[connector_pb2.CheckStep]:
@@ -58,7 +68,9 @@ class Prober:
             host = await self._host(target)
             has_begun = False
             try:
-                async for response in self._stub(host).Check(request, timeout=self._limit):
+                metadata = self._shown(target)
+                stub = self._stub(host)
+                async for response in stub.Check(request, timeout=self._limit, metadata=metadata):
                     has_begun = True
                     yield response.step
             except grpc.aio.AioRpcError as error:
@@ -81,7 +93,10 @@ class Prober:
         request = connector_pb2.DiscoverRequest(
             binding=target.binding, page_size=page_size, page_token=page_token
         )
-        return await self._through(target, lambda stub: stub.Discover(request, timeout=self._limit))
+        metadata = self._shown(target)
+        return await self._through(
+            target, lambda stub: stub.Discover(request, timeout=self._limit, metadata=metadata)
+        )
 
     async def describe_hub(self) -> connector_pb2.ConnectorSpec:
         """Ask the record store what it is.
@@ -113,6 +128,18 @@ class Prober:
         if target.connector_id == HUB:
             return self._hosts.hub()
         return await self._hosts.resolve(target.owner, target.connector_id)
+
+    def _shown(self, target: Target) -> tuple[tuple[str, str], ...]:
+        """What tells a host, and through it others, that somebody wants it to work on a target."""
+        binding = target.binding
+        ticket = Ticket(
+            current_principal().tenant_id,
+            binding.instance_id,
+            serving(target.connector_id),
+            _CALLER,
+            "" if binding.instance_id else binding.auth_config_id,
+        )
+        return ((TICKET_HEADER, self._tickets.text(ticket)),)
 
     def _stub(self, host: Host) -> "connector_pb2_grpc.ConnectorServiceAsyncStub":
         return connector_pb2_grpc.ConnectorServiceStub(

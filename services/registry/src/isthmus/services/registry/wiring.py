@@ -23,7 +23,7 @@ async def wire(chassis: Chassis) -> Wiring:
         clock=chassis.clock,
         announcer=Announcer(chassis.outbox),
         hosts=hosts,
-        prober=Prober(hosts, chassis.channel, settings.check_seconds),
+        prober=Prober(hosts, chassis.channel, settings.check_seconds, chassis.tickets),
         credentials=lambda: chassis.peer("credentials"),
     )
     return Wiring(

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from isthmus.kit import Clock, Database
+from isthmus.kit.tickets import LONGEST
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Backoff
 from isthmus.scheduling.v1.plans_pb2_grpc import add_PlansServiceServicer_to_server
@@ -36,6 +37,7 @@ from isthmus.services.scheduling.engine import (
 from isthmus.services.scheduling.events import Announcements, JobQueue, Reactions
 from isthmus.services.scheduling.servicer import (
     Desk,
+    Passes,
     PlansServicer,
     RegistryPeer,
     RemoteActions,
@@ -64,7 +66,7 @@ async def wire(chassis: Chassis) -> Wiring:
         room=room,
         held_back=settings.hold_back_seconds,
     )
-    actions = RemoteActions(chassis.peer("registry"), chassis.channel)
+    actions = RemoteActions(chassis.peer("registry"), chassis.channel, chassis.tickets)
     calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
     schedules = Schedules(executions, announcer, clock)
@@ -87,6 +89,7 @@ async def wire(chassis: Chassis) -> Wiring:
         instances=registry,
         mappings=mappings,
         actions=actions,
+        passes=Passes(chassis.tickets.lasting(LONGEST), registry),
         changes=changes,
         watch_seconds=settings.watch_seconds,
     )

@@ -15,6 +15,7 @@ MESH_ONLY = (
     "identity.signing_keys.*",
     "identity.tenants.create",
     "identity.tenants.support",
+    "identity.tickets.*",
     "mapping.plans.*",
     "mapping.schemas.observe",
     "monitoring.audit.append",
@@ -35,7 +36,7 @@ MESH_ONLY = (
 _EVERYBODY = ("identity.callers.authenticate",)
 _HOST = (
     *_EVERYBODY,
-    "connector.*.*",
+    "connector.records.write",
     "credentials.leases.create",
     "mapping.plans.read",
     "mapping.schemas.observe",
@@ -54,6 +55,8 @@ _HOST = (
     "scheduling.checkpoints.commit",
     "scheduling.leases.*",
 )
+# What reads out of the hub stands in front of it, as others stand in front of connectors in other languages.
+_HOST_OF_HUB = ("connector.instances.check", "connector.instances.discover", "connector.records.read")
 _SERVICES = {
     "credentials": (
         "connector.secrets.rotate",
@@ -65,9 +68,11 @@ _SERVICES = {
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "monitoring": ("events.events.read",),
     "records": ("identity.quotas.read", "monitoring.logs.redact", "scheduling.rounds.follow"),
-    "registry": ("connector.instances.*", "credentials.auth_configs.read"),
+    # Who gives hosts work says so in tickets, without which hosts act for no tenant.
+    "registry": ("connector.instances.*", "credentials.auth_configs.read", "identity.tickets.sign"),
     "scheduling": (
         "connector.actions.invoke",
+        "identity.tickets.sign",
         "mapping.mappings.read",
         "registry.connectors.read",
         "registry.hosts.resolve",
@@ -89,7 +94,7 @@ def mesh_permissions(subject: str) -> tuple[str, ...]:
     """
     kind, _, name = subject.partition(":")
     if kind == "host" and name:
-        return _HOST
+        return (*_HOST, *_HOST_OF_HUB) if name == "hub" else _HOST
     if kind == "service" and name:
         return (*_EVERYBODY, "monitoring.audit.append", *_SERVICES.get(name, ()))
     raise ValueError(f"{subject!r} is no process of the mesh; use service:<name> or host:<connector>.")

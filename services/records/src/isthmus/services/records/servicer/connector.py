@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2 as pb
 from isthmus.connector.v1 import connector_pb2_grpc as pb_grpc
 from isthmus.kit import PageRequest, current_principal
+from isthmus.kit.tickets import require_work_on
 from isthmus.kit.wiring import Chassis
 from isthmus.resilience.faults import FixRequest, Missing, RetryLater, Unsupported
 from isthmus.services.records.domain import schemas
@@ -291,10 +292,11 @@ def _missing_capability(what: str) -> Unsupported:
 
 
 def _check_binding(binding: pb.Binding) -> None:
-    """Let only the hub's own instance pass, with the configuration it has: none."""
+    """Let only the hub's own instance pass, with the configuration it has: none; hosts with work on it."""
     if binding.instance_id not in {"", INSTANCE_ID}:
         message = f"The hub's instance is `{INSTANCE_ID}`; it knows no {binding.instance_id!r}."
         raise Missing("INSTANCE_UNKNOWN", message, path="binding.instance_id")
+    require_work_on(INSTANCE_ID)
     if not binding.configuration:
         return
     try:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from isthmus.kit import Page, PageRequest, current_principal
+from isthmus.kit.tickets import require_work_on
 from isthmus.kit.times import stamp
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
@@ -66,6 +67,7 @@ class HostRpcs:
 
     async def ResolveHost(self, request: pb.ResolveHostRequest, context: Any) -> pb.ResolveHostResponse:
         """Find a host, and have one started where that is possible."""
+        require_work_on(request.instance_id)
         if request.instance_id == HUB:
             return pb.ResolveHostResponse(host=convert.host(self._desk.hosts.hub()))
         async with self._desk.store.of(current_principal().tenant_id) as work:

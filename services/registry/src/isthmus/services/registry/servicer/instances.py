@@ -6,6 +6,7 @@ from typing import Any
 from isthmus.kit import Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
 from isthmus.kit.quotas import check_room
+from isthmus.kit.tickets import refuse_hosts, require_work_on
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert
@@ -52,12 +53,14 @@ class InstanceRpcs:
 
     async def GetInstance(self, request: pb.GetInstanceRequest, context: Any) -> pb.GetInstanceResponse:
         """Read an instance."""
+        require_work_on(request.instance_id)
         async with self._desk.store.of(current_principal().tenant_id) as work:
             instance = await self._desk.instance(work, request.instance_id)
             return pb.GetInstanceResponse(instance=(await self._desk.shown(work, [instance]))[0])
 
     async def ListInstances(self, request: pb.ListInstancesRequest, context: Any) -> pb.ListInstancesResponse:
         """List instances."""
+        refuse_hosts()
         page = PageRequest.parse(request.page_size, request.page_token, keys=("id",))
         wanted = InstanceFilter(
             request.connector_id, request.name, request.auth_config_id, _statuses(request)

@@ -5,6 +5,7 @@ from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal
 from isthmus.kit.deed import tell
+from isthmus.kit.tickets import refuse_hosts
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert
@@ -27,6 +28,7 @@ class RevisionRpcs:
         self, request: pb.ValidateConfigurationRequest, context: Any
     ) -> pb.ValidateConfigurationResponse:
         """Check a configuration without saving or connecting."""
+        refuse_hosts()
         with validating() as check:
             configuration = check.json("configuration", request.configuration)
             limits = check.json("limits", request.limits)
@@ -39,6 +41,7 @@ class RevisionRpcs:
         self, request: pb.ListConfigurationRevisionsRequest, context: Any
     ) -> pb.ListConfigurationRevisionsResponse:
         """List the revisions of an instance's configuration."""
+        refuse_hosts()
         page = PageRequest.parse(request.page_size, request.page_token, keys={"revision": int})
         async with self._desk.store.of(current_principal().tenant_id) as work:
             await work.instances.get(request.instance_id)
@@ -52,6 +55,7 @@ class RevisionRpcs:
         self, request: pb.DiffConfigurationRequest, context: Any
     ) -> pb.DiffConfigurationResponse:
         """Tell what differs between two revisions."""
+        refuse_hosts()
         async with self._desk.store.of(current_principal().tenant_id) as work:
             instance = await work.instances.get(request.instance_id)
             older, newer = revisions_to_compare(

@@ -44,6 +44,13 @@ class Instances(Protocol):
             Missing: `INSTANCE_UNKNOWN`.
         """
 
+    async def connector(self, instance_id: str) -> str:
+        """Give the connector of an instance, which never changes.
+
+        Raises:
+            Missing: `INSTANCE_UNKNOWN`.
+        """
+
 
 class Mappings(Protocol):
     """Knows the acting tenant's mappings."""

@@ -6,8 +6,9 @@ from typing import NoReturn
 import grpc
 from isthmus.connector.v1 import connector_pb2
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
-from isthmus.kit import fault_from_rpc_error
+from isthmus.kit import current_principal, fault_from_rpc_error
 from isthmus.kit.certificates import serving
+from isthmus.kit.tickets import TICKET_HEADER, Ticket, Tickets
 from isthmus.registry.v1 import registry_pb2
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.resilience.faults import Missing, OutOfTime, RetryLater
@@ -16,6 +17,7 @@ from isthmus.services.scheduling.engine import HostAway
 
 _HOST_SECONDS = 12.0
 _CALL_SECONDS = 600.0
+_CALLER = "service:scheduling"
 # A host that says so has not looked at the request.
 _NOT_BEGUN = frozenset({"DRAINING", "STARTING"})
 
@@ -27,11 +29,15 @@ class RemoteActions:
         registry: To the registry.
         channel: Gives the channel to an address where a process has to answer; calls on it act for the
             tenant at work.
+        tickets: Signs by which right a host works on the instance.
     """
 
-    def __init__(self, registry: grpc.aio.Channel, channel: Callable[[str, str], grpc.aio.Channel]) -> None:
+    def __init__(
+        self, registry: grpc.aio.Channel, channel: Callable[[str, str], grpc.aio.Channel], tickets: Tickets
+    ) -> None:
         self._registry = RegistryServiceStub(registry)
         self._channel = channel
+        self._tickets = tickets
 
     async def is_repeatable(self, action: PlanAction) -> bool:
         """Tell whether repeating a call under its id has no further effect.
@@ -72,9 +78,12 @@ class RemoteActions:
             input=action.input,
             request_id=call_id,
         )
+        server = serving(host.connector_id)
+        ticket = Ticket(current_principal().tenant_id, action.instance_id, server, _CALLER)
+        metadata = ((TICKET_HEADER, self._tickets.text(ticket)),)
         try:
-            stub = ConnectorServiceStub(self._channel(host.address, serving(host.connector_id)))
-            return (await stub.Invoke(request, timeout=_CALL_SECONDS)).output
+            stub = ConnectorServiceStub(self._channel(host.address, server))
+            return (await stub.Invoke(request, timeout=_CALL_SECONDS, metadata=metadata)).output
         except grpc.RpcError as error:
             fault = fault_from_rpc_error(error)
             if fault.reason in _NOT_BEGUN:

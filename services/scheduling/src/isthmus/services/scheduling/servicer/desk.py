@@ -22,6 +22,7 @@ from isthmus.services.scheduling.engine import (
     Schedules,
     Starts,
 )
+from isthmus.services.scheduling.servicer.passes import Passes
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,6 +47,7 @@ class Desk:
         instances: Knows the tenant's instances.
         mappings: Knows the tenant's mappings.
         actions: Knows the actions of connectors.
+        passes: Signs by which right hosts work.
         changes: Tells watchers at once.
         watch_seconds: Pause between two looks at a watched execution of which nothing is heard.
     """
@@ -65,6 +67,7 @@ class Desk:
     instances: Instances
     mappings: Mappings
     actions: Actions
+    passes: Passes
     changes: Changes
     watch_seconds: float = 1.0
 

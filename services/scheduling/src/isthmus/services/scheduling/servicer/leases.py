@@ -20,6 +20,8 @@ from isthmus.services.scheduling.servicer.checks import (
 )
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
 from isthmus.services.scheduling.servicer.each import each
+from isthmus.services.scheduling.servicer.passes import Pair, connector_of
+from isthmus.services.scheduling.store.executions import get_execution
 from isthmus.services.scheduling.store.leases import Progress
 from isthmus.services.scheduling.translate import (
     read_checkpoint,
@@ -58,8 +60,13 @@ class LeaseRpcs(Rpcs):
 
     async def _acquire(self, request: pb.AcquireLeaseRequest) -> pb.AcquireLeaseResponse:
         check_lease_request(request)
-        demand = Demand(request.execution_id, request.host_id, request.connector_id)
-        return _lease(await self._desk.grants(demand))
+        connector_id = connector_of(current_principal(), request.connector_id)
+        demand = Demand(request.execution_id, request.host_id, connector_id)
+        return await self._lease(await self._desk.grants(demand))
+
+    async def _lease(self, acquired: Acquired) -> pb.AcquireLeaseResponse:
+        passes = await self._desk.passes.of(current_principal().tenant_id, acquired.execution)
+        return _lease(acquired, passes)
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, _: Context) -> pb.RenewLeaseResponse:
         """Move a lease's end."""
@@ -72,9 +79,22 @@ class LeaseRpcs(Rpcs):
             tells_counts=request.HasField("counts"),
         )
         renewed = await self._renew(progress)
+        passes = await self._passes(request) if request.wants_tickets else None
         return pb.RenewLeaseResponse(
-            lease_expire_time=stamp(renewed.expires), is_cancel_requested=renewed.stop
+            lease_expire_time=stamp(renewed.expires),
+            is_cancel_requested=renewed.stop,
+            source_ticket=passes.source if passes else "",
+            destination_ticket=passes.destination if passes else "",
         )
+
+    async def _passes(self, request: pb.RenewLeaseRequest) -> Pair | None:
+        """Give new tickets to whoever holds the lease still; the leg that it was given may be over."""
+        tenant_id = current_principal().tenant_id
+        async with self._desk.db.tenant(tenant_id) as conn:
+            execution = await get_execution(conn, tenant_id, request.execution_id)
+        if execution is None or execution.fencing_token != request.fencing_token:
+            return None
+        return await self._desk.passes.of(tenant_id, execution)
 
     async def CommitCheckpoint(
         self, request: pb.CommitCheckpointRequest, _: Context
@@ -128,7 +148,8 @@ class LeaseRpcs(Rpcs):
         """Give a host what it has room for; where that fails, jobs are sent."""
         if not request.room:
             return []
-        which = (current_principal().tenant_id, request.host_id, request.connector_id)
+        caller = current_principal()
+        which = (caller.tenant_id, request.host_id, connector_of(caller, request.connector_id))
         try:
             given = await self._desk.grants.hand_over(*which, request.room, len(request.attempts))
         except Exception as error:
@@ -138,7 +159,7 @@ class LeaseRpcs(Rpcs):
             return []
         return [
             pb.HandedOver(
-                lease=_lease(one),
+                lease=await self._lease(one),
                 origin=pb.Origin(correlation_id=origin.correlation_id, traceparent=origin.traceparent),
             )
             for one, origin in given
@@ -151,7 +172,7 @@ class LeaseRpcs(Rpcs):
         return pb.FinishAttemptResponse(execution=write_execution(execution))
 
 
-def _lease(acquired: Acquired) -> pb.AcquireLeaseResponse:
+def _lease(acquired: Acquired, passes: Pair) -> pb.AcquireLeaseResponse:
     """Write down what a host is given."""
     execution = acquired.execution
     flow = write_spec(moving_flow(execution))
@@ -167,6 +188,8 @@ def _lease(acquired: Acquired) -> pb.AcquireLeaseResponse:
         leg=write_leg(execution.leg),
         source_etag=acquired.etags.get(flow.source.instance_id, ""),
         destination_etag=acquired.etags.get(flow.destination.instance_id, ""),
+        source_ticket=passes.source,
+        destination_ticket=passes.destination,
     )
 
 

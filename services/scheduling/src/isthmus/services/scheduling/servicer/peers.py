@@ -14,12 +14,14 @@ from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.resilience.faults import Missing
 from isthmus.services.scheduling.domain import HUB
 from isthmus.services.scheduling.engine import InstanceFacts
+from isthmus.services.scheduling.engine.kept import Kept
 from isthmus.services.scheduling.translate import most_executions
 
 _log = logger(__name__)
 _HOST_SECONDS = 12.0
 _ASKING_AT_ONCE = 8
 _PACE_SECONDS = 0.02
+_MOST_CONNECTORS = 10_000
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,6 +36,7 @@ class RegistryPeer:
         self._stub = RegistryServiceStub(channel)
         self._slots = asyncio.Semaphore(_ASKING_AT_ONCE)
         self._facts = Shared(self._ask_facts, pace=_PACE_SECONDS)
+        self._connectors: Kept[tuple[str, str], str] = Kept(_MOST_CONNECTORS)
 
     async def facts(self, instance_id: str) -> InstanceFacts:
         """Read an instance of the acting tenant; the built-in record store is one and always active.
@@ -45,6 +48,15 @@ class RegistryPeer:
             return InstanceFacts(HUB, HUB, is_active=True, update_time=_ALWAYS)
         return await self._facts((current_principal().tenant_id, instance_id))
 
+    async def connector(self, instance_id: str) -> str:
+        """Give the connector of an instance of the acting tenant, which never changes.
+
+        Raises:
+            Missing: `INSTANCE_UNKNOWN`.
+        """
+        known = self._connectors.get((current_principal().tenant_id, instance_id))
+        return known or (await self.facts(instance_id)).connector_id
+
     async def _ask_facts(self, which: tuple[str, str]) -> InstanceFacts:
         _, instance_id = which
         request = registry_pb2.GetInstanceRequest(instance_id=instance_id)
@@ -55,6 +67,7 @@ class RegistryPeer:
             if isinstance(fault, Missing):
                 raise _instance_unknown(instance_id) from error
             raise fault from error
+        self._connectors[which] = instance.connector_id
         return InstanceFacts(
             instance_id=instance_id,
             connector_id=instance.connector_id,
