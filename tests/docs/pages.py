@@ -91,8 +91,12 @@ writes there. What is not listed is called by people and programs only, see
 [permissions.md](permissions.md). Every process may call what asks for no permission. `launcher` may call
 everything, because it founds tenants: it does so while the mesh starts.
 
-| RPC | permission | processes |
-| --- | --- | --- |"""
+What says *ticket* a host may call on behalf of a tenant only while it has work there, which it proves by
+showing the ticket of that work ([ADR 16](adr/0016-hosts-show-tickets.md)). `host-hub` is the host that reads
+out of the hub. Connectors in other languages call nobody and see no ticket: their host keeps it.
+
+| RPC | permission | processes | hosts show |
+| --- | --- | --- | --- |"""
 
 
 def pages() -> dict[Path, str]:
@@ -252,10 +256,16 @@ def permissions_page() -> str:
 
 def callers_page() -> str:
     """Gives which process may call which RPC."""
+    from isthmus.kit.tickets import needs_ticket
+
     lines = [_HEAD.format(source="proto/ and the identity service's `mesh.py`") + _CALLERS]
     for rpc, permission in sorted(_permissions()):
         if callers := callers_of(permission):
-            lines.append(f"| `{rpc}` | `{permission}` | {', '.join(callers)} |")
+            shown = "ticket" if needs_ticket(permission) else ""
+            is_for_hosts = {"all", "hosts", "host-hub"} & {*callers}
+            lines.append(
+                f"| `{rpc}` | `{permission}` | {', '.join(callers)} | {shown if is_for_hosts else ''} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -264,7 +274,11 @@ def callers_of(permission: str) -> list[str]:
     from isthmus.local.names import SERVICES
     from isthmus.services.identity.domain.mesh import mesh_permissions
 
-    processes = {**{name: f"service:{name}" for name in SERVICES}, "hosts": "host:any"}
+    processes = {
+        **{name: f"service:{name}" for name in SERVICES},
+        "hosts": "host:any",
+        "host-hub": "host:hub",
+    }
     if permission in {"authenticated", "public"}:
         return []
     found = [name for name, subject in processes.items() if _holds(mesh_permissions(subject), permission)]

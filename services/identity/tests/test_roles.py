@@ -60,8 +60,8 @@ PATTERNS = {pattern for role in BUILT_IN.values() for pattern in role.permission
 PATTERNS |= {pattern for subject in MESH for pattern in mesh_permissions(subject)} | set(MESH_ONLY)
 
 
-ASKED_BY_NO_RPC = {"identity.callers.forward"}
-"""What is asked for beside an RPC's own permission: to say for whom a call is handed on."""
+ASKED_BY_NO_RPC = {"identity.callers.forward", "identity.tickets.sign"}
+"""What is asked for beside an RPC's own permission: to say for whom a call is handed on, and who has work."""
 
 
 @pytest.mark.parametrize("pattern", sorted(PATTERNS - ASKED_BY_NO_RPC))

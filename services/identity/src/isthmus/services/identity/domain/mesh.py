@@ -15,7 +15,7 @@ MESH_ONLY = (
     "identity.signing_keys.*",
     "identity.tenants.create",
     "identity.tenants.support",
-    "identity.tickets.*",
+    "identity.tickets.sign",
     "mapping.plans.*",
     "mapping.schemas.observe",
     "monitoring.audit.append",
