@@ -226,7 +226,9 @@ async def test_a_stolen_host_borrows_what_its_connector_uses_and_nothing_else(
     registry.used = held
     mine, stolen = (
         pb_grpc.CredentialsServiceStub(
-            service.channel(tenant, ("credentials.leases.create",), subject=subject, mesh=True)
+            service.channel(
+                tenant, ("credentials.leases.create",), subject=subject, mesh=True, work_on="ins_1"
+            )
         )
         for subject in ("host:files", "host:postgres")
     )

@@ -208,9 +208,8 @@ class Bench:
         self.nats_url = nats_url
         self.stub = SchedulingServiceStub(service.channel(tenant=tenant))
         self.plans = PlansServiceStub(service.channel(tenant=tenant))
-        self.host = Host(
-            SchedulingServiceStub(service.channel(tenant=tenant, mesh=True, subject="host:files"))
-        )
+        # It stands for hosts of all connectors; a real one is given what belongs to its own.
+        self.host = Host(SchedulingServiceStub(service.channel(tenant=tenant, mesh=True)))
 
     async def flow(self, name="", **more):
         name = name or f"flow-{time.monotonic_ns()}"

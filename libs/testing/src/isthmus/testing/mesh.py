@@ -13,6 +13,7 @@ import grpc.aio
 from isthmus.identity.v1 import identity_pb2_grpc
 from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
 from isthmus.kit.settings import ServiceSettings
+from isthmus.kit.tickets import SIGN, TICKET_HEADER, Ticket, Tickets
 from isthmus.kit.wiring import Wire
 from isthmus.local.backends.ports import HOST, free_port, hold
 from isthmus.local.names import SERVICES, WITH_VAULT, WITHOUT_DATABASE
@@ -61,6 +62,7 @@ class RunningService:
         mesh: bool = False,
         api_key: str = "",
         anonymous: bool = False,
+        work_on: str = "",
     ) -> grpc.aio.Channel:
         """Open a channel with an identity made for it; the mesh closes it at the end.
 
@@ -71,8 +73,11 @@ class RunningService:
             mesh: Call as a process of the mesh instead of as a service account of the tenant.
             api_key: Call with this key instead of a made one.
             anonymous: Call without any identity.
+            work_on: The instance for which a host has a ticket.
         """
         identity = self._mesh.metadata(tenant, permissions, subject=subject, mesh=mesh, api_key=api_key)
+        if work_on:
+            identity = self._mesh.with_ticket(identity, Ticket(tenant, work_on, subject, subject))
         return self._mesh.channel(self.address, (lambda: []) if anonymous else identity)
 
     async def stop(self) -> None:
@@ -161,6 +166,13 @@ class Mesh:
         signer = self.keys.signer(subject or "service:test", permissions)
         place = [("isthmus-tenant", tenant)] if tenant else []
         return lambda: [("authorization", f"Bearer {signer.token()}"), *place]
+
+    def with_ticket(
+        self, identity: Callable[[], list[tuple[str, str]]], ticket: Ticket
+    ) -> Callable[[], list[tuple[str, str]]]:
+        """Add to an identity what scheduling gives a host for its work."""
+        tickets = Tickets(self.keys.key_file("service:scheduling", [SIGN]))
+        return lambda: [*identity(), (TICKET_HEADER, tickets.text(ticket))]
 
     def channel(self, address: str, metadata: Callable[[], list[tuple[str, str]]]) -> grpc.aio.Channel:
         """Open a channel whose calls carry the metadata."""

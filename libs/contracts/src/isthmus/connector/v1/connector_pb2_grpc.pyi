@@ -36,6 +36,9 @@ class ConnectorServiceStub:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+      PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+      PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
       UNAVAILABLE STARTING: the connector is still starting; repeat after the given delay.
       UNAVAILABLE DRAINING: the host is stopping; call another replica.
     """
@@ -177,6 +180,9 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+      PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+      PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
       UNAVAILABLE STARTING: the connector is still starting; repeat after the given delay.
       UNAVAILABLE DRAINING: the host is stopping; call another replica.
     """
@@ -314,6 +320,9 @@ class ConnectorServiceServicer(metaclass=_abc_1.ABCMeta):
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+      PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+      PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
       UNAVAILABLE STARTING: the connector is still starting; repeat after the given delay.
       UNAVAILABLE DRAINING: the host is stopping; call another replica.
     """

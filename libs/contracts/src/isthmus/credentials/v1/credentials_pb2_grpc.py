@@ -34,6 +34,9 @@ class CredentialsServiceStub:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+    PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+    PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -114,6 +117,9 @@ class CredentialsServiceServicer:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+    PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+    PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -185,6 +191,9 @@ class CredentialsServiceServicer:
 
         Of an OAuth method only the access token is lent; it is got from the token server when there is none, once,
         however many ask. Each lease is recorded with its holder and counts as a use.
+
+        A host shows a ticket for the instance that it serves itself; for a configuration that is not saved yet, one
+        that names the credential.
 
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
@@ -358,6 +367,9 @@ class CredentialsService:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+    PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+    PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.

@@ -38,6 +38,9 @@ class LinksServiceStub:
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+      PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+      PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
@@ -122,6 +125,9 @@ class LinksServiceAsyncStub(LinksServiceStub):
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+      PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+      PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.
@@ -202,6 +208,9 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
       UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
       UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
       PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+      PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+      PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
       INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
       INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
       UNAVAILABLE DATABASE_UNREACHABLE: repeat after the given delay.

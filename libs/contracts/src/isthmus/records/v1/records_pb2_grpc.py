@@ -35,6 +35,9 @@ class RecordsServiceStub:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+    PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+    PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -124,6 +127,9 @@ class RecordsServiceServicer:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+    PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+    PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
@@ -358,6 +364,9 @@ class RecordsService:
     UNAUTHENTICATED CALLER_UNKNOWN: send a valid token or API key.
     UNAUTHENTICATED CERTIFICATE_MISMATCH: call as a process over the connection that shows its certificate.
     PERMISSION_DENIED PERMISSION_MISSING: `permission` in the details names what is missing.
+    PERMISSION_DENIED TICKET_MISSING: a host shows the ticket of its work with the call.
+    PERMISSION_DENIED TICKET_INVALID: it has ended or does not count; ask scheduling for a newer one.
+    PERMISSION_DENIED TICKET_OF_OTHERS: it is for another tenant, instance or host; do not retry.
     INVALID_ARGUMENT FIELD_INVALID: `field_violations` name the fields; mend them.
     INVALID_ARGUMENT PAGE_TOKEN_INVALID: lists only; start again without a token.
     ABORTED REQUEST_ID_REUSED: the id was used for another request; choose a new one.
