@@ -207,4 +207,4 @@ def refused() -> NotAuthenticated:
     return NotAuthenticated("CALLER_UNKNOWN", message)
 
 
-__all__ = ["Signer", "TrustStore", "new_key", "refused"]
+__all__ = ["Signer", "TrustStore", "new_key", "refused", "signed"]
