@@ -15,6 +15,7 @@ from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc as pb_grpc
 from isthmus.host.rotating import RETIRE, rotation_of
 from isthmus.kit import Clock, Database, fault_from_rpc_error, new_id
+from isthmus.kit.tickets import Tickets
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.sdk import AuthMethod, Credential
 from isthmus.sdk.runtime import Session
@@ -120,7 +121,8 @@ async def replica(service, vault, registry):
         return channels.setdefault(address, grpc.aio.insecure_channel(address))
 
     told = Told()
-    ways = Ways([HostWays(lambda: channel(service.settings.peer_address("registry")), channel).choose])
+    registry = service.settings.peer_address("registry")
+    ways = Ways([HostWays(lambda: channel(registry), channel, Tickets(None)).choose])
     rotating = Rotating(db, vault.open("credentials"), told, ways, clock=Later())
     rotating.told, rotating.clock, rotating.db = told, rotating._clock, db
     yield rotating

@@ -41,7 +41,7 @@ async def wire(chassis: Chassis) -> Wiring:
         settle=settings.token_settle_seconds,
     )
     tokens = Tokens(db, vault, grants, clock=clock, patience=patience)
-    hosts = HostWays(lambda: chassis.peer("registry"), chassis.channel)
+    hosts = HostWays(lambda: chassis.peer("registry"), chassis.channel, chassis.tickets)
     entra = EntraWay(servers, settings.graph_url, clock=clock)
     own_keys = OwnKeyWay(lambda: chassis.peer("identity"), clock=clock)
     rotating = Rotating(db, vault, events, Ways([entra.choose, own_keys.choose, hosts.choose]), clock=clock)

@@ -7,14 +7,16 @@ from datetime import UTC
 import grpc.aio
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceStub
-from isthmus.kit import deadline, fault_from_rpc_error
+from isthmus.kit import current_principal, deadline, fault_from_rpc_error
 from isthmus.kit.certificates import serving
+from isthmus.kit.tickets import TICKET_HEADER, Ticket, Tickets
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
 from isthmus.services.credentials.domain import AuthConfig, AuthType, rotation_unsupported
 from isthmus.services.credentials.ways.port import REFERENCE, Renewed, Values
 
 _HOST_SECONDS, _CALL_SECONDS = 12.0, 60.0
 _MOST_INSTANCES = 1000
+_CALLER = "service:credentials"
 _KINDS = (AuthType.API_KEY, AuthType.BASIC, AuthType.BEARER)
 _RENEW = connector.RotateSecretRequest.STAGE_RENEW
 _RETIRE = connector.RotateSecretRequest.STAGE_RETIRE
@@ -27,12 +29,16 @@ class HostWay:
     Args:
         registry: To the registry.
         channel: Gives the channel to an address where a process has to answer.
+        tickets: Signs by which right a host works on an instance.
         instance_ids: The instances.
     """
 
-    def __init__(self, registry: grpc.aio.Channel, channel: ChannelTo, instance_ids: Sequence[str]) -> None:
+    def __init__(
+        self, registry: grpc.aio.Channel, channel: ChannelTo, tickets: Tickets, instance_ids: Sequence[str]
+    ) -> None:
         self._registry = registry_pb2_grpc.RegistryServiceStub(registry)
         self._channel = channel
+        self._tickets = tickets
         self._instance_ids = instance_ids
 
     def proposal(self, config: AuthConfig, old: Values) -> Values | None:  # noqa: ARG002 -- as the port says
@@ -76,9 +82,13 @@ class HostWay:
         wanted = registry_pb2.ResolveHostRequest(instance_id=instance_id)
         try:
             host = (await self._registry.ResolveHost(wanted, timeout=_HOST_SECONDS)).host
-            stub = ConnectorServiceStub(self._channel(host.address, serving(host.connector_id)))
+            server = serving(host.connector_id)
+            ticket = Ticket(current_principal().tenant_id, instance_id, server, _CALLER)
+            stub = ConnectorServiceStub(self._channel(host.address, server))
             answer: connector.RotateSecretResponse = await stub.RotateSecret(
-                request, timeout=deadline.within(_CALL_SECONDS)
+                request,
+                timeout=deadline.within(_CALL_SECONDS),
+                metadata=((TICKET_HEADER, self._tickets.text(ticket)),),
             )
         except grpc.aio.AioRpcError as error:
             raise fault_from_rpc_error(error) from error
@@ -91,11 +101,15 @@ class HostWays:
     Args:
         registry: Gives the way to the registry.
         channel: Gives the channel to an address where a process has to answer.
+        tickets: Signs by which right a host works on an instance.
     """
 
-    def __init__(self, registry: Callable[[], grpc.aio.Channel], channel: ChannelTo) -> None:
+    def __init__(
+        self, registry: Callable[[], grpc.aio.Channel], channel: ChannelTo, tickets: Tickets
+    ) -> None:
         self._registry = registry
         self._channel = channel
+        self._tickets = tickets
 
     async def choose(self, config: AuthConfig, present: Values) -> HostWay:  # noqa: ARG002 -- as `Choose`
         """Return the way through the hosts of a credential's instances.
@@ -122,7 +136,7 @@ class HostWays:
             raise fault_from_rpc_error(error) from error
         if not users:
             raise rotation_unsupported(config.name, "no instance uses it, so nobody knows the system")
-        return HostWay(self._registry(), self._channel, [one.instance_id for one in users])
+        return HostWay(self._registry(), self._channel, self._tickets, [one.instance_id for one in users])
 
 
 def _said(username: str, values: Values) -> connector.SystemSecret:

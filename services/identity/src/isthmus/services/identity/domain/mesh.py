@@ -60,6 +60,7 @@ _HOST_OF_HUB = ("connector.instances.check", "connector.instances.discover", "co
 _SERVICES = {
     "credentials": (
         "connector.secrets.rotate",
+        "identity.tickets.sign",
         "registry.connectors.read",
         "registry.hosts.resolve",
         "registry.instances.read",
