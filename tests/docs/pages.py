@@ -92,7 +92,7 @@ writes there. What is not listed is called by people and programs only, see
 everything, because it founds tenants: it does so while the mesh starts.
 
 What says *ticket* a host may call on behalf of a tenant only while it has work there, which it proves by
-showing the ticket of that work ([ADR 16](adr/0016-hosts-show-tickets.md)). `host-hub` is the host that reads
+showing the ticket of that work ([ADR 17](adr/0017-hosts-show-tickets.md)). `host-hub` is the host that reads
 out of the hub. Connectors in other languages call nobody and see no ticket: their host keeps it.
 
 | RPC | permission | processes | hosts show |

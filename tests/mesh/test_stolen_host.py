@@ -1,21 +1,18 @@
-"""A connector host that was taken over: what its key, certificate, addresses and user on the bus open."""
+"""A connector host that was taken over: what its key, its certificate and its addresses open."""
 
 import asyncio
 import json
 import os
 import signal
 import time
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
-from isthmus.kit import bus_users
 from isthmus.kit.certificates import Certificates, serving
 from isthmus.kit.tickets import Ticket, Tickets, needs_ticket
 from isthmus.kit.tokens import signed
-from isthmus.local.backends.nats_users import NatsUsers
 from isthmus.local.backends.vault_pki import DOMAIN
 from isthmus.local.issued import authority_file, certificate_file
 from isthmus.testing.canaries import canary
@@ -24,6 +21,7 @@ from isthmus.testing.contract import GOOD_TEXTS, Callers, Filler
 pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh"), pytest.mark.timeout(300)]
 
 HOST, OTHER = "host:http-json", "host:files"
+PATIENCE = 120
 # What puts a host where others find it; trying it would send the tests' own calls to where nobody is.
 REGISTERING = {"registry.hosts.register", "registry.connectors.register"}
 DOCUMENTS = """
@@ -97,7 +95,7 @@ class Thief:
     async def call(self, name, identity, **values):
         """Calls one RPC of a service, `registry.GetInstance` for example."""
         rpc = next(one for one in self.rpcs if f"{one.package}.{one.name}" == name)
-        return await self._services.call(rpc, Filler(values).requests(rpc), identity)
+        return await self._services.call(rpc, Filler(values).requests(rpc), identity, seconds=PATIENCE)
 
     async def everything(self, identity, values):
         """Calls every RPC of every service, those of connectors at the hub and at a host, too."""
@@ -105,7 +103,7 @@ class Thief:
 
         async def one(callers, rpc):
             async with gate:
-                return rpc, await callers.call(rpc, filler.requests(rpc), identity)
+                return rpc, await callers.call(rpc, filler.requests(rpc), identity, seconds=PATIENCE)
 
         at_hosts = [rpc for rpc in self.rpcs if rpc.package == "connector"]
         calls = [one(self._services, rpc) for rpc in self.rpcs] + [one(self._hosts, rpc) for rpc in at_hosts]
@@ -285,38 +283,11 @@ async def test_what_it_was_refused_is_in_the_tenants_trail(world, thief, possess
         await asyncio.sleep(0.3)
 
 
-async def test_it_knows_no_database_and_no_vault_and_hears_no_other_hosts_jobs(world, thief):
+async def test_it_knows_no_database_and_no_vault(world, thief):
     """
-    The environment names neither, and the bus refuses its user what is another connector's.
+    Its environment names neither; what the bus refuses its user is tried where the bus is.
     """
-    with open(f"/proc/{world.mesh.pid('host-http-json')}/environ", "rb") as file:  # noqa: PTH123
-        environment = dict(one.partition(b"=")[::2] for one in file.read().split(b"\0"))
-    refused = []
+    environment = Path(f"/proc/{world.mesh.pid('host-http-json')}/environ").read_bytes()
+    names = {one.partition(b"=")[0] for one in environment.split(b"\0")}
 
-    async def note(error):
-        refused.append(str(error).lower())
-
-    user, home = bus_users.host("http-json").name, world.mesh.home
-    port = json.loads((home / "mesh.json").read_text())["nats"]["port"]
-    password = NatsUsers(home / "nats/users").password(user)
-    client = nats.aio.client.Client()
-    await client.connect(
-        f"nats://127.0.0.1:{port}",
-        user=user,
-        password=password,
-        error_cb=note,
-        inbox_prefix=bus_users.inbox(user),
-    )
-    for subject in ("isthmus.v1.>", "isthmus.jobs.files", "isthmus.jobs.>"):
-        await client.subscribe(subject)
-    await client.publish("isthmus.v1.tnt_a.registry.instance.updated", b"{}")
-    end = time.monotonic() + 120
-    while len(refused) < 4:
-        assert time.monotonic() < end, refused
-        with suppress(TimeoutError):
-            await client.flush(1)
-        await asyncio.sleep(0.05)
-    await client.close()
-
-    assert not [name for name in environment if b"DATABASE" in name or b"VAULT" in name]
-    assert all("permissions violation" in one for one in refused)
+    assert not [name for name in names if b"DATABASE" in name or b"VAULT" in name]
