@@ -43,9 +43,9 @@ async def test_mesh_channel_acts_for_a_tenant(service):
     """
     A channel of the mesh carries the tenant in whose name it acts.
     """
-    caller = await _caller(service.channel(tenant="tnt_x", mesh=True, subject="host:files"))
+    caller = await _caller(service.channel(tenant="tnt_x", mesh=True, subject="service:files"))
 
-    assert (caller.subject, caller.tenant_id) == ("host:files", "tnt_x")
+    assert (caller.subject, caller.tenant_id) == ("service:files", "tnt_x")
 
 
 @pytest.mark.parametrize("identity", [{"anonymous": True}, {"api_key": f"ist_unknown_{'0' * 64}"}])
