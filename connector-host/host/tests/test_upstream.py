@@ -10,7 +10,7 @@ from isthmus.connector.v1 import connector_pb2_grpc as connector_grpc
 from isthmus.credentials.v1 import credentials_pb2_grpc as credentials_grpc
 from isthmus.host.settings import HostSettings
 from isthmus.host.upstream import UpstreamBackend
-from isthmus.host.wiring import Host
+from isthmus.host.wiring import Host, upstream_subject
 from isthmus.registry.v1 import registry_pb2_grpc as registry_grpc
 from isthmus.resilience import Precondition
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
@@ -55,6 +55,25 @@ def foreign() -> Foreign:
 async def address(serve: Any, foreign: Foreign) -> AsyncIterator[str]:
     async with serve((connector_grpc.add_ConnectorServiceServicer_to_server, foreign)) as found:
         yield found
+
+
+@pytest.mark.parametrize(
+    ("upstream", "options", "subject"),
+    [
+        ("127.0.0.1:9000", {}, ""),
+        ("[::1]:9000", {}, ""),
+        ("unix:/run/acme", {}, ""),
+        ("127.0.0.1:9000", {"upstream_tls": True}, "upstream:acme"),
+        ("acme.example:9000", {}, "upstream:acme"),
+        ("acme.example:9000", {"allow_plaintext": True}, ""),
+        ("acme.example:9000", {"allow_plaintext": True, "upstream_tls": True}, "upstream:acme"),
+    ],
+)
+def test_a_connector_elsewhere_has_to_show_a_certificate(upstream, options, subject):
+    """
+    On this machine it may.
+    """
+    assert upstream_subject(HostSettings(connector="acme", upstream=upstream, **options)) == subject
 
 
 async def test_a_foreign_connector_gets_all_it_needs_and_no_identity(open_mesh, world, foreign, address):

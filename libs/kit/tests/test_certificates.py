@@ -157,6 +157,48 @@ async def test_a_server_that_is_somebody_else_is_not_called(call, authority):
     assert error.code() is grpc.StatusCode.UNAVAILABLE
 
 
+class Foreign(rpc.ConnectorServiceServicer):
+    """A connector that is no part of the mesh, and notes what it is told."""
+
+    async def Describe(self, request, context):
+        names = context.auth_context().get("x509_subject_alternative_name", ())
+        self.heard = dict(context.invocation_metadata()), {name.decode() for name in names}
+        return pb.DescribeResponse()
+
+
+async def test_a_connector_elsewhere_proves_itself_and_sees_no_token(authority, mesh_key):
+    """
+    Both sides show a certificate; one that stands in another's place is told nothing.
+    """
+    foreign, server = Foreign(), grpc.aio.server()
+    rpc.add_ConnectorServiceServicer_to_server(foreign, server)
+    own = authority.certificates("upstream:acme").server_credentials(of_callers=True)
+    address = f"127.0.0.1:{server.add_secure_port('127.0.0.1:0', own)}"
+    await server.start()
+    caller = Caller(mesh_key / "key.jwk", certificates=authority.certificates("host:acme"))
+    right, wrong = (
+        rpc.ConnectorServiceStub(caller.stranger(address, f"upstream:{name}")) for name in ("acme", "other")
+    )
+
+    await right.Describe(pb.DescribeRequest(), timeout=30)
+    refused = await refusal(wrong.Describe(pb.DescribeRequest(), timeout=5))
+
+    metadata, names = foreign.heard
+    assert "authorization" not in metadata
+    assert "spiffe://isthmus.local/host/acme" in names
+    assert refused.code() is grpc.StatusCode.UNAVAILABLE
+    await caller.close()
+    await server.stop(None)
+
+
+async def test_nothing_is_said_elsewhere_without_a_certificate(mesh_key):
+    """
+    The refusal names the settings.
+    """
+    with pytest.raises(Precondition, match="ISTHMUS_TLS_CERT_FILE"):
+        Caller(mesh_key / "key.jwk").stranger("10.1.1.1:9000", "upstream:acme")
+
+
 async def test_a_token_is_of_no_use_to_another_process(call, authority, users_port):
     """
     Neither over the connection of another process, nor where people enter without a certificate.

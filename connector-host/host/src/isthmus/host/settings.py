@@ -12,6 +12,10 @@ class HostSettings(ServiceSettings):
         "",
         description="host:port or unix:/path of a connector to stand in front of; empty runs it in process.",
     )
+    upstream_tls: bool = Field(
+        False,
+        description="Speak mutual TLS with a connector on this machine, too; elsewhere it is required.",
+    )
     advertise_address: str = Field(
         "", description="Address at which others reach this host; empty: as listened."
     )

@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import grpc.aio
 from isthmus.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 from isthmus.host.attempt.attempt import Tools
 from isthmus.host.attempt.preparing import Preparing
@@ -25,7 +24,7 @@ from isthmus.host.servicer import ConnectorServicer
 from isthmus.host.settings import HostSettings
 from isthmus.kit import new_id
 from isthmus.kit.certificates import serving
-from isthmus.kit.channel import CHANNEL_OPTIONS, MannerlyChannel
+from isthmus.kit.plaintext import is_near
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.resilience import Precondition
 
@@ -117,8 +116,7 @@ class Host:
         if settings.connector == HUB:
             return await UpstreamBackend.open(chassis.channel(settings.upstream, serving(HUB)), HUB), [], []
         # A connector of somebody else must not see the token with which this host speaks to the mesh.
-        plain = grpc.aio.insecure_channel(settings.upstream, options=CHANNEL_OPTIONS)
-        channel = MannerlyChannel(plain, list)
+        channel = chassis.caller.stranger(settings.upstream, upstream_subject(settings))
         backend = await UpstreamBackend.open(channel, settings.connector, _ledger(settings, control))
         return backend, [], [channel.close]
 
@@ -154,6 +152,15 @@ def _ledger(settings: HostSettings, control: ControlPlane) -> "partial[LinksLedg
     )
 
 
+def upstream_subject(settings: HostSettings) -> str:
+    """Say whose certificate a connector in another process shows; empty where it shows none."""
+    host = (
+        settings.upstream if settings.upstream.startswith("unix:") else settings.upstream.rpartition(":")[0]
+    )
+    needed = settings.upstream_tls or not (is_near(host) or settings.allow_plaintext)
+    return f"upstream:{settings.connector}" if needed else ""
+
+
 def _fixed_port(listen: str) -> int:
     """The port, where the settings choose one; 1 for a socket in the file system, which has none."""
     if listen.startswith("unix:"):
@@ -174,4 +181,4 @@ def advertised(settings: HostSettings, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-__all__ = ["Host", "advertised"]
+__all__ = ["Host", "advertised", "upstream_subject"]

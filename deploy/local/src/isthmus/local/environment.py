@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from isthmus.kit.db.provisioning import service_databases
+from isthmus.kit.plaintext import secured_database
 from isthmus.local.backends.nats_users import NatsUsers
 from isthmus.local.backends.ports import HOST, PortBook
 from isthmus.local.backends.vault_roles import RoleFiles
@@ -68,7 +69,8 @@ class Environment:
         """The database as a role that may create roles; a secret that no service gets."""
         postgres = self._servers.postgres
         if postgres is None:
-            return self._options.postgres_url
+            url, allowed = self._options.postgres_url, self._options.allow_plaintext
+            return secured_database(url, allow_plaintext=allowed)
         return f"{postgres.admin_url.removesuffix('/postgres')}/{DATABASE}"
 
     @property
@@ -117,6 +119,7 @@ class Environment:
             "ISTHMUS_LAUNCHER_SOCKET": str(self._home.socket),
             "ISTHMUS_LOG_LEVEL": self._options.log_level,
             "ISTHMUS_OTLP_ENDPOINT": self._options.otlp_endpoint,
+            "ISTHMUS_ALLOW_PLAINTEXT": str(self._options.allow_plaintext).lower(),
             "ISTHMUS_REFLECTION": str(self._options.reflection).lower(),
             "ISTHMUS_DRAIN_SECONDS": _DRAIN_SECONDS,
             "ISTHMUS_EGRESS_ALLOW": os.environ.get("ISTHMUS_EGRESS_ALLOW", _THIS_MACHINE),

@@ -31,6 +31,7 @@ class Options:
         services: Those to run here; the others are somewhere else.
         reflection: Lets tools list the RPCs of every service.
         log_level: Least level that services log.
+        allow_plaintext: Servers outside may be spoken to without TLS, since the network is protected.
         tls: Lets processes speak TLS with one another.
         otlp_endpoint: Where traces and metrics go; empty means nowhere.
         routes: Where processes of the mesh reach a service when something stands in between, by its name;
@@ -49,6 +50,7 @@ class Options:
     services: tuple[str, ...] = SERVICES
     reflection: bool = False
     log_level: str = "INFO"
+    allow_plaintext: bool = False
     tls: bool = True
     otlp_endpoint: str = ""
     routes: dict[str, str] = field(default_factory=dict)

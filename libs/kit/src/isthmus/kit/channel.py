@@ -17,6 +17,7 @@ from isthmus.kit.tickets import TICKET_HEADER, carried_text
 from isthmus.kit.tokens import Signer
 from isthmus.kit.trace import HEADER as TRACE_HEADER
 from isthmus.kit.trace import current_traceparent
+from isthmus.resilience.faults import Precondition
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
 _UNARY_DEADLINE = 10.0
@@ -60,6 +61,7 @@ class Caller:
         self._interceptors = interceptors
         self._certificates = certificates
         self._channels: dict[tuple[str, str], MannerlyChannel] = {}
+        self._strangers: list[tuple[MannerlyChannel, str, str]] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     def channel(self, address: str, subject: str) -> grpc.aio.Channel:
@@ -74,17 +76,40 @@ class Caller:
             self._channels[place] = MannerlyChannel(self._open(*place), self.metadata)
         return self._channels[place]
 
+    def stranger(self, address: str, subject: str = "") -> grpc.aio.Channel:
+        """Return a channel to somebody outside of the mesh, who sees no token of ours; the caller closes it.
+
+        Args:
+            address: `host:port` or `unix:/path`.
+            subject: Who has to answer there with a certificate of the mesh; empty: nobody shows one, in plain
+                text.
+
+        Raises:
+            Precondition: `TLS_INCOMPLETE`, this process has no certificate itself.
+        """
+        if subject and self._certificates is None:
+            message = (
+                f"Calls to {address} want mutual TLS: set ISTHMUS_TLS_CERT_FILE, ISTHMUS_TLS_KEY_FILE and "
+                "ISTHMUS_TLS_CA_FILE, or ISTHMUS_ALLOW_PLAINTEXT in a protected network."
+            )
+            raise Precondition("TLS_INCOMPLETE", message)
+        channel = MannerlyChannel(self._open(address, subject), list)
+        if subject:
+            self._strangers.append((channel, address, subject))
+        return channel
+
     def renew(self) -> None:
         """Open new calls with the renewed certificate; calls under way end where they are."""
-        for place, channel in self._channels.items():
-            old = channel.replace(self._open(*place))
+        of_mesh = [(channel, *place) for place, channel in self._channels.items()]
+        for channel, address, subject in [*of_mesh, *self._strangers]:
+            old = channel.replace(self._open(address, subject))
             closing = asyncio.ensure_future(old.close(_LAST_CALLS))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
     def _open(self, address: str, subject: str) -> grpc.aio.Channel:
         interceptors = list(self._interceptors()) or None
-        if self._certificates is None:
+        if self._certificates is None or not subject:
             return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS, interceptors=interceptors)
         return grpc.aio.secure_channel(
             address,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import grpc.aio
-from isthmus.kit import logs, telemetry
+from isthmus.kit import logs, plaintext, telemetry
 from isthmus.kit.admission import Admission, Bounds
 from isthmus.kit.authentication import Authenticator, KeyLookup
 from isthmus.kit.certificates import Certificates
@@ -22,6 +22,7 @@ from isthmus.kit.wiring import Chassis, Wire, Wiring
 
 if TYPE_CHECKING:
     from isthmus.kit.auditing import Recorder
+    from pydantic import SecretStr
 
 _log = logs.logger(__name__)
 _STREAM_GRACE = 2.0
@@ -153,7 +154,11 @@ class Engine:
         from isthmus.kit.bus import Bus, BusLogin, BusServer
 
         login = BusLogin.of(self._settings)
-        bus = Bus(BusServer.of(self._settings), self._name, login)
+        server = BusServer.of(self._settings)
+        plaintext.check_bus(
+            server.url, is_secure=server.is_secure, allow_plaintext=self._settings.allow_plaintext
+        )
+        bus = Bus(server, self._name, login)
         self._closers.append(bus.close)
         self._chassis.connection = bus
         self._supervisor.start("bus", bus.run)
@@ -168,7 +173,7 @@ class Engine:
 
         settings = self._settings
         database = Database(
-            settings.database_url.get_secret_value(),
+            self._database_url(settings.database_url),
             self._name,
             pool=settings.database_pool,
             burst=settings.database_pool_burst,
@@ -177,12 +182,16 @@ class Engine:
         self._closers.append(database.close)
         folder = settings.migrations_folder()
         if folder is not None:
-            owner_url = settings.database_owner_url.get_secret_value()
+            owner_url = self._database_url(settings.database_owner_url)
             await when_reachable(lambda: migrate(database, owner_url, folder))
         self._chassis.database = database
         self._chassis.events = Outbox(self._name)
         if await has_outbox(database):
             self._recorder = self._guard.recorder = Recorder(database)
+
+    def _database_url(self, url: "SecretStr") -> str:
+        text = url.get_secret_value()
+        return plaintext.secured_database(text, allow_plaintext=self._settings.allow_plaintext)
 
     def _start_work(self) -> None:
         certificates = self._certificates

@@ -1,10 +1,8 @@
 """Where a process listens: for the mesh with mutual TLS, for people and programs with a key beside it."""
 
-import ipaddress
-from contextlib import suppress
-
 import grpc.aio
 from isthmus.kit.certificates import Certificates
+from isthmus.kit.plaintext import is_near
 from isthmus.kit.settings import ServiceSettings
 from isthmus.resilience.faults import Precondition
 
@@ -59,10 +57,8 @@ def _open(
 def _is_protected(address: str, settings: ServiceSettings) -> bool:
     if settings.allow_plaintext or address.startswith("unix:"):
         return True
-    host = address.rpartition(":")[0].strip("[]")
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+    host = address.rpartition(":")[0]
+    return bool(host) and is_near(host)
 
 
 def _exposed(address: str) -> Precondition:

@@ -73,7 +73,8 @@ class ServiceSettings(BaseSettings):
     launcher_socket: Path | None = Field(None, description="Unix socket of the local launcher.")
     drain_seconds: float = Field(10.0, gt=0, description="How long calls in flight may finish after SIGTERM.")
     allow_plaintext: bool = Field(
-        False, description="Listen without TLS beyond this machine, where the network itself is protected."
+        False,
+        description="Listen and reach servers beyond this machine without TLS, in a protected network.",
     )
     database_pool: int = Field(10, ge=1, description="Most connections kept open to PostgreSQL.")
     database_pool_burst: int = Field(

@@ -35,7 +35,7 @@ def config(
     """Writes accounts, users and permissions for a NATS of your own, and the passwords of processes.
 
     `accounts.conf` is for an `include` of the servers' configuration, which needs JetStream; every server of
-    a cluster gets the same one. Then `isthmus up --nats-url nats://… --nats-users FOLDER`. It may be run
+    a cluster gets the same one. Then `isthmus up --nats-url tls://… --nats-users FOLDER`. It may be run
     again: passwords stay.
     """
     users = NatsUsers(folder.absolute())

@@ -36,9 +36,7 @@ _EMBEDDED = "`embedded` takes an address back."
 
 def register(app: typer.Typer) -> None:
     """Add `up`."""
-    app.command(epilog="Example: `isthmus --home ./mesh up --nats-url nats://user:word@nats.example:4222`")(
-        up
-    )
+    app.command(epilog="Example: `isthmus --home ./mesh up --nats-url tls://user:word@nats.example:4222`")(up)
 
 
 def up(
@@ -104,6 +102,14 @@ def up(
     tls: Annotated[
         bool | None, typer.Option("--tls/--no-tls", help="Let processes speak TLS with one another; they do.")
     ] = None,
+    allow_plaintext: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-plaintext/--no-allow-plaintext",
+            envvar="ISTHMUS_ALLOW_PLAINTEXT",
+            help="Reach servers elsewhere without TLS, in a network that is protected itself.",
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
     otlp_endpoint: Annotated[
         str | None,
@@ -137,6 +143,7 @@ def up(
         secrets_key_file=_absolute(secrets_key_file),
         reflection=reflection,
         tls=tls,
+        allow_plaintext=allow_plaintext,
         log_level=log_level,
         otlp_endpoint=otlp_endpoint,
     )
@@ -176,6 +183,7 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def _check(options: Options) -> None:
+    _check_ways(options)
     for name, version in floors.too_old(options):
         least = floors.shown(floors.FLOORS[name])
         message = f"{name} {floors.shown(version)} has holes that are known: upgrade it to {least} or newer."
@@ -190,6 +198,21 @@ def _check(options: Options) -> None:
         if not os.access(path, os.R_OK):
             message = f"{path} cannot be read: `isthmus vault script` says what has to be there."
             raise Problem("VAULT_TOKEN_MISSING", message)
+
+
+def _check_ways(options: Options) -> None:
+    """Refuse to reach servers elsewhere in plain text before anything is started."""
+    from isthmus.kit import plaintext
+    from isthmus.resilience.faults import Precondition
+
+    allowed, bus = options.allow_plaintext, options.nats_url
+    is_secure = bool(options.nats_ca_file) or bus.startswith("tls://")
+    try:
+        plaintext.secured_database(options.postgres_url, allow_plaintext=allowed)
+        plaintext.check_bus(bus, is_secure=is_secure, allow_plaintext=allowed)
+        plaintext.check_vault(options.vault_addr, allow_plaintext=allowed)
+    except Precondition as refusal:
+        raise Problem(refusal.reason, refusal.message) from None
 
 
 def _check_bus(options: Options) -> None:

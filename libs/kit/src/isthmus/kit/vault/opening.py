@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from isthmus.kit.plaintext import check_vault
 from isthmus.kit.vault.login import AppRole, Login, TokenFile
 from isthmus.kit.vault.port import Archive, Vault
 from isthmus.resilience.faults import Precondition
@@ -25,6 +26,7 @@ class VaultSettings(Protocol):
     vault_secret_id_file: Path | None
     vault_token_file: Path | None
     vault_ca_file: Path | None
+    allow_plaintext: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def open_vault(settings: VaultSettings, service: str) -> Vault | None:
         service: Its name.
 
     Raises:
-        Precondition: `SETTING_INVALID`, `SETTING_MISSING`.
+        Precondition: `SETTING_INVALID`, `SETTING_MISSING`, `PLAINTEXT_EXPOSED`.
     """
     place = Place.of(settings.secrets or OPENBAO)
     if place.provider == OPENBAO:
@@ -89,6 +91,7 @@ def open_archive(place: Place, settings: VaultSettings) -> Archive:
                 "Set ISTHMUS_VAULT_ADDR, and ISTHMUS_VAULT_TOKEN_FILE with a token for all secrets of ours."
             )
             raise Precondition("SETTING_MISSING", message)
+        check_vault(address, allow_plaintext=settings.allow_plaintext)
         return OpenBaoArchive(address, settings.vault_token_file.read_text, settings.vault_ca_file)
     archive: Archive = _shelf(place, settings)
     return archive
@@ -112,6 +115,7 @@ def _openbao(settings: VaultSettings, address: str, service: str) -> Vault | Non
         return None
     from isthmus.kit.vault.openbao import OpenBaoVault
 
+    check_vault(address, allow_plaintext=settings.allow_plaintext)
     return OpenBaoVault(address, login, service=service, ca_file=settings.vault_ca_file)
 
 
