@@ -71,9 +71,16 @@ async def _restarted(mesh: LocalMesh, flow_ids: Sequence[str], seconds: float) -
 
         def start_due() -> None:
             for first in range(0, len(due), _MOST_AT_ONCE):
-                task = asyncio.ensure_future(start_all(due[first : first + _MOST_AT_ONCE]))
+                task = asyncio.ensure_future(begin(due[first : first + _MOST_AT_ONCE]))
+                task.add_done_callback(lambda done: done.exception() and idle.set())
                 tasks.add(task)
             due.clear()
+
+        async def begin(flow_ids: Sequence[str]) -> None:
+            answer = await start_all(flow_ids)
+            for flow_id, result in zip(flow_ids, answer.results, strict=True):
+                if result.HasField("refusal"):
+                    raise RuntimeError(f"{flow_id} cannot be started: {result.refusal.message}")
 
         async def heard(message: Any) -> None:
             verb = message.subject.rpartition(".")[2]
@@ -94,8 +101,7 @@ async def _restarted(mesh: LocalMesh, flow_ids: Sequence[str], seconds: float) -
             for flow_id in flow_ids:
                 start(flow_id)
             await asyncio.wait_for(idle.wait(), seconds + _GIVE_UP_SECONDS)
-            for answer in await asyncio.gather(*tasks):
-                found.failed += sum(one.HasField("refusal") for one in answer.results)
+            await asyncio.gather(*tasks)
         finally:
             await client.close()
     return found

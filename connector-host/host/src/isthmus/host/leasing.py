@@ -14,7 +14,7 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
 _LEASE_SECONDS = 8.0
 _MOST_AT_ONCE = 50
-_PACE_SECONDS = 0.015
+_PACE_SECONDS = 0.03
 _LARGEST = 32 * 1024
 _Finish = tuple[scheduling.FinishAttemptRequest, scheduling.Origin]
 

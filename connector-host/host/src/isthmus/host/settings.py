@@ -25,7 +25,7 @@ class HostSettings(ServiceSettings):
     scheduling_address: str = Field("", description="Where the scheduling service listens.")
     records_address: str = Field("", description="Where the records service listens.")
     monitoring_address: str = Field("", description="Where the monitoring service listens.")
-    executions: int = Field(16, ge=1, le=64, description="Executions carried out side by side.")
+    executions: int = Field(32, ge=1, le=64, description="Executions carried out side by side.")
     partitions: int = Field(
         4, ge=1, le=64, description="Partitions of a stream that one execution reads side by side."
     )

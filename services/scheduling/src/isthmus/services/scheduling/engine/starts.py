@@ -27,7 +27,7 @@ from isthmus.services.scheduling.store.several import Start
 
 _log = logger(__name__)
 _RPC = "StartExecution"
-_PACE_SECONDS = 0.02
+_PACE_SECONDS = 0.04
 _Facts = Mapping[str, InstanceFacts | Missing]
 
 
