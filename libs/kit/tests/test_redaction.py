@@ -243,3 +243,13 @@ def test_what_cannot_be_rendered_still_gives_a_line(written):
 
     assert len(lines()) == 1
     assert json.loads(logs.JsonFormatter("registry").format(wrong))["message"] == "%d items"
+
+
+@given(
+    st.text("istr_-A9", max_size=40) | st.from_regex(r"is[tr]_[a-z]{1,4}_[A-Za-z0-9_-]{6,12}", fullmatch=True)
+)
+def test_a_single_word_is_looked_at_as_closely_as_a_sentence(word):
+    """
+    Ids are let through at once, and a key is none.
+    """
+    assert scrub(word) == scrub(f"{word} ")[:-1]
