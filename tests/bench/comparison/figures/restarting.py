@@ -72,9 +72,13 @@ async def _restarted(mesh: LocalMesh, flow_ids: Sequence[str], seconds: float) -
         def start_due() -> None:
             for first in range(0, len(due), _MOST_AT_ONCE):
                 task = asyncio.ensure_future(begin(due[first : first + _MOST_AT_ONCE]))
-                task.add_done_callback(lambda done: done.exception() and idle.set())
+                task.add_done_callback(look_at)
                 tasks.add(task)
             due.clear()
+
+        def look_at(done: asyncio.Future[Any]) -> None:
+            if done.cancelled() or done.exception():
+                idle.set()  # nobody waits for the end of what has not begun
 
         async def begin(flow_ids: Sequence[str]) -> None:
             answer = await start_all(flow_ids)
