@@ -5,7 +5,7 @@ Everything here opens connections, so it runs in short-lived children of the lau
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ __all__ = ["Introduced", "introduce", "make_database"]
 
 _AUDITOR = "isthmus_auditor"
 _CALL_SECONDS = 10.0
+_PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.5
 
 
 def make_database(admin_url: str, secrets: Mapping[str, str], auditor: Path | None) -> bool:
@@ -144,7 +146,7 @@ async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> Introd
             caller.channel(os.environ["ISTHMUS_IDENTITY_ADDRESS"], "service:identity")
         )
         first, warnings = await asyncio.gather(
-            identity.Bootstrap(identity_pb2.BootstrapRequest(), timeout=_CALL_SECONDS),
+            _patiently(lambda: identity.Bootstrap(identity_pb2.BootstrapRequest(), timeout=_CALL_SECONDS)),
             _register(caller.channel(os.environ["ISTHMUS_REGISTRY_ADDRESS"], "service:registry"), connectors),
         )
         tenant_id = first.tenant.tenant_id
@@ -154,6 +156,21 @@ async def _introduce(connectors: Mapping[str, Any], known_tenant: str) -> Introd
         return Introduced(tenant_id, api_key, warnings)
     finally:
         await caller.close()
+
+
+async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Call again while something behind the service, the vault of a busy machine for example, is slow."""
+    import grpc
+
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or loop.time() > until:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _another_key(identity: Any, tenant_id: str) -> str:
