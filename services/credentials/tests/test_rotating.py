@@ -1,6 +1,7 @@
 """Secrets that are replaced together with a real PostgreSQL, and crashes in the middle of that."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from isthmus.sdk.runtime import Session
 from isthmus.services.credentials.rotating import Rotating
 from isthmus.services.credentials.store import RotationRows
 from isthmus.services.credentials.ways import HostWays, Ways
+from sqlalchemy import text
 
 OLD = "canary-old-password"
 BASIC = connector.AUTH_METHOD_BASIC
@@ -248,6 +250,16 @@ async def test_what_is_due_is_done_once_though_several_replicas_look(
     assert first.rotation_status.stage == pb.RotationStatus.STAGE_RETIRING
     assert (last.parameters.username, last.parameters.alternate_username) == (roles[1], roles[0])
     assert [verb for one, verb in replica.told.of if one == held] == ["rotated", "retired"]
+    assert await unasked(replica, held) == ["RotateAuthConfig"] * 2
+
+
+async def unasked(replica, held):
+    """Reads what the audit trail is told of what the service did by itself."""
+    async with replica.db.system() as conn:
+        found = await conn.execute(text("SELECT body FROM outbox WHERE subject = 'isthmus.audit'"))
+    told = [json.loads(body) for body in found.scalars()]
+    mine = [one for one in told if held in one["targets"] and one["subject"] == "service:credentials"]
+    return [one["method"].rpartition("/")[2] for one in mine]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
@@ -174,6 +175,26 @@ def done_from_here(deed: Deed | None) -> None:
     _deed.set(deed)
 
 
+@contextmanager
+def on_its_own(service: str, tenant_id: str, method: str) -> Iterator[None]:
+    """Let what a service changes unasked be recorded, unless it belongs to the call of somebody.
+
+    Args:
+        service: Who does it.
+        tenant_id: Whose trail it belongs in.
+        method: The RPC by which somebody would have asked for it, without the leading slash.
+    """
+    if current_deed() is not None:
+        yield
+        return
+    itself = Principal(f"service:{service}", tenant_id, frozenset(), "mesh")
+    token = _deed.set(Deed(method, "change", itself, None, "", ""))
+    try:
+        yield
+    finally:
+        _deed.reset(token)
+
+
 def tell(
     *,
     target: str = "",
@@ -261,6 +282,7 @@ __all__ = [
     "current_deed",
     "done_from_here",
     "joined",
+    "on_its_own",
     "tell",
     "tell_event",
 ]

@@ -5,11 +5,13 @@ old one; each step can be done twice. So whoever takes over from one who died fi
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from isthmus.kit import Clock, Database, acting_for, deadline
+from isthmus.kit.deed import on_its_own, tell
 from isthmus.kit.logs import logger
 from isthmus.kit.vault import Vault
 from isthmus.resilience.faults import Broken, Fault, Precondition, RetryLater
@@ -24,12 +26,14 @@ from isthmus.services.credentials.domain import (
 from isthmus.services.credentials.leasing import Tells
 from isthmus.services.credentials.store import Held, RotationRows, Rows
 from isthmus.services.credentials.ways import Renewed, Values, Ways
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _TRY_SECONDS, _HOLD_SECONDS, _STOP_SECONDS = 90.0, 120.0, 8.0
 _AT_ONCE = 100
 _STORE_AGAIN_SECONDS = 0.5
 _FROM = "rotated_from"
 """The part of a new secret that says which version it takes the place of: the write-ahead of a rotation."""
+_METHOD = "isthmus.credentials.v1.CredentialsService/RotateAuthConfig"
 _log = logger(__name__)
 
 
@@ -173,7 +177,7 @@ class Rotating:
 
     async def _switch(self, held: Held, version: int, renewed: Renewed) -> None:
         """Let the new secret count from now on."""
-        async with self._db.tenant(held.config.tenant_id) as conn:
+        async with self._change(held) as conn:
             config = await RotationRows(conn).own(held)
             if config is None:
                 return
@@ -202,7 +206,7 @@ class Rotating:
         old = await self._read(config, config.old_secret_version)
         way = await self._ways.of(config, new)
         await way.retire(config, old, new)
-        async with self._db.tenant(config.tenant_id) as conn:
+        async with self._change(held) as conn:
             present = await RotationRows(conn).own(held)
             if present is None:
                 return
@@ -216,7 +220,7 @@ class Rotating:
 
     async def _failed(self, held: Held, fault: Fault, *, by_person: bool) -> None:
         """Say why, and when it is tried again; what a person wanted and could not begin is over."""
-        async with self._db.tenant(held.config.tenant_id) as conn:
+        async with self._change(held) as conn:
             config = await RotationRows(conn).own(held)
             if config is None:
                 return
@@ -235,6 +239,15 @@ class Rotating:
             await RotationRows(conn).release(held)
             await self._events.changed(conn, "rotation_failed", config, rotation.wanted_by)
         _log.info("a rotation failed", auth_config_id=config.auth_config_id, reason=fault.reason)
+
+    @asynccontextmanager
+    async def _change(self, held: Held) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that the audit trail hears of, also where a schedule and no person wanted it."""
+        tenant_id = held.config.tenant_id
+        with on_its_own("credentials", tenant_id, _METHOD):
+            tell(target=held.config.auth_config_id)
+            async with self._db.tenant(tenant_id) as conn:
+                yield conn
 
     async def _stored(self, config: AuthConfig, new: Values, after: int) -> int:
         """Store what a system has made; as long as the vault is away this is its only copy."""
