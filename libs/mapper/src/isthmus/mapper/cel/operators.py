@@ -317,7 +317,7 @@ def range_of(value: Any) -> Any:
     if value.__class__ is list:
         return value
     if value.__class__ is dict:
-        # Nobody promises an order; this is the one in which the library goes through texts.
+        # Nobody promises an order, but the same record should give the same list.
         if all(key.__class__ is str for key in value):
             return sorted(value)
         return [key.value if key.__class__ is BooleanKey else key for key in value]
