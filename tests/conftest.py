@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from isthmus.testing.commands import CommandLine, Done
-from isthmus.testing.waiting import PATIENCE_SECONDS
+from isthmus.testing.waiting import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared"))
@@ -60,9 +60,14 @@ class LocalMesh:
         return self.answer("apply", "-f", str(file), **options)
 
     def pid(self, process: str) -> int:
-        """Gives the process id of a service, host or back end."""
-        found = {item["name"]: item["pid"] for item in self.answer("status")["processes"]}
-        return int(found[process])
+        """Gives the process id of a service, host or back end, once it runs: it may just be started again."""
+
+        def found() -> int:
+            # Ends with 1 where something is not well.
+            status = self.run("status", "--output", "json").json
+            return sum(int(item["pid"]) for item in status["processes"] if item["name"] == process)
+
+        return until(found, f"{process} to run")
 
     @property
     def files(self) -> Path:
