@@ -12,6 +12,7 @@ from isthmus.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from isthmus.records.v1 import privacy_pb2 as pb
 from isthmus.records.v1 import privacy_pb2_grpc as pb_grpc
 from isthmus.records.v1 import records_pb2
+from isthmus.services.records.domain.persons import marker_of
 from isthmus.testing.waiting import waiting_for
 from isthmus.type.v1 import privacy_pb2
 
@@ -26,9 +27,10 @@ DELETE = pb.ErasePersonDataRequest.ACTION_DELETE
 
 @pytest.fixture(scope="module")
 async def mesh(open_mesh):
-    """The hub, which looks for what is too old all the time, and the service that keeps logs."""
+    """The hub, which looks for what is too old all the time, and the services that keep texts."""
     async with open_mesh() as mesh:
-        yield mesh, await mesh.start("monitoring"), await mesh.start("records", retention_seconds=0.2)
+        monitoring, _, _ = [await mesh.start(name) for name in ("monitoring", "events", "scheduling")]
+        yield mesh, monitoring, await mesh.start("records", retention_seconds=0.2)
 
 
 @pytest.fixture
@@ -221,6 +223,94 @@ async def test_logs_lose_the_person(town, mesh):
     (kept,) = (await stub.ListLogs(monitoring_pb2.ListLogsRequest())).logs
     assert told.counts.logs == 1
     assert kept.message == "User ‹erased› was refused."
+
+
+FAILURE = {"reason": "ODD", "message": f"Value '{ADA}' is no number."}
+KEPT = {
+    "events.events": {
+        "event_id": "evt_1", "position": 1, "type": "own.person", "source": "s", "subject": ADA,
+        "time": "2026-01-01", "data": json.dumps({"who": "Ada@Example.org", "n": 1}), "traceparent": "",
+        "correlation_id": "", "nats_subject": "",
+    },
+    "scheduling.idempotency": {
+        "rpc": "StartExecution", "request_id": "r1", "fingerprint": "x", "response": f"..{ADA}..",
+    },
+    "scheduling.action_calls": {
+        "call_id": "c1", "run_id": "run_1", "step": "s", "undoes": False, "instance_id": "i", "action": "a",
+        "input": json.dumps({"mail": ADA}), "retries": 0, "next_time": "2026-01-01", "end_time": "2026-01-01",
+    },
+    "scheduling.plan_runs": {
+        "run_id": "run_1", "plan_id": "p", "plan": "{}", "steps": json.dumps([FAILURE]), "status": "failed",
+        "trigger": "manual", "initiated_by": "x", "create_time": "2026-01-01", "end_time": "2026-01-01",
+        "correlation_id": "",
+    },
+    "monitoring.runs": {
+        "instance_id": "i", "execution_id": "e", "flow_id": "f", "status": "failed",
+        "end_time": "2026-01-01", "quarantined": 0, "error": FAILURE["message"],
+    },
+    "records.reconciliations": {"report_id": "r1", "flow_id": "f", "samples": json.dumps([{"key": ADA}])},
+}  # fmt: skip
+
+
+def keep(hub):
+    """What other services may have kept of Ada."""
+    for table in sorted(KEPT, key=lambda name: name == "scheduling.action_calls"):
+        row = {"tenant_id": hub.tenant, **KEPT[table]}
+        names = ", ".join(row)
+        values = ", ".join("'" + str(value).replace("'", "''") + "'" for value in row.values())
+        hub.sql(f"INSERT INTO {table} ({names}) VALUES ({values}) RETURNING 1")
+
+
+def kept(hub):
+    """The same tables as one text."""
+    found = [hub.sql(f"SELECT t::text FROM {t} AS t WHERE tenant_id = '{hub.tenant}'") for t in KEPT]
+    return str(found).lower()
+
+
+async def test_texts_that_other_services_keep_lose_the_person(town):
+    """
+    Errors, answers, events and reports are exported, counted and scrubbed by one and the same search.
+    """
+    keep(town)
+
+    request = pb.ExportPersonDataRequest(subject=ADA)
+    answers = [answer async for answer in privacy(town).ExportPersonData(request)]
+    told = await erased(town)
+
+    lines = [json.loads(line) for answer in answers for line in answer.lines]
+    tables = sorted(one["table"] for one in lines if "table" in one)
+    assert tables == sorted(name.partition(".")[2] for name in KEPT)
+    assert (told.counts.executions, told.counts.events, told.counts.answers) == (4, 1, 1)
+    assert "‹erased›" in kept(town)
+    assert ADA not in kept(town)
+
+
+async def test_marks_that_have_one_key_get_the_second(town):
+    """
+    Who was erased before marks had two keys stays out: the marks are hashed again, none is lost.
+    """
+    where = f"WHERE tenant_id = '{town.tenant}'"
+    await fill(town)
+    pepper = b"p" * 32
+    old = marker_of(pepper, ADA).hex()
+    town.sql(
+        f"INSERT INTO records.peppers (tenant_id, pepper) VALUES ('{town.tenant}', '\\x{pepper.hex()}') "
+        "RETURNING 1"
+    )
+    town.sql(
+        "INSERT INTO records.suppressions (tenant_id, marker, removes) "
+        f"VALUES ('{town.tenant}', '\\x{old}', false) RETURNING 1"
+    )
+    town.sql(f"UPDATE records.streams SET is_suppressed = true {where} RETURNING 1")
+    async with waiting_for("marks to be keyed"):
+        while not town.sql(f"SELECT 1 FROM records.peppers {where} AND is_keyed"):
+            await asyncio.sleep(0.05)
+
+    await town.put("people", [person(1, ADA, "Ada")], ["1"], field_classes=PERSONAL)
+
+    ((mark,),) = town.sql(f"SELECT encode(marker, 'hex') FROM records.suppressions {where}")
+    assert mark != old
+    assert (await town.content("people"))["1"]["name"] == "‹erased›"
 
 
 async def test_retention_of_a_stream_overrides_the_tenants(town):

@@ -1,5 +1,6 @@
 """Callers for tests: keys of mesh processes, and an identity service that knows the API keys it made."""
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable
@@ -50,6 +51,7 @@ class FakeIdentity(identity_pb2_grpc.IdentityServiceServicer):
 
     def __init__(self) -> None:
         self._callers: dict[str, identity_pb2.Caller] = {}
+        self._pepper = secrets.token_bytes(32)
 
     def api_key(self, tenant_id: str, permissions: Iterable[str], subject: str) -> str:
         """Make an API key of a service account."""
@@ -74,3 +76,11 @@ class FakeIdentity(identity_pb2_grpc.IdentityServiceServicer):
         if caller is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "The credential is not valid.")
         return identity_pb2.AuthenticateCallerResponse(caller=caller)
+
+    async def DeriveKey(  # noqa: N802 -- the contract's name
+        self, request: identity_pb2.DeriveKeyRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> identity_pb2.DeriveKeyResponse:
+        """Give a key of each purpose."""
+        del context
+        key = hashlib.sha256(self._pepper + request.purpose.encode()).digest()
+        return identity_pb2.DeriveKeyResponse(key=key)

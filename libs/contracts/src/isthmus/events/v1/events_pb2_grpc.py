@@ -104,6 +104,11 @@ class EventsServiceStub:
                 request_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberRequest.SerializeToString,
                 response_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.events.v1.EventsService/RedactTexts',
+                request_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class EventsServiceServicer:
@@ -259,6 +264,17 @@ class EventsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in what is kept of events and their deliveries by a placeholder; called by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -321,6 +337,11 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.DeleteSubscriber,
                     request_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberRequest.FromString,
                     response_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_events_dot_v1_dot_events__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_events_dot_v1_dot_events__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -657,6 +678,33 @@ class EventsService:
             '/isthmus.events.v1.EventsService/DeleteSubscriber',
             isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberRequest.SerializeToString,
             isthmus_dot_events_dot_v1_dot_events__pb2.DeleteSubscriberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.events.v1.EventsService/RedactTexts',
+            isthmus_dot_events_dot_v1_dot_events__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_events_dot_v1_dot_events__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -135,6 +135,13 @@ class EventsServiceStub:
 
     Errors: none of its own.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_events_pb2.RedactTextsRequest, _events_pb2.RedactTextsResponse]
+    """Replaces a text in what is kept of events and their deliveries by a placeholder; called by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class EventsServiceAsyncStub(EventsServiceStub):
@@ -240,6 +247,13 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     DeleteSubscriber: _aio.UnaryUnaryMultiCallable[_events_pb2.DeleteSubscriberRequest, _events_pb2.DeleteSubscriberResponse]  # type: ignore[assignment]
     """Deletes a subscriber and ends its connections; deleting twice is no error.
+
+    Errors: none of its own.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_events_pb2.RedactTextsRequest, _events_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in what is kept of events and their deliveries by a placeholder; called by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
 
     Errors: none of its own.
     """
@@ -417,6 +431,19 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.DeleteSubscriberResponse, _abc.Awaitable[_events_pb2.DeleteSubscriberResponse]]:
         """Deletes a subscriber and ends its connections; deleting twice is no error.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _events_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.RedactTextsResponse, _abc.Awaitable[_events_pb2.RedactTextsResponse]]:
+        """Replaces a text in what is kept of events and their deliveries by a placeholder; called by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
 
         Errors: none of its own.
         """

@@ -60,6 +60,11 @@ class IdentityServiceStub:
                 request_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.AuthenticateCallerRequest.SerializeToString,
                 response_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.AuthenticateCallerResponse.FromString,
                 _registered_method=True)
+        self.DeriveKey = channel.unary_unary(
+                '/isthmus.identity.v1.IdentityService/DeriveKey',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.DeriveKeyRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.DeriveKeyResponse.FromString,
+                _registered_method=True)
         self.GetCaller = channel.unary_unary(
                 '/isthmus.identity.v1.IdentityService/GetCaller',
                 request_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.GetCallerRequest.SerializeToString,
@@ -168,6 +173,18 @@ class IdentityServiceServicer:
         UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
         PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
         UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeriveKey(self, request, context):
+        """Derives a secret key for the calling service, the tenant it acts for and one purpose; the same every time.
+
+        It is made from a pepper that only the vault keeps, so it lies in no database and in none of its backups.
+
+        Errors:
+        UNAVAILABLE VAULT_UNREACHABLE: the key cannot be derived now; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -325,6 +342,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.AuthenticateCallerRequest.FromString,
                     response_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.AuthenticateCallerResponse.SerializeToString,
             ),
+            'DeriveKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeriveKey,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.DeriveKeyRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.DeriveKeyResponse.SerializeToString,
+            ),
             'GetCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCaller,
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.GetCallerRequest.FromString,
@@ -461,6 +483,33 @@ class IdentityService:
             '/isthmus.identity.v1.IdentityService/AuthenticateCaller',
             isthmus_dot_identity_dot_v1_dot_identity__pb2.AuthenticateCallerRequest.SerializeToString,
             isthmus_dot_identity_dot_v1_dot_identity__pb2.AuthenticateCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeriveKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.IdentityService/DeriveKey',
+            isthmus_dot_identity_dot_v1_dot_identity__pb2.DeriveKeyRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_identity__pb2.DeriveKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

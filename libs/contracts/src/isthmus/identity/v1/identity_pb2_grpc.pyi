@@ -68,6 +68,14 @@ class IdentityServiceStub:
       PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
       UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
     """
+    DeriveKey: _grpc.UnaryUnaryMultiCallable[_identity_pb2.DeriveKeyRequest, _identity_pb2.DeriveKeyResponse]
+    """Derives a secret key for the calling service, the tenant it acts for and one purpose; the same every time.
+
+    It is made from a pepper that only the vault keeps, so it lies in no database and in none of its backups.
+
+    Errors:
+      UNAVAILABLE VAULT_UNREACHABLE: the key cannot be derived now; repeat after the given delay.
+    """
     GetCaller: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetCallerRequest, _identity_pb2.GetCallerResponse]
     """Tells the caller who it is.
 
@@ -195,6 +203,14 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
       UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
       PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
       UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
+    """
+    DeriveKey: _aio.UnaryUnaryMultiCallable[_identity_pb2.DeriveKeyRequest, _identity_pb2.DeriveKeyResponse]  # type: ignore[assignment]
+    """Derives a secret key for the calling service, the tenant it acts for and one purpose; the same every time.
+
+    It is made from a pepper that only the vault keeps, so it lies in no database and in none of its backups.
+
+    Errors:
+      UNAVAILABLE VAULT_UNREACHABLE: the key cannot be derived now; repeat after the given delay.
     """
     GetCaller: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetCallerRequest, _identity_pb2.GetCallerResponse]  # type: ignore[assignment]
     """Tells the caller who it is.
@@ -332,6 +348,20 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
           UNAUTHENTICATED CALLER_UNKNOWN: the credential is not valid; do not retry.
           PERMISSION_DENIED ADDRESS_NOT_ALLOWED: the key may not be used from there; do not retry.
           UNAVAILABLE VAULT_UNREACHABLE: the credential cannot be verified now; repeat after the given delay.
+        """
+
+    @_abc_1.abstractmethod
+    def DeriveKey(
+        self,
+        request: _identity_pb2.DeriveKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.DeriveKeyResponse, _abc.Awaitable[_identity_pb2.DeriveKeyResponse]]:
+        """Derives a secret key for the calling service, the tenant it acts for and one purpose; the same every time.
+
+        It is made from a pepper that only the vault keeps, so it lies in no database and in none of its backups.
+
+        Errors:
+          UNAVAILABLE VAULT_UNREACHABLE: the key cannot be derived now; repeat after the given delay.
         """
 
     @_abc_1.abstractmethod

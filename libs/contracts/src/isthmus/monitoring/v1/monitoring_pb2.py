@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
+from isthmus.type.v1 import privacy_pb2 as isthmus_dot_type_dot_v1_dot_privacy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&isthmus/monitoring/v1/monitoring.proto\x12\x15isthmus.monitoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xee\x02\n\x0eIntegrationLog\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x38\n\x04type\x18\x03 \x01(\x0e\x32*.isthmus.monitoring.v1.IntegrationLog.Type\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x11\n\toperation\x18\x08 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\t \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\n \x01(\t\"_\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n\tTYPE_INFO\x10\x01\x12\x10\n\x0cTYPE_WARNING\x10\x02\x12\x0e\n\nTYPE_ERROR\x10\x03\x12\x10\n\x0cTYPE_SUCCESS\x10\x04\"\xd9\x02\n\x10\x43onnectorMetrics\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x30\n\x0cperiod_start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nperiod_end\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17\x61vailability_percentage\x18\x04 \x01(\x01\x12 \n\x18\x61verage_response_time_ms\x18\x05 \x01(\x01\x12\x12\n\nerror_rate\x18\x06 \x01(\x01\x12\x18\n\x10total_operations\x18\x07 \x01(\x03\x12\x1e\n\x16\x64\x61ta_transferred_bytes\x18\x08 \x01(\x03\x12\x11\n\tapi_calls\x18\t \x01(\x03\x12\x19\n\x11throttling_events\x18\n \x01(\x03\x12\x0f\n\x07records\x18\x0b \x01(\x03\"\xeb\x01\n\x0bUsageSample\x12\x11\n\tsample_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_failure\x18\x04 \x01(\x08\x12\x16\n\x0eis_unavailable\x18\x05 \x01(\x08\x12\x11\n\tapi_calls\x18\x06 \x01(\x03\x12\x18\n\x10response_time_ms\x18\x07 \x01(\x01\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x0f\n\x07records\x18\t \x01(\x03\x12\x11\n\tthrottled\x18\n \x01(\x03\"\xf1\x02\n\x0eInstanceHealth\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12:\n\x05state\x18\x02 \x01(\x0e\x32+.isthmus.monitoring.v1.InstanceHealth.State\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t\x12\x35\n\x11last_success_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_failure_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsucceeded\x18\x06 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x07 \x01(\x03\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_HEALTHY\x10\x01\x12\x12\n\x0eSTATE_DEGRADED\x10\x02\x12\x11\n\rSTATE_FAILING\x10\x03\x12\x0e\n\nSTATE_IDLE\x10\x04\"H\n\x11\x41ppendLogsRequest\x12\x33\n\x04logs\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.IntegrationLog\"&\n\x12\x41ppendLogsResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\x05\"\xfc\x01\n\x0fListLogsRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x39\n\x05types\x18\x03 \x03(\x0e\x32*.isthmus.monitoring.v1.IntegrationLog.Type\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"`\n\x10ListLogsResponse\x12\x33\n\x04logs\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.IntegrationLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x11RedactLogsRequest\x12\x11\n\x04text\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nis_dry_run\x18\x02 \x01(\x08\x12\x12\n\npage_token\x18\x03 \x01(\t\"z\n\x12RedactLogsResponse\x12\x38\n\x04logs\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.IntegrationLogB\x03\x80\x01\x01\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"I\n\x12RecordUsageRequest\x12\x33\n\x07samples\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.UsageSample\"\x15\n\x13RecordUsageResponse\"\xae\x01\n\x12ListMetricsRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"h\n\x13ListMetricsResponse\x12\x38\n\x07metrics\x18\x01 \x03(\x0b\x32\'.isthmus.monitoring.v1.ConnectorMetrics\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x17GetHealthSummaryRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x18GetHealthSummaryResponse\x12\x38\n\tinstances\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.InstanceHealth\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb2\x06\n\x11MonitoringService\x12\x81\x01\n\nAppendLogs\x12(.isthmus.monitoring.v1.AppendLogsRequest\x1a).isthmus.monitoring.v1.AppendLogsResponse\"\x1e\x8a\xb5\x18\x16monitoring.logs.append\x90\xb5\x18\x01\x12u\n\x08ListLogs\x12&.isthmus.monitoring.v1.ListLogsRequest\x1a\'.isthmus.monitoring.v1.ListLogsResponse\"\x18\x8a\xb5\x18\x14monitoring.logs.read\x12\x81\x01\n\nRedactLogs\x12(.isthmus.monitoring.v1.RedactLogsRequest\x1a).isthmus.monitoring.v1.RedactLogsResponse\"\x1e\x8a\xb5\x18\x16monitoring.logs.redact\x90\xb5\x18\x01\x12\x87\x01\n\x0bRecordUsage\x12).isthmus.monitoring.v1.RecordUsageRequest\x1a*.isthmus.monitoring.v1.RecordUsageResponse\"!\x8a\xb5\x18\x19monitoring.metrics.record\x90\xb5\x18\x01\x12\x81\x01\n\x0bListMetrics\x12).isthmus.monitoring.v1.ListMetricsRequest\x1a*.isthmus.monitoring.v1.ListMetricsResponse\"\x1b\x8a\xb5\x18\x17monitoring.metrics.read\x12\x8f\x01\n\x10GetHealthSummary\x12..isthmus.monitoring.v1.GetHealthSummaryRequest\x1a/.isthmus.monitoring.v1.GetHealthSummaryResponse\"\x1a\x8a\xb5\x18\x16monitoring.health.readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&isthmus/monitoring/v1/monitoring.proto\x12\x15isthmus.monitoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\x1a\x1disthmus/type/v1/privacy.proto\"\xee\x02\n\x0eIntegrationLog\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x38\n\x04type\x18\x03 \x01(\x0e\x32*.isthmus.monitoring.v1.IntegrationLog.Type\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x11\n\toperation\x18\x08 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\t \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\n \x01(\t\"_\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n\tTYPE_INFO\x10\x01\x12\x10\n\x0cTYPE_WARNING\x10\x02\x12\x0e\n\nTYPE_ERROR\x10\x03\x12\x10\n\x0cTYPE_SUCCESS\x10\x04\"\xd9\x02\n\x10\x43onnectorMetrics\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x30\n\x0cperiod_start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nperiod_end\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17\x61vailability_percentage\x18\x04 \x01(\x01\x12 \n\x18\x61verage_response_time_ms\x18\x05 \x01(\x01\x12\x12\n\nerror_rate\x18\x06 \x01(\x01\x12\x18\n\x10total_operations\x18\x07 \x01(\x03\x12\x1e\n\x16\x64\x61ta_transferred_bytes\x18\x08 \x01(\x03\x12\x11\n\tapi_calls\x18\t \x01(\x03\x12\x19\n\x11throttling_events\x18\n \x01(\x03\x12\x0f\n\x07records\x18\x0b \x01(\x03\"\xeb\x01\n\x0bUsageSample\x12\x11\n\tsample_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_failure\x18\x04 \x01(\x08\x12\x16\n\x0eis_unavailable\x18\x05 \x01(\x08\x12\x11\n\tapi_calls\x18\x06 \x01(\x03\x12\x18\n\x10response_time_ms\x18\x07 \x01(\x01\x12\r\n\x05\x62ytes\x18\x08 \x01(\x03\x12\x0f\n\x07records\x18\t \x01(\x03\x12\x11\n\tthrottled\x18\n \x01(\x03\"\xf1\x02\n\x0eInstanceHealth\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12:\n\x05state\x18\x02 \x01(\x0e\x32+.isthmus.monitoring.v1.InstanceHealth.State\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t\x12\x35\n\x11last_success_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_failure_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsucceeded\x18\x06 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x07 \x01(\x03\"h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_HEALTHY\x10\x01\x12\x12\n\x0eSTATE_DEGRADED\x10\x02\x12\x11\n\rSTATE_FAILING\x10\x03\x12\x0e\n\nSTATE_IDLE\x10\x04\"H\n\x11\x41ppendLogsRequest\x12\x33\n\x04logs\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.IntegrationLog\"&\n\x12\x41ppendLogsResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\x05\"\xfc\x01\n\x0fListLogsRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x39\n\x05types\x18\x03 \x03(\x0e\x32*.isthmus.monitoring.v1.IntegrationLog.Type\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"`\n\x10ListLogsResponse\x12\x33\n\x04logs\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.IntegrationLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x11RedactLogsRequest\x12\x11\n\x04text\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nis_dry_run\x18\x02 \x01(\x08\x12\x12\n\npage_token\x18\x03 \x01(\t\"z\n\x12RedactLogsResponse\x12\x38\n\x04logs\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.IntegrationLogB\x03\x80\x01\x01\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"I\n\x12RecordUsageRequest\x12\x33\n\x07samples\x18\x01 \x03(\x0b\x32\".isthmus.monitoring.v1.UsageSample\"\x15\n\x13RecordUsageResponse\"\xae\x01\n\x12ListMetricsRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"h\n\x13ListMetricsResponse\x12\x38\n\x07metrics\x18\x01 \x03(\x0b\x32\'.isthmus.monitoring.v1.ConnectorMetrics\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x17GetHealthSummaryRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x18GetHealthSummaryResponse\x12\x38\n\tinstances\x18\x01 \x03(\x0b\x32%.isthmus.monitoring.v1.InstanceHealth\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x12RedactTextsRequest\x12\x11\n\x04text\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nis_dry_run\x18\x02 \x01(\x08\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x13RedactTextsResponse\x12(\n\x05texts\x18\x01 \x03(\x0b\x32\x19.isthmus.type.v1.KeptText\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t2\xba\x07\n\x11MonitoringService\x12\x81\x01\n\nAppendLogs\x12(.isthmus.monitoring.v1.AppendLogsRequest\x1a).isthmus.monitoring.v1.AppendLogsResponse\"\x1e\x8a\xb5\x18\x16monitoring.logs.append\x90\xb5\x18\x01\x12u\n\x08ListLogs\x12&.isthmus.monitoring.v1.ListLogsRequest\x1a\'.isthmus.monitoring.v1.ListLogsResponse\"\x18\x8a\xb5\x18\x14monitoring.logs.read\x12\x81\x01\n\nRedactLogs\x12(.isthmus.monitoring.v1.RedactLogsRequest\x1a).isthmus.monitoring.v1.RedactLogsResponse\"\x1e\x8a\xb5\x18\x16monitoring.logs.redact\x90\xb5\x18\x01\x12\x87\x01\n\x0bRecordUsage\x12).isthmus.monitoring.v1.RecordUsageRequest\x1a*.isthmus.monitoring.v1.RecordUsageResponse\"!\x8a\xb5\x18\x19monitoring.metrics.record\x90\xb5\x18\x01\x12\x81\x01\n\x0bListMetrics\x12).isthmus.monitoring.v1.ListMetricsRequest\x1a*.isthmus.monitoring.v1.ListMetricsResponse\"\x1b\x8a\xb5\x18\x17monitoring.metrics.read\x12\x8f\x01\n\x10GetHealthSummary\x12..isthmus.monitoring.v1.GetHealthSummaryRequest\x1a/.isthmus.monitoring.v1.GetHealthSummaryResponse\"\x1a\x8a\xb5\x18\x16monitoring.health.read\x12\x85\x01\n\x0bRedactTexts\x12).isthmus.monitoring.v1.RedactTextsRequest\x1a*.isthmus.monitoring.v1.RedactTextsResponse\"\x1f\x8a\xb5\x18\x17monitoring.texts.redact\x90\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REDACTLOGSREQUEST'].fields_by_name['text']._serialized_options = b'\200\001\001'
   _globals['_REDACTLOGSRESPONSE'].fields_by_name['logs']._loaded_options = None
   _globals['_REDACTLOGSRESPONSE'].fields_by_name['logs']._serialized_options = b'\200\001\001'
+  _globals['_REDACTTEXTSREQUEST'].fields_by_name['text']._loaded_options = None
+  _globals['_REDACTTEXTSREQUEST'].fields_by_name['text']._serialized_options = b'\200\001\001'
   _globals['_MONITORINGSERVICE'].methods_by_name['AppendLogs']._loaded_options = None
   _globals['_MONITORINGSERVICE'].methods_by_name['AppendLogs']._serialized_options = b'\212\265\030\026monitoring.logs.append\220\265\030\001'
   _globals['_MONITORINGSERVICE'].methods_by_name['ListLogs']._loaded_options = None
@@ -50,42 +53,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MONITORINGSERVICE'].methods_by_name['ListMetrics']._serialized_options = b'\212\265\030\027monitoring.metrics.read'
   _globals['_MONITORINGSERVICE'].methods_by_name['GetHealthSummary']._loaded_options = None
   _globals['_MONITORINGSERVICE'].methods_by_name['GetHealthSummary']._serialized_options = b'\212\265\030\026monitoring.health.read'
-  _globals['_INTEGRATIONLOG']._serialized_start=162
-  _globals['_INTEGRATIONLOG']._serialized_end=528
-  _globals['_INTEGRATIONLOG_TYPE']._serialized_start=433
-  _globals['_INTEGRATIONLOG_TYPE']._serialized_end=528
-  _globals['_CONNECTORMETRICS']._serialized_start=531
-  _globals['_CONNECTORMETRICS']._serialized_end=876
-  _globals['_USAGESAMPLE']._serialized_start=879
-  _globals['_USAGESAMPLE']._serialized_end=1114
-  _globals['_INSTANCEHEALTH']._serialized_start=1117
-  _globals['_INSTANCEHEALTH']._serialized_end=1486
-  _globals['_INSTANCEHEALTH_STATE']._serialized_start=1382
-  _globals['_INSTANCEHEALTH_STATE']._serialized_end=1486
-  _globals['_APPENDLOGSREQUEST']._serialized_start=1488
-  _globals['_APPENDLOGSREQUEST']._serialized_end=1560
-  _globals['_APPENDLOGSRESPONSE']._serialized_start=1562
-  _globals['_APPENDLOGSRESPONSE']._serialized_end=1600
-  _globals['_LISTLOGSREQUEST']._serialized_start=1603
-  _globals['_LISTLOGSREQUEST']._serialized_end=1855
-  _globals['_LISTLOGSRESPONSE']._serialized_start=1857
-  _globals['_LISTLOGSRESPONSE']._serialized_end=1953
-  _globals['_REDACTLOGSREQUEST']._serialized_start=1955
-  _globals['_REDACTLOGSREQUEST']._serialized_end=2033
-  _globals['_REDACTLOGSRESPONSE']._serialized_start=2035
-  _globals['_REDACTLOGSRESPONSE']._serialized_end=2157
-  _globals['_RECORDUSAGEREQUEST']._serialized_start=2159
-  _globals['_RECORDUSAGEREQUEST']._serialized_end=2232
-  _globals['_RECORDUSAGERESPONSE']._serialized_start=2234
-  _globals['_RECORDUSAGERESPONSE']._serialized_end=2255
-  _globals['_LISTMETRICSREQUEST']._serialized_start=2258
-  _globals['_LISTMETRICSREQUEST']._serialized_end=2432
-  _globals['_LISTMETRICSRESPONSE']._serialized_start=2434
-  _globals['_LISTMETRICSRESPONSE']._serialized_end=2538
-  _globals['_GETHEALTHSUMMARYREQUEST']._serialized_start=2540
-  _globals['_GETHEALTHSUMMARYREQUEST']._serialized_end=2625
-  _globals['_GETHEALTHSUMMARYRESPONSE']._serialized_start=2627
-  _globals['_GETHEALTHSUMMARYRESPONSE']._serialized_end=2736
-  _globals['_MONITORINGSERVICE']._serialized_start=2739
-  _globals['_MONITORINGSERVICE']._serialized_end=3557
+  _globals['_MONITORINGSERVICE'].methods_by_name['RedactTexts']._loaded_options = None
+  _globals['_MONITORINGSERVICE'].methods_by_name['RedactTexts']._serialized_options = b'\212\265\030\027monitoring.texts.redact\220\265\030\001'
+  _globals['_INTEGRATIONLOG']._serialized_start=193
+  _globals['_INTEGRATIONLOG']._serialized_end=559
+  _globals['_INTEGRATIONLOG_TYPE']._serialized_start=464
+  _globals['_INTEGRATIONLOG_TYPE']._serialized_end=559
+  _globals['_CONNECTORMETRICS']._serialized_start=562
+  _globals['_CONNECTORMETRICS']._serialized_end=907
+  _globals['_USAGESAMPLE']._serialized_start=910
+  _globals['_USAGESAMPLE']._serialized_end=1145
+  _globals['_INSTANCEHEALTH']._serialized_start=1148
+  _globals['_INSTANCEHEALTH']._serialized_end=1517
+  _globals['_INSTANCEHEALTH_STATE']._serialized_start=1413
+  _globals['_INSTANCEHEALTH_STATE']._serialized_end=1517
+  _globals['_APPENDLOGSREQUEST']._serialized_start=1519
+  _globals['_APPENDLOGSREQUEST']._serialized_end=1591
+  _globals['_APPENDLOGSRESPONSE']._serialized_start=1593
+  _globals['_APPENDLOGSRESPONSE']._serialized_end=1631
+  _globals['_LISTLOGSREQUEST']._serialized_start=1634
+  _globals['_LISTLOGSREQUEST']._serialized_end=1886
+  _globals['_LISTLOGSRESPONSE']._serialized_start=1888
+  _globals['_LISTLOGSRESPONSE']._serialized_end=1984
+  _globals['_REDACTLOGSREQUEST']._serialized_start=1986
+  _globals['_REDACTLOGSREQUEST']._serialized_end=2064
+  _globals['_REDACTLOGSRESPONSE']._serialized_start=2066
+  _globals['_REDACTLOGSRESPONSE']._serialized_end=2188
+  _globals['_RECORDUSAGEREQUEST']._serialized_start=2190
+  _globals['_RECORDUSAGEREQUEST']._serialized_end=2263
+  _globals['_RECORDUSAGERESPONSE']._serialized_start=2265
+  _globals['_RECORDUSAGERESPONSE']._serialized_end=2286
+  _globals['_LISTMETRICSREQUEST']._serialized_start=2289
+  _globals['_LISTMETRICSREQUEST']._serialized_end=2463
+  _globals['_LISTMETRICSRESPONSE']._serialized_start=2465
+  _globals['_LISTMETRICSRESPONSE']._serialized_end=2569
+  _globals['_GETHEALTHSUMMARYREQUEST']._serialized_start=2571
+  _globals['_GETHEALTHSUMMARYREQUEST']._serialized_end=2656
+  _globals['_GETHEALTHSUMMARYRESPONSE']._serialized_start=2658
+  _globals['_GETHEALTHSUMMARYRESPONSE']._serialized_end=2767
+  _globals['_REDACTTEXTSREQUEST']._serialized_start=2769
+  _globals['_REDACTTEXTSREQUEST']._serialized_end=2848
+  _globals['_REDACTTEXTSRESPONSE']._serialized_start=2850
+  _globals['_REDACTTEXTSRESPONSE']._serialized_end=2957
+  _globals['_MONITORINGSERVICE']._serialized_start=2960
+  _globals['_MONITORINGSERVICE']._serialized_end=3914
 # @@protoc_insertion_point(module_scope)

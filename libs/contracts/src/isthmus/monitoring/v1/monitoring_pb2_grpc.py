@@ -73,6 +73,11 @@ class MonitoringServiceStub:
                 request_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.GetHealthSummaryRequest.SerializeToString,
                 response_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.GetHealthSummaryResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.monitoring.v1.MonitoringService/RedactTexts',
+                request_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class MonitoringServiceServicer:
@@ -148,6 +153,17 @@ class MonitoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in what is kept of how executions ended by a placeholder; called by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MonitoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +196,11 @@ def add_MonitoringServiceServicer_to_server(servicer, server):
                     servicer.GetHealthSummary,
                     request_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.GetHealthSummaryRequest.FromString,
                     response_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.GetHealthSummaryResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -353,6 +374,33 @@ class MonitoringService:
             '/isthmus.monitoring.v1.MonitoringService/GetHealthSummary',
             isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.GetHealthSummaryRequest.SerializeToString,
             isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.GetHealthSummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.monitoring.v1.MonitoringService/RedactTexts',
+            isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_monitoring_dot_v1_dot_monitoring__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -79,6 +79,13 @@ class MonitoringServiceStub:
 
     Errors: none of its own.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.RedactTextsRequest, _monitoring_pb2.RedactTextsResponse]
+    """Replaces a text in what is kept of how executions ended by a placeholder; called by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class MonitoringServiceAsyncStub(MonitoringServiceStub):
@@ -128,6 +135,13 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     """
     GetHealthSummary: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.GetHealthSummaryRequest, _monitoring_pb2.GetHealthSummaryResponse]  # type: ignore[assignment]
     """Tells how the tenant's integrations are doing.
+
+    Errors: none of its own.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.RedactTextsRequest, _monitoring_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in what is kept of how executions ended by a placeholder; called by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
 
     Errors: none of its own.
     """
@@ -213,6 +227,19 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.GetHealthSummaryResponse, _abc.Awaitable[_monitoring_pb2.GetHealthSummaryResponse]]:
         """Tells how the tenant's integrations are doing.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _monitoring_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.RedactTextsResponse, _abc.Awaitable[_monitoring_pb2.RedactTextsResponse]]:
+        """Replaces a text in what is kept of how executions ended by a placeholder; called by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
 
         Errors: none of its own.
         """

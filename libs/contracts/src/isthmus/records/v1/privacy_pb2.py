@@ -27,7 +27,7 @@ from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n isthmus/records/v1/privacy.proto\x12\x12isthmus.records.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xfc\x01\n\tRetention\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12*\n\x07records\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07history\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x64\x65leted\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nquarantine\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tconflicts\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"X\n\x10RetentionChanged\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"p\n\x10RetentionApplied\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07removed\x18\x03 \x01(\x03\x12-\n\nolder_than\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x0cPersonCounts\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0f\n\x07history\x18\x02 \x01(\x03\x12\x13\n\x0bquarantined\x18\x03 \x01(\x03\x12\x11\n\tconflicts\x18\x04 \x01(\x03\x12\x0c\n\x04logs\x18\x05 \x01(\x03\x12\r\n\x05pairs\x18\x06 \x01(\x03\"g\n\x0cPersonErased\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x30\n\x06\x63ounts\x18\x02 \x01(\x0b\x32 .isthmus.records.v1.PersonCounts\x12\x11\n\terased_by\x18\x03 \x01(\t\"%\n\x13GetRetentionRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\"z\n\x14GetRetentionResponse\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\x12\x30\n\teffective\x18\x02 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\"G\n\x13SetRetentionRequest\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\"H\n\x14SetRetentionResponse\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\"E\n\x17\x45xportPersonDataRequest\x12\x14\n\x07subject\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"W\n\x18\x45xportPersonDataResponse\x12\x12\n\x05lines\x18\x01 \x03(\tB\x03\x80\x01\x01\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"\xe2\x01\n\x16\x45rasePersonDataRequest\x12\x14\n\x07subject\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x41\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x31.isthmus.records.v1.ErasePersonDataRequest.Action\x12\x12\n\nis_dry_run\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"G\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43TION_REPLACE\x10\x01\x12\x11\n\rACTION_DELETE\x10\x02\"o\n\x17\x45rasePersonDataResponse\x12\x30\n\x06\x63ounts\x18\x01 \x01(\x0b\x32 .isthmus.records.v1.PersonCounts\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x0f\n\x07is_done\x18\x03 \x01(\x08\"*\n\x12\x41llowPersonRequest\x12\x14\n\x07subject\x18\x01 \x01(\tB\x03\x80\x01\x01\"-\n\x13\x41llowPersonResponse\x12\x16\n\x0ewas_suppressed\x18\x01 \x01(\x08\x32\xa1\x05\n\x0ePrivacyService\x12}\n\x0cGetRetention\x12\'.isthmus.records.v1.GetRetentionRequest\x1a(.isthmus.records.v1.GetRetentionResponse\"\x1a\x8a\xb5\x18\x16records.retention.read\x12|\n\x0cSetRetention\x12\'.isthmus.records.v1.SetRetentionRequest\x1a(.isthmus.records.v1.SetRetentionResponse\"\x19\x8a\xb5\x18\x15records.retention.set\x12\x8e\x01\n\x10\x45xportPersonData\x12+.isthmus.records.v1.ExportPersonDataRequest\x1a,.isthmus.records.v1.ExportPersonDataResponse\"\x1d\x8a\xb5\x18\x15records.people.export\x90\xb5\x18\x03\x30\x01\x12\x86\x01\n\x0f\x45rasePersonData\x12*.isthmus.records.v1.ErasePersonDataRequest\x1a+.isthmus.records.v1.ErasePersonDataResponse\"\x18\x8a\xb5\x18\x14records.people.erase0\x01\x12x\n\x0b\x41llowPerson\x12&.isthmus.records.v1.AllowPersonRequest\x1a\'.isthmus.records.v1.AllowPersonResponse\"\x18\x8a\xb5\x18\x14records.people.allowb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n isthmus/records/v1/privacy.proto\x12\x12isthmus.records.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\xfc\x01\n\tRetention\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12*\n\x07records\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07history\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x64\x65leted\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nquarantine\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tconflicts\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"X\n\x10RetentionChanged\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"p\n\x10RetentionApplied\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07removed\x18\x03 \x01(\x03\x12-\n\nolder_than\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xaa\x01\n\x0cPersonCounts\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0f\n\x07history\x18\x02 \x01(\x03\x12\x13\n\x0bquarantined\x18\x03 \x01(\x03\x12\x11\n\tconflicts\x18\x04 \x01(\x03\x12\x0c\n\x04logs\x18\x05 \x01(\x03\x12\r\n\x05pairs\x18\x06 \x01(\x03\x12\x12\n\nexecutions\x18\x07 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x08 \x01(\x03\x12\x0f\n\x07\x61nswers\x18\t \x01(\x03\"g\n\x0cPersonErased\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x30\n\x06\x63ounts\x18\x02 \x01(\x0b\x32 .isthmus.records.v1.PersonCounts\x12\x11\n\terased_by\x18\x03 \x01(\t\"%\n\x13GetRetentionRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\"z\n\x14GetRetentionResponse\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\x12\x30\n\teffective\x18\x02 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\"G\n\x13SetRetentionRequest\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\"H\n\x14SetRetentionResponse\x12\x30\n\tretention\x18\x01 \x01(\x0b\x32\x1d.isthmus.records.v1.Retention\"E\n\x17\x45xportPersonDataRequest\x12\x14\n\x07subject\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"W\n\x18\x45xportPersonDataResponse\x12\x12\n\x05lines\x18\x01 \x03(\tB\x03\x80\x01\x01\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"\xe2\x01\n\x16\x45rasePersonDataRequest\x12\x14\n\x07subject\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x41\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x31.isthmus.records.v1.ErasePersonDataRequest.Action\x12\x12\n\nis_dry_run\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"G\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43TION_REPLACE\x10\x01\x12\x11\n\rACTION_DELETE\x10\x02\"o\n\x17\x45rasePersonDataResponse\x12\x30\n\x06\x63ounts\x18\x01 \x01(\x0b\x32 .isthmus.records.v1.PersonCounts\x12\x11\n\tlooked_at\x18\x02 \x01(\x03\x12\x0f\n\x07is_done\x18\x03 \x01(\x08\"*\n\x12\x41llowPersonRequest\x12\x14\n\x07subject\x18\x01 \x01(\tB\x03\x80\x01\x01\"-\n\x13\x41llowPersonResponse\x12\x16\n\x0ewas_suppressed\x18\x01 \x01(\x08\x32\xa1\x05\n\x0ePrivacyService\x12}\n\x0cGetRetention\x12\'.isthmus.records.v1.GetRetentionRequest\x1a(.isthmus.records.v1.GetRetentionResponse\"\x1a\x8a\xb5\x18\x16records.retention.read\x12|\n\x0cSetRetention\x12\'.isthmus.records.v1.SetRetentionRequest\x1a(.isthmus.records.v1.SetRetentionResponse\"\x19\x8a\xb5\x18\x15records.retention.set\x12\x8e\x01\n\x10\x45xportPersonData\x12+.isthmus.records.v1.ExportPersonDataRequest\x1a,.isthmus.records.v1.ExportPersonDataResponse\"\x1d\x8a\xb5\x18\x15records.people.export\x90\xb5\x18\x03\x30\x01\x12\x86\x01\n\x0f\x45rasePersonData\x12*.isthmus.records.v1.ErasePersonDataRequest\x1a+.isthmus.records.v1.ErasePersonDataResponse\"\x18\x8a\xb5\x18\x14records.people.erase0\x01\x12x\n\x0b\x41llowPerson\x12&.isthmus.records.v1.AllowPersonRequest\x1a\'.isthmus.records.v1.AllowPersonResponse\"\x18\x8a\xb5\x18\x14records.people.allowb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,32 +58,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETENTIONCHANGED']._serialized_end=494
   _globals['_RETENTIONAPPLIED']._serialized_start=496
   _globals['_RETENTIONAPPLIED']._serialized_end=608
-  _globals['_PERSONCOUNTS']._serialized_start=610
-  _globals['_PERSONCOUNTS']._serialized_end=727
-  _globals['_PERSONERASED']._serialized_start=729
-  _globals['_PERSONERASED']._serialized_end=832
-  _globals['_GETRETENTIONREQUEST']._serialized_start=834
-  _globals['_GETRETENTIONREQUEST']._serialized_end=871
-  _globals['_GETRETENTIONRESPONSE']._serialized_start=873
-  _globals['_GETRETENTIONRESPONSE']._serialized_end=995
-  _globals['_SETRETENTIONREQUEST']._serialized_start=997
-  _globals['_SETRETENTIONREQUEST']._serialized_end=1068
-  _globals['_SETRETENTIONRESPONSE']._serialized_start=1070
-  _globals['_SETRETENTIONRESPONSE']._serialized_end=1142
-  _globals['_EXPORTPERSONDATAREQUEST']._serialized_start=1144
-  _globals['_EXPORTPERSONDATAREQUEST']._serialized_end=1213
-  _globals['_EXPORTPERSONDATARESPONSE']._serialized_start=1215
-  _globals['_EXPORTPERSONDATARESPONSE']._serialized_end=1302
-  _globals['_ERASEPERSONDATAREQUEST']._serialized_start=1305
-  _globals['_ERASEPERSONDATAREQUEST']._serialized_end=1531
-  _globals['_ERASEPERSONDATAREQUEST_ACTION']._serialized_start=1460
-  _globals['_ERASEPERSONDATAREQUEST_ACTION']._serialized_end=1531
-  _globals['_ERASEPERSONDATARESPONSE']._serialized_start=1533
-  _globals['_ERASEPERSONDATARESPONSE']._serialized_end=1644
-  _globals['_ALLOWPERSONREQUEST']._serialized_start=1646
-  _globals['_ALLOWPERSONREQUEST']._serialized_end=1688
-  _globals['_ALLOWPERSONRESPONSE']._serialized_start=1690
-  _globals['_ALLOWPERSONRESPONSE']._serialized_end=1735
-  _globals['_PRIVACYSERVICE']._serialized_start=1738
-  _globals['_PRIVACYSERVICE']._serialized_end=2411
+  _globals['_PERSONCOUNTS']._serialized_start=611
+  _globals['_PERSONCOUNTS']._serialized_end=781
+  _globals['_PERSONERASED']._serialized_start=783
+  _globals['_PERSONERASED']._serialized_end=886
+  _globals['_GETRETENTIONREQUEST']._serialized_start=888
+  _globals['_GETRETENTIONREQUEST']._serialized_end=925
+  _globals['_GETRETENTIONRESPONSE']._serialized_start=927
+  _globals['_GETRETENTIONRESPONSE']._serialized_end=1049
+  _globals['_SETRETENTIONREQUEST']._serialized_start=1051
+  _globals['_SETRETENTIONREQUEST']._serialized_end=1122
+  _globals['_SETRETENTIONRESPONSE']._serialized_start=1124
+  _globals['_SETRETENTIONRESPONSE']._serialized_end=1196
+  _globals['_EXPORTPERSONDATAREQUEST']._serialized_start=1198
+  _globals['_EXPORTPERSONDATAREQUEST']._serialized_end=1267
+  _globals['_EXPORTPERSONDATARESPONSE']._serialized_start=1269
+  _globals['_EXPORTPERSONDATARESPONSE']._serialized_end=1356
+  _globals['_ERASEPERSONDATAREQUEST']._serialized_start=1359
+  _globals['_ERASEPERSONDATAREQUEST']._serialized_end=1585
+  _globals['_ERASEPERSONDATAREQUEST_ACTION']._serialized_start=1514
+  _globals['_ERASEPERSONDATAREQUEST_ACTION']._serialized_end=1585
+  _globals['_ERASEPERSONDATARESPONSE']._serialized_start=1587
+  _globals['_ERASEPERSONDATARESPONSE']._serialized_end=1698
+  _globals['_ALLOWPERSONREQUEST']._serialized_start=1700
+  _globals['_ALLOWPERSONREQUEST']._serialized_end=1742
+  _globals['_ALLOWPERSONRESPONSE']._serialized_start=1744
+  _globals['_ALLOWPERSONRESPONSE']._serialized_end=1789
+  _globals['_PRIVACYSERVICE']._serialized_start=1792
+  _globals['_PRIVACYSERVICE']._serialized_end=2465
 # @@protoc_insertion_point(module_scope)

@@ -150,6 +150,9 @@ class PersonCounts(_message.Message):
     CONFLICTS_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     records: _builtins.int
     """Records as they are now."""
     history: _builtins.int
@@ -164,6 +167,12 @@ class PersonCounts(_message.Message):
     """Pairs of two-way flows: they are told of and not erased, because the next round would take that for a
     change; erase the person in both systems.
     """
+    executions: _builtins.int
+    """Executions, attempts, dry runs, calls of actions, runs of plans and reconciliations that quote the value."""
+    events: _builtins.int
+    """Events that are kept or were sent within a day."""
+    answers: _builtins.int
+    """Answers kept for requests that come again."""
     def __init__(
         self,
         *,
@@ -173,10 +182,13 @@ class PersonCounts(_message.Message):
         conflicts: _builtins.int = ...,
         logs: _builtins.int = ...,
         pairs: _builtins.int = ...,
+        executions: _builtins.int = ...,
+        events: _builtins.int = ...,
+        answers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflicts", b"conflicts", "history", b"history", "logs", b"logs", "pairs", b"pairs", "quarantined", b"quarantined", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "conflicts", b"conflicts", "events", b"events", "executions", b"executions", "history", b"history", "logs", b"logs", "pairs", b"pairs", "quarantined", b"quarantined", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

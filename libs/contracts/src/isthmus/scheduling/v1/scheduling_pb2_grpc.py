@@ -184,6 +184,11 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/RedactTexts',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulingServiceServicer:
@@ -535,6 +540,17 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in what is kept of executions, plans and their answers by a placeholder; called by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -677,6 +693,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.FinishAttempts,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1445,6 +1466,33 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/FinishAttempts',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.FinishAttemptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/RedactTexts',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -267,6 +267,13 @@ class SchedulingServiceStub:
 
     Errors: none of its own; the result of each tells those of FinishAttempt.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.RedactTextsRequest, _scheduling_pb2.RedactTextsResponse]
+    """Replaces a text in what is kept of executions, plans and their answers by a placeholder; called by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class SchedulingServiceAsyncStub(SchedulingServiceStub):
@@ -506,6 +513,13 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     Repeating with the same outcomes is safe.
 
     Errors: none of its own; the result of each tells those of FinishAttempt.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.RedactTextsRequest, _scheduling_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in what is kept of executions, plans and their answers by a placeholder; called by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
     """
 
 class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -911,6 +925,19 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeating with the same outcomes is safe.
 
         Errors: none of its own; the result of each tells those of FinishAttempt.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _scheduling_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.RedactTextsResponse, _abc.Awaitable[_scheduling_pb2.RedactTextsResponse]]:
+        """Replaces a text in what is kept of executions, plans and their answers by a placeholder; called by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
         """
 
 def add_SchedulingServiceServicer_to_server(servicer: SchedulingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

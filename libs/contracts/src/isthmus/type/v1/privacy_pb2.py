@@ -24,15 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1disthmus/type/v1/privacy.proto\x12\x0fisthmus.type.v1\"J\n\nFieldClass\x12\x0c\n\x04path\x18\x01 \x01(\t\x12.\n\ndata_class\x18\x02 \x01(\x0e\x32\x1a.isthmus.type.v1.DataClass*\xa4\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_CLASS_PUBLIC\x10\x01\x12\x17\n\x13\x44\x41TA_CLASS_INTERNAL\x10\x02\x12\x1b\n\x17\x44\x41TA_CLASS_CONFIDENTIAL\x10\x03\x12\x17\n\x13\x44\x41TA_CLASS_PERSONAL\x10\x04\x12\x15\n\x11\x44\x41TA_CLASS_SECRET\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1disthmus/type/v1/privacy.proto\x12\x0fisthmus.type.v1\"J\n\nFieldClass\x12\x0c\n\x04path\x18\x01 \x01(\t\x12.\n\ndata_class\x18\x02 \x01(\x0e\x32\x1a.isthmus.type.v1.DataClass\",\n\x08KeptText\x12\r\n\x05place\x18\x01 \x01(\t\x12\x11\n\x04line\x18\x02 \x01(\tB\x03\x80\x01\x01*\xa4\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_CLASS_PUBLIC\x10\x01\x12\x17\n\x13\x44\x41TA_CLASS_INTERNAL\x10\x02\x12\x1b\n\x17\x44\x41TA_CLASS_CONFIDENTIAL\x10\x03\x12\x17\n\x13\x44\x41TA_CLASS_PERSONAL\x10\x04\x12\x15\n\x11\x44\x41TA_CLASS_SECRET\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isthmus.type.v1.privacy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATACLASS']._serialized_start=127
-  _globals['_DATACLASS']._serialized_end=291
+  _globals['_KEPTTEXT'].fields_by_name['line']._loaded_options = None
+  _globals['_KEPTTEXT'].fields_by_name['line']._serialized_options = b'\200\001\001'
+  _globals['_DATACLASS']._serialized_start=173
+  _globals['_DATACLASS']._serialized_end=337
   _globals['_FIELDCLASS']._serialized_start=50
   _globals['_FIELDCLASS']._serialized_end=124
+  _globals['_KEPTTEXT']._serialized_start=126
+  _globals['_KEPTTEXT']._serialized_end=170
 # @@protoc_insertion_point(module_scope)

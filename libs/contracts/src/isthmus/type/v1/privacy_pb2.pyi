@@ -81,3 +81,29 @@ class FieldClass(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FieldClass: _TypeAlias = FieldClass  # noqa: Y015
+
+@_typing.final
+class KeptText(_message.Message):
+    """A row that holds a text somebody looks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    """What it is counted as: `executions`, `events` or `answers`."""
+    line: _builtins.str
+    """What is there, as a JSON object without line breaks."""
+    def __init__(
+        self,
+        *,
+        place: _builtins.str = ...,
+        line: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptText: _TypeAlias = KeptText  # noqa: Y015

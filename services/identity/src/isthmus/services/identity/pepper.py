@@ -1,6 +1,8 @@
 """The key of the keyed hash, kept in the vault and in this process's memory."""
 
 import asyncio
+import hashlib
+import hmac
 import secrets
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -71,4 +73,10 @@ class Pepper:
         return bytes.fromhex((await self._vault.read(self._path))["pepper"])
 
 
-__all__ = ["Pepper"]
+def derived(pepper: bytes, *what: str) -> bytes:
+    """A key of its own for what these words name; it tells nothing of the pepper."""
+    told = b"\0".join(word.encode() for word in ("isthmus-key", *what))
+    return hmac.digest(pepper, told, hashlib.sha256)
+
+
+__all__ = ["Pepper", "derived"]

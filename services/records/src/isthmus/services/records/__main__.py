@@ -18,8 +18,10 @@ from isthmus.records.v1 import (
 )
 from isthmus.resilience.faults import OutOfTime, RetryLater
 from isthmus.services.records.events import Announcer
+from isthmus.services.records.keys import SuppressionKeys
 from isthmus.services.records.servicer import (
     Declaring,
+    Elsewhere,
     HubServicer,
     LinksServicer,
     Pairing,
@@ -63,22 +65,31 @@ async def wire(chassis: Chassis) -> Wiring:
     announcements = AnnouncementWriter(chassis.db, remembered=chassis.settings.hub_credit)
     reconciling = Reconciling(announcements, comparisons, reports)
     classes = ClassStore(chassis.db)
+    keys = SuppressionKeys(lambda: chassis.peer("identity"))
     declaring = Declaring(classes)
-    hub = _hub(chassis, events, queries, pairing=pairing, reconciling=reconciling, declaring=declaring)
+    hub = _hub(
+        chassis, events, queries, pairing=pairing, reconciling=reconciling, declaring=declaring, keys=keys
+    )
     conflicts = ConflictStore(chassis.db, events.conflicts_changed)
-    waiting = QuarantineStore(chassis.db, events.quarantine_changed)
+    waiting = QuarantineStore(chassis.db, events.quarantine_changed, keys.of)
     records = RecordsServicer(chassis.db, queries, waiting, declaring)
 
     orphans = OrphanStore(chassis.db, chassis.clock, keep=timedelta(days=chassis.settings.orphan_links_days))
 
     retention = RetentionStore(chassis.db, events.purged)
-    people = _people(chassis, events, classes)
+    people = _people(chassis, events, classes, keys)
 
     async def prune() -> None:
         await _prune(orphans.prune, chassis.settings.prune_seconds)
 
+    async def purge_some() -> bool:
+        is_more = await retention.purge()
+        if not is_more:
+            await people.erasures.rekey_all()
+        return is_more
+
     async def purge() -> None:
-        await _prune(retention.purge, chassis.settings.retention_seconds)
+        await _prune(purge_some, chassis.settings.retention_seconds)
 
     return Wiring(
         servicers=[
@@ -114,29 +125,32 @@ def _hub(
     pairing: Pairing,
     reconciling: Reconciling,
     declaring: Declaring,
+    keys: SuppressionKeys,
 ) -> HubServicer:
     """The hub as flows see it: a connector that reads and writes."""
     return HubServicer(
         chassis,
-        RecordWriter(chassis.db, events.records_changed, remembered=chassis.settings.hub_credit),
+        RecordWriter(
+            chassis.db, events.records_changed, remembered=chassis.settings.hub_credit, key_of=keys.of
+        ),
         ChangeReader(chassis.db),
         queries,
         pairing=pairing,
-        previewer=RecordPreviewer(chassis.db, events.records_changed, remembered=1),
+        previewer=RecordPreviewer(chassis.db, events.records_changed, remembered=1, key_of=keys.of),
         reconciling=reconciling,
         declaring=declaring,
         stock=Stock(QuotaBook(lambda: chassis.peer("identity")), queries.stored),
     )
 
 
-def _people(chassis: Chassis, events: Announcer, classes: ClassStore) -> People:
+def _people(chassis: Chassis, events: Announcer, classes: ClassStore, keys: SuppressionKeys) -> People:
     """What exports and erases one person's data."""
     return People(
         chassis.db,
         PersonStore(chassis.db),
-        Erasures(chassis.db),
+        Erasures(chassis.db, keys.of),
         classes,
-        monitoring=lambda: chassis.peer("monitoring"),
+        elsewhere=Elsewhere(chassis.db, chassis.peer),
         announce=events.person_erased,
     )
 

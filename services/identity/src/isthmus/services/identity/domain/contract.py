@@ -28,6 +28,7 @@ CONTRACT = (
     "events.subscriptions.delete",
     "events.subscriptions.read",
     "events.subscriptions.update",
+    "events.texts.redact",
     "identity.api_keys.create",
     "identity.api_keys.read",
     "identity.api_keys.revoke",
@@ -37,6 +38,7 @@ CONTRACT = (
     "identity.groups.read",
     "identity.groups.update",
     "identity.installation.bootstrap",
+    "identity.keys.derive",
     "identity.logins.arrive",
     "identity.providers.create",
     "identity.providers.delete",
@@ -88,6 +90,7 @@ CONTRACT = (
     "monitoring.logs.redact",
     "monitoring.metrics.read",
     "monitoring.metrics.record",
+    "monitoring.texts.redact",
     "records.conflicts.read",
     "records.conflicts.read_values",
     "records.conflicts.resolve",
@@ -150,6 +153,7 @@ CONTRACT = (
     "scheduling.schedules.delete",
     "scheduling.schedules.read",
     "scheduling.schedules.update",
+    "scheduling.texts.redact",
 )
 
 __all__ = ["CONTRACT"]

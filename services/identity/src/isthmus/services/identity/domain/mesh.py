@@ -10,6 +10,7 @@ MESH_ONLY = (
     "credentials.leases.*",
     "identity.callers.*",
     "identity.installation.*",
+    "identity.keys.*",
     "identity.logins.*",
     "identity.quotas.update",
     "identity.signing_keys.*",
@@ -21,7 +22,10 @@ MESH_ONLY = (
     "monitoring.audit.append",
     "monitoring.installation.audit",
     "monitoring.logs.append",
+    "events.texts.redact",
     "monitoring.logs.redact",
+    "monitoring.texts.redact",
+    "scheduling.texts.redact",
     "monitoring.metrics.record",
     "records.links.write",
     "records.quarantine.add",
@@ -68,7 +72,15 @@ _SERVICES = {
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "monitoring": ("events.events.read",),
-    "records": ("identity.quotas.read", "monitoring.logs.redact", "scheduling.rounds.follow"),
+    "records": (
+        "events.texts.redact",
+        "identity.keys.derive",
+        "identity.quotas.read",
+        "monitoring.logs.redact",
+        "monitoring.texts.redact",
+        "scheduling.rounds.follow",
+        "scheduling.texts.redact",
+    ),
     # Who gives hosts work says so in tickets, without which hosts act for no tenant.
     "registry": ("connector.instances.*", "credentials.auth_configs.read", "identity.tickets.sign"),
     "scheduling": (

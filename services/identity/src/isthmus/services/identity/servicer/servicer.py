@@ -11,10 +11,11 @@ from isthmus.identity.v1 import quotas_pb2
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
 from isthmus.kit.quotas import check_room
+from isthmus.kit.validation import validating
 from isthmus.services.identity.domain import BUILT_IN, ServiceAccount, check_within, narrowed
 from isthmus.services.identity.founding import add_key, found
 from isthmus.services.identity.messages import key_message, role_message
-from isthmus.services.identity.pepper import Pepper
+from isthmus.services.identity.pepper import Pepper, derived
 from isthmus.services.identity.servicer import checks, convert
 from isthmus.services.identity.servicer.access import grant
 from isthmus.services.identity.store import Roles, Rows, Store
@@ -74,6 +75,13 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
             requests_per_second=caller.rate,
             quotas=quotas_pb2.Quotas(**caller.quotas),
         )
+
+    async def DeriveKey(self, request: pb.DeriveKeyRequest, context: Any) -> pb.DeriveKeyResponse:
+        """Derive a key for a service of the mesh."""
+        with validating() as check:
+            check.text("purpose", request.purpose, longest=100)
+        caller, pepper = current_principal(), await self._pepper.get()
+        return pb.DeriveKeyResponse(key=derived(pepper, caller.subject, caller.tenant_id, request.purpose))
 
     async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
         """Tell the caller who it is."""

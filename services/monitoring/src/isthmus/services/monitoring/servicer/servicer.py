@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc.aio
 from isthmus.kit import Clock, Database, Page, PageRequest, current_principal, encode_token
+from isthmus.kit.redacting import SENT, Redactor, TextPlace, Typed
 from isthmus.kit.times import moment
 from isthmus.kit.validation import validating
 from isthmus.monitoring.v1 import monitoring_pb2 as pb
@@ -20,6 +21,10 @@ from isthmus.services.monitoring.servicer.messages import (
 )
 from isthmus.services.monitoring.store import Logs, Runs, Usage
 
+_PLACES = (
+    TextPlace("executions", "runs", (Typed("instance_id"), Typed("execution_id")), (Typed("error"),)),
+    SENT,
+)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -64,6 +69,13 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
             looked_at=seen,
             next_page_token=encode_token({"id": last}) if last else "",
         )
+
+    async def RedactTexts(self, request: pb.RedactTextsRequest, context: Context) -> pb.RedactTextsResponse:
+        """Replaces a text in what is kept of executions' ends."""
+        found = await Redactor(self._db, _PLACES).redact(
+            current_principal().tenant_id, request.text, request.page_token, is_dry_run=request.is_dry_run
+        )
+        return pb.RedactTextsResponse(texts=found.texts, looked_at=found.seen, next_page_token=found.token)
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Context) -> pb.RecordUsageResponse:
         """Adds up what instances did."""

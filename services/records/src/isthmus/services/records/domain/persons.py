@@ -24,6 +24,17 @@ def marker_of(pepper: bytes, value: str) -> bytes:
     return hmac.digest(pepper, normal(value).encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 
+def keyed(marker: bytes, key: bytes) -> bytes:
+    """A mark as it is stored: who has the whole database cannot try values against it without the key."""
+    return hmac.digest(key, marker, hashlib.sha256)
+
+
+def mark_of(pepper: bytes, key: bytes, value: str) -> bytes:
+    """The mark of a value, with the second key or, where a tenant has none yet, without."""
+    marker = marker_of(pepper, value)
+    return keyed(marker, key) if key else marker
+
+
 def personal(classes: Classes) -> Scrubber:
     """What names and replaces the personal and secret values of records."""
     return Scrubber(classes, DataClass.PERSONAL, lambda _, value: ERASED if _is_text(value) else None)
@@ -140,7 +151,9 @@ __all__ = [
     "ERASED",
     "Erased",
     "judged",
+    "keyed",
     "leaves",
+    "mark_of",
     "marker_of",
     "mentions",
     "normal",

@@ -2,6 +2,7 @@
 
 from isthmus.services.records.servicer.connector import HubServicer
 from isthmus.services.records.servicer.declaring import Declaring
+from isthmus.services.records.servicer.elsewhere import Elsewhere
 from isthmus.services.records.servicer.links import LinksServicer
 from isthmus.services.records.servicer.pairing import Pairing
 from isthmus.services.records.servicer.pairs import PairsServicer
@@ -12,6 +13,7 @@ from isthmus.services.records.servicer.records import RecordsServicer
 
 __all__ = [
     "Declaring",
+    "Elsewhere",
     "HubServicer",
     "LinksServicer",
     "Pairing",

@@ -4,19 +4,16 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
-import grpc
-from isthmus.kit import Database, current_principal, encode_token, fault_from_rpc_error
+from isthmus.kit import Database, current_principal, encode_token
 from isthmus.kit.paging import PageRequest
 from isthmus.mapper.privacy import Classes, DataClass
-from isthmus.monitoring.v1 import monitoring_pb2
-from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from isthmus.records.v1 import privacy_pb2 as pb
 from isthmus.services.records.domain.classes import FLOW, STREAM, as_json, unpacked
+from isthmus.services.records.servicer.elsewhere import Elsewhere
 from isthmus.services.records.store.classes import ClassStore
 from isthmus.services.records.store.privacy import Erasures, Page, PersonStore, Place, Running
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_LOG_SECONDS = 30.0
 _COUNTS = {"quarantine": "quarantined"}
 _INNER = ("_form", "base", "result", "record", "data", "reasons")
 _HIDDEN = frozenset({"place", "nr", "last", "seen", "change", "is_addition", "is_binary", "classes"})
@@ -30,7 +27,7 @@ class People:
         persons: Looks through the tables.
         erasures: Knows how far erasures are.
         classes: Knows which fields are personal.
-        monitoring: Gives the way to the service that keeps logs.
+        elsewhere: Looks through texts that quote a person.
         announce: Tells of what was erased, in the same transaction.
     """
 
@@ -41,14 +38,14 @@ class People:
         erasures: Erasures,
         classes: ClassStore,
         *,
-        monitoring: Callable[[], grpc.aio.Channel],
+        elsewhere: Elsewhere,
         announce: Callable[[AsyncConnection, str, pb.PersonErased], Awaitable[None]],
     ) -> None:
         self._database = database
         self._persons = persons
         self.erasures = erasures
         self._classes = classes
-        self._monitoring = monitoring
+        self._elsewhere = elsewhere
         self._announce = announce
 
     async def export(
@@ -64,10 +61,9 @@ class People:
             where = _behind(place, page)
             resume = encode_token({"kind": where[0], "stream": where[1], "row": json.dumps(where[2:])})
             yield pb.ExportPersonDataResponse(lines=lines, looked_at=looked, resume_token=resume)
-        async for logs, seen in self._logs(subject, is_dry_run=True):
+        async for met, seen in self._elsewhere.texts(tenant_id, subject, is_dry_run=True):
             looked += seen
-            lines = [_log_line(log) for log in logs]
-            yield pb.ExportPersonDataResponse(lines=lines, looked_at=looked)
+            yield pb.ExportPersonDataResponse(lines=[one.line for one in met], looked_at=looked)
 
     async def count(self, tenant_id: str, subject: str) -> AsyncIterator[pb.ErasePersonDataResponse]:
         """Count what would be erased."""
@@ -76,9 +72,10 @@ class People:
             looked += page.seen
             _add(counts, place.kind, len(page.found))
             yield pb.ErasePersonDataResponse(counts=_message(counts), looked_at=looked)
-        async for logs, seen in self._logs(subject, is_dry_run=True):
+        async for met, seen in self._elsewhere.texts(tenant_id, subject, is_dry_run=True):
             looked += seen
-            _add(counts, "logs", len(logs))
+            for one in met:
+                _add(counts, one.kind, 1)
         yield pb.ErasePersonDataResponse(counts=_message(counts), looked_at=looked, is_done=True)
 
     async def erase(
@@ -93,9 +90,11 @@ class People:
                 looked += page.seen
                 await self._erase_page(tenant_id, place, subject, page, running, removes=removes)
                 yield pb.ErasePersonDataResponse(counts=_message(running.counts), looked_at=looked)
-            async for logs, seen in self._logs(subject, is_dry_run=False):
+            async for met, seen in self._elsewhere.texts(tenant_id, subject, is_dry_run=False):
                 looked += seen
-                _add(running.counts, "logs", len(logs))
+                for one in met:
+                    _add(running.counts, one.kind, 1)
+                yield pb.ErasePersonDataResponse(counts=_message(running.counts), looked_at=looked)
             await self._end(tenant_id, running)
         yield pb.ErasePersonDataResponse(counts=_message(running.counts), looked_at=looked, is_done=True)
 
@@ -159,21 +158,6 @@ class People:
                 after = page.after
             after = []
 
-    async def _logs(
-        self, subject: str, *, is_dry_run: bool
-    ) -> AsyncIterator[tuple[Sequence[monitoring_pb2.IntegrationLog], int]]:
-        stub, token = MonitoringServiceStub(self._monitoring()), ""
-        while True:
-            request = monitoring_pb2.RedactLogsRequest(text=subject, is_dry_run=is_dry_run, page_token=token)
-            try:
-                answer = await stub.RedactLogs(request, timeout=_LOG_SECONDS)
-            except grpc.RpcError as error:
-                raise fault_from_rpc_error(error) from error
-            yield answer.logs, answer.looked_at
-            token = answer.next_page_token
-            if not token:
-                return
-
 
 def _behind(place: Place, page: Page) -> list[str]:
     return [place.kind, place.stream, *(page.after if page.after is not None else ["end"])]
@@ -193,11 +177,6 @@ def _line(place: Place, row: dict[str, Any]) -> str:
     if place.stream:
         told["stream"] = place.stream
     return _json({**told, **dict(_told(row))})
-
-
-def _log_line(log: monitoring_pb2.IntegrationLog) -> str:
-    time = log.time.ToDatetime().isoformat()
-    return _json({"place": "logs", "time": time, "message": log.message, "details": log.details})
 
 
 def _told(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:

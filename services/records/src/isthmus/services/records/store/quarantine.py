@@ -8,7 +8,7 @@ from typing import Any
 from isthmus.kit import Database, Page, PageRequest, encode_token
 from isthmus.resilience.faults import Missing
 from isthmus.services.records.domain.classes import unpacked
-from isthmus.services.records.domain.persons import ERASED, marker_of, withheld
+from isthmus.services.records.domain.persons import ERASED, mark_of, withheld
 from isthmus.services.records.domain.quarantine import (
     OPEN,
     SHOWN_BYTES,
@@ -19,6 +19,7 @@ from isthmus.services.records.domain.quarantine import (
     Status,
 )
 from isthmus.services.records.store.places import number_behind
+from isthmus.services.records.store.suppressing import KeyOf
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -93,7 +94,7 @@ _RESOLVE = text("""
 
 
 _SUPPRESSED = text("""
-    SELECT pepper, ARRAY(SELECT marker FROM suppressions WHERE tenant_id = :tenant) AS markers
+    SELECT pepper, is_keyed, ARRAY(SELECT marker FROM suppressions WHERE tenant_id = :tenant) AS markers
     FROM peppers WHERE tenant_id = :tenant AND EXISTS (SELECT FROM suppressions WHERE tenant_id = :tenant)
 """)
 
@@ -108,9 +109,10 @@ class QuarantineStore:
         announce: Stores the event of a change, in the same transaction.
     """
 
-    def __init__(self, database: Database, announce: Announce) -> None:
+    def __init__(self, database: Database, announce: Announce, key_of: KeyOf) -> None:
         self._database = database
         self._announce = announce
+        self._key_of = key_of
 
     async def add(self, tenant_id: str, records: Sequence[Quarantined], who: str) -> None:
         """Put records aside; one that came before in the same execution stays as it is."""
@@ -118,7 +120,7 @@ class QuarantineStore:
         if not distinct:
             return
         async with self._database.tenant(tenant_id) as connection:
-            admitted = await _withheld(connection, tenant_id, list(distinct.values()))
+            admitted = await _withheld(connection, tenant_id, list(distinct.values()), self._key_of)
             rows = await connection.execute(_ADD, _columns(tenant_id, admitted))
             waiting: dict[str, list[str]] = {}
             for row in rows:
@@ -222,16 +224,17 @@ class QuarantineStore:
 
 
 async def _withheld(
-    connection: AsyncConnection, tenant_id: str, records: list[Quarantined]
+    connection: AsyncConnection, tenant_id: str, records: list[Quarantined], key_of: KeyOf
 ) -> list[Quarantined]:
     """Take erased persons' data out, where there are any."""
     known = (await connection.execute(_SUPPRESSED, {"tenant": tenant_id})).first()
     if known is None:
         return records
     pepper, markers = bytes(known.pepper), set(map(bytes, known.markers))
+    second = await key_of(tenant_id) if known.is_keyed else b""
 
     def is_person(value: str) -> bool:
-        return marker_of(pepper, value) in markers
+        return mark_of(pepper, second, value) in markers
 
     return [
         replace(

@@ -1,17 +1,21 @@
 """Keeps erased persons' data from coming back; only streams that are marked ask for it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
+from isthmus.resilience.faults import Broken
 from isthmus.services.records.domain.classes import merged, unpacked
 from isthmus.services.records.domain.folding import Effects
-from isthmus.services.records.domain.persons import Erased, judged, marker_of, personal
+from isthmus.services.records.domain.persons import Erased, judged, mark_of, personal
 from isthmus.services.records.domain.records import Writer
 
 _Cursor = psycopg.AsyncCursor[Any]
 _KNOWN = """
     SELECT (SELECT pepper FROM peppers WHERE tenant_id = %(tenant)s),
+        (SELECT is_keyed FROM peppers WHERE tenant_id = %(tenant)s),
         ARRAY(SELECT marker FROM suppressions WHERE tenant_id = %(tenant)s ORDER BY marker),
         ARRAY(SELECT removes FROM suppressions WHERE tenant_id = %(tenant)s ORDER BY marker),
         ARRAY(SELECT classes FROM field_classes
@@ -19,21 +23,35 @@ _KNOWN = """
 """
 
 
-async def withheld(cursor: _Cursor, writer: Writer, effects: Effects) -> Effects:
+KeyOf = Callable[[str], Awaitable[bytes]]
+"""Gives the key of a tenant's marks, which the database does not have."""
+
+
+async def no_key(tenant_id: str) -> bytes:
+    """For writers whose streams nobody is kept out of.
+
+    Raises:
+        Broken: Always; a writer that gets here has one after all.
+    """
+    raise Broken("KEY_MISSING", f"This writer keeps nobody out of the streams of {tenant_id}.")
+
+
+async def withheld(cursor: _Cursor, writer: Writer, effects: Effects, key_of: KeyOf) -> Effects:
     """What of a batch's effects may be stored: nothing that tells of a person who was erased."""
     if not effects.keys:
         return effects
     await cursor.execute(_KNOWN, {"tenant": writer.tenant_id, "stream": writer.stream})
     row = await cursor.fetchone()
     assert row is not None, "a list of values is one row"
-    pepper, markers, removing, told = row
+    pepper, is_keyed, markers, removing, told = row
     scrubber = personal(unpacked(merged(told or [""])))
     if not markers or not scrubber:
         return effects
     removes = dict(zip(map(bytes, markers), removing, strict=True))
+    mark = partial(mark_of, bytes(pepper), await key_of(writer.tenant_id) if is_keyed else b"")
     kept: list[tuple[bytes, bytes, int]] = []
     for key, line, index in zip(effects.keys, effects.lines, effects.indexes, strict=True):
-        done = _judged(key, line, bytes(pepper), removes, scrubber)
+        done = _judged(key, line, mark, removes, scrubber)
         if done is None:
             kept.append((key, line, index))
         elif done.line is not None:
@@ -43,12 +61,12 @@ async def withheld(cursor: _Cursor, writer: Writer, effects: Effects) -> Effects
 
 
 def _judged(
-    key: bytes, line: bytes, pepper: bytes, removes: dict[bytes, bool], scrubber: Any
+    key: bytes, line: bytes, mark: Callable[[str], bytes], removes: dict[bytes, bool], scrubber: Any
 ) -> Erased | None:
     met: list[bool] = []
 
     def is_person(value: str) -> bool:
-        found = removes.get(marker_of(pepper, value))
+        found = removes.get(mark(value))
         met.extend([] if found is None else [found])
         return found is not None
 
@@ -57,4 +75,4 @@ def _judged(
     return Erased(None) if done is not None and any(met) else done
 
 
-__all__ = ["withheld"]
+__all__ = ["KeyOf", "no_key", "withheld"]

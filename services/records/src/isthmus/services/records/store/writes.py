@@ -16,7 +16,7 @@ from isthmus.services.records.store import generations
 from isthmus.services.records.store import statements as sql
 from isthmus.services.records.store.adding import LEAST_ADDITION, Adding
 from isthmus.services.records.store.raw import TextArray, Utf8, raw_cursor
-from isthmus.services.records.store.suppressing import withheld
+from isthmus.services.records.store.suppressing import KeyOf, no_key, withheld
 from isthmus.services.records.store.writers import WriterNumbers
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,12 +59,16 @@ class RecordWriter:
         database: Where records are kept.
         announce: Stores the event of a batch that changed something, in the same transaction.
         remembered: How many batches back the rejections of a repeated batch can be told again.
+        key_of: Gives the key of a tenant's marks of erased persons.
     """
 
-    def __init__(self, database: Database, announce: Announce, *, remembered: int) -> None:
+    def __init__(
+        self, database: Database, announce: Announce, *, remembered: int, key_of: KeyOf = no_key
+    ) -> None:
         self._database = database
         self._announce = announce
         self._remembered = remembered
+        self._key_of = key_of
         self._adding = Adding()
         self._numbers = WriterNumbers()
 
@@ -235,7 +239,7 @@ class RecordWriter:
         present = await self._present(cursor, writer, patched_keys(screened))
         effects = fold(screened, writer.mode, present)
         if target.is_suppressed:
-            effects = await withheld(cursor, writer, effects)
+            effects = await withheld(cursor, writer, effects, self._key_of)
         created, updated = await self._upsert(cursor, writer, target, screened, effects)
         deleted = await self._delete(cursor, writer, target, effects.deleted)
         target.records += created - deleted

@@ -5,11 +5,12 @@ from isthmus.services.scheduling.servicer.budgets import BudgetRpcs
 from isthmus.services.scheduling.servicer.executions import ExecutionRpcs
 from isthmus.services.scheduling.servicer.flows import FlowRpcs
 from isthmus.services.scheduling.servicer.leases import LeaseRpcs
+from isthmus.services.scheduling.servicer.redacting import RedactingRpcs
 from isthmus.services.scheduling.servicer.schedules import ScheduleRpcs
 
 
 class SchedulingServicer(
-    FlowRpcs, ScheduleRpcs, ExecutionRpcs, LeaseRpcs, BudgetRpcs, SchedulingServiceServicer
+    FlowRpcs, ScheduleRpcs, ExecutionRpcs, LeaseRpcs, BudgetRpcs, RedactingRpcs, SchedulingServiceServicer
 ):
     """Serves flows, schedules, executions, leases and budgets."""
 

@@ -6,17 +6,29 @@ from dataclasses import dataclass, field
 
 from isthmus.kit import Database
 from isthmus.resilience.faults import Conflict
-from isthmus.services.records.domain.persons import marker_of
+from isthmus.services.records.domain.persons import keyed, mark_of
+from isthmus.services.records.store.suppressing import KeyOf
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _PEPPER = text("""
     WITH made AS (
-        INSERT INTO peppers (tenant_id, pepper) VALUES (:tenant, :pepper)
+        INSERT INTO peppers (tenant_id, pepper, is_keyed) VALUES (:tenant, :pepper, true)
         ON CONFLICT DO NOTHING RETURNING pepper
     )
     SELECT pepper FROM made UNION ALL SELECT pepper FROM peppers WHERE tenant_id = :tenant
 """)
+_UNKEYED = text("SELECT tenant_id FROM peppers WHERE NOT is_keyed ORDER BY tenant_id LIMIT 100")
+_LOCK = text("SELECT FROM peppers WHERE tenant_id = :tenant AND NOT is_keyed FOR UPDATE")
+_MARKS = text("""
+    SELECT marker FROM suppressions WHERE tenant_id = :tenant
+    UNION SELECT marker FROM erasures WHERE tenant_id = :tenant
+""")
+_REKEY = (
+    text("UPDATE suppressions SET marker = :new WHERE tenant_id = :tenant AND marker = :old"),
+    text("UPDATE erasures SET marker = :new WHERE tenant_id = :tenant AND marker = :old"),
+)
+_KEYED = text("UPDATE peppers SET is_keyed = true WHERE tenant_id = :tenant")
 _SUPPRESS = text("""
     INSERT INTO suppressions (tenant_id, marker, removes) VALUES (:tenant, :marker, :removes)
     ON CONFLICT (tenant_id, marker) DO UPDATE SET removes = excluded.removes
@@ -65,10 +77,12 @@ class Erasures:
 
     Args:
         database: Where that is kept.
+        key_of: Gives the second key of a tenant's marks, which the database does not have.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, key_of: KeyOf) -> None:
         self._database = database
+        self._key_of = key_of
 
     async def begin(
         self, tenant_id: str, erasure_id: str, subject: str, streams: list[str], *, removes: bool
@@ -78,8 +92,10 @@ class Erasures:
         Raises:
             Conflict: `REQUEST_ID_REUSED`.
         """
+        await self.rekey(tenant_id)
+        key = await self._key_of(tenant_id)
         async with self._database.tenant(tenant_id) as connection:
-            marker = marker_of(await _pepper(connection, tenant_id), subject)
+            marker = mark_of(await _pepper(connection, tenant_id), key, subject)
             values = {"tenant": tenant_id, "id": erasure_id, "marker": marker, "removes": removes}
             row = (await connection.execute(_BEGIN, values)).one()
             if (bytes(row.marker), row.removes) != (marker, removes):
@@ -103,15 +119,36 @@ class Erasures:
 
     async def allow(self, tenant_id: str, subject: str) -> bool:
         """Let a person in again; tells whether it was kept out."""
+        await self.rekey(tenant_id)
+        key = await self._key_of(tenant_id)
         async with self._database.tenant(tenant_id) as connection:
-            marker = marker_of(await _pepper(connection, tenant_id), subject)
+            marker = mark_of(await _pepper(connection, tenant_id), key, subject)
             gone = await connection.execute(_ALLOW, {"tenant": tenant_id, "marker": marker})
             await connection.execute(_UNMARK, {"tenant": tenant_id})
             return bool(gone.rowcount)
 
+    async def rekey_all(self) -> None:
+        """Give every tenant's marks the second key that have been made without."""
+        async with self._database.system() as connection:
+            tenants = list((await connection.execute(_UNKEYED)).scalars())
+        for tenant_id in tenants:
+            await self.rekey(tenant_id)
+
+    async def rekey(self, tenant_id: str) -> None:
+        """Give a tenant's marks the second key; does nothing where they have it."""
+        async with self._database.tenant(tenant_id) as connection:
+            if (await connection.execute(_LOCK, {"tenant": tenant_id})).first() is None:
+                return
+            key = await self._key_of(tenant_id)
+            for old in map(bytes, list((await connection.execute(_MARKS, {"tenant": tenant_id})).scalars())):
+                for statement in _REKEY:
+                    values = {"tenant": tenant_id, "old": old, "new": keyed(old, key)}
+                    await connection.execute(statement, values)
+            await connection.execute(_KEYED, {"tenant": tenant_id})
+
 
 async def _pepper(connection: AsyncConnection, tenant_id: str) -> bytes:
-    """The tenant's own; it never leaves the database."""
+    """The tenant's own; what it hashes is hashed again with a key that the database does not have."""
     values = {"tenant": tenant_id, "pepper": secrets.token_bytes(32)}
     return bytes((await connection.execute(_PEPPER, values)).scalars().first() or b"")
 
