@@ -12,6 +12,7 @@ HOST = Path(__file__).resolve().parents[2] / "connector-host/host/src"
 COME_ALONG = {
     "AuthenticateCaller",  # asked by the chassis, about the host's own callers
     "DiffConfiguration",
+    "GetUsage",
     "ListConfigurationRevisions",
     "ListInstances",
     "ValidateConfiguration",

@@ -20,7 +20,8 @@ from isthmus.testing.http_server import HttpServer
 from isthmus.testing.waiting import eventually
 
 VOLATILE = re.compile(
-    r"\n *last_(used|seen)_time \{[^}]*\}|\n *use_count: \d+|\n *used_networks: \"[^\"]*\"|cor_\w+"
+    r"\n *(last_used|last_seen|count)_time \{[^}]*\}|\n *(used|use_count): \d+"
+    r"|\n *used_networks: \"[^\"]*\"|cor_\w+"
     r"|^(?P<indent> *)hosts \{\n(?:(?P=indent) +.*\n)*(?P=indent)\}\n|^ *live_hosts: \d+\n|^jwks: .*\n",
     re.MULTILINE,
 )
@@ -420,6 +421,7 @@ async def _settle(world: World, tenant: Tenant) -> None:
         "subject": word,
         "text": word,
         "request_id": word,
+        "UsageCount.quota": "events_per_day",
     }
     wanted = {"event_id", "log_id", "quarantine_id", "execution_id", "schedule_id", "subscription_id"}
     wanted |= {"conflict_id", "report_id"}

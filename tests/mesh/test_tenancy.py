@@ -28,7 +28,17 @@ NAMELESS = {
     "sample_id",
 }
 """Fields that look like ids and name nothing that anybody owns."""
-TELLS_OF_THE_CALLER = {"ExportAuditRecords", "VerifyAuditTrail", "SealAuditTrail"}
+TELLS_OF_THE_CALLER = {
+    "ExportAuditRecords",
+    "VerifyAuditTrail",
+    "SealAuditTrail",
+    "ExportPersonData",
+    "ErasePersonData",
+    "RedactTexts",
+    "DeriveKey",
+    "GetUsage",
+    "ReportUsage",
+}
 """What they answer depends on what the caller itself has done a moment ago."""
 FOR_THE_INSTALLATION = {"identity.tenants.create", "monitoring.installation.audit"}
 """What concerns all tenants, and shows them to whoever may."""

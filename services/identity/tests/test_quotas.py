@@ -115,3 +115,45 @@ async def test_services_learn_quotas_with_the_caller(callers, operator, tenant):
     answer = await callers.mesh().AuthenticateCaller(asked)
 
     assert answer.quotas.calls_per_minute == 600
+
+
+def counted(**counts):
+    """What a process reports."""
+    found = [pb.UsageCount(quota=name, count=count) for name, count in counts.items()]
+    return pb.ReportUsageRequest(counts=found)
+
+
+async def test_what_processes_count_is_brought_together(callers, operator, own, tenant):
+    """
+    Replicas' counts add up, what is held is told as it is, and each service counts calls for itself.
+    """
+    await limit(operator, tenant, events_per_day=100)
+    for subject in ("service:records", "service:events"):
+        channel = callers.service.channel(
+            tenant.tenant_id, ("identity.usage.report",), subject=subject, mesh=True
+        )
+        answer = await pb_grpc.QuotasServiceStub(channel).ReportUsage(
+            counted(events_per_day=30, calls_per_minute=90, stored_records=5)
+        )
+
+    told = {one.quota: one for one in (await own.GetUsage(pb.GetUsageRequest())).usage}
+
+    assert answer.effective.events_per_day == 100
+    assert {one.quota: one.count for one in answer.used}["events_per_day"] == 60
+    assert (told["events_per_day"].used, told["events_per_day"].is_set) == (60, True)
+    assert (told["stored_records"].used, told["service_accounts"].used) == (5, 1)
+    assert told["calls_per_minute"].used <= 90
+    assert not told["flows"].HasField("used")
+
+
+async def test_only_known_quotas_are_reported(callers, tenant):
+    """
+    A process cannot make up quotas, nor take back what it has counted.
+    """
+    channel = callers.service.channel(tenant.tenant_id, ("identity.usage.report",), mesh=True)
+    stub = pb_grpc.QuotasServiceStub(channel)
+    unknown = await fault_of(stub.ReportUsage(counted(air=1)))
+    below = await fault_of(stub.ReportUsage(counted(events_per_day=-1)))
+
+    assert isinstance(unknown, FixRequest)
+    assert isinstance(below, FixRequest)

@@ -1,15 +1,16 @@
 """Quotas of what the hub keeps."""
 
 import pytest
-from isthmus.kit.quotas import Quotas
+from isthmus.kit.quotas import QuotaBook, Quotas
 from isthmus.resilience.faults import LimitReached
 from isthmus.services.records.stock import Stock
 
 
-class Book:
-    """Knows one tenant's quotas."""
+class Book(QuotaBook):
+    """Knows one tenant's quotas; what is counted stays here."""
 
     def __init__(self, **quotas):
+        super().__init__(lambda: None)
         self.quotas = Quotas(**quotas)
 
     def of(self, tenant_id):
@@ -20,14 +21,17 @@ class Book:
 
 
 def stock_of(held, **quotas):
-    """A stock in which a tenant keeps so many records."""
+    """A stock in which a tenant keeps so many records of a hundred bytes."""
     counted = []
 
     async def count(tenant_id):
         counted.append(tenant_id)
         return held
 
-    return Stock(Book(**quotas), count), counted
+    async def weigh(tenant_id):
+        return 100.0
+
+    return Stock(Book(**quotas), count, weigh), counted
 
 
 async def test_a_tenant_without_quotas_is_not_counted():
@@ -57,17 +61,15 @@ async def test_a_full_store_takes_no_more():
     assert counted == ["tnt_a"]
 
 
-async def test_a_days_records_are_spent_and_come_back_over_the_day():
+async def test_bytes_are_reckoned_from_a_sample():
     """
-    A whole day's records may come at once; then it is told when there will be room again.
+    What records take is their number times what a few of them have.
     """
-    stock, _ = stock_of(0, records_per_day=1000)
+    stock, _ = stock_of(90, stored_bytes=10_000)
+    told = await stock.amounts("tnt_a")
     await stock.admit("tnt_a")
-    stock.note("tnt_a", created=0, written=1000)
-    with pytest.raises(LimitReached) as spent:
-        stock.note("tnt_a", created=0, written=100)
-    with pytest.raises(LimitReached):
-        await stock.admit("tnt_a")
+    with pytest.raises(LimitReached) as full:
+        stock.note("tnt_a", created=10, written=10)
 
-    assert spent.value.metadata["quota"] == "records_per_day"
-    assert 8000 < spent.value.retry_after < 9000
+    assert told == {"stored_records": 90, "stored_bytes": 9000}
+    assert full.value.metadata == {"quota": "stored_bytes", "limit": "10000", "used": "10000"}

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from isthmus.kit.principal import Principal, current_client_address
-from isthmus.kit.quotas import exceeded
+from isthmus.kit.quotas import QuotaBook, exceeded
 from isthmus.kit.tokens import TrustStore, refused
 from isthmus.resilience.bucket import TokenBucket
 from isthmus.resilience.faults import LimitReached, NotAllowed
@@ -24,6 +24,8 @@ _API_KEY = re.compile(r"ist_[A-Za-z0-9]{1,64}_[A-Za-z0-9_-]{8,256}")
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,2048}")
 REMEMBER_SECONDS = 5.0
 _REMEMBERED = 4096
+_SHARED_SECONDS = 0.6
+"""A hundredth of the calls of a minute: a tenant that makes fewer costs no report."""
 # Whoever guesses credentials keeps neither this process nor the identity service from its work.
 _MOST_LOOKUPS = 200
 
@@ -45,6 +47,12 @@ class KeyHolder:
     rate: float = 0.0
 
 
+class _CallBucket(TokenBucket):
+    """Counts the calls of a credential or a tenant; of some no other replica knows yet."""
+
+    unshared = 0
+
+
 @dataclass(slots=True)
 class _Known:
     """What is remembered of a credential that came from one address."""
@@ -52,7 +60,7 @@ class _Known:
     holder: KeyHolder
     until: float
     bucket: TokenBucket | None = None
-    tenant_bucket: TokenBucket | None = None
+    tenant_bucket: _CallBucket | None = None
     calls: int = 0
 
 
@@ -76,9 +84,14 @@ class Authenticator:
     def __init__(self, trust: TrustStore | None = None, lookup: KeyLookup | None = None) -> None:
         self._trust = trust
         self._lookup = lookup
+        self._book: QuotaBook | None = None
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._buckets: OrderedDict[bytes, TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[bytes, _CallBucket] = OrderedDict()
         self._pending: dict[bytes, asyncio.Future[_Known]] = {}
+
+    def share_calls(self, book: QuotaBook) -> None:
+        """Count calls of tenants together with the other replicas of this service."""
+        self._book = book
 
     def use(self, lookup: KeyLookup) -> None:
         """Replace how keys and access tokens are looked up; the identity service asks itself."""
@@ -150,6 +163,9 @@ class Authenticator:
             _spend(known.bucket)
         if known.tenant_bucket is not None:
             _spend_of_tenant(known.tenant_bucket)
+            known.tenant_bucket.unshared += 1
+            if self._book is not None:
+                _share(known.holder.principal.tenant_id, known.tenant_bucket, self._book)
         return known.holder.principal
 
     async def _ask(self, digest: bytes, credential: str) -> _Known:
@@ -186,14 +202,14 @@ class Authenticator:
             self._known.popitem(last=False)
         return known
 
-    def _bucket(self, credential: str, rate: float) -> TokenBucket | None:
+    def _bucket(self, credential: str, rate: float) -> _CallBucket | None:
         """Return what counts a limited credential's or tenant's calls, one for all addresses."""
         if rate <= 0:
             return None
         digest = hashlib.sha256(credential.encode()).digest()
         bucket = self._buckets.get(digest)
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[digest] = TokenBucket(rate)
+            bucket = self._buckets[digest] = _CallBucket(rate)
         self._buckets.move_to_end(digest)
         while len(self._buckets) > _REMEMBERED:
             self._buckets.popitem(last=False)
@@ -207,6 +223,18 @@ def _spend(bucket: TokenBucket) -> None:
         bucket.take(-1.0)
         message = "This key makes more calls than it may; wait as told, then go on more slowly."
         raise LimitReached("KEY_RATE_EXCEEDED", message, retry_after=wait)
+
+
+def _share(tenant_id: str, bucket: _CallBucket, book: QuotaBook) -> None:
+    """Tell the other replicas of calls once there are some, and pause where all have made too many."""
+    if bucket.unshared < bucket.rate * _SHARED_SECONDS:
+        return
+    calls, bucket.unshared = bucket.unshared, 0
+    try:
+        book.charge(tenant_id, "calls_per_minute", calls, is_done=True)
+    except LimitReached as full:
+        bucket.pause(full.retry_after or 1.0)
+        raise
 
 
 def _spend_of_tenant(bucket: TokenBucket) -> None:

@@ -14,6 +14,7 @@ from isthmus.kit.dispatch import Dispatcher, Registration
 from isthmus.kit.guard import Guard
 from isthmus.kit.health import Health
 from isthmus.kit.listening import listen
+from isthmus.kit.quotas import QuotaBook
 from isthmus.kit.settings import ServiceSettings
 from isthmus.kit.supervision import Supervisor, when_reachable
 from isthmus.kit.tickets import Inspector, Tickets
@@ -82,6 +83,8 @@ class Engine:
         port = await self._listen()
         await self._connect()
         self._wiring = await wire(self._chassis)
+        if self._settings.peer_address("identity"):
+            self._authenticator.share_calls(QuotaBook(lambda: self._chassis.peer("identity")))
         if self._wiring.key_lookup is not None:
             self._authenticator.use(self._wiring.key_lookup)
         names = self._dispatcher.open(self._wiring.servicers)

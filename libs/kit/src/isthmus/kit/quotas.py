@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from isthmus.resilience.faults import Fault, LimitReached
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _REMOVE_SECONDS = 60.0
 _NEAR = 10
 _FRESH_SECONDS = 20.0
+_SHARE_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 2.0
 _ASK_SECONDS = 3.0
 _MOST_KNOWN = 10_000
+_MOST_COUNTED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,9 @@ class Quotas:
     executions: int | None = None
     stored_records: int | None = None
     records_per_day: int | None = None
+    log_lines_per_day: int | None = None
+    events_per_day: int | None = None
+    stored_bytes: int | None = None
 
     @classmethod
     def of(cls, message: Any) -> "Quotas":
@@ -44,10 +50,17 @@ class Quotas:
 NO_QUOTAS = Quotas()
 
 
+def period_of(quota: str) -> float:
+    """Return the seconds in which a quota may be used once; 0 where it bounds what there is."""
+    return {"day": 86_400.0, "minute": 60.0}.get(quota.rpartition("_per_")[2], 0.0)
+
+
 def exceeded(quota: str, limit: int, used: int, *, retry_after: float = _REMOVE_SECONDS) -> LimitReached:
     """Build the answer to who wants more than a quota allows."""
     what = quota.replace("_", " ")
     message = f"Your tenant has {used} of {limit} {what}; remove some, or have the quota raised."
+    if period_of(quota):
+        message = f"Your tenant has used {used} of its {limit} {what}; wait, or have the quota raised."
     metadata = {"quota": quota, "limit": str(limit), "used": str(used)}
     return LimitReached("QUOTA_EXCEEDED", message, retry_after=retry_after, metadata=metadata)
 
@@ -83,6 +96,17 @@ async def check_room(
         raise exceeded(quota, limit, used)
 
 
+async def counted(conn: "AsyncConnection", table: str, where: str = "true") -> int:
+    """Count what a tenant has of something, for people to look at; the transaction sees one tenant.
+
+    Args:
+        conn: The transaction.
+        table: Where it is.
+        where: Which rows count, in SQL.
+    """
+    return await _count(conn, table, where, _MOST_COUNTED)
+
+
 async def _count(conn: "AsyncConnection", table: str, where: str, most: int) -> int:
     from sqlalchemy import text
 
@@ -91,52 +115,157 @@ async def _count(conn: "AsyncConnection", table: str, where: str, most: int) -> 
     return int((await conn.execute(text(counted), {"most": most})).scalar_one())
 
 
-class QuotaBook:
-    """Knows tenants' quotas for work that no credential of theirs came with.
+@dataclass(slots=True)
+class _Use:
+    """How much of a quota by the day or minute a tenant has used lately, over all processes.
 
-    It never keeps anybody waiting: what is not known yet, or not fresh, is asked for meanwhile.
+    Attributes:
+        level: What is not free again yet, as far as this process knows.
+        at: When that was.
+        untold: What of it nobody else knows of yet.
+    """
+
+    level: float = 0.0
+    at: float = 0.0
+    untold: int = 0
+
+    def now(self, rate: float) -> float:
+        """Return the level at present, where it falls by so much a second."""
+        present = time.monotonic()
+        self.level = max(0.0, self.level - rate * (present - self.at))
+        self.at = present
+        return self.level
+
+
+@dataclass(slots=True)
+class _Page:
+    """What is known of one tenant."""
+
+    quotas: Quotas = NO_QUOTAS
+    fresh_until: float = 0.0
+    uses: dict[str, _Use] = field(default_factory=dict)
+    is_known: bool = False
+
+
+class QuotaBook:
+    """Knows tenants' quotas, and shares what this process counts with all others.
+
+    It never keeps anybody waiting: what is not known yet, or not fresh, is asked for meanwhile, and so is
+    what other processes have counted. Counts are brought together every few seconds while there are any, so
+    several processes together go beyond a quota by no more than what they count in that time.
 
     Args:
         channel: Gives the channel to the identity service; called on first use.
+        share_seconds: How long a count waits at most until it is shared.
     """
 
-    def __init__(self, channel: Callable[[], "grpc.aio.Channel"]) -> None:
+    def __init__(
+        self, channel: Callable[[], "grpc.aio.Channel"], share_seconds: float = _SHARE_SECONDS
+    ) -> None:
         self._channel = channel
-        self._known: OrderedDict[str, tuple[Quotas, float]] = OrderedDict()
+        self._share_seconds = share_seconds
+        self._pages: OrderedDict[str, _Page] = OrderedDict()
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._due: set[str] = set()
+        self.holding: Callable[[str], Awaitable[Mapping[str, int]]] | None = None
+        """Tells what a tenant holds of quotas that bound what there is; asked whenever counts are shared."""
 
     def of(self, tenant_id: str) -> Quotas:
         """Return what is known of a tenant's quotas; none before the first answer."""
-        known, fresh_until = self._known.get(tenant_id, (NO_QUOTAS, 0.0))
-        if time.monotonic() >= fresh_until and tenant_id not in self._asking:
-            task = asyncio.get_running_loop().create_task(self._ask(tenant_id, known))
-            self._asking[tenant_id] = task
-            task.add_done_callback(lambda _: self._asking.pop(tenant_id, None))
-        return known
+        page = self._page(tenant_id)
+        if time.monotonic() >= page.fresh_until:
+            self._begin(tenant_id, page)
+        return page.quotas
 
     async def fresh(self, tenant_id: str) -> Quotas:
         """Return a tenant's quotas, after asking for them where that has to be done."""
         self.of(tenant_id)
-        if tenant_id in self._asking and tenant_id not in self._known:
+        page = self._page(tenant_id)
+        if tenant_id in self._asking and not page.is_known:
             await asyncio.shield(self._asking[tenant_id])
-        return self._known.get(tenant_id, (NO_QUOTAS, 0.0))[0]
+        return page.quotas
 
-    async def _ask(self, tenant_id: str, known: Quotas) -> None:
+    def charge(self, tenant_id: str, quota: str, count: int, *, is_done: bool = False) -> None:
+        """Count what a tenant uses of a quota by the day.
+
+        Args:
+            tenant_id: Whose it is.
+            quota: Its name.
+            count: How much.
+            is_done: It has happened already, so it counts even where it is too much.
+
+        Raises:
+            LimitReached: `QUOTA_EXCEEDED`.
+        """
+        limit = getattr(self.of(tenant_id), quota)
+        page = self._page(tenant_id)
+        use = page.uses.setdefault(quota, _Use(at=time.monotonic()))
+        rate = 0.0 if limit is None else max(limit, 0.001) / period_of(quota)
+        level = use.now(rate)
+        wait = (level + count - limit) / rate if limit is not None else 0.0
+        if wait <= 0 or is_done:
+            use.level += count
+            use.untold += count
+            if use.untold and tenant_id not in self._due:
+                self._due.add(tenant_id)
+                # Nobody waits for the count of what has no limit.
+                delay = self._share_seconds if limit is not None else _FRESH_SECONDS
+                asyncio.get_running_loop().call_later(delay, self._share, tenant_id)
+        if limit is not None and wait > 0:
+            # What is refused may be allowed again by a change of the quota.
+            page.fresh_until = min(page.fresh_until, time.monotonic() + _ASK_AGAIN_SECONDS)
+            raise exceeded(quota, limit, round(level), retry_after=wait)
+
+    def _page(self, tenant_id: str) -> _Page:
+        page = self._pages.get(tenant_id)
+        if page is None:
+            page = self._pages[tenant_id] = _Page()
+            while len(self._pages) > _MOST_KNOWN:
+                self._pages.popitem(last=False)
+        else:
+            self._pages.move_to_end(tenant_id)
+        return page
+
+    def _share(self, tenant_id: str) -> None:
+        self._due.discard(tenant_id)
+        self._begin(tenant_id, self._page(tenant_id))
+
+    def _begin(self, tenant_id: str, page: _Page) -> None:
+        if tenant_id in self._asking:
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(tenant_id, page))
+        self._asking[tenant_id] = task
+        task.add_done_callback(lambda _: self._asking.pop(tenant_id, None))
+
+    async def _ask(self, tenant_id: str, page: _Page) -> None:
         import grpc
         from isthmus.identity.v1 import quotas_pb2, quotas_pb2_grpc
         from isthmus.kit.principal import acting_for
 
+        spent = {name: use.untold for name, use in page.uses.items() if use.untold}
+        for name in spent:
+            page.uses[name].untold = 0
         try:
             with acting_for(tenant_id):
+                held = await self.holding(tenant_id) if self.holding is not None else {}
                 stub = quotas_pb2_grpc.QuotasServiceStub(self._channel())
-                answer = await stub.GetTenantQuotas(quotas_pb2.GetTenantQuotasRequest(), timeout=_ASK_SECONDS)
-            known = Quotas.of(answer.effective)
+                counts = [
+                    quotas_pb2.UsageCount(quota=name, count=count)
+                    for name, count in {**held, **spent}.items()
+                ]
+                request = quotas_pb2.ReportUsageRequest(counts=counts)
+                answer = await stub.ReportUsage(request, timeout=_ASK_SECONDS)
         except (grpc.RpcError, Fault):
-            pass  # what was known holds on; no work stops because identity is away
-        self._known[tenant_id] = (known, time.monotonic() + _FRESH_SECONDS)
-        self._known.move_to_end(tenant_id)
-        while len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+            # What was known holds on; no work stops because identity is away, and nothing is forgotten.
+            for name, count in spent.items():
+                page.uses[name].untold += count
+        else:
+            page.quotas = Quotas.of(answer.effective)
+            for one in answer.used:
+                if (use := page.uses.get(one.quota)) is not None:
+                    use.level, use.at = one.count + use.untold, time.monotonic()
+        page.is_known = True
+        page.fresh_until = time.monotonic() + _FRESH_SECONDS
 
 
-__all__ = ["NO_QUOTAS", "QuotaBook", "Quotas", "check_room", "exceeded"]
+__all__ = ["NO_QUOTAS", "QuotaBook", "Quotas", "check_room", "counted", "exceeded", "period_of"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from isthmus.kit.db import Database
 from isthmus.kit.paging import PageRequest, encode_token
 from isthmus.kit.validation import validating
+from isthmus.resilience.faults import FixRequest
 from isthmus.type.v1 import privacy_pb2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 ERASED = "‹erased›"
 _ROWS = 1000
 _LONGEST = 1000
+_INTEGERS = 1 << 31
 
 
 class Typed(NamedTuple):
@@ -23,6 +25,26 @@ class Typed(NamedTuple):
 
     name: str
     type: str = "text"
+
+    @property
+    def least(self) -> str | int:
+        """What comes before every value of a key."""
+        return -1 if self.type == "integer" else ""
+
+    def read(self, value: object) -> str | int:
+        """A value of a key that was written as text.
+
+        Raises:
+            ValueError: It is none.
+        """
+        if self.type == "integer":
+            number = int(str(value))
+            if not -1 <= number < _INTEGERS:
+                raise ValueError(value)
+            return number
+        if "\0" in str(value):
+            raise ValueError(value)
+        return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +146,8 @@ class Redactor:
         """
         with validating() as check:
             check.text("text", wanted, longest=_LONGEST)
-        start = PageRequest.parse(1, token, keys=("place", "row")).after or {}
-        names = [place.table for place in self._places]
-        index = names.index(str(start["place"])) if start and start["place"] in names else 0
-        after = list(map(str, json.loads(str(start["row"])))) if start else []
-        pattern = _pattern(wanted)
-        place = self._places[index]
+        index, after = self._start(token)
+        pattern, place = _pattern(wanted), self._places[index]
         async with self._database.tenant(tenant_id) as conn:
             rows, seen, last = await _page(conn, tenant_id, place, wanted, after)
             found = [row for row in rows if _holds(place, row, pattern)]
@@ -139,22 +157,34 @@ class Redactor:
         following = ""
         if last is not None:
             following = encode_token({"place": place.table, "row": json.dumps(last)})
-        elif index + 1 < len(names):
-            following = encode_token({"place": names[index + 1], "row": "[]"})
+        elif index + 1 < len(self._places):
+            following = encode_token({"place": self._places[index + 1].table, "row": "[]"})
         return Redacted([_told(place, row) for row in found], seen, following)
+
+    def _start(self, token: str) -> tuple[int, list[str | int]]:
+        """Which place is next, and the key of the row behind which to begin; none is its beginning."""
+        start = PageRequest.parse(1, token, keys=("place", "row")).after
+        if start is None:
+            return 0, []
+        try:
+            index = [place.table for place in self._places].index(str(start["place"]))
+            row = json.loads(str(start["row"]))
+            key = self._places[index].key if row else ()
+            return index, [column.read(part) for column, part in zip(key, row, strict=True)]
+        except (ValueError, TypeError, RecursionError):
+            message = "The page token was not issued by this list; start again without one."
+            raise FixRequest("PAGE_TOKEN_INVALID", message, path="page_token") from None
 
 
 async def _page(
-    conn: AsyncConnection, tenant_id: str, place: TextPlace, wanted: str, after: Sequence[str]
-) -> tuple[Sequence[Mapping[str, Any]], int, list[str] | None]:
+    conn: AsyncConnection, tenant_id: str, place: TextPlace, wanted: str, after: Sequence[str | int]
+) -> tuple[list[dict[str, Any]], int, list[str] | None]:
     """The rows that may hold the text, how many were looked at, and where the next ones begin."""
     needle = wanted.strip().casefold()
-    values = {"tenant": tenant_id, "needle": needle if _is_plain(needle) else ""}
-    least = {"integer": "-1", "bigint": "-1"}
+    values: dict[str, Any] = {"tenant": tenant_id, "needle": needle if _is_plain(needle) else ""}
     for n, column in enumerate(place.key):
-        values[f"after_{n}"] = after[n] if after else least.get(column.type, "")
-    typed = {f"after_{n}": int(values[f"after_{n}"]) for n, c in enumerate(place.key) if c.type in least}
-    rows = [row._mapping for row in await conn.execute(text(place.page), {**values, **typed})]
+        values[f"after_{n}"] = after[n] if after else column.least
+    rows = [dict(row._mapping) for row in await conn.execute(text(place.page), values)]
     seen = int(rows[-1]["seen"]) if rows else 0
     last = [str(rows[-1][column.name]) for column in place.key] if seen == _ROWS else None
     return rows, seen, last

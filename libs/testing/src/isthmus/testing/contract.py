@@ -288,7 +288,7 @@ class Filler:
         names = (f"{part}.{inner.name}", f"{within}.{inner.name}", inner.name)
         text = next((self._values[name] for name in names if name in self._values), "")
         if inner.message_type is not None:
-            if f"{within}.{inner.name}" in _ALTERNATIVES:
+            if f"{within}.{inner.name}" in _ALTERNATIVES or inner.message_type.GetOptions().map_entry:
                 return None
             is_ours = inner.message_type.full_name.startswith("isthmus.")
             return self._message(inner.message_type, part=inner.name) if is_ours else None

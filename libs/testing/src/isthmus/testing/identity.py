@@ -82,5 +82,5 @@ class FakeIdentity(identity_pb2_grpc.IdentityServiceServicer):
     ) -> identity_pb2.DeriveKeyResponse:
         """Give a key of each purpose."""
         del context
-        key = hashlib.sha256(self._pepper + request.purpose.encode()).digest()
+        key = hashlib.sha256(self._pepper + bytes([request.purpose])).digest()
         return identity_pb2.DeriveKeyResponse(key=key)

@@ -154,7 +154,9 @@ class Delivery:
         """
         if is_authentication(fault) and not renewed:
             return  # the destination's host asks for the secret anew, once
-        if not passes(fault) or time.monotonic() - away_since > self._patience:
+        # Who asks for more time than this attempt has gets it from the execution, which waits without a host.
+        asked = getattr(fault, "retry_after", None) or 0.0
+        if not passes(fault) or time.monotonic() - away_since + asked > self._patience:
             raise DestinationFault(fault)
         _log.info("the destination is away", reason=fault.reason, why=fault.message)
 

@@ -23,20 +23,25 @@ def register(app: typer.Typer) -> None:
 
 @_quota.command("show")
 def show_quotas(ctx: typer.Context, tenant: Tenant = "", output: Output = Format.TABLE) -> None:
-    """Shows what a tenant may have and do at most, and what is there.
+    """Shows what a tenant may have and do at most, and how much of it is used.
 
     Example: `isthmus quota show`
     """
-    answer = mesh_of(ctx).quotas.GetTenantQuotas(pb.GetTenantQuotasRequest(tenant_id=tenant))
+    answer = mesh_of(ctx).quotas.GetUsage(pb.GetUsageRequest(tenant_id=tenant))
     if output is not Format.TABLE:
         show_one(answer, output)
         return
-    limits, used, chosen = _values(answer.effective), _values(answer.used), _values(answer.quotas)
     rows = [
-        [name, str(limits.get(name, "none")), str(used.get(name, "-")), "yes" if name in chosen else "no"]
-        for name in _NAMES
+        [
+            one.quota,
+            str(one.limit) if one.HasField("limit") else "none",
+            str(one.used) if one.HasField("used") else "-",
+            f"{one.used / one.limit:.0%}" if one.HasField("used") and one.limit else "-",
+            "yes" if one.is_set else "no",
+        ]
+        for one in answer.usage
     ]
-    show_table(["QUOTA", "LIMIT", "USED", "SET"], rows)
+    show_table(["QUOTA", "LIMIT", "USED", "SHARE", "SET"], rows)
 
 
 @_quota.command("set")

@@ -1222,13 +1222,32 @@ class DeriveKeyRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Purpose:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DeriveKeyRequest._Purpose.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PURPOSE_UNSPECIFIED: DeriveKeyRequest._Purpose.ValueType  # 0
+        """Never sent."""
+        PURPOSE_SUPPRESSIONS: DeriveKeyRequest._Purpose.ValueType  # 1
+        """Hashes by which erased persons are kept out."""
+
+    class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
+        """What keys are for; another purpose gives another key."""
+
+    PURPOSE_UNSPECIFIED: DeriveKeyRequest.Purpose.ValueType  # 0
+    """Never sent."""
+    PURPOSE_SUPPRESSIONS: DeriveKeyRequest.Purpose.ValueType  # 1
+    """Hashes by which erased persons are kept out."""
+
     PURPOSE_FIELD_NUMBER: _builtins.int
-    purpose: _builtins.str
-    """What it is for, `suppressions` for example; another purpose gives another key."""
+    purpose: Global___DeriveKeyRequest.Purpose.ValueType
+    """What it is for."""
     def __init__(
         self,
         *,
-        purpose: _builtins.str = ...,
+        purpose: Global___DeriveKeyRequest.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

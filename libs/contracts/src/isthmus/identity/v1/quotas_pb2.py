@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from isthmus.type.v1 import audit_pb2 as isthmus_dot_type_dot_v1_dot_audit__pb2
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n isthmus/identity/v1/quotas.proto\x12\x13isthmus.identity.v1\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\x80\x03\n\x06Quotas\x12\x1d\n\x10\x63\x61lls_per_minute\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05users\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x1d\n\x10service_accounts\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x15\n\x08\x61pi_keys\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x16\n\tinstances\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x12\n\x05\x66lows\x18\x06 \x01(\x03H\x05\x88\x01\x01\x12\x17\n\nexecutions\x18\x07 \x01(\x03H\x06\x88\x01\x01\x12\x1b\n\x0estored_records\x18\x08 \x01(\x03H\x07\x88\x01\x01\x12\x1c\n\x0frecords_per_day\x18\t \x01(\x03H\x08\x88\x01\x01\x42\x13\n\x11_calls_per_minuteB\x08\n\x06_usersB\x13\n\x11_service_accountsB\x0b\n\t_api_keysB\x0c\n\n_instancesB\x08\n\x06_flowsB\r\n\x0b_executionsB\x11\n\x0f_stored_recordsB\x12\n\x10_records_per_day\"P\n\rQuotasChanged\x12+\n\x06quotas\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"+\n\x16GetTenantQuotasRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\xaf\x01\n\x17GetTenantQuotasResponse\x12+\n\x06quotas\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12.\n\teffective\x18\x02 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12)\n\x04used\x18\x03 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"f\n\x16SetTenantQuotasRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12+\n\x06quotas\x18\x02 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x84\x01\n\x17SetTenantQuotasResponse\x12+\n\x06quotas\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12.\n\teffective\x18\x02 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t2\xa7\x02\n\rQuotasService\x12\x86\x01\n\x0fGetTenantQuotas\x12+.isthmus.identity.v1.GetTenantQuotasRequest\x1a,.isthmus.identity.v1.GetTenantQuotasResponse\"\x18\x8a\xb5\x18\x14identity.quotas.read\x12\x8c\x01\n\x0fSetTenantQuotas\x12+.isthmus.identity.v1.SetTenantQuotasRequest\x1a,.isthmus.identity.v1.SetTenantQuotasResponse\"\x1e\x8a\xb5\x18\x16identity.quotas.update\x90\xb5\x18\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n isthmus/identity/v1/quotas.proto\x12\x13isthmus.identity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bisthmus/type/v1/audit.proto\x1a isthmus/type/v1/permission.proto\"\x92\x04\n\x06Quotas\x12\x1d\n\x10\x63\x61lls_per_minute\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05users\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x1d\n\x10service_accounts\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x15\n\x08\x61pi_keys\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x16\n\tinstances\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x12\n\x05\x66lows\x18\x06 \x01(\x03H\x05\x88\x01\x01\x12\x17\n\nexecutions\x18\x07 \x01(\x03H\x06\x88\x01\x01\x12\x1b\n\x0estored_records\x18\x08 \x01(\x03H\x07\x88\x01\x01\x12\x1c\n\x0frecords_per_day\x18\t \x01(\x03H\x08\x88\x01\x01\x12\x1e\n\x11log_lines_per_day\x18\n \x01(\x03H\t\x88\x01\x01\x12\x1b\n\x0e\x65vents_per_day\x18\x0b \x01(\x03H\n\x88\x01\x01\x12\x19\n\x0cstored_bytes\x18\x0c \x01(\x03H\x0b\x88\x01\x01\x42\x13\n\x11_calls_per_minuteB\x08\n\x06_usersB\x13\n\x11_service_accountsB\x0b\n\t_api_keysB\x0c\n\n_instancesB\x08\n\x06_flowsB\r\n\x0b_executionsB\x11\n\x0f_stored_recordsB\x12\n\x10_records_per_dayB\x14\n\x12_log_lines_per_dayB\x11\n\x0f_events_per_dayB\x0f\n\r_stored_bytes\"\x90\x01\n\x05Usage\x12\r\n\x05quota\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04used\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06is_set\x18\x04 \x01(\x08\x12.\n\ncount_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_limitB\x07\n\x05_used\"$\n\x0fGetUsageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"=\n\x10GetUsageResponse\x12)\n\x05usage\x18\x01 \x03(\x0b\x32\x1a.isthmus.identity.v1.Usage\"E\n\x12ReportUsageRequest\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.isthmus.identity.v1.UsageCount\"*\n\nUsageCount\x12\r\n\x05quota\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"t\n\x13ReportUsageResponse\x12.\n\teffective\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12-\n\x04used\x18\x02 \x03(\x0b\x32\x1f.isthmus.identity.v1.UsageCount\"P\n\rQuotasChanged\x12+\n\x06quotas\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x12\n\nchanged_by\x18\x02 \x01(\t\"+\n\x16GetTenantQuotasRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\xaf\x01\n\x17GetTenantQuotasResponse\x12+\n\x06quotas\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12.\n\teffective\x18\x02 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12)\n\x04used\x18\x03 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"f\n\x16SetTenantQuotasRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12+\n\x06quotas\x18\x02 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"\x84\x01\n\x17SetTenantQuotasResponse\x12+\n\x06quotas\x18\x01 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12.\n\teffective\x18\x02 \x01(\x0b\x32\x1b.isthmus.identity.v1.Quotas\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t2\x9b\x04\n\rQuotasService\x12\x86\x01\n\x0fGetTenantQuotas\x12+.isthmus.identity.v1.GetTenantQuotasRequest\x1a,.isthmus.identity.v1.GetTenantQuotasResponse\"\x18\x8a\xb5\x18\x14identity.quotas.read\x12\x8c\x01\n\x0fSetTenantQuotas\x12+.isthmus.identity.v1.SetTenantQuotasRequest\x1a,.isthmus.identity.v1.SetTenantQuotasResponse\"\x1e\x8a\xb5\x18\x16identity.quotas.update\x90\xb5\x18\x02\x12q\n\x08GetUsage\x12$.isthmus.identity.v1.GetUsageRequest\x1a%.isthmus.identity.v1.GetUsageResponse\"\x18\x8a\xb5\x18\x14identity.quotas.read\x12\x7f\n\x0bReportUsage\x12\'.isthmus.identity.v1.ReportUsageRequest\x1a(.isthmus.identity.v1.ReportUsageResponse\"\x1d\x8a\xb5\x18\x15identity.usage.report\x90\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +38,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTASSERVICE'].methods_by_name['GetTenantQuotas']._serialized_options = b'\212\265\030\024identity.quotas.read'
   _globals['_QUOTASSERVICE'].methods_by_name['SetTenantQuotas']._loaded_options = None
   _globals['_QUOTASSERVICE'].methods_by_name['SetTenantQuotas']._serialized_options = b'\212\265\030\026identity.quotas.update\220\265\030\002'
-  _globals['_QUOTAS']._serialized_start=121
-  _globals['_QUOTAS']._serialized_end=505
-  _globals['_QUOTASCHANGED']._serialized_start=507
-  _globals['_QUOTASCHANGED']._serialized_end=587
-  _globals['_GETTENANTQUOTASREQUEST']._serialized_start=589
-  _globals['_GETTENANTQUOTASREQUEST']._serialized_end=632
-  _globals['_GETTENANTQUOTASRESPONSE']._serialized_start=635
-  _globals['_GETTENANTQUOTASRESPONSE']._serialized_end=810
-  _globals['_SETTENANTQUOTASREQUEST']._serialized_start=812
-  _globals['_SETTENANTQUOTASREQUEST']._serialized_end=914
-  _globals['_SETTENANTQUOTASRESPONSE']._serialized_start=917
-  _globals['_SETTENANTQUOTASRESPONSE']._serialized_end=1049
-  _globals['_QUOTASSERVICE']._serialized_start=1052
-  _globals['_QUOTASSERVICE']._serialized_end=1347
+  _globals['_QUOTASSERVICE'].methods_by_name['GetUsage']._loaded_options = None
+  _globals['_QUOTASSERVICE'].methods_by_name['GetUsage']._serialized_options = b'\212\265\030\024identity.quotas.read'
+  _globals['_QUOTASSERVICE'].methods_by_name['ReportUsage']._loaded_options = None
+  _globals['_QUOTASSERVICE'].methods_by_name['ReportUsage']._serialized_options = b'\212\265\030\025identity.usage.report\220\265\030\001'
+  _globals['_QUOTAS']._serialized_start=154
+  _globals['_QUOTAS']._serialized_end=684
+  _globals['_USAGE']._serialized_start=687
+  _globals['_USAGE']._serialized_end=831
+  _globals['_GETUSAGEREQUEST']._serialized_start=833
+  _globals['_GETUSAGEREQUEST']._serialized_end=869
+  _globals['_GETUSAGERESPONSE']._serialized_start=871
+  _globals['_GETUSAGERESPONSE']._serialized_end=932
+  _globals['_REPORTUSAGEREQUEST']._serialized_start=934
+  _globals['_REPORTUSAGEREQUEST']._serialized_end=1003
+  _globals['_USAGECOUNT']._serialized_start=1005
+  _globals['_USAGECOUNT']._serialized_end=1047
+  _globals['_REPORTUSAGERESPONSE']._serialized_start=1049
+  _globals['_REPORTUSAGERESPONSE']._serialized_end=1165
+  _globals['_QUOTASCHANGED']._serialized_start=1167
+  _globals['_QUOTASCHANGED']._serialized_end=1247
+  _globals['_GETTENANTQUOTASREQUEST']._serialized_start=1249
+  _globals['_GETTENANTQUOTASREQUEST']._serialized_end=1292
+  _globals['_GETTENANTQUOTASRESPONSE']._serialized_start=1295
+  _globals['_GETTENANTQUOTASRESPONSE']._serialized_end=1470
+  _globals['_SETTENANTQUOTASREQUEST']._serialized_start=1472
+  _globals['_SETTENANTQUOTASREQUEST']._serialized_end=1574
+  _globals['_SETTENANTQUOTASRESPONSE']._serialized_start=1577
+  _globals['_SETTENANTQUOTASRESPONSE']._serialized_end=1709
+  _globals['_QUOTASSERVICE']._serialized_start=1712
+  _globals['_QUOTASSERVICE']._serialized_end=2251
 # @@protoc_insertion_point(module_scope)

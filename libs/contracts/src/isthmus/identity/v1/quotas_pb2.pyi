@@ -3,8 +3,11 @@
 isort:skip_file
 How much of an installation one tenant may take."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -31,8 +34,11 @@ class Quotas(_message.Message):
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     STORED_RECORDS_FIELD_NUMBER: _builtins.int
     RECORDS_PER_DAY_FIELD_NUMBER: _builtins.int
+    LOG_LINES_PER_DAY_FIELD_NUMBER: _builtins.int
+    EVENTS_PER_DAY_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
     calls_per_minute: _builtins.int
-    """Calls with credentials of the tenant a minute, of each process of a service; a second's worth at once."""
+    """Calls with credentials of the tenant a minute, at each service; a second's worth at once."""
     users: _builtins.int
     """People."""
     service_accounts: _builtins.int
@@ -48,7 +54,13 @@ class Quotas(_message.Message):
     stored_records: _builtins.int
     """Records in the hub."""
     records_per_day: _builtins.int
-    """Records that are written into the hub in a day, at each process."""
+    """Records that are written into the hub in a day, over all its replicas."""
+    log_lines_per_day: _builtins.int
+    """Lines that go into the integration's log in a day."""
+    events_per_day: _builtins.int
+    """Events of its own that the tenant publishes in a day."""
+    stored_bytes: _builtins.int
+    """Bytes that the present content of records takes, as a sample of them tells."""
     def __init__(
         self,
         *,
@@ -61,25 +73,34 @@ class Quotas(_message.Message):
         executions: _builtins.int | None = ...,
         stored_records: _builtins.int | None = ...,
         records_per_day: _builtins.int | None = ...,
+        log_lines_per_day: _builtins.int | None = ...,
+        events_per_day: _builtins.int | None = ...,
+        stored_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_api_keys", b"_api_keys", "_calls_per_minute", b"_calls_per_minute", "_executions", b"_executions", "_flows", b"_flows", "_instances", b"_instances", "_records_per_day", b"_records_per_day", "_service_accounts", b"_service_accounts", "_stored_records", b"_stored_records", "_users", b"_users", "api_keys", b"api_keys", "calls_per_minute", b"calls_per_minute", "executions", b"executions", "flows", b"flows", "instances", b"instances", "records_per_day", b"records_per_day", "service_accounts", b"service_accounts", "stored_records", b"stored_records", "users", b"users"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_api_keys", b"_api_keys", "_calls_per_minute", b"_calls_per_minute", "_events_per_day", b"_events_per_day", "_executions", b"_executions", "_flows", b"_flows", "_instances", b"_instances", "_log_lines_per_day", b"_log_lines_per_day", "_records_per_day", b"_records_per_day", "_service_accounts", b"_service_accounts", "_stored_bytes", b"_stored_bytes", "_stored_records", b"_stored_records", "_users", b"_users", "api_keys", b"api_keys", "calls_per_minute", b"calls_per_minute", "events_per_day", b"events_per_day", "executions", b"executions", "flows", b"flows", "instances", b"instances", "log_lines_per_day", b"log_lines_per_day", "records_per_day", b"records_per_day", "service_accounts", b"service_accounts", "stored_bytes", b"stored_bytes", "stored_records", b"stored_records", "users", b"users"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_api_keys", b"_api_keys", "_calls_per_minute", b"_calls_per_minute", "_executions", b"_executions", "_flows", b"_flows", "_instances", b"_instances", "_records_per_day", b"_records_per_day", "_service_accounts", b"_service_accounts", "_stored_records", b"_stored_records", "_users", b"_users", "api_keys", b"api_keys", "calls_per_minute", b"calls_per_minute", "executions", b"executions", "flows", b"flows", "instances", b"instances", "records_per_day", b"records_per_day", "service_accounts", b"service_accounts", "stored_records", b"stored_records", "users", b"users"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_api_keys", b"_api_keys", "_calls_per_minute", b"_calls_per_minute", "_events_per_day", b"_events_per_day", "_executions", b"_executions", "_flows", b"_flows", "_instances", b"_instances", "_log_lines_per_day", b"_log_lines_per_day", "_records_per_day", b"_records_per_day", "_service_accounts", b"_service_accounts", "_stored_bytes", b"_stored_bytes", "_stored_records", b"_stored_records", "_users", b"_users", "api_keys", b"api_keys", "calls_per_minute", b"calls_per_minute", "events_per_day", b"events_per_day", "executions", b"executions", "flows", b"flows", "instances", b"instances", "log_lines_per_day", b"log_lines_per_day", "records_per_day", b"records_per_day", "service_accounts", b"service_accounts", "stored_bytes", b"stored_bytes", "stored_records", b"stored_records", "users", b"users"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__api_keys: _TypeAlias = _typing.Literal["api_keys"]  # noqa: Y015
     _WhichOneofArgType__api_keys: _TypeAlias = _typing.Literal["_api_keys", b"_api_keys"]  # noqa: Y015
     _WhichOneofReturnType__calls_per_minute: _TypeAlias = _typing.Literal["calls_per_minute"]  # noqa: Y015
     _WhichOneofArgType__calls_per_minute: _TypeAlias = _typing.Literal["_calls_per_minute", b"_calls_per_minute"]  # noqa: Y015
+    _WhichOneofReturnType__events_per_day: _TypeAlias = _typing.Literal["events_per_day"]  # noqa: Y015
+    _WhichOneofArgType__events_per_day: _TypeAlias = _typing.Literal["_events_per_day", b"_events_per_day"]  # noqa: Y015
     _WhichOneofReturnType__executions: _TypeAlias = _typing.Literal["executions"]  # noqa: Y015
     _WhichOneofArgType__executions: _TypeAlias = _typing.Literal["_executions", b"_executions"]  # noqa: Y015
     _WhichOneofReturnType__flows: _TypeAlias = _typing.Literal["flows"]  # noqa: Y015
     _WhichOneofArgType__flows: _TypeAlias = _typing.Literal["_flows", b"_flows"]  # noqa: Y015
     _WhichOneofReturnType__instances: _TypeAlias = _typing.Literal["instances"]  # noqa: Y015
     _WhichOneofArgType__instances: _TypeAlias = _typing.Literal["_instances", b"_instances"]  # noqa: Y015
+    _WhichOneofReturnType__log_lines_per_day: _TypeAlias = _typing.Literal["log_lines_per_day"]  # noqa: Y015
+    _WhichOneofArgType__log_lines_per_day: _TypeAlias = _typing.Literal["_log_lines_per_day", b"_log_lines_per_day"]  # noqa: Y015
     _WhichOneofReturnType__records_per_day: _TypeAlias = _typing.Literal["records_per_day"]  # noqa: Y015
     _WhichOneofArgType__records_per_day: _TypeAlias = _typing.Literal["_records_per_day", b"_records_per_day"]  # noqa: Y015
     _WhichOneofReturnType__service_accounts: _TypeAlias = _typing.Literal["service_accounts"]  # noqa: Y015
     _WhichOneofArgType__service_accounts: _TypeAlias = _typing.Literal["_service_accounts", b"_service_accounts"]  # noqa: Y015
+    _WhichOneofReturnType__stored_bytes: _TypeAlias = _typing.Literal["stored_bytes"]  # noqa: Y015
+    _WhichOneofArgType__stored_bytes: _TypeAlias = _typing.Literal["_stored_bytes", b"_stored_bytes"]  # noqa: Y015
     _WhichOneofReturnType__stored_records: _TypeAlias = _typing.Literal["stored_records"]  # noqa: Y015
     _WhichOneofArgType__stored_records: _TypeAlias = _typing.Literal["_stored_records", b"_stored_records"]  # noqa: Y015
     _WhichOneofReturnType__users: _TypeAlias = _typing.Literal["users"]  # noqa: Y015
@@ -89,21 +110,202 @@ class Quotas(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__calls_per_minute) -> _WhichOneofReturnType__calls_per_minute | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__events_per_day) -> _WhichOneofReturnType__events_per_day | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__executions) -> _WhichOneofReturnType__executions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__flows) -> _WhichOneofReturnType__flows | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__instances) -> _WhichOneofReturnType__instances | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_lines_per_day) -> _WhichOneofReturnType__log_lines_per_day | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__records_per_day) -> _WhichOneofReturnType__records_per_day | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__service_accounts) -> _WhichOneofReturnType__service_accounts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stored_bytes) -> _WhichOneofReturnType__stored_bytes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stored_records) -> _WhichOneofReturnType__stored_records | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__users) -> _WhichOneofReturnType__users | None: ...
 
 Global___Quotas: _TypeAlias = Quotas  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """How much of a quota is used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTA_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    IS_SET_FIELD_NUMBER: _builtins.int
+    COUNT_TIME_FIELD_NUMBER: _builtins.int
+    quota: _builtins.str
+    """Which quota, by its name in `Quotas`."""
+    limit: _builtins.int
+    """The most there may be; unset is no limit."""
+    used: _builtins.int
+    """What is there, or was used lately: of a quota by the day or the minute what is not yet free again, and
+    without a limit about what came in the last of them. Unset where nobody can tell now.
+    """
+    is_set: _builtins.bool
+    """The limit was set for this tenant, and is not the installation's default."""
+    @_builtins.property
+    def count_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last counted; unset is now."""
+
+    def __init__(
+        self,
+        *,
+        quota: _builtins.str = ...,
+        limit: _builtins.int | None = ...,
+        used: _builtins.int | None = ...,
+        is_set: _builtins.bool = ...,
+        count_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_used", b"_used", "count_time", b"count_time", "limit", b"limit", "used", b"used"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_used", b"_used", "count_time", b"count_time", "is_set", b"is_set", "limit", b"limit", "quota", b"quota", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__used: _TypeAlias = _typing.Literal["used"]  # noqa: Y015
+    _WhichOneofArgType__used: _TypeAlias = _typing.Literal["_used", b"_used"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__used) -> _WhichOneofReturnType__used | None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class GetUsageRequest(_message.Message):
+    """Asks for use against quotas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Which tenant; empty means the caller's."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageRequest: _TypeAlias = GetUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetUsageResponse(_message.Message):
+    """Use against quotas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___Usage]:
+        """One for each quota."""
+
+    def __init__(
+        self,
+        *,
+        usage: _abc.Iterable[Global___Usage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class ReportUsageRequest(_message.Message):
+    """Reports what a process has counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageCount]:
+        """One for each quota."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___UsageCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportUsageRequest: _TypeAlias = ReportUsageRequest  # noqa: Y015
+
+@_typing.final
+class UsageCount(_message.Message):
+    """What a process has counted of one quota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTA_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    quota: _builtins.str
+    """Which quota, by its name in `Quotas`."""
+    count: _builtins.int
+    """Of a quota by the day or the minute what was used since the last report, of another what is there now."""
+    def __init__(
+        self,
+        *,
+        quota: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "quota", b"quota"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageCount: _TypeAlias = UsageCount  # noqa: Y015
+
+@_typing.final
+class ReportUsageResponse(_message.Message):
+    """What all processes together have counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def effective(self) -> Global___Quotas:
+        """The limits that hold; unset where there is none."""
+
+    @_builtins.property
+    def used(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageCount]:
+        """What all have used of the quotas that were reported."""
+
+    def __init__(
+        self,
+        *,
+        effective: Global___Quotas | None = ...,
+        used: _abc.Iterable[Global___UsageCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportUsageResponse: _TypeAlias = ReportUsageResponse  # noqa: Y015
 
 @_typing.final
 class QuotasChanged(_message.Message):

@@ -54,6 +54,16 @@ class QuotasServiceStub:
                 request_serializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.SetTenantQuotasRequest.SerializeToString,
                 response_deserializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.SetTenantQuotasResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/isthmus.identity.v1.QuotasService/GetUsage',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
+        self.ReportUsage = channel.unary_unary(
+                '/isthmus.identity.v1.QuotasService/ReportUsage',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.ReportUsageRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.ReportUsageResponse.FromString,
+                _registered_method=True)
 
 
 class QuotasServiceServicer:
@@ -92,6 +102,27 @@ class QuotasServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Tells how much of each quota a tenant uses, asking the services that count what this one does not.
+
+        What a service that is away counts is unset.
+
+        Errors:
+        NOT_FOUND TENANT_UNKNOWN: no such tenant for this caller; do not retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportUsage(self, request, context):
+        """Brings together what processes have counted of the caller's tenant; called by services every few seconds.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuotasServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -104,6 +135,16 @@ def add_QuotasServiceServicer_to_server(servicer, server):
                     servicer.SetTenantQuotas,
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.SetTenantQuotasRequest.FromString,
                     response_serializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.SetTenantQuotasResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.GetUsageRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'ReportUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUsage,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.ReportUsageRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_quotas__pb2.ReportUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -170,6 +211,60 @@ class QuotasService:
             '/isthmus.identity.v1.QuotasService/SetTenantQuotas',
             isthmus_dot_identity_dot_v1_dot_quotas__pb2.SetTenantQuotasRequest.SerializeToString,
             isthmus_dot_identity_dot_v1_dot_quotas__pb2.SetTenantQuotasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.QuotasService/GetUsage',
+            isthmus_dot_identity_dot_v1_dot_quotas__pb2.GetUsageRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_quotas__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.QuotasService/ReportUsage',
+            isthmus_dot_identity_dot_v1_dot_quotas__pb2.ReportUsageRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_quotas__pb2.ReportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

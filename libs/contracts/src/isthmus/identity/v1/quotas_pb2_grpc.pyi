@@ -58,6 +58,19 @@ class QuotasServiceStub:
       NOT_FOUND TENANT_UNKNOWN: no such tenant; do not retry.
       ABORTED ETAG_MISMATCH: somebody changed them meanwhile; read them again, then repeat.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_quotas_pb2.GetUsageRequest, _quotas_pb2.GetUsageResponse]
+    """Tells how much of each quota a tenant uses, asking the services that count what this one does not.
+
+    What a service that is away counts is unset.
+
+    Errors:
+      NOT_FOUND TENANT_UNKNOWN: no such tenant for this caller; do not retry.
+    """
+    ReportUsage: _grpc.UnaryUnaryMultiCallable[_quotas_pb2.ReportUsageRequest, _quotas_pb2.ReportUsageResponse]
+    """Brings together what processes have counted of the caller's tenant; called by services every few seconds.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class QuotasServiceAsyncStub(QuotasServiceStub):
@@ -88,6 +101,19 @@ class QuotasServiceAsyncStub(QuotasServiceStub):
     Errors:
       NOT_FOUND TENANT_UNKNOWN: no such tenant; do not retry.
       ABORTED ETAG_MISMATCH: somebody changed them meanwhile; read them again, then repeat.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_quotas_pb2.GetUsageRequest, _quotas_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Tells how much of each quota a tenant uses, asking the services that count what this one does not.
+
+    What a service that is away counts is unset.
+
+    Errors:
+      NOT_FOUND TENANT_UNKNOWN: no such tenant for this caller; do not retry.
+    """
+    ReportUsage: _aio.UnaryUnaryMultiCallable[_quotas_pb2.ReportUsageRequest, _quotas_pb2.ReportUsageResponse]  # type: ignore[assignment]
+    """Brings together what processes have counted of the caller's tenant; called by services every few seconds.
+
+    Errors: none of its own.
     """
 
 class QuotasServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -128,6 +154,31 @@ class QuotasServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND TENANT_UNKNOWN: no such tenant; do not retry.
           ABORTED ETAG_MISMATCH: somebody changed them meanwhile; read them again, then repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _quotas_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quotas_pb2.GetUsageResponse, _abc.Awaitable[_quotas_pb2.GetUsageResponse]]:
+        """Tells how much of each quota a tenant uses, asking the services that count what this one does not.
+
+        What a service that is away counts is unset.
+
+        Errors:
+          NOT_FOUND TENANT_UNKNOWN: no such tenant for this caller; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportUsage(
+        self,
+        request: _quotas_pb2.ReportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quotas_pb2.ReportUsageResponse, _abc.Awaitable[_quotas_pb2.ReportUsageResponse]]:
+        """Brings together what processes have counted of the caller's tenant; called by services every few seconds.
+
+        Errors: none of its own.
         """
 
 def add_QuotasServiceServicer_to_server(servicer: QuotasServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -152,6 +152,11 @@ class RegistryServiceStub:
                 request_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.ResolveHostRequest.SerializeToString,
                 response_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.ResolveHostResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/isthmus.registry.v1.RegistryService/GetUsage',
+                request_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -418,6 +423,15 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Counts what the caller's tenant has of instances; called by the service that knows quotas.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -525,6 +539,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ResolveHost,
                     request_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.ResolveHostRequest.FromString,
                     response_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.ResolveHostResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageRequest.FromString,
+                    response_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1107,6 +1126,33 @@ class RegistryService:
             '/isthmus.registry.v1.RegistryService/ResolveHost',
             isthmus_dot_registry_dot_v1_dot_registry__pb2.ResolveHostRequest.SerializeToString,
             isthmus_dot_registry_dot_v1_dot_registry__pb2.ResolveHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.registry.v1.RegistryService/GetUsage',
+            isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageRequest.SerializeToString,
+            isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

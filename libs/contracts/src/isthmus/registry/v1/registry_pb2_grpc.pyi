@@ -210,6 +210,11 @@ class RegistryServiceStub:
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetUsageRequest, _registry_pb2.GetUsageResponse]
+    """Counts what the caller's tenant has of instances; called by the service that knows quotas.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -392,6 +397,11 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       NOT_FOUND CONNECTOR_UNKNOWN: ListConnectors shows what there is.
       NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
       UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetUsageRequest, _registry_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Counts what the caller's tenant has of instances; called by the service that knows quotas.
+
+    Errors: none of its own.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -698,6 +708,17 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND CONNECTOR_UNKNOWN: ListConnectors shows what there is.
           NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
           UNAVAILABLE HOST_UNAVAILABLE: no host of this connector runs; repeat after the given delay.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _registry_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.GetUsageResponse, _abc.Awaitable[_registry_pb2.GetUsageResponse]]:
+        """Counts what the caller's tenant has of instances; called by the service that knows quotas.
+
+        Errors: none of its own.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -189,6 +189,11 @@ class SchedulingServiceStub:
                 request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsRequest.SerializeToString,
                 response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/isthmus.scheduling.v1.SchedulingService/GetUsage',
+                request_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulingServiceServicer:
@@ -551,6 +556,15 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Counts what the caller's tenant has of flows, and executions at work; called by the service that knows quotas.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -698,6 +712,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     servicer.RedactTexts,
                     request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsRequest.FromString,
                     response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetUsageRequest.FromString,
+                    response_serializer=isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1493,6 +1512,33 @@ class SchedulingService:
             '/isthmus.scheduling.v1.SchedulingService/RedactTexts',
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsRequest.SerializeToString,
             isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.RedactTextsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.scheduling.v1.SchedulingService/GetUsage',
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetUsageRequest.SerializeToString,
+            isthmus_dot_scheduling_dot_v1_dot_scheduling__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

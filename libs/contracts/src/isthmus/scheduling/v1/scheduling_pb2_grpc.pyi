@@ -274,6 +274,11 @@ class SchedulingServiceStub:
 
     Errors: none of its own.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetUsageRequest, _scheduling_pb2.GetUsageResponse]
+    """Counts what the caller's tenant has of flows, and executions at work; called by the service that knows quotas.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class SchedulingServiceAsyncStub(SchedulingServiceStub):
@@ -518,6 +523,11 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     """Replaces a text in what is kept of executions, plans and their answers by a placeholder; called by the service that erases a person's data.
 
     Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetUsageRequest, _scheduling_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Counts what the caller's tenant has of flows, and executions at work; called by the service that knows quotas.
 
     Errors: none of its own.
     """
@@ -936,6 +946,17 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Replaces a text in what is kept of executions, plans and their answers by a placeholder; called by the service that erases a person's data.
 
         Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _scheduling_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduling_pb2.GetUsageResponse, _abc.Awaitable[_scheduling_pb2.GetUsageResponse]]:
+        """Counts what the caller's tenant has of flows, and executions at work; called by the service that knows quotas.
 
         Errors: none of its own.
         """

@@ -4,6 +4,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from isthmus.events.v1.events_pb2_grpc import add_EventsServiceServicer_to_server
+from isthmus.kit.quotas import QuotaBook
 from isthmus.kit.wiring import Chassis, Wiring
 from isthmus.services.events.engine import Actions, Bell, Recorder, Subscribers, Subscriptions, Tail, every
 from isthmus.services.events.events import Announcements, Collector
@@ -46,6 +47,7 @@ async def wire(chassis: Chassis) -> Wiring:
         admits_subscribers=settings.nats_issuer_file is not None,
         bus_address=settings.subscribers_nats_url or _without_login(settings.nats_url),
         bus_authorities=settings.subscribers_nats_ca_file or settings.nats_ca_file,
+        book=QuotaBook(lambda: chassis.peer("identity")),
     )
     tasks = [
         every(settings.action_seconds, actions.act, wanted),

@@ -17,6 +17,9 @@ NAMES = (
     "executions",
     "stored_records",
     "records_per_day",
+    "log_lines_per_day",
+    "events_per_day",
+    "stored_bytes",
 )
 NO_LIMIT = -1
 _REMEMBER_SECONDS = 5.0

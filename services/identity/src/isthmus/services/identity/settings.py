@@ -29,7 +29,7 @@ class IdentitySettings(ServiceSettings):
         8.0, gt=0, le=720, description="The longest time for which access to a tenant can be asked for."
     )
     quota_calls_per_minute: int = Field(
-        120_000, ge=-1, description="Calls of a tenant a minute, of each process; -1 sets no limit."
+        120_000, ge=-1, description="Calls of a tenant a minute, at each service; -1 sets no limit."
     )
     quota_users: int = Field(100_000, ge=-1, description="Users of a tenant; -1 sets no limit.")
     quota_service_accounts: int = Field(
@@ -43,6 +43,15 @@ class IdentitySettings(ServiceSettings):
     )
     quota_records_per_day: int = Field(
         -1, ge=-1, description="Records of a tenant written into the hub a day; -1 sets no limit."
+    )
+    quota_log_lines_per_day: int = Field(
+        -1, ge=-1, description="Lines of a tenant's integration logs a day; -1 sets no limit."
+    )
+    quota_events_per_day: int = Field(
+        -1, ge=-1, description="Events of its own that a tenant publishes a day; -1 sets no limit."
+    )
+    quota_stored_bytes: int = Field(
+        -1, ge=-1, description="Bytes that the content of a tenant's records takes; -1 sets no limit."
     )
     password_memory_kib: int = Field(65_536, ge=8_192, description="Memory that checking a password takes.")
     password_passes: int = Field(3, ge=1, description="How often that memory is gone over.")

@@ -175,7 +175,7 @@ def _servicers(chassis: Chassis, parts: _Parts, verifier: Verifier) -> Servicers
         ),
         (
             quotas_pb2_grpc.add_QuotasServiceServicer_to_server,
-            QuotasServicer(store, parts.allowance, events=events, clock=clock),
+            QuotasServicer(store, parts.allowance, events=events, clock=clock, peer=chassis.peer),
         ),
         (
             support_pb2_grpc.add_SupportServiceServicer_to_server,

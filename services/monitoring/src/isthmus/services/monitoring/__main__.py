@@ -7,6 +7,7 @@ from typing import Any
 
 from isthmus.kit import Chassis, Database, Wiring
 from isthmus.kit import serve as run_service
+from isthmus.kit.quotas import QuotaBook
 from isthmus.kit.seals import Seals
 from isthmus.monitoring.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from isthmus.monitoring.v1.monitoring_pb2_grpc import add_MonitoringServiceServicer_to_server
@@ -28,8 +29,9 @@ async def wire(chassis: Chassis) -> Wiring:
     anchors = Anchors(chassis.db, chassis.outbox, chassis.clock, notary, pace=pace)
     told = ToldEnds(lambda: chassis.peer("events"))
     audit = AuditServicer(chassis.db, chassis.clock, anchors.grown, told, notary)
+    book = QuotaBook(lambda: chassis.peer("identity"))
     servicers: list[tuple[Callable[[Any, Any], None], object]] = [
-        (add_MonitoringServiceServicer_to_server, MonitoringServicer(chassis.db, chassis.clock)),
+        (add_MonitoringServiceServicer_to_server, MonitoringServicer(chassis.db, chassis.clock, book)),
         (add_AuditServiceServicer_to_server, audit),
     ]
 

@@ -139,7 +139,7 @@ def _hub(
         previewer=RecordPreviewer(chassis.db, events.records_changed, remembered=1, key_of=keys.of),
         reconciling=reconciling,
         declaring=declaring,
-        stock=Stock(QuotaBook(lambda: chassis.peer("identity")), queries.stored),
+        stock=Stock(QuotaBook(lambda: chassis.peer("identity")), queries.stored, queries.weighed),
     )
 
 

@@ -30,7 +30,8 @@ class SuppressionKeys:
             RetryLater: The identity service or the vault is away.
         """
         if tenant_id not in self._known:
-            request = identity_pb2.DeriveKeyRequest(purpose="suppressions")
+            purpose = identity_pb2.DeriveKeyRequest.PURPOSE_SUPPRESSIONS
+            request = identity_pb2.DeriveKeyRequest(purpose=purpose)
             try:
                 with acting_for(tenant_id):
                     stub = IdentityServiceStub(self._identity())

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.kit import Clock, Database
+from isthmus.kit.quotas import QuotaBook
 from isthmus.services.events.domain import Event, Subscriber
 from isthmus.services.events.engine import Bell, FlowStarter, Recorder, Subscribers, Subscriptions, Tail
 from isthmus.services.events.translate import write_subscriber
@@ -39,6 +40,7 @@ class Desk:
         admits_subscribers: Whether NATS asks this service who they are.
         bus_address: Where they reach NATS.
         bus_authorities: PEM of those that vouch for it; None: clients trust them anyway.
+        book: Knows how many events tenants may publish.
     """
 
     db: Database
@@ -52,6 +54,7 @@ class Desk:
     ended: Bell
     admits_subscribers: bool
     bus_address: str
+    book: QuotaBook
     bus_authorities: Path | None = None
 
     def shown(self, subscriber: Subscriber) -> pb.Subscriber:

@@ -35,6 +35,7 @@ class EventRpcs(Rpcs):
         async with self._desk.db.tenant(caller.tenant_id) as conn:
 
             async def publish() -> pb.PublishEventResponse:
+                self._desk.book.charge(caller.tenant_id, "events_per_day", 1)
                 event = self._own_event(caller.tenant_id, request, data)
                 await self._desk.publisher.own(conn, caller.tenant_id, event)
                 # Last, because it makes the tenant's other events wait for this transaction.

@@ -68,6 +68,7 @@ CONTRACT = (
     "identity.tenants.create",
     "identity.tenants.read",
     "identity.tenants.support",
+    "identity.usage.report",
     "identity.users.create",
     "identity.users.delete",
     "identity.users.read",

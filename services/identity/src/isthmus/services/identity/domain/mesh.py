@@ -16,7 +16,7 @@ MESH_ONLY = (
     "identity.signing_keys.*",
     "identity.tenants.create",
     "identity.tenants.support",
-    "identity.tickets.sign",
+    "identity.usage.*",
     "mapping.plans.*",
     "mapping.schemas.observe",
     "monitoring.audit.append",
@@ -38,6 +38,7 @@ MESH_ONLY = (
 )
 
 _EVERYBODY = ("identity.callers.authenticate",)
+_SERVICE = (*_EVERYBODY, "identity.usage.report", "monitoring.audit.append")
 _HOST = (
     *_EVERYBODY,
     "connector.records.write",
@@ -71,11 +72,11 @@ _SERVICES = {
     ),
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
+    "identity": ("registry.instances.read", "scheduling.flows.read"),
     "monitoring": ("events.events.read",),
     "records": (
         "events.texts.redact",
         "identity.keys.derive",
-        "identity.quotas.read",
         "monitoring.logs.redact",
         "monitoring.texts.redact",
         "scheduling.rounds.follow",
@@ -109,7 +110,7 @@ def mesh_permissions(subject: str) -> tuple[str, ...]:
     if kind == "host" and name:
         return (*_HOST, *_HOST_OF_HUB) if name == "hub" else _HOST
     if kind == "service" and name:
-        return (*_EVERYBODY, "monitoring.audit.append", *_SERVICES.get(name, ()))
+        return (*_SERVICE, *_SERVICES.get(name, ()))
     raise ValueError(f"{subject!r} is no process of the mesh; use service:<name> or host:<connector>.")
 
 

@@ -79,9 +79,10 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
     async def DeriveKey(self, request: pb.DeriveKeyRequest, context: Any) -> pb.DeriveKeyResponse:
         """Derive a key for a service of the mesh."""
         with validating() as check:
-            check.text("purpose", request.purpose, longest=100)
+            check.enum("purpose", request.purpose, known=pb.DeriveKeyRequest.Purpose.values())
         caller, pepper = current_principal(), await self._pepper.get()
-        return pb.DeriveKeyResponse(key=derived(pepper, caller.subject, caller.tenant_id, request.purpose))
+        purpose = pb.DeriveKeyRequest.Purpose.Name(request.purpose)
+        return pb.DeriveKeyResponse(key=derived(pepper, caller.subject, caller.tenant_id, purpose))
 
     async def GetCaller(self, request: pb.GetCallerRequest, context: Any) -> pb.GetCallerResponse:
         """Tell the caller who it is."""

@@ -1,14 +1,19 @@
 """Speaks the contract; decides nothing."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc.aio
-from isthmus.kit import Clock, Database, Page, PageRequest, current_principal, encode_token
+from isthmus.kit import Clock, Database, Page, PageRequest, current_principal, encode_token, new_id
+from isthmus.kit.quotas import QuotaBook
 from isthmus.kit.redacting import SENT, Redactor, TextPlace, Typed
 from isthmus.kit.times import moment
 from isthmus.kit.validation import validating
 from isthmus.monitoring.v1 import monitoring_pb2 as pb
 from isthmus.monitoring.v1 import monitoring_pb2_grpc
+from isthmus.resilience.faults import LimitReached
+from isthmus.services.monitoring.domain import LogEntry
 from isthmus.services.monitoring.servicer.messages import (
     entry_of,
     filter_of,
@@ -25,14 +30,18 @@ _PLACES = (
     TextPlace("executions", "runs", (Typed("instance_id"), Typed("execution_id")), (Typed("error"),)),
     SENT,
 )
+_TOLD_EVERY = timedelta(hours=1)
+_MOST_TOLD = 10_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
     """Keeps what people need to see how integrations are doing."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, book: QuotaBook) -> None:
         self._db = db
+        self._book = book
+        self._told: dict[str, datetime] = {}
         self._clock = clock
 
     async def AppendLogs(self, request: pb.AppendLogsRequest, context: Context) -> pb.AppendLogsResponse:
@@ -41,8 +50,27 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
         with validating() as check:
             entries = [entry_of(log, n, check, self._clock.now()) for n, log in enumerate(request.logs)]
         tenant_id = current_principal().tenant_id
+        entries = self._within_quota(tenant_id, entries)
+        if not entries:
+            return pb.AppendLogsResponse()
         async with self._db.tenant(tenant_id) as conn:
             return pb.AppendLogsResponse(appended=await Logs(conn, tenant_id).append(entries))
+
+    def _within_quota(self, tenant_id: str, entries: list[LogEntry]) -> list[LogEntry]:
+        """Leave lines out beyond the quota, and say so once an hour: hosts have no use for a refusal."""
+        try:
+            self._book.charge(tenant_id, "log_lines_per_day", len(entries))
+        except LimitReached as full:
+            now = self._clock.now()
+            told = self._told.get(tenant_id)
+            if not entries or (told is not None and now - told < _TOLD_EVERY):
+                return []
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told[tenant_id] = now
+            message = f"Lines are left out: {full.message}"
+            return [replace(entries[0], log_id=new_id("log"), kind="warning", message=message, details="")]
+        return entries
 
     async def ListLogs(self, request: pb.ListLogsRequest, context: Context) -> pb.ListLogsResponse:
         """Lists log entries, newest first."""

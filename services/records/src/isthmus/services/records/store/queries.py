@@ -62,6 +62,18 @@ _STREAMS = text("""
 """)
 
 _STORED = text("SELECT coalesce(sum(records), 0) FROM streams WHERE tenant_id = :tenant")
+# A few records from both ends of each stream stand for all of it.
+_WEIGHED = text("""
+    SELECT coalesce(sum(s.records * w.bytes) / nullif(sum(s.records), 0), 0)
+    FROM streams s CROSS JOIN LATERAL (
+        SELECT coalesce(avg(octet_length(data) + octet_length(key)), 0)::float8 AS bytes FROM (
+            (SELECT data, key FROM records r WHERE r.tenant_id = s.tenant_id
+                AND r.stream_number = s.stream_number ORDER BY key LIMIT 200)
+            UNION ALL
+            (SELECT data, key FROM records r WHERE r.tenant_id = s.tenant_id
+                AND r.stream_number = s.stream_number ORDER BY key DESC LIMIT 200)) AS sample) w
+    WHERE s.tenant_id = :tenant AND s.records > 0
+""")
 
 _SAMPLE = text(f"""
     SELECT convert_to(data, 'UTF8') FROM records WHERE {_OF_STREAM} AND NOT is_deleted LIMIT :limit
@@ -90,6 +102,11 @@ class RecordQueries:
         """Sum up what the streams of a tenant hold, by their own counts."""
         async with self._database.tenant(tenant) as connection:
             return int((await connection.execute(_STORED, {"tenant": tenant})).scalar_one())
+
+    async def weighed(self, tenant: str) -> float:
+        """Tell how many bytes a tenant's records have on average, by a sample of each stream."""
+        async with self._database.tenant(tenant) as connection:
+            return float((await connection.execute(_WEIGHED, {"tenant": tenant})).scalar_one())
 
     async def count(self, tenant: str, stream: str, parsed: Filter | None, *, deleted: bool) -> int:
         """Count the records that `query` would find."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
-from isthmus.kit.quotas import check_room
+from isthmus.kit.quotas import check_room, counted
 from isthmus.kit.tickets import refuse_hosts, require_work_on
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
@@ -30,6 +30,12 @@ class InstanceRpcs:
     """Creates, changes and shows instances."""
 
     _desk: Desk
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
+        """Count the tenant's instances."""
+        refuse_hosts()
+        async with self._desk.store.of(current_principal().tenant_id) as work:
+            return pb.GetUsageResponse(used={"instances": await counted(work.conn, "instances")})
 
     async def CreateInstance(
         self, request: pb.CreateInstanceRequest, context: Any

@@ -1,5 +1,6 @@
 """One run of a flow: its life, its attempts, and what follows when one of them ends."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ _PAUSED = "It was paused; it goes on from here once its flow, or the run of its 
 _LONGEST_WAIT = timedelta(days=1)
 _WAITED_FOR = frozenset({"VAULT_SEALED", "VAULT_UNREACHABLE"})
 """What is the installation's trouble and no flow's: executions wait for it, however long it takes."""
+_QUOTA = "QUOTA_EXCEEDED"
 
 
 class Trigger(StrEnum):
@@ -322,11 +324,16 @@ def _failed(
     if failure.reason in _WAITED_FOR:
         wait = timedelta(seconds=rules.backoff.wait(1, None))
         return Ending(Status.PENDING, before, failure, now + wait)
+    asked = failure.retry_after.total_seconds() if failure.retry_after else None
+    if failure.reason == _QUOTA:
+        # The flow has done nothing wrong; and as a quota may be raised at any time, it is tried before the
+        # time that was told, less and less often.
+        wait = timedelta(seconds=min(rules.backoff.wait(max(1, execution.attempts)), asked or math.inf))
+        return Ending(Status.PENDING, before, failure, now + wait)
     attempts = execution.failures + 1
     most = execution.flow.failure_policy.max_attempts or DEFAULT_ATTEMPTS
     if not failure.kind.passes or attempts >= most:
         return Ending(Status.FAILED, before, failure, is_counted=True)
-    asked = failure.retry_after.total_seconds() if failure.retry_after else None
     wait = min(timedelta(seconds=rules.backoff.wait(attempts, asked)), _LONGEST_WAIT)
     return Ending(Status.PENDING, before, failure, now + wait, is_counted=True)
 

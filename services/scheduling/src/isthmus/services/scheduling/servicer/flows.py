@@ -4,7 +4,7 @@ import asyncio
 
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
-from isthmus.kit.quotas import check_room
+from isthmus.kit.quotas import check_room, counted
 from isthmus.kit.validation import validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain import Execution, FlowSpec
@@ -17,6 +17,17 @@ from isthmus.services.scheduling.translate import read_flow, write_execution, wr
 
 class FlowRpcs(Rpcs):
     """Translates the RPCs of flows."""
+
+    async def GetUsage(self, request: pb.GetUsageRequest, _: Context) -> pb.GetUsageResponse:
+        """Count the tenant's flows, and its executions at work."""
+        async with self._desk.db.tenant(current_principal().tenant_id) as conn:
+            used = {
+                "flows": await counted(conn, "flows"),
+                "executions": await counted(
+                    conn, "executions", "status = 'running' and lease_expire_time is not null"
+                ),
+            }
+        return pb.GetUsageResponse(used=used)
 
     async def CreateFlow(self, request: pb.CreateFlowRequest, _: Context) -> pb.CreateFlowResponse:
         """Create a flow whose instances and mapping exist."""
