@@ -42,24 +42,24 @@ spec:
 """
 FLOW = """
 kind: Mapping
-name: to-ops
+name: dying-to-ops
 spec:
   field_mappings:
     - {target: ref, source: id, required: true}
     - {target: title, source: subject}
 ---
 kind: Mapping
-name: to-desk
+name: dying-to-desk
 spec:
   field_mappings: [{target: subject, source: title}]
 ---
 kind: Flow
-name: incidents
+name: dying-incidents
 spec:
-  source: {instance: desk, stream: items}
-  destination: {instance: ops, stream: items}
-  mapping: to-ops
-  reverse_mapping: to-desk
+  source: {instance: dying-desk, stream: items}
+  destination: {instance: dying-ops, stream: items}
+  mapping: dying-to-ops
+  reverse_mapping: dying-to-desk
   key: [ref]
   direction: both
   read_mode: full
@@ -72,7 +72,7 @@ class Round:
 
     def __init__(self, mesh):
         command = [sys.executable, "-m", "isthmus.client.cli", "--home", str(mesh.home)]
-        command += ["sync", "run", "incidents", "--watch", "--output", "json"]
+        command += ["sync", "run", "dying-incidents", "--watch", "--output", "json"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def ended(self):
@@ -99,7 +99,7 @@ def round_with_death(mesh, system, victim):
     return running.ended()
 
 
-def test_both_systems_end_the_same_though_hosts_die_in_the_middle(own_mesh):
+def test_both_systems_end_the_same_though_hosts_die_in_the_middle(mesh):
     """
     Each of the records made on either side has exactly one counterpart; the round after writes nothing.
     """
@@ -107,21 +107,25 @@ def test_both_systems_end_the_same_though_hosts_die_in_the_middle(own_mesh):
         for number in range(TOTAL):
             desk.edit(f"own-{number}", subject=f"from the desk {number}")
             ops.edit(f"own-{number}", title=f"from ops {number}")
-        documents = SYSTEM.format(name="desk", url=desk.url) + SYSTEM.format(name="ops", url=ops.url) + FLOW
-        own_mesh.apply(documents)
+        documents = (
+            SYSTEM.format(name="dying-desk", url=desk.url)
+            + SYSTEM.format(name="dying-ops", url=ops.url)
+            + FLOW
+        )
+        mesh.apply(documents)
 
-        done = [round_with_death(own_mesh, ops, "host-http-json")]
+        done = [round_with_death(mesh, ops, "host-http-json")]
         desk.edit("own-0", subject="changed at the desk")
         ops.edit("own-1", title="changed at ops")
         ops.remove("own-2")
-        done.append(round_with_death(own_mesh, ops, "host-hub"))
+        done.append(round_with_death(mesh, ops, "host-hub"))
         desk.edit("own-3", subject="changed again")
         ops.edit("own-4", title="and again")
-        done.append(round_with_death(own_mesh, desk, "records"))
-        done += [Round(own_mesh).ended() for _ in range(2)]
+        done.append(round_with_death(mesh, desk, "records"))
+        done += [Round(mesh).ended() for _ in range(2)]
         desk.effects.clear()
         ops.effects.clear()
-        done.append(Round(own_mesh).ended())
+        done.append(Round(mesh).ended())
 
         assert done == [True] * 6
         assert desk.effects + ops.effects == []

@@ -16,14 +16,14 @@ pytestmark = [pytest.mark.mesh, pytest.mark.slow]
 TOTAL, PAGE = 1000, 20
 DOCUMENTS = """
 kind: Credential
-name: incidents
+name: backfilled
 spec: {{type: api_key, query_parameter: key, secret: {{env: INCIDENTS_KEY}}}}
 ---
 kind: Instance
-name: incidents
+name: backfilled
 spec:
   connector: http-json
-  credential: incidents
+  credential: backfilled
   configuration:
     base_url: "{url}"
     streams:
@@ -36,10 +36,10 @@ spec:
         paging: {{kind: cursor, param: after, field: next}}
 ---
 kind: Flow
-name: incidents
+name: backfilled
 spec:
-  source: {{instance: incidents, stream: incidents}}
-  destination: {{instance: hub, stream: incidents}}
+  source: {{instance: backfilled, stream: incidents}}
+  destination: {{instance: hub, stream: backfilled}}
 """
 
 
@@ -79,7 +79,7 @@ class Incidents:
 
 def levels(mesh):
     """Gives the level that the hub holds of each incident."""
-    found = mesh.answer("records", "query", "incidents", "--limit", "0")
+    found = mesh.answer("records", "query", "backfilled", "--limit", "0")
     return {one["data"]["id"]: one["data"]["level"] for one in found}
 
 
@@ -88,33 +88,33 @@ def committed(mesh, execution_id):
     return int(mesh.answer("executions", "show", execution_id)["counts"]["read"])
 
 
-def test_a_backfill_survives_the_death_of_its_host(own_mesh, vendor):
+def test_a_backfill_survives_the_death_of_its_host(mesh, vendor):
     """
     Exactly the records of the span are written again, and the next sync begins where the last one ended.
     """
     incidents = Incidents()
     vendor.routes["/incidents"] = incidents.answer
-    own_mesh.apply(DOCUMENTS.format(url=vendor.url), env={"INCIDENTS_KEY": canary("incidents")})
-    own_mesh.ok("sync", "run", "incidents", "--watch")
+    mesh.apply(DOCUMENTS.format(url=vendor.url), env={"INCIDENTS_KEY": canary("incidents")})
+    mesh.ok("sync", "run", "backfilled", "--watch")
     incidents.level, incidents.hold_at = "new", 200
 
     words = ("--from", "2026-01-06", "--to", "2026-01-16T00:00:00+00:00")
-    execution_id = own_mesh.answer("sync", "backfill", "incidents", *words)["execution_id"]
+    execution_id = mesh.answer("sync", "backfill", "backfilled", *words)["execution_id"]
     assert incidents.held.wait(60)
-    until(lambda: committed(own_mesh, execution_id) >= 100, "a position")
-    os.kill(own_mesh.pid("host-http-json"), signal.SIGKILL)
+    until(lambda: committed(mesh, execution_id) >= 100, "a position")
+    os.kill(mesh.pid("host-http-json"), signal.SIGKILL)
     before = len(incidents.asked)
     incidents.go.set()
-    ended = own_mesh.answer("executions", "watch", execution_id)
+    ended = mesh.answer("executions", "watch", execution_id)
 
     assert ended["status"] == "STATUS_COMPLETED"
     assert (int(ended["counts"]["updated"]), int(ended["counts"]["filtered"])) == (240, 1)
     expected = {number: "new" if 120 <= number < 360 else "old" for number in range(TOTAL)}
-    assert levels(own_mesh) == expected
+    assert levels(mesh) == expected
     again = [query for query in incidents.asked[before:] if "changed_from" in query]
     assert min(int(query.get("after", "0")) for query in again) >= 100
     assert all("since" not in query for query in again)
 
     incidents.asked.clear()
-    own_mesh.ok("sync", "run", "incidents", "--watch")
+    mesh.ok("sync", "run", "backfilled", "--watch")
     assert incidents.asked[0]["since"] == incidents.record(TOTAL - 1)["changed_at"]
