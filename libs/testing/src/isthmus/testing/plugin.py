@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,13 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 # Sandboxes of vendors run on this machine.
 os.environ.setdefault("ISTHMUS_EGRESS_ALLOW", "127.0.0.0/8,::1")
+
+# How long an example takes says nothing where dozens of servers share the machine.
+with suppress(ImportError):
+    from hypothesis import settings
+
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
 
 if TYPE_CHECKING:
     from isthmus.testing.mesh import Mesh, RunningService
