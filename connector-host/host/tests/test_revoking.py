@@ -1,6 +1,7 @@
 """What a host forgets when a credential was changed or taken back, and what it tells of scopes."""
 
 import asyncio
+import json
 import time
 from types import SimpleNamespace
 
@@ -8,11 +9,15 @@ import pytest
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.credentials.v1 import credentials_pb2 as credentials
 from isthmus.host.binding import Leases
+from isthmus.host.revoking import Revocations
 from isthmus.host.steps import granted
+from isthmus.kit.bus import Bus
 from isthmus.resilience import RetryLater
+from isthmus.testing.waiting import eventually
 
 Step = connector.CheckStep
 MINE = ("tnt_1", "ath_1")
+NOW = "2026-01-31T12:00:00+00:00"
 
 
 class Lender:
@@ -94,6 +99,28 @@ async def test_a_lease_is_kept_while_somebody_tells_of_changes(leases, lender):
         await leases.lease(*MINE, "ins_1", fresh=1e-9)
 
     assert (kept, after_a_gap, lender.leases) == (1, 2, 4)
+
+
+async def test_what_is_borrowed_is_kept_while_events_pass_and_ends_with_one(leases, lender, nats_url):
+    """
+    A host that hears its bus asks once, and again as soon as a credential is taken back.
+    """
+    bus = Bus(nats_url, "host-files")
+    tasks = [asyncio.create_task(work()) for work in (bus.run, Revocations(bus, leases, None).run)]
+    await eventually(lambda: leases.hears() is not None, "the host hears events")
+    for _ in range(3):
+        await leases.lease(*MINE, "ins_1", fresh=1e-9)
+    kept = lender.leases
+    said = {"id": "evt_1", "type": "x", "tenantid": "tnt_1", "source": "x", "subject": "ath_1", "time": NOW}
+    await bus.client.publish("isthmus.v1.tnt_1.credentials.auth_config.revoked", json.dumps(said).encode())
+    await eventually(lambda: not leases._held, "what was borrowed is forgotten")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await bus.close()
+
+    assert kept == 1
+    assert leases.hears() is None
 
 
 async def test_many_who_want_a_lease_at_the_same_time_make_one(leases, lender):

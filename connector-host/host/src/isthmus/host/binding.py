@@ -67,7 +67,7 @@ class Leases:
         self._ended: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._refused: OrderedDict[_Key, tuple[str, int]] = OrderedDict()
         self._asking: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
-        self.hears: Callable[[], object] = _deaf
+        self.hears: Callable[[], object] = deaf
         """Gives what tells of changes, the same as long as it has no gap; None where nothing does."""
 
     async def lease(
@@ -181,7 +181,8 @@ class Leases:
         )
 
 
-def _deaf() -> object:
+def deaf() -> object:
+    """Stand for nobody who tells of changes."""
     return None
 
 
@@ -305,4 +306,4 @@ def _material(answer: credentials.LeaseCredentialResponse) -> dict[str, Any]:
     return {name: value for name, value in material.items() if value}
 
 
-__all__ = ["HUB", "Leased", "Leases", "Resolver"]
+__all__ = ["HUB", "Leased", "Leases", "Resolver", "deaf"]

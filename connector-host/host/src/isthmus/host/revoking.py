@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from isthmus.host.binding import Leases
+from isthmus.host.binding import Leases, deaf
 from isthmus.kit.bus import Bus
 from isthmus.kit.bus_users import REVOCATIONS
 from isthmus.kit.subscription import received
@@ -34,9 +34,11 @@ class Revocations:
             await self._bus.ready()
             client = self._bus.client
             subscriptions = [await client.subscribe(subject, cb=self._heard) for subject in REVOCATIONS]
+            self._leases.hears = self._connection
             try:
                 await self._bus.outlived()
             finally:
+                self._leases.hears = deaf
                 for subscription in subscriptions:
                     with suppress(errors.Error):
                         await subscription.unsubscribe()
