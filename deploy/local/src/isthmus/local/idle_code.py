@@ -1,15 +1,17 @@
 """Gives back the pages of program files that a process has read once and does not use any more."""
 
+import asyncio
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["give_back_idle_code"]
+__all__ = ["give_back_idle_code", "giving_back"]
 
 _AREAS = Path("/proc/self/smaps")
 # madvise(2).
 _MADV_DONTNEED = 4
+_SETTLED_SECONDS = 3.0
 
 
 def give_back_idle_code() -> None:
@@ -23,6 +25,17 @@ def give_back_idle_code() -> None:
         madvise = ctypes.CDLL(None).madvise
         for start, size in list(_unchanged_files()):
             madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_DONTNEED)
+
+
+def giving_back(ready: Callable[[int], None]) -> Callable[[int], None]:
+    """Let a process give back the code of its start, and again that of the first calls it has answered."""
+
+    def started(port: int) -> None:
+        ready(port)
+        give_back_idle_code()
+        asyncio.get_running_loop().call_later(_SETTLED_SECONDS, give_back_idle_code)
+
+    return started
 
 
 def _unchanged_files() -> Iterator[tuple[int, int]]:

@@ -25,7 +25,7 @@ from isthmus.local.child import errand
 from isthmus.local.control import ControlSocket
 from isthmus.local.gaps import fill_gaps
 from isthmus.local.home import Home
-from isthmus.local.idle_code import give_back_idle_code
+from isthmus.local.idle_code import give_back_idle_code, giving_back
 from isthmus.local.leftovers import clear_away, remember
 from isthmus.local.logs import empty, rotate
 from isthmus.local.names import HUB, WITHOUT_DATABASE
@@ -362,18 +362,13 @@ def _serve(name: str, ready: Callable[[int], None]) -> None:
     from isthmus.local.programs import service_code
 
     code = service_code(name)
-
-    def started(port: int) -> None:
-        ready(port)
-        give_back_idle_code()
-
-    serve(code.settings(), code.wire, name=name, ready=started)
+    serve(code.settings(), code.wire, name=name, ready=giving_back(ready))
 
 
 def _host(connector: str, ready: Callable[[int], None]) -> None:
     from isthmus.local.programs import host_code
 
-    host_code()(connector, ready)
+    host_code()(connector, giving_back(ready))
 
 
 def main() -> int:

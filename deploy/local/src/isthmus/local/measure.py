@@ -36,7 +36,7 @@ class Measurement:
     unit: str
 
 
-def measure(home: Home, connector: str = "files") -> list[Measurement]:
+def measure(home: Home, first_connector: str = "cisa-kev", connector: str = "files") -> list[Measurement]:
     """Start a mesh in an empty home and measure it; leaves it stopped."""
     try:
         first = _timed(home, "up")
@@ -44,6 +44,10 @@ def measure(home: Home, connector: str = "files") -> list[Measurement]:
         second = _timed(home, "up")
         time.sleep(_SETTLING_SECONDS)
         ours, total = _memory(home)
+        # The first host also wakes the services that every host calls.
+        _start_host(home, first_connector)
+        time.sleep(_SETTLING_SECONDS)
+        with_first, _ = _memory(home)
         host_seconds = _start_host(home, connector)
         time.sleep(_SETTLING_SECONDS)
         with_host, _ = _memory(home)
@@ -56,7 +60,7 @@ def measure(home: Home, connector: str = "files") -> list[Measurement]:
         Measurement("memory of Isthmus, idle", ours, 300.0, "MB"),
         Measurement("memory with back ends, idle", total, 600.0, "MB"),
         Measurement("one more host: start", host_seconds * 1000, 300.0, "ms"),
-        Measurement("one more host: memory", with_host - ours, 30.0, "MB"),
+        Measurement("one more host: memory", with_host - with_first, 30.0, "MB"),
     ]
 
 
