@@ -65,7 +65,9 @@ def test_free_port_is_free(free_port):
         assert server.getsockname()[1] == free_port
 
 
-@pytest.mark.parametrize(("shown", "outcome"), [("harmless", "passed"), (canary("log"), "failed")])
+@pytest.mark.parametrize(
+    ("shown", "outcome"), [("harmless", "passed"), (canary("log"), "failed")], ids=["harmless", "planted"]
+)
 def test_a_test_whose_output_shows_a_planted_secret_fails(shown, outcome):
     """
     Whatever it asserts: the log of a service that it runs is part of its output.
