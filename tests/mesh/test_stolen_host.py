@@ -211,6 +211,22 @@ async def test_with_a_job_it_has_what_the_job_needs(thief, job, possessions):
     assert refused(in_place) == {"PERMISSION_MISSING", "TICKET_OF_OTHERS"}
 
 
+async def test_of_other_flows_it_sees_neither_quarantine_nor_mapping(thief, job, possessions):
+    """
+    The ticket names the flow that is carried out, and what maps its records.
+    """
+    mine, near, _ = possessions
+    own = thief.identity(mine.tenant, job.source_ticket)
+    listed = [
+        await thief.call("records.ListQuarantine", own, flow_id=flow)
+        for flow in (mine.values["flow_id"], near.values["flow_id"], "")
+    ]
+    planned = await thief.call("mapping.GetPlan", own, mapping_id="map_near")
+
+    assert [one.reason for one in listed] == ["", "TICKET_OF_OTHERS", "TICKET_OF_OTHERS"]
+    assert planned.reason == "TICKET_OF_OTHERS"
+
+
 async def test_what_it_shows_the_destination_opens_the_destination_only(thief, job, possessions):
     """
     The hub takes its batches; it gives it no records, and nothing is lent for the other end.

@@ -242,7 +242,8 @@ async def test_a_host_changes_no_secret_of_another_connector(host):
     """
     Hosts may call what connectors offer, and this is the credentials service's alone.
     """
-    channel = host.channel(tenant=TENANT, permissions=("connector.*.*",), subject="host:other", mesh=True)
+    work = {"tenant": TENANT, "permissions": ("connector.*.*",), "work_on": BINDING.instance_id}
+    channel = host.channel(subject="host:other", mesh=True, **work)
     request = connector.RotateSecretRequest(binding=BINDING, stage=1)
 
     fault = await refused(ConnectorServiceStub(channel).RotateSecret(request))

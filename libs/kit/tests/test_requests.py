@@ -76,6 +76,19 @@ async def test_request_id_belongs_to_one_request(service):
     assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
+async def test_an_answer_that_was_erased_is_not_made_up(service):
+    """
+    Who repeats the request is told so, and nothing is done a second time.
+    """
+    await service.create(request())
+    async with service.db.system() as conn:
+        await conn.execute(text("UPDATE idempotency SET response = NULL"))
+
+    with pytest.raises(faults.Precondition) as caught:
+        await service.create(request())
+    assert (caught.value.reason, service.created) == ("ANSWER_ERASED", 1)
+
+
 async def test_request_without_id_is_never_repeated(service):
     """
     An empty request id means that each call is a new one.

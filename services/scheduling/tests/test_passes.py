@@ -31,7 +31,7 @@ async def test_a_lease_comes_with_a_ticket_for_each_end_of_the_flow(bench):
     """
     lease = (await bench.host.acquire(await begun(bench))).answer
     source, destination = lease.flow.source.instance_id, lease.flow.destination.instance_id
-    reads = Ticket(bench.tenant, source, "host:files", "host:files")
+    reads = Ticket(bench.tenant, source, "host:files", "host:files", flow_id=lease.flow.flow_id)
     writes = Ticket(bench.tenant, destination, "service:records", "host:files")
 
     assert said(bench, lease.source_ticket).items() >= reads.claims.items()

@@ -7,7 +7,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from isthmus.kit.principal import current_principal
 from isthmus.kit.redaction import without_secrets
-from isthmus.resilience.faults import Conflict, FixRequest
+from isthmus.resilience.faults import Conflict, FixRequest, Precondition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,6 +50,7 @@ async def once(
 
     Raises:
         Conflict: `REQUEST_ID_REUSED`, the id was used for a different request.
+        Precondition: `ANSWER_ERASED`, the answer held data of a person that was erased.
     """
     request_id: str = request.request_id  # type: ignore[attr-defined]
     if not request_id:
@@ -72,6 +73,11 @@ async def _first_answer(
     if bytes(known.fingerprint) != fingerprint:
         message = "Choose a new request id; this one was used for a different request."
         raise Conflict("REQUEST_ID_REUSED", message, path="request_id")
+    if known.response is None:
+        message = (
+            "It was done; its answer was erased with a person's data. To do it again choose a new request id."
+        )
+        raise Precondition("ANSWER_ERASED", message, path="request_id")
     return response_type.FromString(bytes(known.response))
 
 

@@ -106,7 +106,7 @@ class TextPlace:
 
 
 ANSWERS = TextPlace("answers", "idempotency", (Typed("rpc"), Typed("request_id")), packed=("response",))
-"""Answers that are kept for requests that come again; one that is emptied comes back empty."""
+"""Answers that are kept for requests that come again; who asks again after one was emptied is told so."""
 SENT = TextPlace("events", "outbox", (Typed("id"),), (Typed("body"),), when="sent_at IS NOT NULL")
 """Events that a service has sent; they stay for a day."""
 

@@ -58,6 +58,8 @@ class Ticket:
         host: The process that serves the instance, `host:files` for example.
         caller: Who may call that process about it, `service:registry` or `host:http-json` for example.
         auth_config_id: The credential of a configuration that is not saved yet; empty for others.
+        flow_id: What is carried out; empty where it is no flow.
+        mapping_ids: What its records are mapped by.
         expires: Until when, in Unix seconds.
     """
 
@@ -66,6 +68,8 @@ class Ticket:
     host: str
     caller: str
     auth_config_id: str = ""
+    flow_id: str = ""
+    mapping_ids: tuple[str, ...] = ()
     expires: float = field(default=0.0, compare=False)
 
     @property
@@ -77,6 +81,8 @@ class Ticket:
             "ath": self.auth_config_id,
             "for": self.host,
             "by": self.caller,
+            "flw": self.flow_id,
+            "map": " ".join(self.mapping_ids),
         }
         return {name: value for name, value in named.items() if value}
 
@@ -144,18 +150,49 @@ def require_work_on(instance_id: str, auth_config_id: str = "", *, borrowing: bo
     Raises:
         NotAllowed: `TICKET_MISSING` or `TICKET_OF_OTHERS`.
     """
-    caller = peek_principal()
-    if caller is None or not is_host(caller):
-        return
-    ticket = shown_ticket()
+    ticket = _ticket_of_host()
     if ticket is None:
-        raise _missing()
+        return
     if ticket.instance_id != instance_id:
         raise _of_others("another instance")
     if not instance_id and ticket.auth_config_id != auth_config_id:
         raise _of_others("another credential")
-    if borrowing and ticket.host != caller.subject:
+    caller = peek_principal()
+    if borrowing and caller is not None and ticket.host != caller.subject:
         raise _of_others("another host")
+
+
+def require_flow(flow_id: str) -> None:
+    """Let a host pass that carries a flow out; whoever is no host passes.
+
+    Raises:
+        NotAllowed: `TICKET_MISSING` or `TICKET_OF_OTHERS`.
+    """
+    ticket = _ticket_of_host()
+    if ticket is not None and (not flow_id or ticket.flow_id != flow_id):
+        raise _of_others("another flow")
+
+
+def require_mapping(mapping_id: str) -> None:
+    """Let a host pass that carries a flow with a mapping out; whoever is no host passes.
+
+    Raises:
+        NotAllowed: `TICKET_MISSING` or `TICKET_OF_OTHERS`.
+    """
+    ticket = _ticket_of_host()
+    if ticket is not None and mapping_id not in ticket.mapping_ids:
+        raise _of_others("a flow without this mapping")
+
+
+def _ticket_of_host() -> Ticket | None:
+    """Give what the caller has shown; None where it is no host, and needs to show nothing."""
+    caller = peek_principal()
+    if caller is None or not is_host(caller):
+        return None
+    ticket = shown_ticket()
+    if ticket is None:
+        raise _missing()
+    return ticket
 
 
 def refuse_hosts() -> None:
@@ -256,10 +293,12 @@ class Inspector:
         claims = trust.claims_of(text, kind=_KIND, permission=SIGN, lifetime=LONGEST)
         if claims is None:
             raise _invalid()
-        tenant, instance, host, caller, credential = (
-            str(claims.get(name, "")) for name in ("tid", "ins", "for", "by", "ath")
+        tenant, instance, host, caller, credential, flow, mappings = (
+            str(claims.get(name, "")) for name in ("tid", "ins", "for", "by", "ath", "flw", "map")
         )
-        ticket = Ticket(tenant, instance, host, caller, credential, float(claims["exp"]))
+        ticket = Ticket(
+            tenant, instance, host, caller, credential, flow, tuple(mappings.split()), float(claims["exp"])
+        )
         self._known[text] = (ticket, trust.edition)
         while len(self._known) > _MOST_KEPT:
             self._known.popitem(last=False)
@@ -296,6 +335,8 @@ __all__ = [
     "needs_ticket",
     "refuse_hosts",
     "renew_carried",
+    "require_flow",
+    "require_mapping",
     "require_work_on",
     "shown_ticket",
 ]

@@ -10,6 +10,7 @@ from typing import Any, cast
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
+from isthmus.kit.tickets import require_mapping
 from isthmus.kit.validation import validating
 from isthmus.mapper.privacy import DataClass
 from isthmus.mapping.v1 import mapping_pb2 as pb
@@ -205,6 +206,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
 
     async def GetPlan(self, request: pb.GetPlanRequest, context: Any) -> pb.GetPlanResponse:
         """Give a host the definition to run."""
+        require_mapping(request.mapping_id)
         mapping = await self._get(request.mapping_id, request.version)
         return pb.GetPlanResponse(
             mapping_id=mapping.mapping_id,

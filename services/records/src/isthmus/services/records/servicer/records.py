@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from isthmus.kit import Database, PageRequest, current_principal, once
+from isthmus.kit.tickets import require_flow
 from isthmus.kit.times import stamp
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.records.v1 import records_pb2_grpc as pb_grpc
@@ -105,6 +106,8 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         self, request: pb.ReadQuarantinedRequest, context: object
     ) -> AsyncIterator[pb.ReadQuarantinedResponse]:
         """Read the text of one quarantined record."""
+        kept = await self._waiting.get(current_principal().tenant_id, request.quarantine_id)
+        require_flow(kept.flow_id)
         async for answer in self._large.read(request.quarantine_id):
             yield answer
 
@@ -112,6 +115,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         self, request: pb.ListQuarantineRequest, context: object
     ) -> pb.ListQuarantineResponse:
         """List quarantined records, oldest first."""
+        require_flow(request.flow_id)
         asked = PageRequest.parse(request.page_size, request.page_token, keys={"position": int})
         statuses = messages.statuses(list(request.statuses))
         tenant = current_principal().tenant_id
@@ -126,6 +130,7 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         """Read one quarantined record; a large one without its text."""
         caller = current_principal()
         kept = await self._waiting.get(caller.tenant_id, request.quarantine_id)
+        require_flow(kept.flow_id)
         whole = caller.kind == "mesh"
         return pb.GetQuarantinedResponse(record=messages.quarantined_record(kept, whole=whole))
 

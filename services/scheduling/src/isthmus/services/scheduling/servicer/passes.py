@@ -26,7 +26,7 @@ class Pair(NamedTuple):
 
 
 class Passes:
-    """Signs the tickets of executions; the same pair of ends gets the same ones for a minute.
+    """Signs the tickets of executions; the same flow gets the same ones for a minute.
 
     Args:
         tickets: Signs.
@@ -40,7 +40,16 @@ class Passes:
     async def of(self, tenant_id: str, execution: Execution) -> Pair:
         """Give the tickets of an execution that a host has the lease of."""
         host, flow = serving_host(execution), execution.moving
-        source = Ticket(tenant_id, flow.source.instance_id, host, host)
+        whole = execution.flow
+        mappings = tuple(filter(None, (whole.mapping_id, whole.reverse_mapping_id)))
+        source = Ticket(
+            tenant_id,
+            flow.source.instance_id,
+            host,
+            host,
+            flow_id=execution.flow_id,
+            mapping_ids=mappings,
+        )
         try:
             server = serving(await self._instances.connector(flow.destination.instance_id))
         except Missing:
