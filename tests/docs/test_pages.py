@@ -1,6 +1,5 @@
 """Documentation says what is."""
 
-import asyncio
 import importlib.util
 import re
 import subprocess
@@ -107,7 +106,7 @@ def test_tests_that_pages_name_exist():
     ] == []
 
 
-def test_the_connector_of_the_guide_runs(vendor, capsys, monkeypatch):
+async def test_the_connector_of_the_guide_runs(vendor, capsys, monkeypatch):
     """
     Copied together, the two blocks of Python check a system and read its pages.
     """
@@ -123,7 +122,7 @@ def test_the_connector_of_the_guide_runs(vendor, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
     exec(compile("\n".join(blocks), "connectors.md", "exec"), module.__dict__)
-    asyncio.run(module.main(vendor.url))
+    await module.main(vendor.url)
 
     assert "authenticate PASSED" in (shown := capsys.readouterr().out)
     assert "['i1']" in shown
