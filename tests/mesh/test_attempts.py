@@ -27,6 +27,8 @@ FOR_THE_INSTALLATION = {
     "registry.connectors.register",
 }
 """What processes do for all tenants; tenants register connectors themselves, too."""
+COUNTED_LATER = {"identity.quota_usage"}
+"""What an owner has used is brought together by services some seconds after it was."""
 
 
 @dataclass
@@ -101,7 +103,8 @@ async def test_no_attempt_shows_or_changes_what_is_anothers(world, unharmed_owne
     )
     assert campaign.found == {}
     assert not {"INTERNAL", "UNKNOWN", "DATA_LOSS"} & campaign.codes.keys()
-    assert [table for table in before if before[table] != after[table]] == []
+    changed = {table for table in before if before[table] != after[table]}
+    assert changed <= COUNTED_LATER
     assert campaign.tried.keys() == {rpc.path for rpc in world.rpcs}
     assert min(campaign.tried.values()) >= COUNT // 2 // len(world.rpcs)
     assert len({call.split()[0] for call in own.found}) > 10, "it would not see a success"
