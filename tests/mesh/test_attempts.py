@@ -20,13 +20,16 @@ COUNT = int(os.environ.get("ISTHMUS_ATTEMPTS", "10000"))
 SEED = os.environ.get("ISTHMUS_SEED", "0")
 AT_ONCE = 32
 FOR_THE_INSTALLATION = {
+    "credentials.authorizations.finish",
     "identity.installation.bootstrap",
+    "identity.logins.arrive",
     "identity.signing_keys.rotate",
     "identity.tenants.create",
     "monitoring.installation.audit",
     "registry.connectors.register",
 }
-"""What processes do for all tenants; tenants register connectors themselves, too."""
+"""What processes do for all tenants, the gateway for whoever a browser's state names; tenants register
+connectors themselves, too."""
 COUNTED_LATER = {"identity.quota_usage"}
 """What an owner has used is brought together by services some seconds after it was."""
 
