@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from isthmus.testing import shared as public
 from isthmus.testing.commands import CommandLine, Done
 from isthmus.testing.waiting import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared"))
 
 MESH_SETTINGS = {
     # Nothing happens by itself a minute after a test has looked.
@@ -134,9 +134,7 @@ def own_mesh(commands: CommandLine) -> Iterator[LocalMesh]:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Gives the folder of public data files; tests that need it skip where it is absent."""
-    if not (SHARED / "data").is_dir():
-        pytest.skip(f"the public data files are not at {SHARED}; set ISTHMUS_SHARED")
-    return SHARED
+    return public.shared("data").parent
 
 
 @pytest.fixture

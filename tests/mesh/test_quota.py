@@ -5,7 +5,7 @@ import os
 import pytest
 from isthmus.testing.waiting import until
 
-pytestmark = [pytest.mark.mesh, pytest.mark.xdist_group("mesh")]
+pytestmark = [pytest.mark.mesh]
 
 FLOW = """
 kind: Instance

@@ -1,8 +1,6 @@
 """Every provider of secrets behind the port, and copies from one to another."""
 
 import asyncio
-import os
-from pathlib import Path
 
 import pytest
 from isthmus.kit.vault.azure import AzureKeyVault, name_of
@@ -15,8 +13,9 @@ from isthmus.kit.vault.shelf import ShelfVault
 from isthmus.resilience.faults import Conflict, DataLost, Missing, Precondition, RetryLater
 from isthmus.testing.http_server import HttpServer
 from isthmus.testing.key_vault import KeyVault
+from isthmus.testing.shared import SHARED
 
-SHARED = Path(os.environ.get("ISTHMUS_SHARED", "/nowhere")) / "contracts/azure-keyvault"
+CONTRACT = SHARED / "contracts" / "azure-keyvault"
 KEY = new_key()
 WRITABLE = pytest.mark.parametrize("provider", ["openbao", "azure", "file"])
 
@@ -24,7 +23,7 @@ WRITABLE = pytest.mark.parametrize("provider", ["openbao", "azure", "file"])
 @pytest.fixture
 async def key_vault():
     async with HttpServer() as http:
-        yield KeyVault(http, SHARED if SHARED.exists() else None)
+        yield KeyVault(http, CONTRACT if CONTRACT.exists() else None)
 
 
 @pytest.fixture

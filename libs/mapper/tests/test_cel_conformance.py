@@ -7,20 +7,17 @@ failure as well, so that the list never claims more than is true.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import pytest
 from isthmus.mapper.cel import reference
 from isthmus.mapper.cel.environment import Environment, ExpressionInvalid
 from isthmus.mapper.cel.operators import equal
 from isthmus.mapper.cel.program import Program, compile_expression
 from isthmus.mapper.cel.values import CelType, Failed, Timestamp, UInt, to_key, type_name
+from isthmus.testing.shared import shared
 
 Case = dict[str, Any]
-ROOT = Path(__file__).parents[3]
-CASES = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared")) / "data" / "cel" / "conformance.json"
 EXCEPTIONS = Path(__file__).with_name("cel_exceptions.json")
 _NUMBERS = {"int": int, "uint": lambda text: UInt(int(text)), "double": float}
 
@@ -109,10 +106,9 @@ def test_every_case_passes_but_those_that_are_listed():
     """
     Compiled expressions and the library give what each case wants, except for the listed cases.
     """
-    if not CASES.exists():
-        pytest.skip(f"the conformance cases are not at {CASES}; set ISTHMUS_SHARED")
+    published = shared("data", "cel", "conformance.json")
     conformance = Conformance()
-    failing = {name_of(case) for case in cases(CASES) if conformance.problem(case)}
+    failing = {name_of(case) for case in cases(published) if conformance.problem(case)}
 
     listed = {name for group in json.loads(EXCEPTIONS.read_text()) for name in group["cases"]}
 

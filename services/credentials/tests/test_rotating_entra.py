@@ -1,11 +1,9 @@
 """Secrets of Microsoft Entra applications, which Microsoft Graph adds and removes."""
 
 import json
-import os
 import re
 import secrets
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
@@ -18,10 +16,10 @@ from isthmus.services.credentials.store import Rows
 from isthmus.services.credentials.token_server import TokenServers
 from isthmus.services.credentials.ways import EntraWay, Ways
 from isthmus.testing.http_server import Answer, HttpServer
+from isthmus.testing.shared import shared
 
 ENTERED = "0ld-entered-by-a-person"
 FOREIGN = {"displayName": "of somebody else", "hint": "xyz", "secretText": "xyz-foreign"}
-CONTRACT = Path(os.environ.get("ISTHMUS_SHARED", "/nowhere")) / "contracts/entra/openapi.json"
 
 
 class Directory:
@@ -202,14 +200,14 @@ async def test_an_application_that_may_not_look_after_itself_is_told_what_it_nee
     assert not (await config()).rotation.stage
 
 
-@pytest.mark.skipif(not CONTRACT.is_file(), reason="the vendor's description is not here")
 async def test_what_is_sent_and_read_is_as_the_vendor_describes_it(config, directory, rotating):
     """
     Names and formats of a password credential.
     """
+    described = json.loads(shared("contracts", "entra", "openapi.json").read_text())
     await rotating.start(await config(), "usr_1", 3600)
 
-    schema = json.loads(CONTRACT.read_text())["components"]["schemas"]["microsoft.graph.passwordCredential"]
+    schema = described["components"]["schemas"]["microsoft.graph.passwordCredential"]
     properties = schema["properties"]
     assert directory.sent[0].keys() | {"keyId", "hint", "secretText"} <= properties.keys()
     assert re.fullmatch(properties["endDateTime"]["pattern"], directory.sent[0]["endDateTime"])

@@ -1,14 +1,12 @@
 """What Microsoft Entra ID and Okta really send, one request after another, and what has to come of it."""
 
 import json
-import os
 import uuid
-from pathlib import Path
 
 import pytest
+from isthmus.testing.shared import SHARED, shared
 
-ROOT = Path(__file__).resolve().parents[3]
-CASES = Path(os.environ.get("ISTHMUS_SHARED", ROOT.parent / "shared")) / "contracts" / "scim"
+CASES = SHARED / "contracts" / "scim"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -34,10 +32,7 @@ STATUSES = {"Required Test: Username Case Sensitivity Check": 200}
 
 def story(file):
     """Read cases that build on one another; without them the test is skipped."""
-    path = CASES / file
-    if not path.is_file():
-        pytest.skip(f"the request cases are not at {CASES}; set ISTHMUS_SHARED")
-    return json.loads(path.read_text())
+    return json.loads(shared("contracts", "scim", file).read_text())
 
 
 def cases(file):
@@ -267,10 +262,7 @@ async def test_samples_of_entra_make_users(entra):
     """
     The user of Entra's documentation arrives whole.
     """
-    path = CASES / "samples" / "entra-create-user.json"
-    if not path.is_file():
-        pytest.skip(f"the request cases are not at {CASES}; set ISTHMUS_SHARED")
-    body = json.loads(path.read_text())
+    body = json.loads(shared("contracts", "scim", "samples", "entra-create-user.json").read_text())
 
     answer = await entra.tenant.http.post("/Users", json=body)
 

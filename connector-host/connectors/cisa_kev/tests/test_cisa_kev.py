@@ -1,35 +1,18 @@
 """The real catalogues of two dates, and damaged ones."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from isthmus.connectors.cisa_kev import CisaKev
 from isthmus.sdk import DataFailure
 from isthmus.sdk.runtime import ReadMode, Session
 from isthmus.testing.http_server import Answer, HttpServer
-
-
-def _shared():
-    """The folder of real data: ISTHMUS_SHARED, or beside the repository."""
-    told = os.environ.get("ISTHMUS_SHARED")
-    if told:
-        return Path(told)
-    candidates = [
-        parent.parent / "shared"
-        for parent in Path(__file__).resolve().parents
-        if (parent / "uv.lock").exists()
-    ]
-    return next((folder for folder in candidates if folder.is_dir()), Path("/nonexistent"))
+from isthmus.testing.shared import shared
 
 
 @pytest.fixture
 def kev():
-    folder = _shared() / "data" / "kev"
-    if not folder.is_dir():
-        pytest.skip("the real catalogues are not here; set ISTHMUS_SHARED to the folder that has data/kev")
-    return folder
+    return shared("data", "kev")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The real NIST 800-53 LOW catalogue, counted independently, and small ones."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,19 +10,7 @@ from isthmus.connectors.nist_oscal import NistOscal
 from isthmus.sdk import ConfigurationFailure, DataFailure
 from isthmus.sdk.runtime import ReadMode, Session
 from isthmus.testing.http_server import Answer, HttpServer
-
-
-def _shared():
-    """The folder of real data: ISTHMUS_SHARED, or beside the repository."""
-    told = os.environ.get("ISTHMUS_SHARED")
-    if told:
-        return Path(told)
-    candidates = [
-        parent.parent / "shared"
-        for parent in Path(__file__).resolve().parents
-        if (parent / "uv.lock").exists()
-    ]
-    return next((folder for folder in candidates if folder.is_dir()), Path("/nonexistent"))
+from isthmus.testing.shared import shared
 
 
 @pytest.fixture
@@ -35,9 +22,7 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def low(root):
     """The real catalogue, below the allowed folder."""
-    real = _shared() / "data" / "oscal" / "nist-800-53-rev5-low-catalog.json"
-    if not real.exists():
-        pytest.skip("the real catalogue is not here; set ISTHMUS_SHARED to the folder that has data/oscal")
+    real = shared("data", "oscal", "nist-800-53-rev5-low-catalog.json")
     return Path(shutil.copy(real, root / "low.json"))
 
 

@@ -21,6 +21,7 @@ _CLASS = re.compile(r"^ *\d+ +(?P<size>\d+) +\d+ +\d+ +(?P<free>\d+)$", re.MULTI
 _SIZE_OF_EMPTY_BYTES = sys.getsizeof(b"")
 _SMALLEST_BYTES = 48
 _LARGEST_CHUNK = 64 * 1024
+_MOST_OF_A_SIZE = 64 * 1024 * 1024
 _SMALL_CHUNK = 1024
 _STEP = 16
 _STDERR = 2
@@ -32,8 +33,9 @@ def fill_gaps() -> None:
     """Take the memory that is free between objects, for as long as this process lives."""
     for size, free in list(_free_blocks()):
         _filling.append([_object(size, number) for number in range(free)])
-    with suppress(AttributeError):
-        _fill_heap()
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            _fill_heap()
 
 
 def _object(size: int, number: int) -> object:
@@ -76,7 +78,9 @@ def _fill_heap() -> None:
     end = libc.sbrk(0)
     size = _LARGEST_CHUNK
     while size >= _STEP:
-        while (chunk := libc.malloc(size)) and chunk < end:
-            pass
-        libc.free(chunk)
+        for _ in range(_MOST_OF_A_SIZE // size):
+            chunk = libc.malloc(size)
+            if not chunk or chunk >= end:
+                libc.free(chunk)
+                break
         size = size // 2 if size > _SMALL_CHUNK else size - _STEP
