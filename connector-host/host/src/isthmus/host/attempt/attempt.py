@@ -10,7 +10,7 @@ from isthmus.host.attempt.absence import Absence, generation_of
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
 from isthmus.host.attempt.digests import is_announcing
 from isthmus.host.attempt.lease import Lease, LeaseLost
-from isthmus.host.attempt.legs import begins_empty, pair_stream, read_paths
+from isthmus.host.attempt.legs import begins_empty, is_watched, maps_forward, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
@@ -37,16 +37,6 @@ _log = logger(__name__)
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
 _NAME_SECONDS = 2.0
-_MOST_NAMED = 20
-# They read what was noted of both sides, which has one form, or the destination, whose form is its own.
-_UNWATCHED_LEGS = frozenset(
-    {
-        scheduling.LEG_WRITE_DESTINATION,
-        scheduling.LEG_WRITE_SOURCE,
-        scheduling.LEG_COMPARE_DESTINATION,
-        scheduling.LEG_DELETE_EXTRA,
-    }
-)
 
 
 class Attempt:
@@ -180,23 +170,12 @@ class Attempt:
 
     def _privacy(self, preparation: Preparation, layout: Layout) -> Privacy:
         """Find out how sensitive the records are, and leave out what may not go on."""
-        forward = self._grant.leg not in {
-            scheduling.LEG_READ_DESTINATION,
-            scheduling.LEG_COMPARE_DESTINATION,
-            scheduling.LEG_WRITE_SOURCE,
-        }
+        forward = maps_forward(self._grant.leg)
         privacy = Privacy.of(layout.stream.json_schema, preparation.plan, maps_forward=forward)
         if privacy.cut is not None:
             preparation.mapper.leave_out(privacy.cut)
-            fields = ", ".join(privacy.left_out[:_MOST_NAMED])
-            message = (
-                f"Secret fields stay where they are: {fields}. A mapping may name those that must go on."
-            )
-            self._story.say(Log.TYPE_WARNING, message)
-        if privacy.lowered:
-            lowered = [f"{path} ({own.name.lower()})" for path, _, own in privacy.lowered[:_MOST_NAMED]]
-            message = f"The mapping makes fields less sensitive than their sources: {', '.join(lowered)}."
-            self._story.say(Log.TYPE_WARNING, message)
+        for remark in privacy.remarks():
+            self._story.say(Log.TYPE_WARNING, remark)
         return privacy
 
     def _absence(self, opening: connector.WriteOpen) -> Absence:
@@ -229,7 +208,7 @@ class Attempt:
         if self._reconciliation is not None and not await self._reconciliation.begin(layout.stream):
             layout = Layout(layout.stream, ())
         preparation = replace(preparation, privacy=self._privacy(preparation, layout))
-        remembers = not (self._is_requeue or self._is_dry or self._grant.leg in _UNWATCHED_LEGS)
+        remembers = is_watched(self._grant.leg) and not (self._is_requeue or self._is_dry)
         if layout.partitions and remembers:
             await self._watch(layout, preparation, reader)
         return preparation, reader, layout

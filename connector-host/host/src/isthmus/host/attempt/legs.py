@@ -22,6 +22,11 @@ _READING = frozenset(
     }
 )
 _WRITING = frozenset({scheduling.LEG_WRITE_DESTINATION, scheduling.LEG_WRITE_SOURCE})
+# They read what was noted of both sides, which has one form, or the destination, whose form is its own.
+_UNWATCHED = _WRITING | {scheduling.LEG_COMPARE_DESTINATION, scheduling.LEG_DELETE_EXTRA}
+_PASSING_ON = frozenset(
+    {scheduling.LEG_READ_DESTINATION, scheduling.LEG_COMPARE_DESTINATION, scheduling.LEG_WRITE_SOURCE}
+)
 
 
 class RecordPlan(Protocol):
@@ -149,6 +154,16 @@ def pair_stream(flow: scheduling.Flow, leg: int) -> connector.StreamSpec | None:
     )
 
 
+def is_watched(leg: int) -> bool:
+    """Tell whether a leg reads records as the source gives them, whose schema may change."""
+    return leg not in _UNWATCHED
+
+
+def maps_forward(leg: int) -> bool:
+    """Tell whether a leg writes what the mapping makes; the others pass records on."""
+    return leg not in _PASSING_ON
+
+
 def begins_empty(flow: scheduling.Flow, leg: int, fault: Fault) -> bool:
     """Tell whether a side has nothing yet: a stream of the hub comes into being by the first write."""
     reads = leg in _READING
@@ -194,6 +209,8 @@ __all__ = [
     "SidePlan",
     "TargetFields",
     "begins_empty",
+    "is_watched",
+    "maps_forward",
     "pair_stream",
     "read_paths",
     "side_plan",

@@ -1,7 +1,7 @@
 """How sensitive the records of an attempt are, and what of them others may see."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from isthmus.mapper.privacy import (
 )
 from isthmus.type.v1 import privacy_pb2
 
+_MOST_NAMED = 20
 _KNOWN = {int(kind) for kind in DataClass}
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -71,6 +72,15 @@ class Privacy:
         known = self.source.classes
         if found and not found.items() <= known.declared.items():
             self.source = Scrubber(Classes({**known.declared, **found}, known.default))
+
+    def remarks(self) -> Iterator[str]:
+        """Say which secrets stay behind, and what the mapping makes less sensitive than it was."""
+        if self.left_out:
+            fields = ", ".join(self.left_out[:_MOST_NAMED])
+            yield f"Secret fields stay where they are: {fields}. A mapping may name those that must go on."
+        if self.lowered:
+            lowered = [f"{path} ({own.name.lower()})" for path, _, own in self.lowered[:_MOST_NAMED]]
+            yield f"The mapping makes fields less sensitive than their sources: {', '.join(lowered)}."
 
     @property
     def field_classes(self) -> list[privacy_pb2.FieldClass]:

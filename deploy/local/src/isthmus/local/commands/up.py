@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from isthmus.client.cli.output import Format, Output, emit
@@ -19,6 +19,7 @@ from isthmus.local import floors
 from isthmus.local.backends.nats_users import NatsUsers
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.bytecode import is_compiled
+from isthmus.local.commands import up_choices as choices
 from isthmus.local.commands.common import ask_status, console, is_running, launcher_pid, local_home, working
 from isthmus.local.commands.secrets import explained
 from isthmus.local.home import Home
@@ -31,7 +32,6 @@ __all__ = ["register"]
 
 _OTHER_START_SECONDS = 60.0
 _TOLD_BY_PIPE = {"ISTHMUS_API_KEY", "ISTHMUS_POSTGRES_URL", "ISTHMUS_NATS_URL"}
-_EMBEDDED = "`embedded` takes an address back."
 
 
 def register(app: typer.Typer) -> None:
@@ -41,83 +41,21 @@ def register(app: typer.Typer) -> None:
 
 def up(
     ctx: typer.Context,
-    postgres_url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ISTHMUS_POSTGRES_URL", help=f"A superuser's URL of a PostgreSQL 16 or newer. {_EMBEDDED}"
-        ),
-    ] = None,
-    nats_url: Annotated[
-        str | None, typer.Option(envvar="ISTHMUS_NATS_URL", help=f"A NATS with JetStream. {_EMBEDDED}")
-    ] = None,
-    nats_ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ISTHMUS_NATS_CA_FILE",
-            help="Certificates that vouch for that NATS; without them those that the system trusts.",
-        ),
-    ] = None,
-    nats_users: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ISTHMUS_NATS_USERS", help="Folder that `isthmus nats config` has written for that NATS."
-        ),
-    ] = None,
-    vault_addr: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ISTHMUS_VAULT_ADDR", help=f"An OpenBao or Vault; see `isthmus vault script`. {_EMBEDDED}"
-        ),
-    ] = None,
-    vault_roles: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ISTHMUS_VAULT_ROLES",
-            help="Folder with <service>.role-id and <service>.secret-id for that vault.",
-        ),
-    ] = None,
-    vault_token_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ISTHMUS_VAULT_TOKEN_FILE", help="File with a token for that vault, in place of roles."
-        ),
-    ] = None,
-    secrets: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ISTHMUS_SECRETS",
-            help=f"Where secrets are, if not in OpenBao: file:PATH, azure:URL or environment. {_EMBEDDED}",
-        ),
-    ] = None,
-    secrets_key_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ISTHMUS_SECRETS_KEY_FILE", help="Key of that file; made in the home when none is named."
-        ),
-    ] = None,
-    reflection: Annotated[
-        bool | None,
-        typer.Option("--reflection/--no-reflection", help="Let tools such as grpcurl list the RPCs."),
-    ] = None,
-    tls: Annotated[
-        bool | None, typer.Option("--tls/--no-tls", help="Let processes speak TLS with one another; they do.")
-    ] = None,
-    allow_plaintext: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-plaintext/--no-allow-plaintext",
-            envvar="ISTHMUS_ALLOW_PLAINTEXT",
-            help="Reach servers elsewhere without TLS, in a network that is protected itself.",
-        ),
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
-    otlp_endpoint: Annotated[
-        str | None,
-        typer.Option(help="OTLP collector for traces and metrics; an empty text switches them off."),
-    ] = None,
-    foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay until stopped by Ctrl-C or SIGTERM.")
-    ] = False,
+    postgres_url: choices.PostgresUrl = None,
+    nats_url: choices.NatsUrl = None,
+    nats_ca_file: choices.NatsCaFile = None,
+    nats_users: choices.NatsUsers = None,
+    vault_addr: choices.VaultAddr = None,
+    vault_roles: choices.VaultRoles = None,
+    vault_token_file: choices.VaultTokenFile = None,
+    secrets: choices.Secrets = None,
+    secrets_key_file: choices.SecretsKeyFile = None,
+    reflection: choices.Reflection = None,
+    tls: choices.Tls = None,
+    allow_plaintext: choices.AllowPlaintext = None,
+    log_level: choices.LogLevel = None,
+    otlp_endpoint: choices.OtlpEndpoint = None,
+    foreground: choices.Foreground = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Starts the whole mesh on this machine and returns when it is ready.

@@ -57,15 +57,8 @@ async def wire(chassis: Chassis) -> Wiring:
     pending, moved = asyncio.Event(), asyncio.Event()
     changes = Changes()
     room = Room(db, clock, changes)
-    executions = Executions(
-        announcer,
-        clock,
-        pending.set,
-        changes,
-        moved.set,
-        room=room,
-        held_back=settings.hold_back_seconds,
-    )
+    held_back = settings.hold_back_seconds
+    executions = Executions(announcer, clock, pending.set, changes, moved.set, room=room, held_back=held_back)
     actions = RemoteActions(chassis.peer("registry"), chassis.channel, chassis.tickets)
     calls = Calls(db, actions, clock, lease_rules(settings).retry.backoff, moved.set)
     plan_runs = PlanRuns(executions, announcer, clock)
