@@ -37,7 +37,9 @@ records = st.recursive(
     ),
     max_leaves=12,
 )
-paths = st.sampled_from(["a", "b", "a.b", "a[0]", "a[*].b", "a[*][*]", "$", '"x.y"', "a[-1].c", "..", 5])
+paths = st.sampled_from(
+    ["a", "b", "a.b", "a[0]", "a[*].b", "a[*][*]", "$", '"x.y"', "a[-1].c", "..", 5, "$record.a"]
+)
 arguments = st.recursive(
     st.none()
     | st.booleans()
@@ -47,7 +49,8 @@ arguments = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
-examples = st.sampled_from([function.example.step for function in FUNCTIONS.values()])
+in_record = {"filter": {"any": [{"expression": "item == record.a"}, {"path": "$record.b", "is_null": True}]}}
+examples = st.sampled_from([*(function.example.step for function in FUNCTIONS.values()), in_record])
 steps = st.lists(
     examples
     | st.sampled_from([*FUNCTIONS])
@@ -73,6 +76,18 @@ values = st.recursive(
                     {"cases": st.lists(st.fixed_dictionaries({"when": conditions, "then": inner}))}
                 )
             }
+        ),
+        st.builds(
+            lambda source, where, value: {
+                "items": {
+                    "source": source,
+                    "where": where,
+                    "field_mappings": [_field(value, "t", {}), {"target": "o", "source": "$record.a"}],
+                }
+            },
+            paths,
+            conditions,
+            inner,
         ),
         st.fixed_dictionaries({"template": st.sampled_from(["{a}", "{a.b?}-{b}", "x", "{", "{a[0]}"])}),
     ),

@@ -42,8 +42,26 @@ objects = st.one_of(
     ),
     st.dictionaries(st.sampled_from(NAMES), contents),
 )
-strict = st.sampled_from(["a", "b", "a.b", "a.c", "b.c.a", '"x y"', '"a.b"', "c[0]", "c[*].a", "b[-1].a.b"])
-steps = st.lists(st.sampled_from([function.example.step for function in FUNCTIONS.values()]), max_size=2)
+strict = st.sampled_from(
+    [
+        "a",
+        "b",
+        "a.b",
+        "a.c",
+        "b.c.a",
+        '"x y"',
+        '"a.b"',
+        "c[0]",
+        "c[*].a",
+        "b[-1].a.b",
+        "$record.a",
+        "$record.b.c.a",
+    ]
+)
+in_record = {"filter": {"path": "$record.a", "not_equals": "on"}}
+steps = st.lists(
+    st.sampled_from([*(function.example.step for function in FUNCTIONS.values()), in_record]), max_size=2
+)
 conditions = st.builds(
     lambda path, check: {"path": path, **check},
     strict,
@@ -65,7 +83,11 @@ values = st.recursive(
             inner,
         ),
         st.fixed_dictionaries(
-            {"template": st.sampled_from(["{a}", "{a.b?}-{b}", "{b.c.a}é{c?}", "{c[0]}{a.c}"])},
+            {
+                "template": st.sampled_from(
+                    ["{a}", "{a.b?}-{b}", "{b.c.a}é{c?}", "{c[0]}{a.c}", "{$record.a}{a?}"]
+                )
+            },
             optional={"steps": steps},
         ),
         st.builds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from isthmus.mapper.model import (
     Block,
@@ -22,12 +23,22 @@ from isthmus.mapper.model import (
     Template,
     Value,
 )
-from isthmus.mapper.paths import EACH, Path, format_path
+from isthmus.mapper.paths import EACH, RECORD, Path, format_path, into_record
 from isthmus.mapper.plan import Lineage
 
 
 def value_reads(value: Value, *, inner: bool = True) -> Iterator[Source]:
-    """Everything a value reads, in reading order; `inner` includes what it reads in list elements."""
+    """Everything a value reads, in reading order; `inner` includes what it reads in list elements.
+
+    Inside elements a path that begins with `RECORD` leads into the record around them.
+    """
+    yield from _origin_reads(value, inner=inner)
+    for step in value.steps:
+        for path in step.record_reads:
+            yield Source((RECORD, *path), lenient=True, needs_dictionary=True)
+
+
+def _origin_reads(value: Value, *, inner: bool) -> Iterator[Source]:
     match value.origin:
         case Source():
             yield value.origin
@@ -47,7 +58,9 @@ def value_reads(value: Value, *, inner: bool = True) -> Iterator[Source]:
         case Items(path=path, block=block):
             yield Source(path)
             if inner:
-                yield from (Source((*path, EACH, *read.path), read.lenient) for read in block_reads(block))
+                for read in _reads(block):
+                    is_outer = into_record(read.path) is not None
+                    yield read if is_outer else replace(read, path=(*path, EACH, *read.path))
         case _:
             pass
 
@@ -72,7 +85,30 @@ def field_reads(field: Field) -> Iterator[Source]:
 
 
 def block_reads(block: Block) -> Iterator[Source]:
-    """Everything a block reads."""
+    """Everything that a block reads of its record, whether from the record or from elements inside it."""
+    for read in _reads(block):
+        path = into_record(read.path)
+        yield read if path is None else replace(read, path=path)
+
+
+def reads_record(block: Block) -> bool:
+    """Whether what makes objects of elements reads the record around them."""
+    return any(into_record(read.path) is not None for read in _reads(block))
+
+
+def condition_record_reads(condition: Condition) -> tuple[Path, ...]:
+    """What a condition about elements reads of the record around them."""
+    found = (into_record(read.path) for read in _condition_reads(condition))
+    return tuple(dict.fromkeys(path for path in found if path is not None))
+
+
+def located(inside: Path, path: Path) -> Path:
+    """Where in the record a path leads that is read at a place inside it."""
+    outer = into_record(path)
+    return (*inside, *path) if outer is None else outer
+
+
+def _reads(block: Block) -> Iterator[Source]:
     if block.where is not None:
         yield from _condition_reads(block.where)
     for field in block.fields:
@@ -121,7 +157,7 @@ def _condition_expressions(condition: Condition) -> Iterator[Expression]:
 
 def sources_of(value: Value, *, inner: bool = True) -> tuple[str, ...]:
     """The paths of a value as text, each once."""
-    return tuple(dict.fromkeys(format_path(read.path) for read in value_reads(value, inner=inner)))
+    return tuple(dict.fromkeys(format_path(read.path) for read in _origin_reads(value, inner=inner)))
 
 
 def tells_time(value: Value) -> bool:
@@ -159,7 +195,7 @@ def lineage_of(block: Block) -> tuple[Lineage, ...]:
     return tuple(
         Lineage(
             format_path(field.target),
-            tuple(dict.fromkeys(format_path(read.path) for read in field_reads(field))),
+            tuple(dict.fromkeys(format_path(located((), read.path)) for read in field_reads(field))),
             tells_time(field.value),
         )
         for field in block.fields

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from isthmus.mapper.paths import Path
+from isthmus.mapper.paths import RECORD, Path
 
 if TYPE_CHECKING:
     from isthmus.mapper.cel.expression import CelExpression
@@ -37,6 +37,8 @@ class Step:
         argument: The only argument, where there is one.
         fast: Whether the generator may inline the usual case.
         nullable: Whether it may give null for a value that is not null.
+        record_reads: Paths inside the record that it reads besides its value; where there are any, it takes
+            the evaluation time and the record as well.
     """
 
     name: str
@@ -49,14 +51,22 @@ class Step:
     argument: Any = None
     fast: bool = True
     nullable: bool = True
+    record_reads: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A path into the record."""
+    """A path into the record.
+
+    Attributes:
+        path: It begins with `RECORD` where it leads from the element of a list into the record around it.
+        lenient: Whether a value of the wrong kind on its way counts as missing.
+        needs_dictionary: Whether whoever reads it takes the record as a dictionary only.
+    """
 
     path: Path
     lenient: bool = False
+    needs_dictionary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,8 @@ class Expression:
     @property
     def reads(self) -> tuple[Source, ...]:
         """What it reads of the record or element; a member that is missing fails, so none is lenient."""
-        return tuple(Source(path) for path in self.body.paths)
+        around = (Source((RECORD, *path), needs_dictionary=True) for path in self.body.outer_paths)
+        return (*(Source(path) for path in self.body.paths), *around)
 
 
 Origin = Source | Constant | Now | Template | Concat | Coalesce | Choose | Items | Expression

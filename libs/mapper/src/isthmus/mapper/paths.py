@@ -1,4 +1,7 @@
-"""Paths into records: `owner.email`, `tags[0]`, `items[*].name`, `labels."app.kubernetes.io/name"`."""
+"""Paths into records: `owner.email`, `tags[0]`, `items[*].name`, `labels."app.kubernetes.io/name"`.
+
+Inside the elements of a list, `$record.owner.email` leads into the record around them.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,17 @@ class _Each:
         return "[*]"
 
 
+class _Outer:
+    """The segment `$record`: the record around the element of a list."""
+
+    def __repr__(self) -> str:
+        return RECORD_NAME
+
+
 EACH: Final = _Each()
-Segment = str | int | _Each
+RECORD: Final = _Outer()
+RECORD_NAME: Final = "$record"
+Segment = str | int | _Each | _Outer
 Path = tuple[Segment, ...]
 
 _BARE = re.compile(r"[^.\[\]\"\\\x00-\x1f]+")
@@ -51,6 +63,27 @@ def parse_path(text: object) -> Path:
     if len(segments) > MAX_PATH_SEGMENTS:
         raise PathInvalid(f"A path has at most {MAX_PATH_SEGMENTS} parts.")
     return tuple(segments)
+
+
+def parse_source(text: object, *, in_element: bool = True) -> Path:
+    """Reads a path that may begin with `$record`, which leads elsewhere in the element of a list only.
+
+    Raises:
+        PathInvalid: with the position of the mistake.
+    """
+    if isinstance(text, str) and text.startswith(RECORD_NAME):
+        outer: Path = (RECORD,) if in_element else ()
+        rest = text.removeprefix(RECORD_NAME)
+        if not rest:
+            return outer
+        if rest[0] in ".[":
+            return (*outer, *parse_path(rest.removeprefix(".") or rest))
+    return parse_path(text)
+
+
+def into_record(path: Path) -> Path | None:
+    """The path inside the record around an element; `None` for one that begins at the element."""
+    return path[1:] if path and path[0] is RECORD else None
 
 
 def _read_segment(text: str, at: int, segments: list[Segment]) -> int:
@@ -86,9 +119,9 @@ def format_path(path: Path) -> str:
     text = ""
     for segment in path:
         if not isinstance(segment, str):
-            text += "[*]" if segment is EACH else f"[{segment}]"
+            text += RECORD_NAME if segment is RECORD else "[*]" if segment is EACH else f"[{segment}]"
             continue
-        plain = _PLAIN_KEY.fullmatch(segment) and segment != "$"
+        plain = _PLAIN_KEY.fullmatch(segment) and segment not in {"$", RECORD_NAME}
         escaped = segment.replace("\\", "\\\\").replace('"', '\\"')
         text += ("." if text else "") + (segment if plain else f'"{escaped}"')
     return text

@@ -10,6 +10,7 @@ from typing import Any
 
 from isthmus.mapper.errors import FieldError, RecordRejected, Refusal
 from isthmus.mapper.limits import MAX_DEPTH, MAX_ERRORS, MAX_LIST, MAX_OUTPUT
+from isthmus.mapper.paths import RECORD_NAME
 from isthmus.mapper.plan import not_an_object
 from isthmus.mapper.times import rfc3339
 from isthmus.mapper.values import Meter, clean, kind_of, sentence, show, text_of
@@ -62,7 +63,8 @@ def failed(errors: Errors | None, info: FieldInfo, problem: Exception, value: ob
 
 def _under(info: FieldInfo, error: FieldError) -> FieldError:
     target = info.target + error.target
-    source = info.source + error.source
+    # What was met in the record around the element is told as such.
+    source = error.source if error.source.startswith(RECORD_NAME) else info.source + error.source
     return FieldError(target, source, error.reason, error.message, error.value)
 
 
@@ -144,6 +146,8 @@ def items(
 
 def _in_element(index: int, error: FieldError) -> FieldError:
     def under(path: str) -> str:
+        if path.startswith(RECORD_NAME):
+            return path
         return f"[{index}]" + ("" if path in {"", "$"} else path if path.startswith("[") else f".{path}")
 
     return FieldError(under(error.target), under(error.source), error.reason, error.message, error.value)

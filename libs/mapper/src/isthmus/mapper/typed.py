@@ -22,7 +22,10 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
         return None
     expressions = tuple(expressions_of(definition.block))
     asked = [source for expression in expressions for source in expression.reads]
-    shape = shape_of(block_reads(definition.block), extra_paths, asked)
+    reads = tuple(block_reads(definition.block))
+    if any(read.needs_dictionary for read in reads):
+        return None
+    shape = shape_of(reads, extra_paths, asked)
     if shape is None:
         return None
     try:

@@ -20,7 +20,7 @@ from isthmus.mapper.cel.tree import Ident, Loop, walk
 from isthmus.mapper.cel.values import Failed, OverLimit, Timestamp
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.generation.lines import Lines
-from isthmus.mapper.paths import format_path
+from isthmus.mapper.paths import RECORD, format_path
 
 NOW = "now"
 _NOT_BOOLEAN = "The condition is no boolean; compare it with something."
@@ -33,18 +33,22 @@ def timestamp_of(now: datetime) -> Timestamp:
 
 
 class CelExpression:
-    """A checked expression over one variable, the record or the element, and the evaluation time.
+    """A checked expression over the record or the element, and the evaluation time.
 
     Attributes:
         checked: The expression.
         variable: What it calls the object that it reads.
         paths: The members that it reads; an empty path where it reads the object as a whole.
+        outer: What it calls the record around the element that it reads; empty where it does without.
+        outer_paths: The members of that record that it reads.
     """
 
-    def __init__(self, checked: Checked, variable: str) -> None:
+    def __init__(self, checked: Checked, variable: str, outer: str = "") -> None:
         self.checked = checked
         self.variable = variable
         self.paths = paths_read(checked.tree.root, variable)
+        self.outer_paths = paths_read(checked.tree.root, outer) if outer else ()
+        self.outer = outer if self.outer_paths else ""
 
     @property
     def text(self) -> str:
@@ -65,19 +69,29 @@ class CelExpression:
     @cached_property
     def program(self) -> Program:
         """The expression by itself, for objects that are dictionaries."""
-        return compile_expression(self.checked, {self.variable: "dyn", NOW: "timestamp"})
+        return compile_expression(self.checked, self._variables)
 
     @cached_property
     def _locator(self) -> Locator:
-        return Locator(self.checked, {self.variable: "dyn", NOW: "timestamp"})
+        return Locator(self.checked, self._variables)
 
-    def write(self, lines: Lines, record: Variable, now: str) -> Code:
+    @cached_property
+    def _variables(self) -> dict[str, str]:
+        around = {self.outer: "dyn"} if self.outer else {}
+        return {self.variable: "dyn", **around, NOW: "timestamp"}
+
+    def _values(self, record: Any, now: datetime, outer: Any) -> dict[str, Any]:
+        around = {self.outer: outer} if self.outer else {}
+        return {self.variable: record, **around, NOW: timestamp_of(now)}
+
+    def write(self, lines: Lines, record: Variable, now: str, outer: str = "") -> Code:
         """Adds the statements to a plan and gives the code of the value.
 
         Args:
             lines: Where they go.
             record: How generated code reads the object.
             now: The local name of the evaluation time.
+            outer: The local name of the record around the object, where the expression reads that.
 
         Raises:
             Unsupported: only the library can evaluate it.
@@ -86,7 +100,9 @@ class CelExpression:
             raise Unsupported("The expression is not compiled.")
         told = lines.bind(timestamp_of, "f")
         moment = Local(Code(f"{told}({now})", "timestamp", is_safe=True))
-        scope = {self.variable: record, NOW: moment}
+        scope: dict[str, Variable] = {self.variable: record, NOW: moment}
+        if self.outer:
+            scope[self.outer] = Local(Code(outer, is_safe=True, is_simple=True))
         return QuickGenerator(lines, self.checked.tree, scope, self.checked.environment.functions).write()
 
     @staticmethod
@@ -94,45 +110,41 @@ class CelExpression:
         """A value as JSON."""
         return plain(value)
 
-    def value(self, record: Any, now: datetime) -> Any:
+    def value(self, record: Any, now: datetime, outer: Any = None) -> Any:
         """The value for an object as JSON.
 
         Raises:
             Refusal: there is none.
         """
-        values = {self.variable: record, NOW: timestamp_of(now)}
+        values = self._values(record, now, outer)
         return self._refusing(values, lambda: plain(self.program.evaluate(values)))
 
-    def holds(self, record: Any, now: datetime) -> bool:
+    def holds(self, record: Any, now: datetime, outer: Any = None) -> bool:
         """Whether a condition holds for an object.
 
         Raises:
             Refusal: that cannot be said.
         """
-        values = {self.variable: record, NOW: timestamp_of(now)}
+        values = self._values(record, now, outer)
         return bool(self._refusing(values, lambda: _boolean(self.program.evaluate(values))))
 
-    def again(self, record: Any, now: datetime, problem: Exception) -> Any:
+    def again(self, record: Any, now: datetime, problem: Exception, outer: Any = None) -> Any:
         """The value where the plan's own code failed, which knows the usual case alone.
 
         Raises:
             Refusal: there is none.
         """
-        return self._again(record, now, problem, plain)
+        return self._again(self._values(_plain(record), now, outer), problem, plain)
 
-    def holds_again(self, record: Any, now: datetime, problem: Exception) -> bool:
+    def holds_again(self, record: Any, now: datetime, problem: Exception, outer: Any = None) -> bool:
         """Whether a condition holds where the plan's own code failed.
 
         Raises:
             Refusal: that cannot be said.
         """
-        return bool(self._again(record, now, problem, _boolean))
+        return bool(self._again(self._values(_plain(record), now, outer), problem, _boolean))
 
-    def _again(self, record: Any, now: datetime, problem: Exception, made: Callable[[Any], Any]) -> Any:
-        if isinstance(record, msgspec.Struct):
-            record = msgspec.to_builtins(record)
-        values = {self.variable: record, NOW: timestamp_of(now)}
-
+    def _again(self, values: dict[str, Any], problem: Exception, made: Callable[[Any], Any]) -> Any:
         def once_more() -> Any:
             if isinstance(problem, OverLimit):
                 raise problem
@@ -158,8 +170,13 @@ class CelExpression:
         hint = "Guard it with has() or write .? and orValue(), or mend the source."
         refusal = Refusal(reason, f"The expression has no value at {where}: {message}. {hint}")
         if culprit.path is not None:
-            refusal.located(format_path(culprit.path) or "$", culprit.value)
+            outer = (RECORD,) if culprit.variable == self.outer else ()
+            refusal.located(format_path((*outer, *culprit.path)) or "$", culprit.value)
         return refusal
+
+
+def _plain(record: Any) -> Any:
+    return msgspec.to_builtins(record) if isinstance(record, msgspec.Struct) else record
 
 
 def _boolean(value: Any) -> bool:

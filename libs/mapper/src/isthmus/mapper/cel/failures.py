@@ -24,11 +24,13 @@ class Culprit:
         place: Line and column.
         path: The members that lead to the value it failed over; `None` where that is no member.
         value: That value.
+        variable: What the members belong to.
     """
 
     place: tuple[int, int]
     path: tuple[str, ...] | None
     value: Any
+    variable: str = ""
 
 
 class Locator:
@@ -81,8 +83,8 @@ class Locator:
                 for name in path:
                     value = value[name]
                 if isinstance(node, Select) and isinstance(value, dict):
-                    return Culprit(place, (*path, node.member), None)
-                return Culprit(place, path, value)
+                    return Culprit(place, (*path, node.member), None, variable)
+                return Culprit(place, path, value, variable)
         return Culprit(place, None, None)
 
 

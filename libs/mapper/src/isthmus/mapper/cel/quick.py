@@ -55,7 +55,7 @@ class QuickGenerator(Generator):
             return super()._select(node)
         if variable.is_struct:
             return self._attribute(variable, path[1])
-        held = Code("r", is_simple=True)
+        held = Code(variable.form.name, is_simple=True)
         for depth in range(1, len(path[1]) + 1):
             part = path[1][:depth]
             name = self.lines.known.get(part)

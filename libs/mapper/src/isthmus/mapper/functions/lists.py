@@ -136,6 +136,40 @@ def flatten() -> Step:
     return step
 
 
+@function(
+    "group",
+    Param("by", "path"),
+    Param("into", "choice", "list", options=("list", "object")),
+    group=_GROUP,
+    returns="any",
+    example=(
+        {"group": "kind"},
+        [{"kind": "a", "n": 1}, {"kind": "b", "n": 2}, {"kind": "a", "n": 3}],
+        [
+            {"key": "a", "items": [{"kind": "a", "n": 1}, {"kind": "a", "n": 3}]},
+            {"key": "b", "items": [{"kind": "b", "n": 2}]},
+        ],
+    ),
+)
+def grouped(by: Callable[[Any], Any], into: str) -> Step:
+    """Gathers elements by a value in them, as objects with `key` and `items`, or `into` one object by key."""
+
+    def step(value: Any) -> Any:
+        groups: dict[str, dict[str, Any]] = {}
+        for item in need_list(value):
+            key = by(item)
+            if key is None:
+                continue
+            name = text_of(key)
+            mark = name if into == "object" else f"{isinstance(key, str)}{name}"
+            groups.setdefault(mark, {"key": key, "items": []})["items"].append(item)
+        if into == "object":
+            return {name: found["items"] for name, found in groups.items()}
+        return list(groups.values())
+
+    return step
+
+
 @function("unique", group=_GROUP, returns="array", example=("unique", ["b", "a", "b"], ["b", "a"]))
 def unique() -> Step:
     """Keeps the first of equal elements."""

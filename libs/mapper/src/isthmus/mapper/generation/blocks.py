@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form
+from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form, element_of
 from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.made import Dictionary, Made, Row
 from isthmus.mapper.generation.values import ValueWriter
-from isthmus.mapper.lineage import block_paths, sources_of
+from isthmus.mapper.lineage import block_paths, reads_record, sources_of
 from isthmus.mapper.model import Block, Definition, Field, Source
 from isthmus.mapper.paths import format_path
 from isthmus.mapper.plan import Transform
@@ -62,12 +62,13 @@ class Writer:
         self.lines = lines
         self.values = ValueWriter(lines, self)
 
-    def nested(self, block: Block) -> str:
-        """Writes the function for the elements of a list and returns its name."""
+    def nested(self, block: Block, form: Form) -> str:
+        """Writes the function for the elements of a list and returns the expression for it."""
         name = self.lines.name("b")
-        with self.lines.function(f"def {name}(r, t, m):"):
-            self.body(block, Dictionary(self.lines, block), form=ANYTHING, check=None)
-        return name
+        inner = element_of(form) if reads_record(block) else ANYTHING
+        with self.lines.function(f"def {name}({inner.parameters}):"):
+            self.body(block, Dictionary(self.lines, block), form=inner, check=None)
+        return name if inner is ANYTHING else f"(lambda x, y, z: {name}(x, y, z, {form.whole.name}))"
 
     def body(self, block: Block, made: Dictionary, *, form: Form, check: str | None) -> None:
         """Writes filter, fields and result."""

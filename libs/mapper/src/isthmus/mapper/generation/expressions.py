@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from isthmus.mapper.cel.codes import Code, Unsupported
-from isthmus.mapper.generation.forms import ANYTHING, Form
+from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form, element_of
 from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.model import Expression
+
+if TYPE_CHECKING:
+    from isthmus.mapper.cel.expression import CelExpression
 
 _AS_THEY_ARE = frozenset({"bool", "int", "null", "double", "string"})
 """Kinds whose values are JSON already."""
@@ -19,7 +21,7 @@ _AS_THEY_ARE = frozenset({"bool", "int", "null", "double", "string"})
 
 @dataclass(frozen=True, slots=True)
 class RecordVariable:
-    """The object of a plan, in the local name `r`: a dictionary, a struct, or an element of a list."""
+    """The object of a plan: a dictionary, a struct, or an element of a list."""
 
     form: Form
 
@@ -28,7 +30,7 @@ class RecordVariable:
         shape = self.form.shape
         if shape is None:
             kind = "map" if self.form.is_object else "dyn"
-            return Code("r", kind, is_safe=True, is_simple=True), path
+            return Code(self.form.name, kind, is_safe=True, is_simple=True), path
         text, rest = self.way(path)
         name = lines.name("z")
         lines.add(f"{name} = {text}", f"if {name} is unset: failing()")
@@ -46,19 +48,21 @@ class RecordVariable:
         """
         assert self.form.shape is not None
         attributes, rest = self.form.shape.walk(path)
-        return ".".join(("r", *attributes)), tuple(str(part) for part in rest)
+        return ".".join((self.form.name, *attributes)), tuple(str(part) for part in rest)
 
     def asks(self, path: tuple[str, ...], lines: Lines) -> Code | None:
         """The code that tells whether there is a member; `None` where that takes reading what holds it."""
         shape = self.form.shape
         if shape is None:
             if len(path) == 1 and self.form.is_object:
-                return Code(f"({lines.bind(path[0])} in r)", "bool", is_safe=True)
+                return Code(f"({lines.bind(path[0])} in {self.form.name})", "bool", is_safe=True)
             return None
         attributes, rest = shape.walk(path)
         if rest:
             return None
-        return Code(f"({'.'.join(('r', *attributes))} is not unset)", "bool", is_safe=len(attributes) == 1)
+        return Code(
+            f"({'.'.join((self.form.name, *attributes))} is not unset)", "bool", is_safe=len(attributes) == 1
+        )
 
 
 def write_value(lines: Lines, expression: Expression, form: Form) -> Code:
@@ -66,9 +70,9 @@ def write_value(lines: Lines, expression: Expression, form: Form) -> Code:
     body = expression.body
     try:
         with lines.apart() as inside:
-            code = body.write(lines, RecordVariable(form), "t")
+            code = body.write(lines, RecordVariable(form), "t", form.whole.name)
     except Unsupported:
-        lines.add(f"v = {lines.bind(body.value, 'x')}({_dictionary(lines, form)}, t)")
+        lines.add(f"v = {lines.bind(body.value, 'x')}({_dictionary(lines, form)}, t{_around(body, form)})")
         return Code("v")
     with lines.block("try:"):
         lines.deeper(inside)
@@ -77,7 +81,7 @@ def write_value(lines: Lines, expression: Expression, form: Form) -> Code:
             plain = lines.bind(body.plain, "f")
             lines.add(f"if v.__class__ is not text and v.__class__ is not integer: v = {plain}(v)")
     with lines.block("except Problem as y:"):
-        lines.add(f"v = {lines.bind(body.again, 'x')}(r, t, y)")
+        lines.add(f"v = {lines.bind(body.again, 'x')}(r, t, y{_around(body, form)})")
     return code
 
 
@@ -87,26 +91,36 @@ def write_condition(lines: Lines, expression: Expression, form: Form) -> str:
     name = lines.name("a")
     try:
         with lines.apart() as inside:
-            code = body.write(lines, RecordVariable(form), "t")
+            code = body.write(lines, RecordVariable(form), "t", form.whole.name)
     except Unsupported:
-        lines.add(f"{name} = {lines.bind(body.holds, 'x')}({_dictionary(lines, form)}, t)")
+        asked = f"{lines.bind(body.holds, 'x')}({_dictionary(lines, form)}, t{_around(body, form)})"
+        lines.add(f"{name} = {asked}")
         return name
     with lines.block("try:"):
         lines.deeper(inside)
         lines.add(f"{name} = {code.text if code.kind == 'bool' else f'truth({code.text})'}")
     with lines.block("except Problem as y:"):
-        lines.add(f"{name} = {lines.bind(body.holds_again, 'x')}(r, t, y)")
+        lines.add(f"{name} = {lines.bind(body.holds_again, 'x')}(r, t, y{_around(body, form)})")
     return name
 
 
-def condition_function(expression: Expression) -> Callable[[Any, datetime], bool]:
-    """The function that answers a condition for any object at an evaluation time."""
+def condition_function(expression: Expression) -> Callable[..., bool]:
+    """The function that answers a condition for any object at an evaluation time.
+
+    Where the expression reads the record around the object, that is its third argument.
+    """
     lines = Lines()
-    with lines.block("def holds(r, t):"):
+    form = element_of(OBJECT) if expression.body.outer else ANYTHING
+    with lines.block("def holds(r, t, q):" if form.record is not None else "def holds(r, t):"):
         lines.add("m = None")
-        lines.add(f"return {write_condition(lines, expression, ANYTHING)}")
-    holds: Callable[[Any, datetime], bool] = lines.function_named("holds")
+        lines.add(f"return {write_condition(lines, expression, form)}")
+    holds: Callable[..., bool] = lines.function_named("holds")
     return holds
+
+
+def _around(body: CelExpression, form: Form) -> str:
+    """The argument that is the record around the object, where the expression reads that."""
+    return f", {form.whole.name}" if body.outer else ""
 
 
 def _dictionary(lines: Lines, form: Form) -> str:

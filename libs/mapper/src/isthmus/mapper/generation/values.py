@@ -29,7 +29,7 @@ from isthmus.mapper.model import (
     Value,
 )
 from isthmus.mapper.paths import lenient, reader
-from isthmus.mapper.reading.conditions import predicate
+from isthmus.mapper.reading.conditions import predicate, test_in_record
 from isthmus.mapper.tables import Table
 from isthmus.mapper.times import KNOWS_24_HOURS
 
@@ -70,8 +70,8 @@ class Finish(Protocol):
 class BlockWriter(Protocol):
     """Writes the function of a block nested in a value."""
 
-    def nested(self, block: Block) -> str:
-        """The name of the function that makes one object from one element."""
+    def nested(self, block: Block, form: Form) -> str:
+        """The function that makes one object from one element of a list inside what the form tells of."""
 
 
 class ValueWriter:
@@ -95,12 +95,12 @@ class ValueWriter:
         is_text = self._origin(value, form=form)
         segments = _segments(value.steps)
         for segment in segments[:-1]:
-            self._segment(segment)
+            self._segment(segment, form)
         last = segments[-1] if segments else ()
         if value.steps:
             is_text = value.steps[-1].returns in TEXTS and not value.steps[-1].nullable
         if value.default is not NOTHING or not last or last[0].takes_null:
-            self._segment(last)
+            self._segment(last, form)
             if value.default is not NOTHING:
                 self.lines.add(f"if v is None: v = {self._constant(value.default)}")
                 is_text = is_text and isinstance(value.default, str)
@@ -112,7 +112,7 @@ class ValueWriter:
                     finish.found(is_text=is_text)
         else:
             with self.lines.block("if v is not None:"):
-                self._calls(last)
+                self._calls(last, form)
                 if finish is not None and not last[-1].nullable:
                     finish.found(is_text=is_text)
             if finish is not None and last[-1].nullable:
@@ -139,22 +139,24 @@ class ValueWriter:
                 finish.found(is_text=False)
             finish.missing()
 
-    def _segment(self, steps: tuple[Step, ...]) -> None:
+    def _segment(self, steps: tuple[Step, ...], form: Form) -> None:
         if not steps:
             return
         if steps[0].takes_null:
-            self._calls(steps)
+            self._calls(steps, form)
             return
         with self.lines.block("if v is not None:"):
-            self._calls(steps)
+            self._calls(steps, form)
 
-    def _calls(self, steps: tuple[Step, ...]) -> None:
+    def _calls(self, steps: tuple[Step, ...], form: Form) -> None:
         for step in steps:
             call = self.lines.bind(step.call, "f")
             if is_usual_timestamp(step):
                 self._timestamp(call)
                 continue
-            if step.needs_now:
+            if step.record_reads:
+                code = f"{call}(v, t, {form.whole.name})"
+            elif step.needs_now:
                 code = f"{call}(v, t)"
             elif isinstance(step.argument, Table) and not step.argument.ignore_case:
                 entries = self.lines.bind(step.argument.entries, "d")
@@ -207,7 +209,7 @@ class ValueWriter:
                 self._choose(origin, form=form)
             case Items():
                 self.read(Source(origin.path), "v", form=form)
-                block = self.block_writer.nested(origin.block)
+                block = self.block_writer.nested(origin.block, form)
                 lines.add(f"v = items(v, {block}, t, {METER})")
             case Expression():
                 from isthmus.mapper.generation.expressions import write_value
@@ -217,13 +219,15 @@ class ValueWriter:
 
     def read(self, source: Source, name: str, *, form: Form) -> None:
         """Adds lines that read a path of the record into a local name."""
-        lines, path, begun = self.lines, source.path, False
+        lines, begun = self.lines, False
+        form, path = form.located(source.path)
+        whole, here = path, form.name
         if form.shape is not None:
             attributes, path = form.shape.walk(path)
             for index, attribute in enumerate(attributes):
                 inner = f"{name}.{attribute} if {name} is not None else None"
-                lines.add(f"{name} = {inner if index else f'r.{attribute}'}")
-            if form.shape.tells_missing_at(source.path):
+                lines.add(f"{name} = {inner if index else f'{here}.{attribute}'}")
+            if form.shape.tells_missing_at(whole):
                 lines.add(f"if {name} is unset: {name} = None")
             begun = True
         if not source.lenient:
@@ -233,14 +237,14 @@ class ValueWriter:
                     direct = f"{name}.get({bound}) if {name}.__class__ is dictionary"
                     lines.add(f"{name} = {direct} else member({name}, {bound})")
                 else:
-                    direct = f"r.get({bound})" if form.is_object else f"member(r, {bound})"
+                    direct = f"{here}.get({bound})" if form.is_object else f"member({here}, {bound})"
                     lines.add(f"{name} = {direct}")
                 begun = True
         if path:
             read = lenient(reader(path)) if source.lenient else reader(path)
-            lines.add(f"{name} = {lines.bind(read, 'p')}({name if begun else 'r'})")
+            lines.add(f"{name} = {lines.bind(read, 'p')}({name if begun else here})")
         elif not begun:
-            lines.add(f"{name} = r")
+            lines.add(f"{name} = {here}")
 
     def _template(self, template: Template, *, form: Form, has_steps: bool) -> None:
         lines = self.lines
@@ -284,14 +288,14 @@ class ValueWriter:
                 return direct
         name = self.lines.name("n")
         source = self.lines.bind(", ".join(sources_of(value)))
-        with self.lines.function(f"def {name}(r, t, m):"):
+        with self.lines.function(f"def {name}({form.parameters}):"):
             self.lines.add("v = None")
             with self.lines.block("try:"):
                 self.write(value, form=form)
                 self.lines.add("return v")
             with self.lines.block("except Refusal as x:"):
                 self.lines.add(f"raise x.located({source}, v)")
-        return f"{name}(r, t, {METER})"
+        return f"{name}({form.arguments})"
 
     def statement(self, condition: Condition, *, form: Form) -> str:
         """An expression for a condition that stands alone, so that lines may be added in front of it."""
@@ -305,9 +309,9 @@ class ValueWriter:
         """An expression for a condition."""
         if isinstance(condition, Expression):
             name = self.lines.name("n")
-            with self.lines.function(f"def {name}(r, t, m):"):
+            with self.lines.function(f"def {name}({form.parameters}):"):
                 self.lines.add(f"return {self.statement(condition, form=form)}")
-            return f"{name}(r, t, {METER})"
+            return f"{name}({form.arguments})"
         if isinstance(condition, Negated):
             return f"(not {self.condition(condition.condition, form=form)})"
         if isinstance(condition, Combined):
@@ -320,7 +324,11 @@ class ValueWriter:
             if step.name in {"equals", "not_equals"} and isinstance(step.argument, str):
                 sign = "==" if step.name == "equals" else "!="
                 return f"{direct} {sign} {self.lines.bind(step.argument)}"
-        return f"{self.lines.bind(predicate(condition, form.reader), 'q')}(r, t)"
+        if any(step.record_reads for step in condition.value.steps):
+            return f"{self.lines.bind(test_in_record(condition), 'q')}({form.name}, t, {form.whole.name})"
+        there = form.located(origin.path)[0] if isinstance(origin, Source) else form
+        read = form.reader if there is form else there.reader_from_element
+        return f"{self.lines.bind(predicate(condition, read), 'q')}({there.name}, t)"
 
 
 def is_usual_timestamp(step: Step) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isthmus.mapper.lineage import field_reads
+from isthmus.mapper.lineage import field_reads, located
 from isthmus.mapper.model import Block, Constant, Field, Items, Now
 from isthmus.mapper.paths import EACH, Path, format_path, parse_path
 from isthmus.mapper.privacy.classes import Classes, DataClass
@@ -46,7 +46,7 @@ def _targets(block: Block, source: Classes, inside: Path, above: Path) -> Iterat
             continue
         origin = field.value.origin
         if isinstance(origin, Items) and not field.value.steps and field.when is None:
-            yield from _targets(origin.block, source, (*inside, *origin.path, EACH), (*target, EACH))
+            yield from _targets(origin.block, source, (*located(inside, origin.path), EACH), (*target, EACH))
             continue
         yield target, _fed_by(field, source, inside)
 
@@ -71,11 +71,11 @@ def _lowered(
             if field.data_class < fed:
                 yield format_path(target), fed, field.data_class
         elif isinstance(origin, Items) and not field.value.steps and field.when is None:
-            yield from _lowered(origin.block, source, (*inside, *origin.path, EACH), (*target, EACH))
+            yield from _lowered(origin.block, source, (*located(inside, origin.path), EACH), (*target, EACH))
 
 
 def _fed_by(field: Field, source: Classes, inside: Path) -> DataClass:
-    reads = [source.highest((*inside, *read.path)) for read in field_reads(field)]
+    reads = [source.highest(located(inside, read.path)) for read in field_reads(field)]
     if not reads and isinstance(field.value.origin, Constant | Now):
         return DataClass.INTERNAL
     return max(reads, default=DataClass.INTERNAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,9 @@ from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions import FUNCTIONS
 from isthmus.mapper.limits import MAX_FIELDS
 from isthmus.mapper.model import Combined, Condition, Expression, Negated, Source, Step, Test, Value
-from isthmus.mapper.paths import Path, format_path, lenient, reader
+from isthmus.mapper.paths import Path, format_path, into_record, lenient, reader
 from isthmus.mapper.reading.expressions import read_expression
+from isthmus.mapper.reading.outer import bound_to
 from isthmus.mapper.reading.report import join
 from isthmus.mapper.reading.steps import Scope, bind, read_steps, run_steps
 
@@ -72,7 +74,7 @@ def _read_test(scope: Scope, raw: object, place: str) -> Test | None:
             )
     if "path" not in members:
         return None
-    path = report.path(members["path"], join(place, "path"))
+    path = scope.path(members["path"], join(place, "path"))
     steps = read_steps(scope, members["steps"], join(place, "steps")) if "steps" in members else ()
     checks = []
     for name in CHECKS:
@@ -121,6 +123,57 @@ def predicate(condition: Condition, reader_of: Callable[[Path], Callable[[Any], 
 
         return condition_function(condition)
     return _test(condition, reader_of)
+
+
+def predicate_in_record(condition: Condition) -> Callable[[Any], Predicate]:
+    """What gives for a record the function that answers a condition for elements inside it."""
+    ask = _with_record(condition)
+    return lambda record: lambda element, now: ask(element, now, record)
+
+
+def _with_record(condition: Condition) -> Callable[[Any, datetime, Any], bool]:
+    if isinstance(condition, Negated):
+        inner = _with_record(condition.condition)
+        return lambda element, now, record: not inner(element, now, record)
+    if isinstance(condition, Combined):
+        parts = tuple(map(_with_record, condition.conditions))
+        if condition.word == "all":
+            return lambda element, now, record: all(part(element, now, record) for part in parts)
+        return lambda element, now, record: any(part(element, now, record) for part in parts)
+    if isinstance(condition, Expression):
+        from isthmus.mapper.generation.expressions import condition_function
+
+        if condition.body.outer_paths:
+            answer: Callable[[Any, datetime, Any], bool] = condition_function(condition)
+            return answer
+        alone = condition_function(condition)
+        return lambda element, now, _record: alone(element, now)
+    return test_in_record(condition)
+
+
+def test_in_record(test: Test) -> Callable[[Any, datetime, Any], bool]:
+    """The function that answers a test for an element at an evaluation time, in a record."""
+    origin, steps = test.value.origin, test.value.steps
+    assert isinstance(origin, Source)
+    is_inside = into_record(origin.path) is None
+    if any(step.record_reads for step in steps):
+
+        def bound(element: Any, now: datetime, record: Any) -> bool:
+            chain = tuple(bound_to(step, record) for step in steps)
+            ask = _test(replace(test, value=replace(test.value, steps=chain)), _reader)
+            return ask(element if is_inside else record, now)
+
+        return bound
+    ask = _test(test, _reader)
+    if is_inside:
+        return lambda element, now, _record: ask(element, now)
+    return lambda _element, now, record: ask(record, now)
+
+
+def _reader(path: Path) -> Callable[[Any], Any]:
+    """The function that reads what a path leads to, be it of the element or of the record around it."""
+    inside = into_record(path)
+    return reader(path if inside is None else inside)
 
 
 def _test(test: Test, reader_of: Callable[[Path], Callable[[Any], Any]]) -> Predicate:

@@ -20,15 +20,18 @@ _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"}
     | {"loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
 )
+RECORD, ITEM = "record", "item"
+"""What expressions call the record, and the element of a list."""
+
 _DEEPEST = 4
 _MOST = 500
 
 
 @contextmanager
 def element(scope: Scope) -> Iterator[None]:
-    """Inside, expressions read the element of a list, and call it `item`."""
+    """Inside, what is read is the element of a list; the record around it stays within reach."""
     outer = scope.variable, scope.schema
-    scope.variable, scope.schema = "item", None
+    scope.variable, scope.schema = ITEM, None
     yield
     scope.variable, scope.schema = outer
 
@@ -48,7 +51,8 @@ def read_expression(
     from isthmus.mapper.cel.environment import ExpressionInvalid, environment
     from isthmus.mapper.cel.expression import NOW, CelExpression
 
-    variables = ((scope.variable, "dyn"), (NOW, "timestamp"))
+    known_names = (ITEM, RECORD) if scope.in_element else (RECORD,)
+    variables = (*((name, "dyn") for name in known_names), (NOW, "timestamp"))
     try:
         checked = environment(variables).check(raw)
         known = _known(scope, checked)
@@ -61,14 +65,15 @@ def read_expression(
         hint = f"A condition is true or false; this is of type {typed.result}: compare it with something."
         report.add(place, "EXPRESSION_NOT_BOOLEAN", hint)
         return None
-    return Expression(CelExpression(checked, scope.variable))
+    return Expression(CelExpression(checked, scope.variable, RECORD if scope.in_element else ""))
 
 
 def _told(mistake: Any, scope: Scope) -> str:
     where = f"At line {mistake.line}, character {mistake.column}: " if mistake.line else ""
     hint = ""
     if "undeclared reference" in mistake.message:
-        hint = f" An expression knows {scope.variable!r} and 'now'; docs/expressions.md lists all functions."
+        names = "'item', 'record'" if scope.in_element else "'record'"
+        hint = f" An expression knows {names} and 'now'; docs/expressions.md lists all functions."
     return f"{where}{mistake.message}.{hint}".replace("..", ".")
 
 

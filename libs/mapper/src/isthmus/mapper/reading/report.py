@@ -15,7 +15,7 @@ from isthmus.mapper.limits import (
     MAX_VIOLATIONS,
     MIN_INTEGER,
 )
-from isthmus.mapper.paths import Path, PathInvalid, parse_path
+from isthmus.mapper.paths import Path, PathInvalid, parse_path, parse_source
 from isthmus.mapper.values import kind_of, sentence, show
 
 
@@ -87,6 +87,14 @@ class Report:
         """Returns a parsed path, noting where it cannot be read."""
         try:
             return parse_path(raw)
+        except PathInvalid as problem:
+            self.add(place, "PATH_INVALID", str(problem))
+            return ()
+
+    def source(self, raw: object, place: str, *, in_element: bool) -> Path:
+        """Returns a parsed path into a record or an element; only in the latter `$record` leads elsewhere."""
+        try:
+            return parse_source(raw, in_element=in_element)
         except PathInvalid as problem:
             self.add(place, "PATH_INVALID", str(problem))
             return ()

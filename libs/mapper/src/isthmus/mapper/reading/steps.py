@@ -22,7 +22,9 @@ from isthmus.mapper.limits import (
     SMALL_TEXT,
 )
 from isthmus.mapper.model import Step
-from isthmus.mapper.paths import lenient, reader
+from isthmus.mapper.paths import Path, lenient, reader
+from isthmus.mapper.reading.expressions import ITEM, element
+from isthmus.mapper.reading.outer import OfRecord, bound_to, record_reads, with_record
 from isthmus.mapper.reading.report import Report, join
 from isthmus.mapper.tables import OTHERWISE, Table
 from isthmus.mapper.times import check_format, zone_named
@@ -51,6 +53,15 @@ class Scope:
     """What expressions call the object that they read."""
     schema: dict[str, Any] | None = None
     """The JSON Schema of that object, where there is one."""
+
+    @property
+    def in_element(self) -> bool:
+        """Whether what is read is the element of a list, with a record around it."""
+        return self.variable == ITEM
+
+    def path(self, raw: object, place: str) -> Path:
+        """Reads a path into the record or element."""
+        return self.report.source(raw, place, in_element=self.in_element)
 
 
 def read_steps(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:
@@ -115,11 +126,14 @@ def bind(scope: Scope, function: Function, raw: object, place: str) -> Step | No
     arguments = _assign(scope, function, raw, place)
     if arguments is None or any(argument is INVALID for argument in arguments):
         return None
+    reads = record_reads(arguments)
     try:
-        call = function.build(*arguments)
+        call = function.build(*(one.given({}) if isinstance(one, OfRecord) else one for one in arguments))
     except (ValueError, OverflowError) as problem:
         scope.report.add(place, "ARGUMENT_INVALID", str(problem))
         return None
+    if reads:
+        call = with_record(function.build, arguments, needs_now=function.needs_now)
     outcomes = _outcomes(function.name, arguments)
     returns = function.returns
     if function.name == "cast":
@@ -136,6 +150,7 @@ def bind(scope: Scope, function: Function, raw: object, place: str) -> Step | No
         argument=arguments[0] if len(arguments) == 1 else None,
         fast=function.name != "cast" or arguments[0][1] == "lossless",
         nullable=_is_nullable(function, arguments, outcomes),
+        record_reads=reads,
     )
 
 
@@ -259,7 +274,11 @@ def _choice(scope: Scope, param: Param, raw: object, place: str) -> Any:
 
 def _steps(scope: Scope, _param: Param, raw: object, place: str) -> Any:
     chain = raw if isinstance(raw, list) else [raw]
-    return run_steps(read_steps(scope, chain, place))
+    steps = read_steps(scope, chain, place)
+    reads = tuple(path for step in steps for path in step.record_reads)
+    if reads:
+        return OfRecord(lambda record: run_steps(tuple(bound_to(step, record) for step in steps)), reads)
+    return run_steps(steps)
 
 
 def run_steps(steps: tuple[Step, ...]) -> Callable[[Any, datetime], Any]:
@@ -279,10 +298,15 @@ def run_steps(steps: tuple[Step, ...]) -> Callable[[Any, datetime], Any]:
 
 
 def _condition(scope: Scope, _param: Param, raw: object, place: str) -> Any:
-    from isthmus.mapper.reading.conditions import predicate, read_condition
+    from isthmus.mapper.lineage import condition_record_reads
+    from isthmus.mapper.reading.conditions import predicate, predicate_in_record, read_condition
 
-    condition = read_condition(scope, raw, place)
-    return INVALID if condition is None else predicate(condition)
+    with element(scope):
+        condition = read_condition(scope, raw, place)
+    if condition is None:
+        return INVALID
+    reads = condition_record_reads(condition)
+    return OfRecord(predicate_in_record(condition), reads) if reads else predicate(condition)
 
 
 def _table(scope: Scope, _param: Param, raw: object, place: str) -> Any:

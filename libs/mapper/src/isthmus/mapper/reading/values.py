@@ -23,7 +23,7 @@ from isthmus.mapper.model import (
     Template,
     Value,
 )
-from isthmus.mapper.paths import EACH, PathInvalid, parse_path
+from isthmus.mapper.paths import EACH, PathInvalid, parse_source
 from isthmus.mapper.reading.conditions import read_condition
 from isthmus.mapper.reading.expressions import element, read_expression
 from isthmus.mapper.reading.report import join
@@ -36,7 +36,7 @@ VALUE_MEMBERS = (*ORIGINS, "steps", "table", "enum", "cast", "default")
 def read_value(scope: Scope, raw: object, place: str) -> Value | None:
     """Reads a value; a bare text is a source path."""
     if isinstance(raw, str):
-        return Value(Source(scope.report.path(raw, place)))
+        return Value(Source(scope.path(raw, place)))
     return read_value_members(scope, scope.report.members(raw, place, VALUE_MEMBERS), place)
 
 
@@ -76,7 +76,7 @@ def _read_chain(scope: Scope, members: dict[str, Any], place: str) -> tuple[Step
 
 
 def _source(scope: Scope, raw: object, place: str) -> Origin:
-    return Source(scope.report.path(raw, place))
+    return Source(scope.path(raw, place))
 
 
 def _constant(_scope: Scope, raw: object, _place: str) -> Origin:
@@ -146,7 +146,7 @@ def _items(scope: Scope, raw: object, place: str) -> Origin | None:
     members = scope.report.members(
         raw, place, ("source", *RULES, "field_mappings"), ("source", "field_mappings")
     )
-    path = scope.report.path(members.get("source", "$"), join(place, "source"))
+    path = scope.path(members.get("source", "$"), join(place, "source"))
     with element(scope):
         return Items(path, read_block(scope, members, place, members.get("field_mappings", []), place))
 
@@ -158,13 +158,13 @@ def _template(scope: Scope, raw: object, place: str) -> Origin | None:
         )
         return None
     try:
-        return Template(parse_template(raw))
+        return Template(parse_template(raw, in_element=scope.in_element))
     except PathInvalid as problem:
         scope.report.add(place, "TEMPLATE_INVALID", str(problem))
         return None
 
 
-def parse_template(text: str) -> tuple[str | Slot, ...]:
+def parse_template(text: str, *, in_element: bool = False) -> tuple[str | Slot, ...]:
     """Cuts a template into texts and slots; `{{` and `}}` are braces.
 
     Raises:
@@ -180,7 +180,7 @@ def parse_template(text: str) -> tuple[str | Slot, ...]:
             end = _closing(text, at + 1)
             inner = text[at + 1 : end]
             optional = inner.endswith("?")
-            path = parse_path(inner[:-1] if optional else inner)
+            path = parse_source(inner[:-1] if optional else inner, in_element=in_element)
             if EACH in path:
                 raise PathInvalid(f"The slot {{{inner}}} gives a list; join it with steps first.")
             parts += ([literal] if literal else []) + [Slot(path, optional)]
