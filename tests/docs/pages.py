@@ -109,8 +109,19 @@ def pages() -> dict[Path, str]:
         docs / "callers.md": callers_page(),
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),
+        docs / "functions.md": functions_page(),
         docs / "permissions.md": permissions_page(),
     }
+
+
+def functions_page() -> str:
+    """Gives the page of the function library, whose tables follow from the library."""
+    from isthmus.mapper.reference import function_reference
+
+    start, end = "<!-- functions -->", "<!-- /functions -->"
+    page = (ROOT / "docs" / "functions.md").read_text()
+    before, after = page.partition(start)[0], page.partition(end)[2]
+    return f"{before}{start}\n{function_reference()}\n{end}{after}"
 
 
 def bus_page() -> str:

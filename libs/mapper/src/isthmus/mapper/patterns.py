@@ -44,7 +44,7 @@ def finds(pattern: str) -> Callable[[str], bool]:
     search = compile_pattern(pattern).search
 
     def found(text: str) -> bool:
-        return search(_searchable(text)) is not None
+        return search(searchable(text)) is not None
 
     return found
 
@@ -60,7 +60,7 @@ def extractor(pattern: str, group: int) -> Callable[[str], str | None]:
         raise PatternInvalid(f"The pattern has {compiled.groups} groups, not {group}.")
 
     def extract(text: str) -> str | None:
-        match = compiled.search(_searchable(text))
+        match = compiled.search(searchable(text))
         return None if match is None else match.group(group)
 
     return extract
@@ -78,7 +78,7 @@ def replacer(pattern: str, replacement: str) -> Callable[[str], str]:
     def replace(text: str) -> str:
         pieces: list[str] = []
         size = at = 0
-        for count, match in enumerate(compiled.finditer(_searchable(text))):
+        for count, match in enumerate(compiled.finditer(searchable(text))):
             made = "".join(part if isinstance(part, str) else match.group(part) or "" for part in parts)
             pieces += (text[at : match.start()], made)
             at = match.end()
@@ -105,7 +105,12 @@ def _split_replacement(replacement: str, groups: int) -> list[str | int]:
     return [*(part for part in parts if part != ""), replacement[at:]]
 
 
-def _searchable(text: str) -> str:
+def searchable(text: str) -> str:
+    """Returns a text that patterns can be applied to, and refuses one that is too long or no Unicode.
+
+    Raises:
+        Refusal: `TOO_LONG` or `TEXT_NOT_UNICODE`.
+    """
     if len(text) > MAX_TEXT:
         raise Refusal("TOO_LONG", f"Patterns are applied to texts of at most {MAX_TEXT} characters.")
     is_unicode(text)

@@ -14,6 +14,7 @@ from typing import Any
 
 from isthmus.mapper.cel.functions import OWN, OwnFunction
 from isthmus.mapper.cel.limits import MAX_EXPRESSION_TEXT, MAX_NODES
+from isthmus.mapper.cel.reference import hosted
 from isthmus.mapper.cel.tree import Node, Tree, read_tree, walk
 
 _KINDS = {
@@ -86,7 +87,7 @@ class Environment:
                 ext_optional.ExtOptional(),
                 ext_strings.ExtStrings(),
             ],
-            functions=[_declaration(cel, function) for function in functions],
+            functions=[_declaration(function) for function in functions],
         )
 
     def check(self, text: str, *, only_parse: bool = False) -> Checked:
@@ -106,16 +107,23 @@ class Environment:
         return Checked(text, tree, tree.type_of(tree.root), compiled, self)
 
 
-def _declaration(cel: Any, function: OwnFunction) -> Any:
+@lru_cache(maxsize=512)
+def _declaration(function: OwnFunction) -> Any:
     """One of our functions as the library knows it."""
-    overload = cel.Overload(
-        id=f"isthmus_{function.name.replace('.', '_')}",
-        return_type=getattr(cel.Type, _KINDS[function.returns]),
-        parameters=[getattr(cel.Type, _KINDS[kind]) for kind in function.parameters],
-        is_member=function.is_member,
-        impl=function.call,
-    )
-    return cel.FunctionDecl(function.name, [overload])
+    from cel_expr_python import cel
+
+    name = function.name.replace(".", "_")
+    overloads = [
+        cel.Overload(
+            id=f"isthmus_{name}_{number}",
+            return_type=getattr(cel.Type, _KINDS[function.returns]),
+            parameters=[getattr(cel.Type, _KINDS[kind]) for kind in kinds],
+            is_member=function.is_member,
+            impl=hosted(function.call),
+        )
+        for number, kinds in enumerate(function.overloads)
+    ]
+    return cel.FunctionDecl(function.name, overloads)
 
 
 def _check_text(text: str) -> None:
@@ -138,6 +146,6 @@ def _mistakes(told: str) -> list[Mistake]:
 
 
 @lru_cache(maxsize=16)
-def environment(variables: tuple[tuple[str, str], ...]) -> Environment:
-    """An environment with these variables; making one takes longer than checking an expression."""
-    return Environment(dict(variables))
+def environment(variables: tuple[tuple[str, str], ...], plugins: tuple[OwnFunction, ...] = ()) -> Environment:
+    """An environment with these variables, and functions of plug-ins; making one takes a while."""
+    return Environment(dict(variables), OWN + plugins)

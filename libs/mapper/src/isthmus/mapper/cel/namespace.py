@@ -15,12 +15,14 @@ def over_cost() -> Any:
 
 
 def heavy(meter: list[int], call: Any, *values: Any) -> Any:
-    """Calls a function inside a loop and charges for the size of what it works on."""
+    """Calls a function inside a loop and charges for the size of what it works on, and of what it makes."""
     weight = sum(map(weigh, values))
     meter[1] -= weight // CHARACTERS_FOR_ONE
     if meter[1] < 0:
         over_cost()
-    return call(*values)
+    made = call(*values)
+    meter[1] -= weigh(made) // CHARACTERS_FOR_ONE
+    return made
 
 
 def weigh(value: Any) -> int:

@@ -86,7 +86,7 @@ def compile_expression(checked: Checked, variables: Mapping[str, str]) -> Progra
         run: Run | None = _compiled(checked, variables)
     except (Unsupported, RecursionError):
         run = None
-    return Program(checked, run, copies(checked.tree.root))
+    return Program(checked, run, copies(checked.tree.root, checked.environment.functions))
 
 
 def _compiled(checked: Checked, variables: Mapping[str, str]) -> Run:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isthmus.mapper.cel.environment import Checked
 from isthmus.mapper.cel.limits import MAX_PLAIN
 from isthmus.mapper.cel.times import from_datetime, to_datetime
 from isthmus.mapper.cel.values import (
@@ -20,6 +19,9 @@ from isthmus.mapper.cel.values import (
     Unsure,
     to_key,
 )
+
+if TYPE_CHECKING:
+    from isthmus.mapper.cel.environment import Checked
 
 _TYPE_NAMES = {
     "BOOL": "bool",
@@ -81,6 +83,33 @@ def _told(value: Any) -> Any:
     return int(value) if kind is UInt else value
 
 
+def hosted(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of ours as the library calls it, which has points in time and spans as Python has them."""
+
+    def impl(*operands: Any) -> Any:
+        return _handed(call(*map(_own, operands)))
+
+    return impl
+
+
+def _own(operand: Any) -> Any:
+    if isinstance(operand, datetime):
+        return from_datetime(operand)
+    return _span(operand) if isinstance(operand, timedelta) else operand
+
+
+def _handed(value: Any) -> Any:
+    """A result of ours as the library takes it; it would cut a text at a character 0."""
+    try:
+        return _told(value)
+    except Unaskable as problem:
+        raise Failed(str(problem)) from None
+
+
+def _span(held: timedelta) -> Duration:
+    return Duration((held.days * 86_400 + held.seconds) * 10**9 + held.microseconds * 1_000)
+
+
 def _message(told: str) -> str:
     """The library's message without its status."""
     _, mark, rest = told.partition(": ")
@@ -119,7 +148,7 @@ def _scalar(name: str, held: Any) -> Any:
     if isinstance(held, datetime):
         return from_datetime(held)
     if isinstance(held, timedelta):
-        return Duration((held.days * 86_400 + held.seconds) * 10**9 + held.microseconds * 1_000)
+        return _span(held)
     if name.startswith("TYPE"):
         return _type(held)
     return held

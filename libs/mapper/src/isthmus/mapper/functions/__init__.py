@@ -1,6 +1,6 @@
 """The functions that steps may call."""
 
-from isthmus.mapper.functions import checks, conversions, dates, lists, numbers, text
+from isthmus.mapper.functions import checks, conversions, dates, hashing, lists, numbers, regexes, text
 from isthmus.mapper.functions.registry import FUNCTIONS, REQUIRED, Example, Function, Param
 
 __all__ = [
@@ -12,7 +12,9 @@ __all__ = [
     "checks",
     "conversions",
     "dates",
+    "hashing",
     "lists",
     "numbers",
+    "regexes",
     "text",
 ]

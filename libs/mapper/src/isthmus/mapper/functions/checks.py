@@ -9,11 +9,11 @@ from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions.registry import Param, Step, function, need_boolean
 from isthmus.mapper.values import kind_of, same, sentence
 
-_GROUP = "checks"
+_AREA = "checks"
 
 
 @function(
-    "equals", Param("value", "any"), group=_GROUP, returns="boolean", example=({"equals": "on"}, "on", True)
+    "equals", Param("value", "any"), area=_AREA, returns="boolean", example=({"equals": "on"}, "on", True)
 )
 def equals(value: Any) -> Step:
     """Whether the value is that one; 1 equals 1.0 but neither "1" nor true."""
@@ -23,7 +23,7 @@ def equals(value: Any) -> Step:
 
 
 @function(
-    "not_equals", Param("value", "any"), group=_GROUP, returns="boolean", example=({"not_equals": 0}, 1, True)
+    "not_equals", Param("value", "any"), area=_AREA, returns="boolean", example=({"not_equals": 0}, 1, True)
 )
 def not_equals(value: Any) -> Step:
     """Whether the value is another one."""
@@ -33,7 +33,7 @@ def not_equals(value: Any) -> Step:
 @function(
     "one_of",
     Param("values", "values"),
-    group=_GROUP,
+    area=_AREA,
     returns="boolean",
     example=({"one_of": ["md5", "off"]}, "scram-sha-256", False),
 )
@@ -48,7 +48,7 @@ def one_of(values: list[Any]) -> Step:
 @function(
     "none_of",
     Param("values", "values"),
-    group=_GROUP,
+    area=_AREA,
     returns="boolean",
     example=({"none_of": ["md5", "off"]}, "scram-sha-256", True),
 )
@@ -75,7 +75,7 @@ def _ordered(bound: Any, compare: Callable[[Any, Any], bool]) -> Step:
 
 
 @function(
-    "at_least", Param("value", "any"), group=_GROUP, returns="boolean", example=({"at_least": 12}, 14, True)
+    "at_least", Param("value", "any"), area=_AREA, returns="boolean", example=({"at_least": 12}, 14, True)
 )
 def at_least(value: Any) -> Step:
     """Whether a number is that or more, or a text is equal or sorts behind."""
@@ -83,7 +83,7 @@ def at_least(value: Any) -> Step:
 
 
 @function(
-    "at_most", Param("value", "any"), group=_GROUP, returns="boolean", example=({"at_most": 12}, 14, False)
+    "at_most", Param("value", "any"), area=_AREA, returns="boolean", example=({"at_most": 12}, 14, False)
 )
 def at_most(value: Any) -> Step:
     """Whether a number is that or less, or a text is equal or sorts before."""
@@ -93,7 +93,7 @@ def at_most(value: Any) -> Step:
 @function(
     "more_than",
     Param("value", "any"),
-    group=_GROUP,
+    area=_AREA,
     returns="boolean",
     example=({"more_than": 12}, 12, False),
 )
@@ -103,7 +103,7 @@ def more_than(value: Any) -> Step:
 
 
 @function(
-    "less_than", Param("value", "any"), group=_GROUP, returns="boolean", example=({"less_than": 12}, 11, True)
+    "less_than", Param("value", "any"), area=_AREA, returns="boolean", example=({"less_than": 12}, 11, True)
 )
 def less_than(value: Any) -> Step:
     """Whether a number is less, or a text sorts before."""
@@ -113,7 +113,7 @@ def less_than(value: Any) -> Step:
 @function(
     "contains",
     Param("value", "any"),
-    group=_GROUP,
+    area=_AREA,
     returns="boolean",
     example=({"contains": "ssl"}, ["tcp", "ssl"], True),
 )
@@ -130,19 +130,19 @@ def contains(value: Any) -> Step:
     return step
 
 
-@function("is_null", group=_GROUP, returns="boolean", takes_null=True, example=("is_null", None, True))
+@function("is_null", area=_AREA, returns="boolean", takes_null=True, example=("is_null", None, True))
 def is_null() -> Step:
     """Whether the value is missing or null; the only check that answers for null."""
     return lambda value: value is None
 
 
-@function("is_empty", group=_GROUP, returns="boolean", takes_null=True, example=("is_empty", "", True))
+@function("is_empty", area=_AREA, returns="boolean", takes_null=True, example=("is_empty", "", True))
 def is_empty() -> Step:
     """Whether the value is missing, null, or a text, list or object without content."""
     return lambda value: value is None or (isinstance(value, str | list | dict) and not value)
 
 
-@function("not", group=_GROUP, returns="boolean", example=("not", True, False))
+@function("not", area=_AREA, returns="boolean", example=("not", True, False))
 def negate() -> Step:
     """Turns the answer of a check round."""
     return lambda value: not need_boolean(value)
@@ -152,7 +152,7 @@ def negate() -> Step:
     "choose",
     Param("then", "any"),
     Param("else", "any"),
-    group=_GROUP,
+    area=_AREA,
     returns="any",
     example=({"choose": ["pass", "fail"]}, True, "pass"),
 )
@@ -164,7 +164,7 @@ def choose(then: Any, otherwise: Any) -> Step:
 @function(
     "null_if",
     Param("values", "values"),
-    group=_GROUP,
+    area=_AREA,
     returns="any",
     example=({"null_if": ["", "n/a"]}, "n/a", None),
 )
@@ -177,7 +177,7 @@ def null_if(values: list[Any]) -> Step:
 @function(
     "default",
     Param("value", "any"),
-    group=_GROUP,
+    area=_AREA,
     returns="any",
     takes_null=True,
     example=({"default": 0}, None, 0),

@@ -8,7 +8,7 @@ from isthmus.mapper.tables import Table
 
 
 @function(
-    "cast", Param("to", "cast"), group="conversions", returns="any", example=({"cast": "integer"}, "42", 42)
+    "cast", Param("to", "cast"), area="conversions", returns="any", example=({"cast": "integer"}, "42", 42)
 )
 def cast(to: tuple[str, str]) -> Step:
     """Converts to a type: string, integer, number, boolean, timestamp, date, json, array or object."""
@@ -19,7 +19,7 @@ def cast(to: tuple[str, str]) -> Step:
 @function(
     "lookup",
     Param("table", "table"),
-    group="conversions",
+    area="conversions",
     returns="any",
     example=({"lookup": {"entries": {"1": "low", "2": "high"}}}, 2, "high"),
 )

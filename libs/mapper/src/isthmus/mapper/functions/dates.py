@@ -9,7 +9,7 @@ from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions.registry import Param, Step, function, need_text
 from isthmus.mapper.times import day_of, moment_of, out_of_range, parser, rfc3339
 
-_GROUP = "dates"
+_AREA = "time"
 _ZONE = Param("zone", "zone", "UTC")
 
 
@@ -17,7 +17,9 @@ _ZONE = Param("zone", "zone", "UTC")
     "parse_date",
     Param("format", "format"),
     _ZONE,
-    group=_GROUP,
+    area=_AREA,
+    takes="string",
+    cel="time.parse",
     returns="timestamp",
     example=({"parse_date": ["%d.%m.%Y %H:%M", "Europe/Zurich"]}, "31.01.2026 12:00", "2026-01-31T11:00:00Z"),
 )
@@ -31,7 +33,9 @@ def parse_date(pattern: str, zone: tzinfo) -> Step:
     "format_date",
     Param("format", "format"),
     _ZONE,
-    group=_GROUP,
+    area=_AREA,
+    takes="time",
+    cel="time.format",
     returns="string",
     example=({"format_date": "%d %b %Y"}, "2026-01-31T11:00:00Z", "31 Jan 2026"),
 )
@@ -50,7 +54,9 @@ def format_date(pattern: str, zone: tzinfo) -> Step:
 @function(
     "to_utc",
     _ZONE,
-    group=_GROUP,
+    area=_AREA,
+    takes="time",
+    cel="time.toUtc",
     returns="timestamp",
     example=({"to_utc": "America/New_York"}, "2026-07-01T08:00:00", "2026-07-01T12:00:00Z"),
 )
@@ -62,7 +68,9 @@ def to_utc(zone: tzinfo) -> Step:
 @function(
     "from_epoch",
     Param("unit", "choice", "s", options=("s", "ms", "us")),
-    group=_GROUP,
+    area=_AREA,
+    takes="number",
+    cel="time.fromEpoch",
     returns="timestamp",
     example=({"from_epoch": "ms"}, 1767225600000, "2026-01-01T00:00:00Z"),
 )
@@ -79,7 +87,9 @@ def from_epoch(unit: str) -> Step:
 
 @function(
     "to_epoch",
-    group=_GROUP,
+    area=_AREA,
+    takes="time",
+    cel="time.toEpoch",
     returns="integer",
     example=("to_epoch", "2026-01-01T00:00:00Z", 1767225600),
 )
@@ -91,7 +101,7 @@ def to_epoch() -> Step:
 @function(
     "add_days",
     Param("days", "number"),
-    group=_GROUP,
+    area=_AREA,
     returns="timestamp",
     example=({"add_days": 14}, "2026-01-31T11:00:00Z", "2026-02-14T11:00:00Z"),
 )
@@ -103,7 +113,7 @@ def add_days(days: float) -> Step:
 @function(
     "add_seconds",
     Param("seconds", "number"),
-    group=_GROUP,
+    area=_AREA,
     returns="timestamp",
     example=({"add_seconds": -60}, "2026-01-31T11:00:00Z", "2026-01-31T10:59:00Z"),
 )
@@ -125,7 +135,9 @@ def _shift(distance: timedelta) -> Step:
 @function(
     "date_in",
     Param("zone", "zone"),
-    group=_GROUP,
+    area=_AREA,
+    takes="time",
+    cel="time.dateIn",
     returns="date",
     example=({"date_in": "Asia/Tokyo"}, "2026-01-31T20:00:00Z", "2026-02-01"),
 )
@@ -136,7 +148,7 @@ def date_in(zone: tzinfo) -> Step:
 
 @function(
     "days_since",
-    group=_GROUP,
+    area=_AREA,
     returns="integer",
     needs_now=True,
     example=("days_since", "2026-01-01", 30),
@@ -152,7 +164,7 @@ def days_since() -> Step:
 
 @function(
     "is_past",
-    group=_GROUP,
+    area=_AREA,
     returns="boolean",
     needs_now=True,
     example=("is_past", "2026-01-01T00:00:00Z", True),

@@ -13,7 +13,7 @@ from isthmus.mapper.functions.registry import Param, Step, function, need_list, 
 from isthmus.mapper.limits import MAX_LIST, MAX_OUTPUT, MAX_TEXT
 from isthmus.mapper.values import clean, text_of
 
-_GROUP = "lists"
+_AREA = "lists"
 _SHORT = 100
 """Lists up to this length are joined first and measured afterwards."""
 
@@ -21,7 +21,7 @@ _SHORT = 100
 @function(
     "map",
     Param("steps", "steps"),
-    group=_GROUP,
+    area=_AREA,
     returns="array",
     needs_now=True,
     example=({"map": ["trim", "upper"]}, [" a", "b "], ["A", "B"]),
@@ -45,7 +45,7 @@ def mapped(steps: Callable[[Any, datetime], Any]) -> Step:
 @function(
     "filter",
     Param("where", "condition"),
-    group=_GROUP,
+    area=_AREA,
     returns="array",
     needs_now=True,
     example=(
@@ -60,20 +60,22 @@ def filtered(where: Callable[[Any, datetime], bool]) -> Step:
 
 
 @function(
-    "pick", Param("path", "path"), group=_GROUP, returns="any", example=({"pick": "a.b"}, {"a": {"b": 1}}, 1)
+    "pick", Param("path", "path"), area=_AREA, returns="any", example=({"pick": "a.b"}, {"a": {"b": 1}}, 1)
 )
 def pick(read: Callable[[Any], Any]) -> Step:
     """Follows a path inside the value."""
     return read
 
 
-@function("first", group=_GROUP, returns="any", example=("first", [3, 1, 2], 3))
+@function(
+    "first", area=_AREA, takes="array", cel="lists.first", returns="any", example=("first", [3, 1, 2], 3)
+)
 def first() -> Step:
     """The first element; null where the list is empty."""
     return lambda value: next(iter(need_list(value)), None)
 
 
-@function("last", group=_GROUP, returns="any", example=("last", [3, 1, 2], 2))
+@function("last", area=_AREA, takes="array", cel="lists.last", returns="any", example=("last", [3, 1, 2], 2))
 def last() -> Step:
     """The last element; null where the list is empty."""
     return lambda value: next(reversed(need_list(value)), None)
@@ -82,7 +84,10 @@ def last() -> Step:
 @function(
     "join",
     Param("separator", "text", ", "),
-    group=_GROUP,
+    area=_AREA,
+    takes="array",
+    grows=True,
+    cel="lists.join",
     returns="string",
     example=({"join": "; "}, ["a", 1, None], "a; 1"),
 )
@@ -106,19 +111,33 @@ def join(separator: str) -> Step:
     return step
 
 
-@function("as_list", group=_GROUP, returns="array", example=("as_list", "a", ["a"]))
+@function("as_list", area=_AREA, returns="array", example=("as_list", "a", ["a"]))
 def as_list() -> Step:
     """Makes a list of one element, unless the value is a list already."""
     return lambda value: value if isinstance(value, list) else [value]
 
 
-@function("compact", group=_GROUP, returns="array", example=("compact", ["a", None, ""], ["a"]))
+@function(
+    "compact",
+    area=_AREA,
+    takes="array",
+    cel="lists.compact",
+    returns="array",
+    example=("compact", ["a", None, ""], ["a"]),
+)
 def compact() -> Step:
     """Leaves out nulls and empty texts, lists and objects."""
     return lambda value: [item for item in need_list(value) if item is not None and item not in ("", [], {})]
 
 
-@function("flatten", group=_GROUP, returns="array", example=("flatten", [[1], 2, [3, 4]], [1, 2, 3, 4]))
+@function(
+    "flatten",
+    area=_AREA,
+    takes="array",
+    cel="lists.flatten",
+    returns="array",
+    example=("flatten", [[1], 2, [3, 4]], [1, 2, 3, 4]),
+)
 def flatten() -> Step:
     """Puts the elements of inner lists in their place, one level deep."""
 
@@ -140,7 +159,7 @@ def flatten() -> Step:
     "group",
     Param("by", "path"),
     Param("into", "choice", "list", options=("list", "object")),
-    group=_GROUP,
+    area=_AREA,
     returns="any",
     example=(
         {"group": "kind"},
@@ -170,7 +189,14 @@ def grouped(by: Callable[[Any], Any], into: str) -> Step:
     return step
 
 
-@function("unique", group=_GROUP, returns="array", example=("unique", ["b", "a", "b"], ["b", "a"]))
+@function(
+    "unique",
+    area=_AREA,
+    takes="array",
+    cel="lists.unique",
+    returns="array",
+    example=("unique", ["b", "a", "b"], ["b", "a"]),
+)
 def unique() -> Step:
     """Keeps the first of equal elements."""
 
@@ -183,7 +209,14 @@ def unique() -> Step:
     return step
 
 
-@function("sort", group=_GROUP, returns="array", example=("sort", ["b", "a"], ["a", "b"]))
+@function(
+    "sort",
+    area=_AREA,
+    takes="array",
+    cel="lists.sort",
+    returns="array",
+    example=("sort", ["b", "a"], ["a", "b"]),
+)
 def ordered() -> Step:
     """Sorts numbers by size or texts by code point; a mixture is refused."""
 
@@ -203,7 +236,9 @@ def ordered() -> Step:
 @function(
     "take",
     Param("count", "whole", low=0),
-    group=_GROUP,
+    area=_AREA,
+    takes="array",
+    cel="lists.take",
     returns="array",
     example=({"take": 2}, [1, 2, 3], [1, 2]),
 )
@@ -212,7 +247,7 @@ def take(count: int) -> Step:
     return lambda value: need_list(value)[:count]
 
 
-@function("sum", group=_GROUP, returns="number", example=("sum", [1, 2.5], 3.5))
+@function("sum", area=_AREA, takes="array", cel="lists.sum", returns="number", example=("sum", [1, 2.5], 3.5))
 def total() -> Step:
     """Adds up the numbers of a list; nulls are left out."""
 
@@ -226,13 +261,27 @@ def total() -> Step:
     return step
 
 
-@function("keys", group=_GROUP, returns="array", example=("keys", {"a": 1, "b": 2}, ["a", "b"]))
+@function(
+    "keys",
+    area="json",
+    takes="object",
+    cel="json.keys",
+    returns="array",
+    example=("keys", {"a": 1}, ["a"]),
+)
 def keys() -> Step:
     """The names of an object's members."""
     return lambda value: list(need_object(value))
 
 
-@function("values", group=_GROUP, returns="array", example=("values", {"a": 1, "b": 2}, [1, 2]))
+@function(
+    "values",
+    area="json",
+    takes="object",
+    cel="json.values",
+    returns="array",
+    example=("values", {"a": 1}, [1]),
+)
 def values() -> Step:
     """The values of an object's members."""
     return lambda value: list(need_object(value).values())
@@ -240,7 +289,9 @@ def values() -> Step:
 
 @function(
     "entries",
-    group=_GROUP,
+    area="json",
+    takes="object",
+    cel="json.entries",
     returns="array",
     example=("entries", {"a": 1}, [{"key": "a", "value": 1}]),
 )
@@ -249,13 +300,22 @@ def entries() -> Step:
     return lambda value: [{"key": key, "value": item} for key, item in need_object(value).items()]
 
 
-@function("to_json", group=_GROUP, returns="string", example=("to_json", {"a": [1]}, '{"a":[1]}'))
+@function(
+    "to_json", area="json", cel="json.text", returns="string", example=("to_json", {"a": [1]}, '{"a":[1]}')
+)
 def json_text() -> Step:
     """Writes the value as compact JSON text."""
     return to_json
 
 
-@function("parse_json", group=_GROUP, returns="any", example=("parse_json", '{"a":[1]}', {"a": [1]}))
+@function(
+    "parse_json",
+    area="json",
+    takes="string",
+    cel="json.parse",
+    returns="any",
+    example=("parse_json", '{"a":[1]}', {"a": [1]}),
+)
 def parsed() -> Step:
     """Reads JSON text; a value that is no text passes as it is."""
     return from_json

@@ -1,33 +1,42 @@
-"""Functions on text."""
+"""Functions on text: cutting, joining, filling."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from isthmus.mapper.casts import bounded
 from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions.registry import Param, Step, function, need_text
 from isthmus.mapper.limits import MAX_LIST, MAX_TEXT
-from isthmus.mapper.patterns import extractor, finds, replacer
-from isthmus.mapper.values import is_unicode, text_of
+from isthmus.mapper.values import text_of
 
-_GROUP = "text"
+_AREA = "text"
 
 
-@function("upper", group=_GROUP, returns="string", example=("upper", "high", "HIGH"))
+@function(
+    "upper", area=_AREA, takes="string", cel="text.upper", returns="string", example=("upper", "high", "HIGH")
+)
 def upper() -> Step:
     """Writes the text in upper case."""
     return lambda value: bounded(need_text(value).upper())
 
 
-@function("lower", group=_GROUP, returns="string", example=("lower", "HIGH", "high"))
+@function(
+    "lower", area=_AREA, takes="string", cel="text.lower", returns="string", example=("lower", "HIGH", "high")
+)
 def lower() -> Step:
     """Writes the text in lower case."""
     return lambda value: bounded(need_text(value).lower())
 
 
-@function("capitalize", group=_GROUP, returns="string", example=("capitalize", "hIGH", "High"))
+@function(
+    "capitalize",
+    area=_AREA,
+    takes="string",
+    cel="text.capitalize",
+    returns="string",
+    example=("capitalize", "hIGH", "High"),
+)
 def capitalize() -> Step:
     """Writes the first letter in upper case and the rest in lower case."""
     return lambda value: bounded(need_text(value).capitalize())
@@ -36,7 +45,9 @@ def capitalize() -> Step:
 @function(
     "trim",
     Param("characters", "text", None),
-    group=_GROUP,
+    area=_AREA,
+    takes="string",
+    cel="text.trim",
     returns="string",
     example=("trim", "  a b ", "a b"),
 )
@@ -49,7 +60,7 @@ def trim(characters: str | None) -> Step:
     "replace",
     Param("old", "text"),
     Param("new", "text"),
-    group=_GROUP,
+    area=_AREA,
     returns="string",
     example=({"replace": [" ", "-"]}, "a b c", "a-b-c"),
 )
@@ -72,7 +83,7 @@ def replace(old: str, new: str) -> Step:
     "substring",
     Param("start", "whole"),
     Param("length", "whole", None, low=0),
-    group=_GROUP,
+    area=_AREA,
     returns="string",
     example=({"substring": [4, 4]}, "CVE-2024-3094", "2024"),
 )
@@ -91,7 +102,9 @@ def substring(start: int, length: int | None) -> Step:
     "truncate",
     Param("length", "whole", low=1),
     Param("ending", "text", "…"),
-    group=_GROUP,
+    area=_AREA,
+    takes="string",
+    cel="text.truncate",
     returns="string",
     example=({"truncate": 8}, "a long title", "a long …"),
 )
@@ -109,7 +122,7 @@ def truncate(length: int, ending: str) -> Step:
 @function(
     "split",
     Param("separator", "text"),
-    group=_GROUP,
+    area=_AREA,
     returns="array",
     example=({"split": ","}, "a,b", ["a", "b"]),
 )
@@ -128,16 +141,14 @@ def split(separator: str) -> Step:
 
 
 @function(
-    "prepend", Param("text", "text"), group=_GROUP, returns="string", example=({"prepend": "#"}, "7", "#7")
+    "prepend", Param("text", "text"), area=_AREA, returns="string", example=({"prepend": "#"}, "7", "#7")
 )
 def prepend(text: str) -> Step:
     """Puts text in front."""
     return lambda value: bounded(text + text_of(value))
 
 
-@function(
-    "append", Param("text", "text"), group=_GROUP, returns="string", example=({"append": " %"}, 7, "7 %")
-)
+@function("append", Param("text", "text"), area=_AREA, returns="string", example=({"append": " %"}, 7, "7 %"))
 def append(text: str) -> Step:
     """Puts text behind."""
     return lambda value: bounded(text_of(value) + text)
@@ -147,7 +158,9 @@ def append(text: str) -> Step:
     "pad_left",
     Param("length", "whole", low=1, high=1000),
     Param("with", "text", "0"),
-    group=_GROUP,
+    area=_AREA,
+    takes="string",
+    cel="text.padLeft",
     returns="string",
     example=({"pad_left": 4}, "42", "0042"),
 )
@@ -158,35 +171,7 @@ def pad_left(length: int, fill: str) -> Step:
     return lambda value: text_of(value).rjust(length, fill)
 
 
-@function(
-    "regex_replace",
-    Param("pattern", "pattern"),
-    Param("replacement", "text"),
-    group=_GROUP,
-    returns="string",
-    example=({"regex_replace": [r"^(\w+)-(\d+)$", r"\2/\1"]}, "INC-12", "12/INC"),
-)
-def regex_replace(pattern: str, replacement: str) -> Step:
-    r"""Replaces every match of a pattern (RE2); `\1` stands for the first group."""
-    replace_in = replacer(pattern, replacement)
-    return lambda value: replace_in(need_text(value))
-
-
-@function(
-    "regex_extract",
-    Param("pattern", "pattern"),
-    Param("group", "whole", 0, low=0, high=99),
-    group=_GROUP,
-    returns="string",
-    example=({"regex_extract": [r"CWE-(\d+)", 1]}, "see CWE-79", "79"),
-)
-def regex_extract(pattern: str, group: int) -> Step:
-    """Takes the first match of a pattern (RE2), or one of its groups; null where there is none."""
-    extract = extractor(pattern, group)
-    return lambda value: extract(need_text(value))
-
-
-@function("length", group=_GROUP, returns="integer", example=("length", "abc", 3))
+@function("length", area=_AREA, returns="integer", example=("length", "abc", 3))
 def length() -> Step:
     """Counts the characters of a text, the elements of a list or the members of an object."""
 
@@ -196,35 +181,10 @@ def length() -> Step:
     return step
 
 
-@function("sha256", group=_GROUP, returns="string", example=("sha256", "", hashlib.sha256(b"").hexdigest()))
-def sha256() -> Step:
-    """The SHA-256 of the text's UTF-8 bytes in hexadecimal, for stable ids."""
-
-    def step(value: Any) -> str:
-        text = text_of(value)
-        is_unicode(text)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    return step
-
-
-@function(
-    "matches",
-    Param("pattern", "pattern"),
-    group="checks",
-    returns="boolean",
-    example=({"matches": r"^CVE-\d{4}-\d+$"}, "CVE-2024-3094", True),
-)
-def matches(pattern: str) -> Step:
-    """Whether the pattern (RE2) occurs in the text; anchor it with ^ and $ to match the whole."""
-    found = finds(pattern)
-    return lambda value: found(need_text(value))
-
-
 @function(
     "starts_with",
     Param("text", "text"),
-    group="checks",
+    area="checks",
     returns="boolean",
     example=({"starts_with": "CVE-"}, "CVE-1", True),
 )
@@ -236,7 +196,7 @@ def starts_with(text: str) -> Step:
 @function(
     "ends_with",
     Param("text", "text"),
-    group="checks",
+    area="checks",
     returns="boolean",
     example=({"ends_with": ".exe"}, "a.sh", False),
 )

@@ -135,7 +135,7 @@ def bind(scope: Scope, function: Function, raw: object, place: str) -> Step | No
     if reads:
         call = with_record(function.build, arguments, needs_now=function.needs_now)
     outcomes = _outcomes(function.name, arguments)
-    returns = function.returns
+    returns = function.kind
     if function.name == "cast":
         returns = CASTS[arguments[0][0]].kind
     small = outcomes is not None and all(map(_is_small, outcomes))
@@ -171,7 +171,7 @@ def _is_nullable(function: Function, arguments: list[Any], outcomes: tuple[Any, 
     if outcomes is not None:
         table = arguments[0]
         return None in outcomes or (isinstance(table, Table) and table.otherwise == "null")
-    return function.returns == "any" or function.name == "regex_extract"
+    return function.returns == "any" or function.nullable
 
 
 def _is_small(value: object) -> bool:
