@@ -202,6 +202,10 @@ def _argument(param: Param) -> Schema:
     return _ARGUMENTS[param.kind](param)
 
 
+def _format(_: Param) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": MAX_FORMAT_TEXT}
+
+
 _ARGUMENTS: dict[str, Callable[[Param], Schema]] = {
     "text": lambda _: {"type": "string"},
     "pattern": lambda _: {"type": "string", "maxLength": MAX_PATTERN_TEXT, "description": "RE2 syntax."},
@@ -209,12 +213,15 @@ _ARGUMENTS: dict[str, Callable[[Param], Schema]] = {
     "number": lambda _: {"type": "number"},
     "any": lambda _: {},
     "values": lambda _: {"type": "array"},
+    "texts": lambda _: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    "members": lambda _: {"type": "object"},
     "choice": lambda param: {"enum": list(param.options)},
     "steps": lambda _: {"anyOf": [_ref("steps"), _ref("step")]},
     "condition": lambda _: _ref("condition"),
     "table": lambda _: {"anyOf": [{"type": "string"}, _ref("table")]},
     "zone": lambda _: {"type": "string", "examples": ["UTC", "Europe/Zurich", "+02:00"]},
-    "format": lambda _: {"type": "string", "minLength": 1, "maxLength": MAX_FORMAT_TEXT},
+    "format": _format,
+    "formats": lambda param: {"anyOf": [_format(param), {"type": "array", "items": _format(param)}]},
     "path": lambda _: _ref("path"),
     "cast": lambda _: _ref("cast"),
 }

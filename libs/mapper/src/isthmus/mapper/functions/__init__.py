@@ -1,6 +1,16 @@
 """The functions that steps may call."""
 
-from isthmus.mapper.functions import checks, conversions, dates, hashing, lists, numbers, regexes, text
+from isthmus.mapper.functions import (
+    checks,
+    conversions,
+    dates,
+    hashing,
+    lists,
+    network,
+    numbers,
+    regexes,
+    text,
+)
 from isthmus.mapper.functions.registry import FUNCTIONS, REQUIRED, Example, Function, Param
 
 __all__ = [
@@ -14,6 +24,7 @@ __all__ = [
     "dates",
     "hashing",
     "lists",
+    "network",
     "numbers",
     "regexes",
     "text",

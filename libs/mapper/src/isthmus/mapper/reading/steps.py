@@ -8,29 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from isthmus.mapper.casts import CASTS, STRICTNESS
+from isthmus.mapper.casts import CASTS
 from isthmus.mapper.cel.limits import MAX_EXPRESSIONS
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
 from isthmus.mapper.limits import (
     MAX_BOUND_STEPS,
-    MAX_FORMAT_TEXT,
-    MAX_LIST,
     MAX_PATTERNS,
     MAX_STEPS,
     MAX_TABLE_ENTRIES,
-    MAX_TEMPLATE_TEXT,
     SMALL_TEXT,
 )
 from isthmus.mapper.model import Step
 from isthmus.mapper.paths import Path, lenient, reader
+from isthmus.mapper.reading.arguments import INVALID, READERS
 from isthmus.mapper.reading.expressions import ITEM, element
 from isthmus.mapper.reading.outer import OfRecord, bound_to, record_reads, with_record
 from isthmus.mapper.reading.report import Report, join
 from isthmus.mapper.tables import OTHERWISE, Table
-from isthmus.mapper.times import check_format, zone_named
-
-INVALID = object()
-"""Stands for an argument that could not be read; the mistake is noted already."""
 
 _CLEAN_KINDS = frozenset({"boolean", "integer", "timestamp", "date"})
 
@@ -92,7 +86,7 @@ def read_step(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:
         return _expand(scope, name, argument, where)
     if name not in FUNCTIONS:
         near = difflib.get_close_matches(name, [*FUNCTIONS, *scope.functions], 1)
-        hint = f"did you mean {near[0]!r}?" if near else "docs/mapping.md lists all functions."
+        hint = f"did you mean {near[0]!r}?" if near else "docs/functions.md lists all functions."
         scope.report.add(where, "FUNCTION_UNKNOWN", f"There is no function {name[:60]!r}; {hint}")
         return ()
     step = bind(scope, FUNCTIONS[name], argument, where)
@@ -225,51 +219,10 @@ def _usage(function: Function) -> str:
 
 def read_argument(scope: Scope, param: Param, raw: object, place: str) -> Any:
     """Reads one argument by the kind of its parameter; `INVALID` where it is wrong, which is noted."""
+    read = READERS.get(param.kind)
+    if read is not None:
+        return read(scope.report, param, raw, place)
     return _READERS[param.kind](scope, param, raw, place)
-
-
-def _text(scope: Scope, param: Param, raw: object, place: str) -> Any:
-    if not isinstance(raw, str):
-        scope.report.wrong_type(place, "a text", raw)
-        return INVALID
-    if len(raw) > MAX_TEMPLATE_TEXT:
-        scope.report.add(place, "TOO_LONG", f"{param.name} has at most {MAX_TEMPLATE_TEXT} characters.")
-        return INVALID
-    return raw
-
-
-def _whole(scope: Scope, param: Param, raw: object, place: str) -> Any:
-    if isinstance(raw, bool) or not isinstance(raw, int) or not param.low <= raw <= param.high:
-        scope.report.add(
-            place, "ARGUMENT_INVALID", f"{param.name} must be an integer from {param.low} to {param.high}."
-        )
-        return INVALID
-    return raw
-
-
-def _number(scope: Scope, _param: Param, raw: object, place: str) -> Any:
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
-        scope.report.wrong_type(place, "a number", raw)
-        return INVALID
-    return raw
-
-
-def _any(_scope: Scope, _param: Param, raw: object, _place: str) -> Any:
-    return raw
-
-
-def _values(scope: Scope, _param: Param, raw: object, place: str) -> Any:
-    if isinstance(raw, list) and len(raw) <= MAX_LIST:
-        return raw
-    scope.report.wrong_type(place, "a list of values", raw)
-    return INVALID
-
-
-def _choice(scope: Scope, param: Param, raw: object, place: str) -> Any:
-    if raw in param.options and isinstance(raw, str):
-        return raw
-    scope.report.add(place, "ARGUMENT_INVALID", f"{param.name} must be one of {', '.join(param.options)}.")
-    return INVALID
 
 
 def _steps(scope: Scope, _param: Param, raw: object, place: str) -> Any:
@@ -347,66 +300,13 @@ def read_table(report: Report, raw: object, place: str) -> Table | None:
     return Table(entries, otherwise, members.get("default"), ignore_case)
 
 
-def _zone(scope: Scope, _param: Param, raw: object, place: str) -> Any:
-    try:
-        return zone_named(raw if isinstance(raw, str) else "?")
-    except ValueError:
-        scope.report.add(
-            place, "ZONE_UNKNOWN", "There is no such time zone; write UTC, Europe/Zurich or +02:00."
-        )
-        return INVALID
-
-
-def _format(scope: Scope, _param: Param, raw: object, place: str) -> Any:
-    if not isinstance(raw, str) or not 0 < len(raw) <= MAX_FORMAT_TEXT:
-        scope.report.add(place, "FORMAT_INVALID", f"A format is a text of 1 to {MAX_FORMAT_TEXT} characters.")
-        return INVALID
-    try:
-        return check_format(raw)
-    except ValueError as problem:
-        scope.report.add(place, "FORMAT_INVALID", str(problem))
-        return INVALID
-
-
 def _path(scope: Scope, _param: Param, raw: object, place: str) -> Any:
     return lenient(reader(scope.report.path(raw, place)))
 
 
-def _cast(scope: Scope, _param: Param, raw: object, place: str) -> Any:
-    """A type by name, or an object with `type` and `strictness`."""
-    members = (
-        {"type": raw}
-        if isinstance(raw, str)
-        else scope.report.members(raw, place, ("type", "strictness"), ("type",))
-    )
-    if "type" not in members:
-        return INVALID
-    if members["type"] not in list(CASTS):
-        scope.report.add(
-            join(place, "type") if isinstance(raw, dict) else place,
-            "VALUE_NOT_ALLOWED",
-            f"Cast to one of {', '.join(CASTS)}.",
-        )
-        return INVALID
-    strictness = scope.report.choice(
-        members.get("strictness", "lossless"), join(place, "strictness"), STRICTNESS
-    )
-    return members["type"], strictness
-
-
 _READERS: dict[str, Callable[[Scope, Param, object, str], Any]] = {
-    "text": _text,
-    "pattern": _text,
-    "whole": _whole,
-    "number": _number,
-    "any": _any,
-    "values": _values,
-    "choice": _choice,
     "steps": _steps,
     "condition": _condition,
     "table": _table,
-    "zone": _zone,
-    "format": _format,
     "path": _path,
-    "cast": _cast,
 }
