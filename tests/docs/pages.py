@@ -98,6 +98,19 @@ out of the hub. Connectors in other languages call nobody and see no ticket: the
 | RPC | permission | processes | hosts show |
 | --- | --- | --- | --- |"""
 
+_MODELS = """
+# Models
+
+The shapes that records of different systems are brought into. A mapping names one with its version in place
+of a schema, `target_schema: ocsf/vulnerability_finding@1`, and is checked by it
+([mapping.md](mapping.md#schemas)). `isthmus models list` and `isthmus models show NAME` tell the same;
+[the package's page](../libs/models/README.md) says how they are made.
+
+A model is a profile of its standard: the attributes that records of integrations carry, and others pass.
+Only models of Isthmus itself are closed. A published version never changes. Fields in bold are required
+where their object is there.
+"""
+
 
 def pages() -> dict[Path, str]:
     """Gives every generated page by its path."""
@@ -110,6 +123,7 @@ def pages() -> dict[Path, str]:
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),
         docs / "functions.md": functions_page(),
+        docs / "models.md": models_page(),
         docs / "permissions.md": permissions_page(),
     }
 
@@ -263,6 +277,47 @@ def permissions_page() -> str:
         who = "everybody" if everybody else ", ".join(holders) or "mesh only"
         lines.append(f"| `{permission}` | {', '.join(rpcs)} | {who} |")
     return "\n".join(lines) + "\n"
+
+
+def models_page() -> str:
+    """Gives every canonical model with its fields, and the parts that models share once for each standard."""
+    from isthmus.models import models, outline
+
+    found = models()
+    lines = [
+        _HEAD.format(source="libs/models/") + _MODELS,
+        "| model | is | standard |",
+        "| --- | --- | --- |",
+    ]
+    for one in found:
+        standard = f"[{one.standard.name} {one.standard.version}]({one.standard.url})"
+        lines.append(f"| [`{one.reference}`](#{_anchor(one.reference)}) | {one.description} | {standard} |")
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for one in found:
+        outlines = outline(one.schema)
+        lines += ["", f"## {one.reference}", "", *_field_lines(outlines.pop(""), one.name)]
+        parts[one.name.partition("/")[0]] |= outlines
+    for standard, outlines in parts.items():
+        for name, fields in sorted(outlines.items()):
+            lines += ["", f"## {standard} {name}", "", *_field_lines(fields, standard)]
+    return "\n".join(lines) + "\n"
+
+
+def _field_lines(fields: Any, model: str) -> Iterator[str]:
+    standard = model.partition("/")[0]
+    yield from ("| field | type | means |", "| --- | --- | --- |")
+    for field in fields:
+        name = f"**`{field.path}`**" if field.is_required else f"`{field.path}`"
+        kind = re.sub(
+            r"<(\w+)>", lambda part: f"[{part[1]}](#{_anchor(f'{standard} {part[1]}')})", field.kind
+        )
+        said = field.description + (f" *{field.data_class.capitalize()}.*" if field.data_class else "")
+        texts = [f"`{choice}`" for choice in field.choices if isinstance(choice, str)]
+        yield f"| {name} | {', '.join(texts) or kind} | {said} |"
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-")
 
 
 def callers_page() -> str:

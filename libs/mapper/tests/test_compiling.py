@@ -196,3 +196,15 @@ def test_a_schema_that_cannot_be_checked_is_refused(schema: dict[str, Any]) -> N
     )
 
     assert found == [("/target_schema", "SCHEMA_INVALID")]
+
+
+def test_a_schema_may_be_the_name_of_a_model() -> None:
+    """What the model requires and allows is asked for; its version has to be named."""
+    fields = [{"target": "policyId", "source": "id"}, {"target": "status", "constant": "good"}]
+
+    found = mistakes(fields, target_schema="isthmus/policy_posture@1")
+
+    assert found.count(("/field_mappings", "TARGET_REQUIRED")) == 3
+    assert ("/field_mappings/1", "TARGET_VALUE") in found
+    assert mistakes(fields, target_schema="isthmus/policy@1") == [("/target_schema", "MODEL_UNKNOWN")]
+    assert mistakes(fields, source_schema="isthmus/task") == [("/source_schema", "MODEL_UNKNOWN")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from isthmus.mapper.schemas import validator
-from isthmus.models import ModelUnknown, model, models, references, schema_of
+from isthmus.models import ModelUnknown, model, models, outline, references, schema_of
 
 HERE = Path(__file__).parent
 PUBLISHED = json.loads((HERE / "published.json").read_text())
@@ -122,3 +122,17 @@ def test_a_schema_that_is_written_out_stays_as_it_is():
     Mappings may have either.
     """
     assert schema_of({"type": "object"}) == {"type": "object"}
+
+
+def test_the_outline_names_every_field_once():
+    """
+    Fields of inner objects and lists by their paths, those of shared parts under the part's name.
+    """
+    outlines = outline(model("ocsf/authentication@1").schema)
+    link = outline(model("isthmus/incident_link@1").schema)[""]
+
+    assert [field.path for field in link] == ["system", "externalId", "url", "type", "status", "priority"]
+    assert all(field.is_required for field in link)
+    assert link[4].choices == ("open", "in_progress", "resolved", "closed")
+    assert {"session.uid", "actor.user"} <= {field.path for field in outlines[""]}
+    assert {field.path: field.data_class for field in outlines["user"]}["email_addr"] == "personal"

@@ -6,6 +6,7 @@ import msgspec
 from isthmus.host.control import ControlPlane, call
 from isthmus.mapper import MappingInvalid, Plan, compile_mapping
 from isthmus.mapping.v1 import mapping_pb2 as mapping
+from isthmus.models import schema_of
 from isthmus.resilience import FixRequest, Violation
 
 _MOST_PLANS = 200
@@ -47,9 +48,10 @@ class Plans:
 def _compiled(definition: str, mapping_id: str) -> tuple[Plan, str]:
     try:
         document = msgspec.json.decode(definition or "{}", type=dict[str, object])
-        schema = document.get("target_schema") or ""
-        text = schema if isinstance(schema, str) else msgspec.json.encode(schema).decode()
-        return compile_mapping(document), text
+        plan = compile_mapping(document)
+        schema = document.get("target_schema")
+        told = isinstance(schema, dict | str) and schema
+        return plan, msgspec.json.encode(schema_of(told)).decode() if told else ""
     except msgspec.MsgspecError as error:
         message = f"The definition of mapping {mapping_id} is not a JSON object; save the mapping again."
         raise FixRequest("MAPPING_INVALID", message) from error

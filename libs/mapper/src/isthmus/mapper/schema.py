@@ -28,8 +28,8 @@ def mapping_schema() -> Schema:
         "properties": {
             "version": {"const": VERSION, "description": "Version of the language."},
             "description": {"type": "string"},
-            "source_schema": {"type": "object", "description": "JSON Schema of the records it takes."},
-            "target_schema": {"type": "object", "description": "JSON Schema of the records it gives."},
+            "source_schema": _record_schema("takes"),
+            "target_schema": _record_schema("gives"),
             "field_mappings": _fields(),
             "transformations": _transformations(),
         },
@@ -52,6 +52,11 @@ def mapping_schema() -> Schema:
             "cast": _cast(),
         },
     }
+
+
+def _record_schema(does: str) -> Schema:
+    words = f"JSON Schema of the records it {does}, or a model such as ocsf/vulnerability_finding@1."
+    return {"type": ["object", "string"], "description": words}
 
 
 def _ref(name: str) -> Schema:

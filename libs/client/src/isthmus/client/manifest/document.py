@@ -17,6 +17,11 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 
 Limits = Annotated[dict[str, Any], WithJsonSchema(LIMITS_SCHEMA)]
 
+RecordSchema = Annotated[
+    dict[str, Any] | str,
+    Field(description="JSON Schema, or a model such as ocsf/vulnerability_finding@1; see docs/models.md."),
+]
+
 
 class InstanceSpec(Strict):
     """One configured connection to one external system."""
@@ -38,8 +43,8 @@ class MappingSpec(Strict):
 
     description: str = ""
     instance: str = Field(default="", description="Name of the instance it is made for.")
-    source_schema: dict[str, Any] = Field(default_factory=dict)
-    target_schema: dict[str, Any] = Field(default_factory=dict)
+    source_schema: RecordSchema = Field(default_factory=dict)
+    target_schema: RecordSchema = Field(default_factory=dict)
     field_mappings: list[dict[str, Any]] = Field(default_factory=list)
     transformations: dict[str, Any] = Field(default_factory=dict)
 

@@ -14,6 +14,7 @@ from isthmus.mapper.reading.conditions import read_condition
 from isthmus.mapper.reading.report import Report, check_json, join
 from isthmus.mapper.reading.steps import Scope, read_steps, read_table
 from isthmus.mapper.reading.values import VALUE_MEMBERS, read_value_members
+from isthmus.models import ModelUnknown, schema_of
 
 VERSION = "isthmus/v1"
 RULES = ("where", "unmapped", "ignore", "nulls")
@@ -58,8 +59,14 @@ def _schema(report: Report, members: dict[str, Any], name: str) -> dict[str, Any
     schema = members.get(name)
     if schema is None or isinstance(schema, dict):
         return schema
-    report.wrong_type(join("", name), "a JSON Schema (an object)", schema)
-    return None
+    if not isinstance(schema, str):
+        report.wrong_type(join("", name), "a JSON Schema (an object) or the name of a model", schema)
+        return None
+    try:
+        return schema_of(schema)
+    except ModelUnknown as problem:
+        report.add(join("", name), "MODEL_UNKNOWN", str(problem))
+        return None
 
 
 def _read_scope(report: Report, members: dict[str, Any], place: str) -> Scope:
