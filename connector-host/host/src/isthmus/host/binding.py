@@ -14,7 +14,7 @@ from isthmus.credentials.v1 import credentials_pb2 as credentials
 from isthmus.host.backend import Bound
 from isthmus.host.control import ControlPlane, call, passes
 from isthmus.kit import acting_for
-from isthmus.kit.tickets import require_work_on
+from isthmus.kit.host_rights import require_work_on
 from isthmus.registry.v1 import registry_pb2 as registry
 from isthmus.resilience import Fault, FixRequest
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from isthmus.host.control import ControlPlane, call
 from isthmus.kit import acting_for
 from isthmus.kit.logs import logger
+from isthmus.kit.tickets import MOST_AT_ONCE, Carried, carried_here, carrying_all
 from isthmus.resilience import Fault
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.sdk.failures import TransientFailure
@@ -17,6 +18,8 @@ _log = logger(__name__)
 _RENEW = 3.0
 _SOON = 0.2
 _PATIENCE = 120.0
+_Use = tuple[scheduling.BudgetUse, str]
+"""How much is used of an instance, and the ticket by which that is told."""
 
 
 class _Budget:
@@ -32,6 +35,7 @@ class _Budget:
         self.shares_places = places
         self.until = 0.0
         self.used_at = 0.0
+        self.ticket: Carried | None = None
         self.waiting = 0
         self.changed = asyncio.Event()
 
@@ -86,6 +90,7 @@ class Budgets:
 
         async def admitted() -> None:
             budget.used_at = time.monotonic()
+            budget.ticket = carried_here() or budget.ticket
             if time.monotonic() >= budget.until:
                 held = self._held.setdefault((tenant_id, instance_id), [])
                 if budget not in held:
@@ -130,30 +135,39 @@ class Budgets:
     async def release(self) -> None:
         """Give every share back, because the host stops."""
         for tenant_id in {tenant_id for tenant_id, _ in self._held}:
-            names = [name for tenant, name in self._held if tenant == tenant_id]
-            uses = [scheduling.BudgetUse(instance_id=name, ends=True) for name in names]
+            uses = [
+                (scheduling.BudgetUse(instance_id=name, ends=True), _ticket_of(held))
+                for (tenant, name), held in self._held.items()
+                if tenant == tenant_id
+            ]
             await self._ask(tenant_id, uses, seconds=1.0)
         self._held.clear()
 
     async def _renew(self, tenant_id: str) -> None:
-        uses = []
+        uses: list[_Use] = []
         for key in [key for key in self._held if key[0] == tenant_id]:
+            ticket = _ticket_of(self._held[key])
             used = [budget for budget in self._held[key] if budget.is_used]
             for budget in self._held[key]:
                 if budget not in used:  # before it is told, so that no call slips in between
                     budget.until = 0.0
-            uses.append(_use_of(key[1], used))
+            uses.append((_use_of(key[1], used), ticket))
             if used:
                 self._held[key] = used
             else:
                 del self._held[key]
         await self._ask(tenant_id, uses)
 
-    async def _ask(self, tenant_id: str, uses: list[scheduling.BudgetUse], *, seconds: float = 5.0) -> None:
+    async def _ask(self, tenant_id: str, uses: Sequence[_Use], *, seconds: float = 5.0) -> None:
+        for start in range(0, len(uses), MOST_AT_ONCE):
+            await self._ask_some(tenant_id, uses[start : start + MOST_AT_ONCE], seconds)
+
+    async def _ask_some(self, tenant_id: str, uses: Sequence[_Use], seconds: float) -> None:
         asked_at = time.monotonic()
-        request = scheduling.ShareBudgetRequest(host_id=self._host_id, uses=uses)
+        request = scheduling.ShareBudgetRequest(host_id=self._host_id, uses=[use for use, _ in uses])
+        tickets = dict.fromkeys(ticket for _, ticket in uses if ticket)
         try:
-            with acting_for(tenant_id):
+            with acting_for(tenant_id), carrying_all(tickets):
                 answer = await call(self._control.scheduling.ShareBudget, request, seconds=seconds)
         except Fault as fault:
             _log.warning("shares of limits are not renewed", reason=fault.reason)
@@ -168,6 +182,12 @@ class Budgets:
             budget.take(share.rate_share / len(held), max(1, share.places // len(held)), until)
             if budget.guards.bulkhead.concurrency < before:
                 self._needed.set()  # who waits for these places learns of it at once
+
+
+def _ticket_of(held: Sequence[_Budget]) -> str:
+    """Give the ticket of the last call, which becomes newer for as long as the work goes on."""
+    carried = max(held, key=lambda budget: budget.used_at).ticket
+    return carried.text if carried is not None else ""
 
 
 def _use_of(instance_id: str, used: Sequence[_Budget]) -> scheduling.BudgetUse:

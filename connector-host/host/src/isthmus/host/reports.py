@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ from isthmus.host.texts import clean
 from isthmus.kit import acting_for, current_correlation_id, new_id
 from isthmus.kit.logs import logger
 from isthmus.kit.principal import peek_principal
+from isthmus.kit.tickets import MOST_AT_ONCE, Carried, carried_here, carrying_all
 from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
-from isthmus.resilience import Fault
+from isthmus.resilience import Fault, NotAllowed
 
 _MOST_KEPT = 2000
 _MOST_SENT = 500
@@ -21,8 +23,19 @@ _log = logger(__name__)
 Log = monitoring.IntegrationLog
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A report, and by which right it is told."""
+
+    tenant_id: str
+    report: Any
+    ticket: Carried | None
+
+
 class Reports:
     """Keeps log lines and usage samples until monitoring has them; the oldest go first when it is away.
+
+    Each is told by the ticket that is carried where it arises.
 
     Args:
         control: Where monitoring is.
@@ -30,7 +43,7 @@ class Reports:
 
     def __init__(self, control: ControlPlane) -> None:
         self._control = control
-        self._kept: deque[tuple[str, Any]] = deque(maxlen=_MOST_KEPT)
+        self._kept: deque[_Kept] = deque(maxlen=_MOST_KEPT)
         self._news = asyncio.Event()
 
     def log(
@@ -83,7 +96,7 @@ class Reports:
         self.usage(bound.tenant_id, sample)
 
     def _keep(self, tenant_id: str, report: Any) -> None:
-        self._kept.append((tenant_id, report))
+        self._kept.append(_Kept(tenant_id, report, carried_here()))
         self._news.set()
 
     async def run(self) -> None:
@@ -99,22 +112,25 @@ class Reports:
         """Send one load; tell whether monitoring took it."""
         if not self._kept:
             return True
-        tenant_id, load = self._taken()
-        logs = [report for report in load if isinstance(report, Log)]
-        samples = [report for report in load if not isinstance(report, Log)]
+        load, tickets = self._taken()
+        logs = [kept.report for kept in load if isinstance(kept.report, Log)]
+        samples = [kept.report for kept in load if not isinstance(kept.report, Log)]
         stub = self._control.monitoring
         try:
-            with acting_for(tenant_id):
+            with acting_for(load[0].tenant_id), carrying_all(tickets):
                 if logs:
                     await call(stub.AppendLogs, monitoring.AppendLogsRequest(logs=logs), seconds=5.0)
                 if samples:
                     request = monitoring.RecordUsageRequest(samples=samples)
                     await call(stub.RecordUsage, request, seconds=5.0)
+        except NotAllowed as fault:
+            # The work is over for longer than it may be told of, which does not get better.
+            _log.warning(
+                "monitoring refuses reports, which are dropped", reason=fault.reason, count=len(load)
+            )
         except BaseException as error:
             room = _MOST_KEPT - len(self._kept)
-            self._kept.extendleft(
-                (tenant_id, report) for report in reversed(load[max(0, len(load) - room) :])
-            )
+            self._kept.extendleft(reversed(load[max(0, len(load) - room) :]))
             if not isinstance(error, Fault):
                 raise
             _log.debug("monitoring does not take reports", reason=error.reason)
@@ -123,13 +139,20 @@ class Reports:
             return False
         return True
 
-    def _taken(self) -> tuple[str, list[Any]]:
-        """Take from the oldest reports those of one tenant that follow one another."""
-        tenant_id = self._kept[0][0]
-        load: list[Any] = []
-        while self._kept and self._kept[0][0] == tenant_id and len(load) < _MOST_SENT:
-            load.append(self._kept.popleft()[1])
-        return tenant_id, load
+    def _taken(self) -> tuple[list[_Kept], list[str]]:
+        """Take from the oldest reports those of one tenant that follow one another, and a few tickets."""
+        tenant_id = self._kept[0].tenant_id
+        load: list[_Kept] = []
+        tickets: dict[str, str] = {}
+        while self._kept and self._kept[0].tenant_id == tenant_id and len(load) < _MOST_SENT:
+            kept = self._kept[0]
+            instance_id = kept.report.instance_id
+            if instance_id not in tickets and len(tickets) == MOST_AT_ONCE:
+                break
+            if kept.ticket is not None and kept.ticket.text:
+                tickets[instance_id] = kept.ticket.text
+            load.append(self._kept.popleft())
+        return load, list(dict.fromkeys(tickets.values()))
 
 
 __all__ = ["Log", "Reports"]

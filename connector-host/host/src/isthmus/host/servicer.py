@@ -18,6 +18,7 @@ from isthmus.host.rotating import RENEW, RETIRE, prove, with_secret
 from isthmus.host.steps import granted, needed, without_credential
 from isthmus.host.translate import between_of
 from isthmus.kit import PageRequest, current_principal
+from isthmus.kit.host_rights import require_flow, require_stream
 from isthmus.kit.paging import encode_token
 from isthmus.kit.tickets import renew_carried
 from isthmus.resilience import Fault, FixRequest, NotAllowed, Unsupported
@@ -90,6 +91,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         self, request: connector.ReadRequest, context: Any
     ) -> AsyncIterator[connector.ReadResponse]:
         """Read a partition from a position to its present end."""
+        require_stream(request.stream)
         async with self._connected(request.binding) as connection:
             mode = request.mode or best_read_mode(await find_stream(connection, request.stream))
             size = min(request.max_batch_records or _MOST_RECORDS, _MOST_RECORDS)
@@ -122,6 +124,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         first = await anext(requests, None)
         if first is None or not first.HasField("open"):
             raise FixRequest("BATCH_INVALID", "The first message must be `open`; send it once.", path="open")
+        _require_writing(first.open)
         async with self._connected(first.open.binding) as connection:
             async for response in connection.write(first.open, _batches(requests)):
                 yield response
@@ -133,6 +136,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         if not request.open.generation_id:
             message = "Name the generation that ends."
             raise FixRequest("BATCH_INVALID", message, path="open.generation_id")
+        _require_writing(request.open)
         return await self._renewing(request.open.binding, lambda one: one.finish(request))
 
     async def Invoke(self, request: connector.InvokeRequest, context: Any) -> connector.InvokeResponse:
@@ -249,6 +253,12 @@ class ConnectorServicer(ConnectorServiceServicer):
                 self._resolver.leases.refuse(bound)
             marked(fault)
             raise
+
+
+def _require_writing(opening: connector.WriteOpen) -> None:
+    """Let a host write what its flow writes, and nothing else of the instance."""
+    require_flow(opening.flow_id)
+    require_stream(opening.stream)
 
 
 def _is_refusal(step: connector.CheckStep) -> bool:

@@ -7,15 +7,15 @@ host, and end after minutes. A host shows the ticket of its work with every call
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from isthmus.kit.permissions import PUBLIC
-from isthmus.kit.principal import Principal, peek_principal
+from isthmus.kit.principal import Principal
 from isthmus.kit.tokens import TrustStore, signed
 from isthmus.resilience.faults import NotAllowed
 
@@ -24,28 +24,30 @@ SIGN = "identity.tickets.sign"
 """What a process has to be allowed in the trust file for its tickets to count."""
 LONGEST = 300
 """Seconds for which a ticket may be good; those of executions are, since a destination may be slow."""
+MOST_AT_ONCE = 16
+"""How many tickets one call may show."""
 _USUAL = 120
 _SAME_SECONDS = 60
 _KIND = "ticket"
 _HOST = "host:"
 _MOST_KEPT = 4096
+_AFTERWARDS = 3600
 # Each of these either gives the work, for which there is no ticket yet, or is tied to a lease by its fencing
-# token, or only takes what hosts tell. A host that calls for no tenant needs none either.
+# token, or is about the host's own connector. A host that calls for no tenant needs none either.
 _WITHOUT = frozenset(
     {
         PUBLIC,
         "identity.callers.authenticate",
-        "monitoring.logs.append",
-        "monitoring.metrics.record",
         "registry.connectors.register",
         "registry.hosts.register",
         "scheduling.checkpoints.commit",
         "scheduling.leases.acquire",
         "scheduling.leases.finish",
         "scheduling.leases.renew",
-        "scheduling.leases.share",
     }
 )
+# What hosts tell of instances, of several at once and also when the work is over.
+_TELLING = frozenset({"monitoring.logs.append", "monitoring.metrics.record", "scheduling.leases.share"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Ticket:
         caller: Who may call that process about it, `service:registry` or `host:http-json` for example.
         auth_config_id: The credential of a configuration that is not saved yet; empty for others.
         flow_id: What is carried out; empty where it is no flow.
+        stream: What the flow reads or writes at this end.
         mapping_ids: What its records are mapped by.
         expires: Until when, in Unix seconds.
     """
@@ -69,6 +72,7 @@ class Ticket:
     caller: str
     auth_config_id: str = ""
     flow_id: str = ""
+    stream: str = ""
     mapping_ids: tuple[str, ...] = ()
     expires: float = field(default=0.0, compare=False)
 
@@ -82,6 +86,7 @@ class Ticket:
             "for": self.host,
             "by": self.caller,
             "flw": self.flow_id,
+            "str": self.stream,
             "map": " ".join(self.mapping_ids),
         }
         return {name: value for name, value in named.items() if value}
@@ -94,10 +99,12 @@ class Carried:
     Attributes:
         text: As it is sent; empty carries none.
         ticket: What it says, where somebody has shown it to this process.
+        others: What those say that were shown together with it.
     """
 
     text: str = field(default="", repr=False)
     ticket: Ticket | None = None
+    others: tuple[Ticket, ...] = ()
 
 
 _carried: ContextVar[Carried | None] = ContextVar("isthmus_ticket", default=None)
@@ -107,6 +114,16 @@ def carried_text() -> str:
     """Return the ticket that outgoing calls carry; empty where there is none."""
     carried = _carried.get()
     return "" if carried is None else carried.text
+
+
+def carried_here() -> Carried | None:
+    """Return what outgoing calls carry; its text becomes newer as long as the work goes on."""
+    return _carried.get()
+
+
+def carrying_all(texts: Iterable[str]) -> AbstractContextManager[None]:
+    """Let the calls inside the block show several tickets, for what is told of several instances."""
+    return carrying(Carried(" ".join(texts)))
 
 
 def carry_from_here(carried: Carried | None) -> None:
@@ -131,79 +148,6 @@ def carrying(carried: Carried | None) -> Iterator[None]:
         yield
     finally:
         _carried.reset(token)
-
-
-def shown_ticket() -> Ticket | None:
-    """Return what the ticket says that the caller of the RPC being served has shown."""
-    carried = _carried.get()
-    return None if carried is None else carried.ticket
-
-
-def require_work_on(instance_id: str, auth_config_id: str = "", *, borrowing: bool = False) -> None:
-    """Let a host pass that has live work on an instance; whoever is no host passes.
-
-    Args:
-        instance_id: On what; empty for a configuration that is not saved yet.
-        auth_config_id: The credential of such a configuration.
-        borrowing: Ask for the host that serves the instance; not even who may call it will do.
-
-    Raises:
-        NotAllowed: `TICKET_MISSING` or `TICKET_OF_OTHERS`.
-    """
-    ticket = _ticket_of_host()
-    if ticket is None:
-        return
-    if ticket.instance_id != instance_id:
-        raise _of_others("another instance")
-    if not instance_id and ticket.auth_config_id != auth_config_id:
-        raise _of_others("another credential")
-    caller = peek_principal()
-    if borrowing and caller is not None and ticket.host != caller.subject:
-        raise _of_others("another host")
-
-
-def require_flow(flow_id: str) -> None:
-    """Let a host pass that carries a flow out; whoever is no host passes.
-
-    Raises:
-        NotAllowed: `TICKET_MISSING` or `TICKET_OF_OTHERS`.
-    """
-    ticket = _ticket_of_host()
-    if ticket is not None and (not flow_id or ticket.flow_id != flow_id):
-        raise _of_others("another flow")
-
-
-def require_mapping(mapping_id: str) -> None:
-    """Let a host pass that carries a flow with a mapping out; whoever is no host passes.
-
-    Raises:
-        NotAllowed: `TICKET_MISSING` or `TICKET_OF_OTHERS`.
-    """
-    ticket = _ticket_of_host()
-    if ticket is not None and mapping_id not in ticket.mapping_ids:
-        raise _of_others("a flow without this mapping")
-
-
-def _ticket_of_host() -> Ticket | None:
-    """Give what the caller has shown; None where it is no host, and needs to show nothing."""
-    caller = peek_principal()
-    if caller is None or not is_host(caller):
-        return None
-    ticket = shown_ticket()
-    if ticket is None:
-        raise _missing()
-    return ticket
-
-
-def refuse_hosts() -> None:
-    """Keep hosts from what has the permission of something that they do need.
-
-    Raises:
-        NotAllowed: `TICKET_OF_OTHERS`.
-    """
-    caller = peek_principal()
-    if caller is not None and is_host(caller):
-        raise _of_others("one instance, and this is about others")
 
 
 def is_host(caller: Principal) -> bool:
@@ -274,30 +218,45 @@ class Inspector:
         if not caller.tenant_id or not needs_ticket(permission):
             return None
         if not text:
-            raise _missing()
-        ticket = self._read(text)
-        if ticket.tenant_id != caller.tenant_id:
-            raise _of_others("another tenant")
-        if caller.subject not in {ticket.host, ticket.caller}:
-            raise _of_others("another host")
-        return Carried(text, ticket)
+            raise missing()
+        if permission not in _TELLING:
+            return Carried(text, self._judged(text, caller))
+        texts = text.split(" ", MOST_AT_ONCE)
+        ticket, *others = [self._judged(one, caller, _AFTERWARDS) for one in texts[:MOST_AT_ONCE]]
+        return Carried(text, ticket, tuple(others))
 
-    def _read(self, text: str) -> Ticket:
+    def _judged(self, text: str, caller: Principal, grace: int = 0) -> Ticket:
+        ticket = self._read(text, grace)
+        if ticket.tenant_id != caller.tenant_id:
+            raise of_others("another tenant")
+        if caller.subject not in {ticket.host, ticket.caller}:
+            raise of_others("another host")
+        return ticket
+
+    def _read(self, text: str, grace: int) -> Ticket:
         trust = self._trust
         if trust is None:
             raise _invalid()
         known = self._known.get(text)
-        if known is not None and known[1] is trust.edition and time.time() < known[0].expires:
+        if known is not None and known[1] is trust.edition and time.time() < known[0].expires + grace:
             return known[0]
         self._known.pop(text, None)
-        claims = trust.claims_of(text, kind=_KIND, permission=SIGN, lifetime=LONGEST)
+        claims = trust.claims_of(text, kind=_KIND, permission=SIGN, lifetime=LONGEST, grace=grace)
         if claims is None:
             raise _invalid()
-        tenant, instance, host, caller, credential, flow, mappings = (
-            str(claims.get(name, "")) for name in ("tid", "ins", "for", "by", "ath", "flw", "map")
+        tenant, instance, host, caller, credential, flow, stream, mappings = (
+            str(claims.get(name, "")) for name in ("tid", "ins", "for", "by", "ath", "flw", "str", "map")
         )
         ticket = Ticket(
-            tenant, instance, host, caller, credential, flow, tuple(mappings.split()), float(claims["exp"])
+            tenant,
+            instance,
+            host,
+            caller,
+            credential,
+            flow,
+            stream,
+            tuple(mappings.split()),
+            float(claims["exp"]),
         )
         self._known[text] = (ticket, trust.edition)
         while len(self._known) > _MOST_KEPT:
@@ -305,7 +264,8 @@ class Inspector:
         return ticket
 
 
-def _missing() -> NotAllowed:
+def missing() -> NotAllowed:
+    """Build the answer to a host that shows no ticket."""
     message = f"A host acts for a tenant by the ticket of its work there; send it as `{TICKET_HEADER}`."
     return NotAllowed("TICKET_MISSING", message)
 
@@ -315,28 +275,33 @@ def _invalid() -> NotAllowed:
     return NotAllowed("TICKET_INVALID", message)
 
 
-def _of_others(what: str) -> NotAllowed:
+def of_others(what: str) -> NotAllowed:
+    """Build the answer to a host whose ticket is for something else.
+
+    Args:
+        what: For what it is.
+    """
     message = f"The ticket is for {what}; a host reaches what it has work on, as long as it has."
     return NotAllowed("TICKET_OF_OTHERS", message)
 
 
 __all__ = [
     "LONGEST",
+    "MOST_AT_ONCE",
     "SIGN",
     "TICKET_HEADER",
     "Carried",
     "Inspector",
     "Ticket",
     "Tickets",
+    "carried_here",
     "carried_text",
     "carry_from_here",
     "carrying",
+    "carrying_all",
     "is_host",
+    "missing",
     "needs_ticket",
-    "refuse_hosts",
+    "of_others",
     "renew_carried",
-    "require_flow",
-    "require_mapping",
-    "require_work_on",
-    "shown_ticket",
 ]

@@ -134,7 +134,9 @@ class TrustStore:
         self._verified.clear()
         self.edition = object()
 
-    def claims_of(self, text: str, *, kind: str, permission: str, lifetime: int) -> dict[str, Any] | None:
+    def claims_of(
+        self, text: str, *, kind: str, permission: str, lifetime: int, grace: int = 0
+    ) -> dict[str, Any] | None:
         """Return what a process has signed that is no token; None for what does not count.
 
         Args:
@@ -142,6 +144,7 @@ class TrustStore:
             kind: The `typ` that it has to have.
             permission: What its signer has to be allowed.
             lifetime: For how many seconds it may be good.
+            grace: How many seconds ago it may have ended.
         """
         try:
             entry = self._entries.get(_key_id(text))
@@ -150,7 +153,7 @@ class TrustStore:
             header, claims = _decoded(text, entry)
         except NotAuthenticated:
             return None
-        counts = header.get("typ") == kind and _fresh(claims, lifetime, grace=0)
+        counts = header.get("typ") == kind and _fresh(claims, lifetime, grace=grace)
         return claims if counts and _principal(entry).may(permission) else None
 
     def _check(self, token: str, entry: dict[str, Any]) -> tuple[Principal, float]:

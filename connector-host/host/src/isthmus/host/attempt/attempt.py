@@ -66,12 +66,18 @@ class Attempt:
         self._reconciliation = reconciliation_of(tools.control, grant, patience=settings.patience_seconds)
         self._is_range = grant.execution.HasField("range")
         self._ranged: RangedPlan | None = None
-        self._story = Story(tools.reports, tenant_id, grant, is_wordy=settings.log_level.upper() == "DEBUG")
         self._lease = Lease(
             tools.control,
             grant,
             commit_seconds=settings.commit_seconds,
             renew_seconds=settings.renew_seconds,
+        )
+        self._story = Story(
+            tools.reports,
+            tenant_id,
+            grant,
+            is_wordy=settings.log_level.upper() == "DEBUG",
+            ticket=self._lease.passes.source,
         )
 
     async def run(self, worked: Callable[[], None] = lambda: None) -> scheduling.Execution | None:

@@ -5,6 +5,7 @@ import asyncio
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.tools import Ending
 from isthmus.host.reports import Log, Reports
+from isthmus.kit.tickets import Carried, carrying
 from isthmus.monitoring.v1 import monitoring_pb2 as monitoring
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 
@@ -22,6 +23,7 @@ class Story:
         reports: Takes what is told.
         tenant_id: Whose execution it is.
         grant: The lease.
+        ticket: By which right the source is told of.
         is_wordy: Tell also what nobody but a searcher for defects wants to read.
     """
 
@@ -32,11 +34,13 @@ class Story:
         grant: scheduling.AcquireLeaseResponse,
         *,
         is_wordy: bool = False,
+        ticket: Carried | None = None,
     ) -> None:
         self._reports = reports
         self._tenant_id = tenant_id
         self._grant = grant
         self._is_wordy = is_wordy
+        self._ticket = ticket
         self._has_begun = False
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -55,14 +59,15 @@ class Story:
     def say(self, kind: "Log.Type.ValueType", message: str) -> None:
         """Write a line into the integration's log."""
         self._tell_beginning()
-        self._reports.log(
-            self._tenant_id,
-            kind,
-            message,
-            instance_id=self._grant.flow.source.instance_id,
-            execution_id=self._grant.execution.execution_id,
-            user_id=self._grant.execution.initiated_by,
-        )
+        with carrying(self._ticket):
+            self._reports.log(
+                self._tenant_id,
+                kind,
+                message,
+                instance_id=self._grant.flow.source.instance_id,
+                execution_id=self._grant.execution.execution_id,
+                user_id=self._grant.execution.initiated_by,
+            )
 
     def notice(self, notice: connector.Notice) -> None:
         """Write down what the source found worth telling."""
@@ -91,19 +96,18 @@ class Story:
             self.say(kind, message)
         if is_dry:
             return  # it says nothing about how well the instance does
-        self._reports.usage(
-            self._tenant_id,
-            monitoring.UsageSample(
-                sample_id=f"{self._grant.execution.execution_id}.{self._grant.fencing_token}",
-                instance_id=flow.source.instance_id,
-                is_failure=kind == Log.TYPE_ERROR,
-                is_unavailable=error is not None and error.kind == _Error.KIND_TRANSIENT,
-                api_calls=counts.api_calls,
-                bytes=counts.bytes_sent,
-                records=counts.read,
-                throttled=counts.throttled,
-            ),
+        sample = monitoring.UsageSample(
+            sample_id=f"{self._grant.execution.execution_id}.{self._grant.fencing_token}",
+            instance_id=flow.source.instance_id,
+            is_failure=kind == Log.TYPE_ERROR,
+            is_unavailable=error is not None and error.kind == _Error.KIND_TRANSIENT,
+            api_calls=counts.api_calls,
+            bytes=counts.bytes_sent,
+            records=counts.read,
+            throttled=counts.throttled,
         )
+        with carrying(self._ticket):
+            self._reports.usage(self._tenant_id, sample)
 
     def _tell_beginning(self) -> None:
         if not self._has_begun:

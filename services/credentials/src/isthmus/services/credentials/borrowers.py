@@ -4,8 +4,8 @@ import time
 from collections import OrderedDict
 from typing import Protocol
 
+from isthmus.kit.host_rights import require_work_on
 from isthmus.kit.principal import Principal
-from isthmus.kit.tickets import require_work_on
 from isthmus.resilience.faults import Missing, NotAllowed
 
 _HOST = "host:"

@@ -10,7 +10,7 @@ from typing import Any, cast
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
-from isthmus.kit.tickets import require_mapping
+from isthmus.kit.host_rights import require_mapping
 from isthmus.kit.validation import validating
 from isthmus.mapper.privacy import DataClass
 from isthmus.mapping.v1 import mapping_pb2 as pb

@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, current_principal, new_id
+from isthmus.kit.host_rights import require_flow, require_work_on
 from isthmus.kit.paging import fitting
 from isthmus.kit.validation import Check, validating
 from isthmus.mapper.drift import Change
@@ -58,6 +59,8 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
     async def ObserveSchema(self, request: pb.ObserveSchemaRequest, context: Any) -> pb.ObserveSchemaResponse:
         """Judge what a host has met, and remember it."""
         met = _observation(request, self._clock.now())
+        require_flow(met.flow_id)
+        require_work_on(met.instance_id)
         async with self._own() as rows:
             known = await rows.known(met.flow_id, met.instance_id, met.stream)
             opened = await rows.change(known.change_id) if known and known.change_id else None

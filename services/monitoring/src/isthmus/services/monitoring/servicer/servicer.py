@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc.aio
 from isthmus.kit import Clock, Database, Page, PageRequest, current_principal, encode_token, new_id
+from isthmus.kit.host_rights import require_told
 from isthmus.kit.quotas import QuotaBook
 from isthmus.kit.redacting import SENT, Redactor, TextPlace, Typed
 from isthmus.kit.times import moment
@@ -47,6 +48,7 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
     async def AppendLogs(self, request: pb.AppendLogsRequest, context: Context) -> pb.AppendLogsResponse:
         """Stores log entries."""
         refuse_too_many(len(request.logs))
+        require_told(log.instance_id for log in request.logs)
         with validating() as check:
             entries = [entry_of(log, n, check, self._clock.now()) for n, log in enumerate(request.logs)]
         tenant_id = current_principal().tenant_id
@@ -108,6 +110,7 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Context) -> pb.RecordUsageResponse:
         """Adds up what instances did."""
         refuse_too_many(len(request.samples))
+        require_told(sample.instance_id for sample in request.samples)
         with validating() as check:
             samples = [sample_of(s, n, check, self._clock.now()) for n, s in enumerate(request.samples)]
         tenant_id = current_principal().tenant_id

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2 as pb
 from isthmus.connector.v1 import connector_pb2_grpc as pb_grpc
 from isthmus.kit import PageRequest, current_principal
-from isthmus.kit.tickets import require_work_on
+from isthmus.kit.host_rights import require_flow, require_stream, require_work_on
 from isthmus.kit.wiring import Chassis
 from isthmus.resilience.faults import FixRequest, Missing, RetryLater, Unsupported
 from isthmus.services.records.domain import schemas
@@ -140,6 +140,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
     async def Read(self, request: pb.ReadRequest, context: object) -> AsyncIterator[pb.ReadResponse]:
         """Give all records of a stream, or what has changed since a position."""
         _check_binding(request.binding)
+        require_stream(request.stream)
         mode = _read_mode(request)
         own = self._own_streams(request.stream)
         if own is not None:
@@ -213,7 +214,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("item") != "open":
             raise FixRequest("BATCH_INVALID", "Send `open` first, then the batches.", path="item")
-        _check_binding(first.open.binding)
+        _check_opening(first.open)
         target = messages.writer(first.open, current_principal().tenant_id)
         target.check()
         is_preview = first.open.is_preview
@@ -249,7 +250,7 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
         self, request: pb.FinishGenerationRequest, context: object
     ) -> pb.FinishGenerationResponse:
         """Remove what a complete refresh of a stream has not shown."""
-        _check_binding(request.open.binding)
+        _check_opening(request.open)
         target = messages.writer(request.open, current_principal().tenant_id)
         target.check()
         if request.open.is_preview:
@@ -289,6 +290,12 @@ class HubServicer(pb_grpc.ConnectorServiceServicer):
 
 def _missing_capability(what: str) -> Unsupported:
     return Unsupported("CAPABILITY_MISSING", f"The hub has no {what}; Describe lists what it offers.")
+
+
+def _check_opening(opening: pb.WriteOpen) -> None:
+    _check_binding(opening.binding)
+    require_flow(opening.flow_id)
+    require_stream(opening.stream)
 
 
 def _check_binding(binding: pb.Binding) -> None:

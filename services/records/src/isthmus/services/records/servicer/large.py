@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from isthmus.kit import current_principal
+from isthmus.kit.host_rights import require_flow
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.records.domain import quarantine
@@ -40,6 +41,7 @@ class LargeRecords:
             first = await anext(aiter(requests), None)
             if first is None or not first.HasField("record"):
                 raise FixRequest("BATCH_INVALID", "Tell about the record first, once.", path="record")
+            require_flow(first.record.flow_id)
             given = replace(messages.quarantined(first.record), record="")
             packed = await _gathered(first.record.record, requests)
             # A minute of looking at megabytes must not keep other calls waiting.

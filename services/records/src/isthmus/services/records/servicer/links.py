@@ -6,6 +6,7 @@ from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
 from isthmus.kit import PageRequest, current_principal
+from isthmus.kit.host_rights import require_flow
 from isthmus.kit.times import stamp
 from isthmus.records.v1 import links_pb2 as pb
 from isthmus.records.v1 import links_pb2_grpc as pb_grpc
@@ -37,6 +38,7 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
     async def PutIntents(self, request: pb.PutIntentsRequest, context: object) -> pb.PutIntentsResponse:
         """Announce writes."""
         _check_names(flow_id=request.flow_id, claim=request.claim)
+        require_flow(request.flow_id)
         _check_id("destination", request.destination, _MOST_NAME_BYTES)
         _check_batch([intent.key for intent in request.intents])
         decisions = await self._links.put(
@@ -54,6 +56,7 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
     async def RenewIntents(self, request: pb.RenewIntentsRequest, context: object) -> pb.RenewIntentsResponse:
         """Keep open intents."""
         _check_names(flow_id=request.flow_id, claim=request.claim)
+        require_flow(request.flow_id)
         tenant, hold = current_principal().tenant_id, _hold(request.hold)
         held = await self._links.renew(tenant, request.flow_id, request.claim, hold)
         return pb.RenewIntentsResponse(held=held)
@@ -63,6 +66,7 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
     ) -> pb.SettleIntentsResponse:
         """Take notice of what came of writes."""
         _check_names(flow_id=request.flow_id, claim=request.claim)
+        require_flow(request.flow_id)
         _check_batch([settlement.key for settlement in request.settlements])
         settlements = [_settlement(index, one) for index, one in enumerate(request.settlements)]
         tenant = current_principal().tenant_id

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector_pb
 from isthmus.kit import PageRequest, ReceivedEvent, current_principal, encode_token
+from isthmus.kit.host_rights import flow_of_host, require_flow
 from isthmus.kit.paging import fitting
 from isthmus.kit.times import stamp
 from isthmus.kit.validation import validating
@@ -183,6 +184,9 @@ class ReconciliationServicer(pb_grpc.ReconciliationServiceServicer):
     ) -> pb.BeginReconciliationResponse:
         """Open a report, or go on with it."""
         _check(report_id=request.report_id, flow_id=request.flow_id)
+        require_flow(request.flow_id)
+        if request.writer:
+            require_flow(request.writer)
         with validating() as check:
             for name in ("flow_name", "source", "destination", "writer"):
                 check.text(name, getattr(request, name), required=False, longest=_LONGEST_NAME)
@@ -217,7 +221,7 @@ class ReconciliationServicer(pb_grpc.ReconciliationServiceServicer):
             check.within("unreadable", request.unreadable, least=0, most=_LARGEST)
         tenant_id = current_principal().tenant_id
         report = await self._comparisons.conclude(
-            tenant_id, request.report_id, request.fencing_token, request.unreadable
+            tenant_id, request.report_id, request.fencing_token, request.unreadable, flow_of_host()
         )
         return pb.ConcludeComparisonResponse(reconciliation=_message(report, samples=True))
 
@@ -232,7 +236,7 @@ class ReconciliationServicer(pb_grpc.ReconciliationServiceServicer):
                 if "\0" in key:
                     check.add(f"keys[{index}]", "INVALID", "A key holds no NUL character.")
         tenant_id = current_principal().tenant_id
-        await self._reports.read(tenant_id, request.report_id)
+        require_flow((await self._reports.read(tenant_id, request.report_id)).flow_id)
         places = await self._comparisons.select(tenant_id, request.report_id, request.keys)
         return pb.SelectDifferencesResponse(places=places)
 

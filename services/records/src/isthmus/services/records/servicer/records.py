@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from isthmus.kit import Database, PageRequest, current_principal, once
-from isthmus.kit.tickets import require_flow
+from isthmus.kit.host_rights import flow_of_host, require_flow
 from isthmus.kit.times import stamp
 from isthmus.records.v1 import records_pb2 as pb
 from isthmus.records.v1 import records_pb2_grpc as pb_grpc
@@ -90,6 +90,8 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         self, request: pb.QuarantineRecordsRequest, context: object
     ) -> pb.QuarantineRecordsResponse:
         """Put records aside."""
+        for record in request.records:
+            require_flow(record.flow_id)
         caller = current_principal()
         given = [messages.quarantined(record) for record in request.records]
         admitted = quarantine.admit(given, caller.tenant_id)
@@ -184,7 +186,9 @@ class RecordsServicer(pb_grpc.RecordsServiceServicer):
         """Mark requeued records as delivered."""
         quarantine.check_ids(request.quarantine_ids)
         tenant = current_principal().tenant_id
-        resolved = await self._waiting.resolve(tenant, list(request.quarantine_ids), request.execution_id)
+        resolved = await self._waiting.resolve(
+            tenant, list(request.quarantine_ids), request.execution_id, flow_of_host()
+        )
         return pb.ResolveQuarantinedResponse(resolved=resolved)
 
 

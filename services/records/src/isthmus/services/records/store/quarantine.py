@@ -89,7 +89,7 @@ _DECIDE = """
 _RESOLVE = text("""
     UPDATE quarantine SET status = :delivered, execution_id = :execution, update_time = now()
     WHERE tenant_id = :tenant AND quarantine_id = ANY (CAST(:ids AS text[]))
-        AND status = ANY (CAST(:open AS smallint[]))
+        AND status = ANY (CAST(:open AS smallint[])) AND CAST(:flow AS text) IN ('', flow_id)
 """)
 
 
@@ -210,12 +210,15 @@ class QuarantineStore:
             moved += row.moved
         return moved
 
-    async def resolve(self, tenant_id: str, quarantine_ids: Sequence[str], execution_id: str) -> int:
-        """Mark records as delivered; those that are already stay as they are."""
+    async def resolve(
+        self, tenant_id: str, quarantine_ids: Sequence[str], execution_id: str, flow_id: str = ""
+    ) -> int:
+        """Mark records as delivered, those of one flow only where it is named; what is already stays so."""
         values = {
             "tenant": tenant_id,
             "ids": list(quarantine_ids),
             "execution": execution_id,
+            "flow": flow_id,
             "delivered": int(Status.DELIVERED),
             "open": [int(status) for status in OPEN],
         }

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus.kit import Page, PageRequest, current_principal
+from isthmus.kit.host_rights import require_connector
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.resilience.faults import Precondition
 from isthmus.services.registry import convert
@@ -25,6 +26,7 @@ class ConnectorRpcs:
 
         Repeating is safe by the digest, so the request id has nothing to remember.
         """
+        require_connector(request.spec.connector_id)
         caller = current_principal()
         is_mesh = caller.kind == "mesh"
         spec = read_spec(convert.document(request.spec), may_be_built_in=is_mesh)

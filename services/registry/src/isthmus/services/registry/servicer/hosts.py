@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from isthmus.kit import Page, PageRequest, current_principal
-from isthmus.kit.tickets import require_work_on
+from isthmus.kit.host_rights import connector_of_host, require_connector, require_work_on
 from isthmus.kit.times import stamp
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
@@ -28,6 +28,7 @@ class HostRpcs:
     async def RegisterHost(self, request: pb.RegisterHostRequest, context: Any) -> pb.RegisterHostResponse:
         """Note that a host runs."""
         _check(request.host)
+        require_connector(request.host.connector_id)
         now = self._desk.clock.now()
         owner = current_principal().tenant_id or EVERYBODY
         async with self._desk.store.of(owner) as work:
@@ -53,7 +54,7 @@ class HostRpcs:
     ) -> pb.DeregisterHostResponse:
         """Forget a host that stops."""
         async with self._desk.store.of(current_principal().tenant_id) as work:
-            await work.hosts.forget(request.host_id)
+            await work.hosts.forget(request.host_id, connector_of_host())
         return pb.DeregisterHostResponse()
 
     async def ListHosts(self, request: pb.ListHostsRequest, context: Any) -> pb.ListHostsResponse:

@@ -5,8 +5,8 @@ from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
+from isthmus.kit.host_rights import refuse_hosts, require_work_on
 from isthmus.kit.quotas import check_room, counted
-from isthmus.kit.tickets import refuse_hosts, require_work_on
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert

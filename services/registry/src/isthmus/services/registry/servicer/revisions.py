@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus.kit import Page, PageRequest, check_etag, current_principal
 from isthmus.kit.deed import tell
-from isthmus.kit.tickets import refuse_hosts
+from isthmus.kit.host_rights import refuse_hosts
 from isthmus.kit.validation import validating
 from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.services.registry import convert

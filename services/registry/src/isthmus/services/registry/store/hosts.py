@@ -22,9 +22,10 @@ class HostRows(Rows):
                 last_seen_time = :last_seen_time, running_executions = :running_executions"""
         await self._run(sql, **fields(host))
 
-    async def forget(self, host_id: str) -> None:
-        """Delete a host that stopped or cannot be reached; one that lives calls again."""
-        await self._run("delete from hosts where host_id = :h", h=host_id)
+    async def forget(self, host_id: str, connector_id: str = "") -> None:
+        """Delete a host that stopped or cannot be reached, of one connector only where it is named."""
+        sql = "delete from hosts where host_id = :h and cast(:c as text) in ('', connector_id)"
+        await self._run(sql, h=host_id, c=connector_id)
 
     async def forget_silent(self, since: datetime) -> None:
         """Delete hosts that have not called since a moment."""

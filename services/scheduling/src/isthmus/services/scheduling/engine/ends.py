@@ -123,6 +123,8 @@ class Ends:
         if progress.preview or progress.note:
             return None
         execution = known.execution
+        if progress.connector_id not in {"", execution.connector_id}:
+            return None
         report = Report(finish.outcome, progress.counts, progress.covers_positions, finish.failure)
         ending = end_attempt(execution, report, now, self._rules.retry)
         completes = ending.status is Status.COMPLETED

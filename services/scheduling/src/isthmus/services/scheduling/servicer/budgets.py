@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from isthmus.kit import current_principal
+from isthmus.kit.host_rights import require_told
 from isthmus.kit.validation import validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.services.scheduling.domain.budgets import held_places, share
@@ -26,6 +27,7 @@ class BudgetRpcs(Rpcs):
                 check.text(f"uses[{index}].instance_id", use.instance_id, longest=64)
                 check.within(f"uses[{index}].places", use.places, least=0, most=_MOST_PLACES)
                 check.within(f"uses[{index}].busy", use.busy, least=0, most=_MOST_PLACES)
+        require_told(use.instance_id for use in request.uses)
         answer = pb.ShareBudgetResponse()
         answer.valid_for.FromTimedelta(VALID)
         # In one order, so that two hosts never wait for one another.

@@ -77,6 +77,7 @@ class LeaseRpcs(Rpcs):
             counts=read_counts(request.counts),
             expected_records=request.expected_records,
             tells_counts=request.HasField("counts"),
+            connector_id=connector_of(current_principal(), ""),
         )
         renewed = await self._renew(progress)
         passes = await self._passes(request) if request.wants_tickets else None
@@ -201,6 +202,7 @@ def _progress(request: pb.CommitCheckpointRequest | pb.FinishAttemptRequest) -> 
         checkpoints=tuple(map(read_checkpoint, request.checkpoints)),
         preview=request.preview.SerializeToString() if isinstance(request, pb.FinishAttemptRequest) else b"",
         note=request.note if isinstance(request, pb.FinishAttemptRequest) else "",
+        connector_id=connector_of(current_principal(), ""),
     )
 
 

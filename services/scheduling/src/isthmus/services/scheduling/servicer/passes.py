@@ -48,6 +48,7 @@ class Passes:
             host,
             host,
             flow_id=execution.flow_id,
+            stream=flow.source.stream,
             mapping_ids=mappings,
         )
         try:
@@ -57,7 +58,14 @@ class Passes:
         except Fault as fault:
             _log.info("the destination's host is not known", reason=fault.reason)
             return Pair(self._tickets.text(source), "")
-        destination = Ticket(tenant_id, flow.destination.instance_id, server, host)
+        destination = Ticket(
+            tenant_id,
+            flow.destination.instance_id,
+            server,
+            host,
+            flow_id=execution.flow_id,
+            stream=flow.destination.stream,
+        )
         return Pair(self._tickets.text(source), self._tickets.text(destination))
 
 

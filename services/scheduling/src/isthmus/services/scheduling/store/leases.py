@@ -104,7 +104,7 @@ _RENEW = """
 """
 _GUARD = """
     WHERE tenant_id = :tenant_id AND execution_id = :execution_id AND fencing_token = :token
-      AND status = 'running'
+      AND status = 'running' AND (CAST(:connector AS text) IN ('', connector_id))
 """
 _HELD = """
     lease_expire_time, stop, counts_before, counts_live, counts_durable, expected_records, idle_stops,
@@ -165,7 +165,19 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a host tells about an attempt that goes on."""
+    """What a host tells about an attempt that goes on.
+
+    Attributes:
+        execution_id: Of which execution.
+        token: The fencing token of the attempt.
+        counts: What it has done.
+        expected_records: How many it believes there are.
+        checkpoints: Positions that have become durable.
+        tells_counts: Whether the counts are told at all.
+        preview: What a dry run has found.
+        note: What is worth telling of the end.
+        connector_id: Whose host tells; empty where that is not looked at.
+    """
 
     execution_id: str
     token: int
@@ -175,6 +187,7 @@ class Progress:
     tells_counts: bool = True
     preview: bytes = b""
     note: str = ""
+    connector_id: str = ""
 
     @property
     def covers_positions(self) -> bool:
@@ -259,6 +272,7 @@ async def renew_lease(
         "tenant_id": tenant_id,
         "execution_id": progress.execution_id,
         "token": progress.token,
+        "connector": progress.connector_id,
         "told": dump(progress.counts.stored()) if progress.tells_counts else None,
         "expected": progress.expected_records,
         "expires": expires,

@@ -14,6 +14,7 @@ from isthmus.services.records.domain.reconciling import (
     SampleKind,
     by_name,
     differing,
+    report_unknown,
 )
 from isthmus.services.records.store.raw import raw_cursor
 from isthmus.services.records.store.reconciling import statements as sql
@@ -49,8 +50,17 @@ class Comparisons:
         self._database = database
         self._reports = reports
 
-    async def conclude(self, tenant_id: str, report_id: str, fencing_token: int, unreadable: int) -> Report:
+    async def conclude(
+        self, tenant_id: str, report_id: str, fencing_token: int, unreadable: int, flow_id: str = ""
+    ) -> Report:
         """Compare everything that was announced and store the figures.
+
+        Args:
+            tenant_id: Whose.
+            report_id: Which report.
+            fencing_token: Of the attempt.
+            unreadable: How many records could not be compared.
+            flow_id: Whose report it has to be; empty is not looked at.
 
         Raises:
             Missing: `REPORT_UNKNOWN`.
@@ -58,6 +68,8 @@ class Comparisons:
         """
         async with self._database.tenant(tenant_id) as connection:
             report = await self._reports.get(connection, tenant_id, report_id, lock=True)
+            if flow_id and report.flow_id != flow_id:
+                raise report_unknown(report_id)
             report.admit(fencing_token)
             cursor = await raw_cursor(connection)
             place = {"tenant": tenant_id, "report": report_id, "writer": report.writer_id}

@@ -60,6 +60,7 @@ class Reports:
         """Open a report, or go on with it.
 
         Raises:
+            Missing: `REPORT_UNKNOWN`, there is one of another flow.
             Precondition: `FENCED` or `REPORT_CLOSED`.
         """
         values = {
@@ -78,6 +79,8 @@ class Reports:
         }
         async with self._database.tenant(tenant_id) as connection:
             report = report_of((await connection.execute(_BEGIN, values)).one())
+            if report.flow_id != opening.flow_id:
+                raise report_unknown(opening.report_id)
             report.admit(opening.fencing_token)
             if opening.begins_repair and not report.is_repairing:
                 await _doubt_links(connection, tenant_id, report)
