@@ -16,7 +16,7 @@ from isthmus.kit.tokens import signed
 from isthmus.local.backends.vault_pki import DOMAIN
 from isthmus.local.issued import authority_file, certificate_file
 from isthmus.testing.canaries import canary
-from isthmus.testing.contract import GOOD_TEXTS, Callers, Filler
+from isthmus.testing.contract import GOOD_TEXTS, Callers, Filler, id_fields
 from isthmus.testing.waiting import eventually
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
@@ -25,6 +25,21 @@ HOST, OTHER = "host:http-json", "host:files"
 PATIENCE = 120
 # What puts a host where others find it; trying it would send the tests' own calls to where nobody is.
 REGISTERING = {"registry.hosts.register", "registry.connectors.register"}
+SPEAKING = ("registry.RegisterHost", "registry.RegisterConnector")
+# The hub knows one instance, and a host is told of no permission that it lacks.
+CLOSED = ("TICKET_OF_OTHERS", "PERMISSION_MISSING", "INSTANCE_UNKNOWN")
+TOLD = {
+    "AppendLogs",
+    "BeginReconciliation",
+    "ObserveSchema",
+    "PutIntents",
+    "QuarantineLargeRecord",
+    "QuarantineRecords",
+    "RecordUsage",
+    "RenewIntents",
+    "SettleIntents",
+    "ShareBudget",
+}
 DOCUMENTS = """
 kind: Credential
 name: {word}
@@ -85,6 +100,7 @@ class Thief:
             lambda rpc: addresses[named(rpc)], certificates, lambda rpc: f"service:{named(rpc)}"
         )
         self._hosts = Callers(lambda _: host, certificates, lambda _: serving("http-json"))
+        self._known = {f"{one.package}.{one.name}": one for one in world.rpcs}
         self.rpcs = [one for one in world.rpcs if one.permission not in {"public"} | REGISTERING]
 
     def identity(self, tenant, ticket=""):
@@ -95,7 +111,7 @@ class Thief:
 
     async def call(self, name, identity, **values):
         """Calls one RPC of a service, `registry.GetInstance` for example."""
-        rpc = next(one for one in self.rpcs if f"{one.package}.{one.name}" == name)
+        rpc = self._known[name]
         return await self._services.call(rpc, Filler(values).requests(rpc), identity, seconds=PATIENCE)
 
     async def everything(self, identity, values):
@@ -166,6 +182,11 @@ async def job(world, thief, possessions):
     return lease
 
 
+def names_work(rpc):
+    """Tells whether a request says what it is about: a flow, or an instance."""
+    return bool(id_fields(rpc) & {"flow_id", "instance_id"})
+
+
 def shown(done):
     """Gives everything that a number of calls has brought to light."""
     return "\n".join(outcome.text for _, outcome in done)
@@ -202,30 +223,57 @@ async def test_with_a_job_it_has_what_the_job_needs(thief, job, possessions):
     lent = await thief.call("credentials.LeaseCredential", own, **mine.values)
     seen = await thief.call("registry.GetInstance", own, **mine.values)
     done = await thief.everything(own, mine.values)
-    near_by = await thief.everything(own, near.values)
     in_place = await thief.everything(thief.identity(far.tenant, ticket), far.values)
 
     assert mine.token in lent.text
     assert mine.word in seen.text
-    assert not [one.word for one in (near, far) if one.word in shown(done + near_by + in_place)]
-    assert not [one.token for one in (near, far) if one.token in shown(done + near_by + in_place)]
+    assert not [one.word for one in (near, far) if one.word in shown(done + in_place)]
+    assert not [one.token for one in (near, far) if one.token in shown(done + in_place)]
     assert refused(in_place) == {"PERMISSION_MISSING", "TICKET_OF_OTHERS"}
 
 
-async def test_of_other_flows_it_sees_neither_quarantine_nor_mapping(thief, job, possessions):
+@pytest.mark.parametrize("end", ["source", "destination"])
+async def test_of_other_flows_and_instances_it_neither_learns_nor_tells_anything(
+    thief, job, possessions, end
+):
     """
-    The ticket names the flow that is carried out, and what maps its records.
+    Whatever names a flow or an instance is refused, what it reads as well as what it tells.
     """
     mine, near, _ = possessions
-    own = thief.identity(mine.tenant, job.source_ticket)
+    own = thief.identity(mine.tenant, getattr(job, f"{end}_ticket"))
+    done = await thief.everything(own, near.values)
+    about = {rpc.path: one for rpc, one in done if names_work(rpc) and needs_ticket(rpc.permission)}
+    wrong = {path: one.text for path, one in about.items() if one.reason not in CLOSED}
+
+    assert wrong == {}
+    assert {path.rpartition("/")[2] for path, one in about.items() if one.reason == CLOSED[0]} >= TOLD
+    assert near.word not in shown(done)
+    assert near.token not in shown(done)
+
+
+async def test_a_mapping_of_another_flow_is_closed(thief, job, possessions):
+    """
+    The ticket names what maps its flow's records, and a flow has to be named where records are listed.
+    """
+    own = thief.identity(possessions[0].tenant, job.source_ticket)
+    planned = await thief.call("mapping.GetPlan", own, mapping_id="map_near")
     listed = [
         await thief.call("records.ListQuarantine", own, flow_id=flow)
-        for flow in (mine.values["flow_id"], near.values["flow_id"], "")
+        for flow in (possessions[0].values["flow_id"], "")
     ]
-    planned = await thief.call("mapping.GetPlan", own, mapping_id="map_near")
 
-    assert [one.reason for one in listed] == ["", "TICKET_OF_OTHERS", "TICKET_OF_OTHERS"]
-    assert planned.reason == "TICKET_OF_OTHERS"
+    assert [one.reason for one in (planned, *listed)] == ["TICKET_OF_OTHERS", "", "TICKET_OF_OTHERS"]
+
+
+async def test_it_speaks_for_no_other_connector(thief, possessions):
+    """
+    Neither where its hosts are nor what it can do, and it moves no attempt of theirs.
+    """
+    identity = thief.identity(possessions[0].tenant)
+    values = GOOD_TEXTS | {"connector_id": "files", "host_id": "thief"}
+    done = [await thief.call(name, identity, **values) for name in SPEAKING]
+
+    assert [one.reason for one in done] == ["CONNECTOR_OF_OTHERS"] * len(SPEAKING)
 
 
 async def test_what_it_shows_the_destination_opens_the_destination_only(thief, job, possessions):
@@ -234,13 +282,17 @@ async def test_what_it_shows_the_destination_opens_the_destination_only(thief, j
     """
     mine = possessions[0]
     onward = thief.identity(mine.tenant, job.destination_ticket)
-    hub = {"binding.instance_id": "hub", "instance_id": "hub", "stream": mine.word, "flow_id": "flw_x"}
+    hub = {"binding.instance_id": "hub", "instance_id": "hub", "stream": mine.word}
+    hub |= {"flow_id": mine.values["flow_id"]}
+    others = [{"flow_id": "flw_x"}, {"stream": "another"}, {"stream": ""}]
+    astray = [await thief.call("connector.Write", onward, **(GOOD_TEXTS | hub | one)) for one in others]
     written = await thief.call("connector.Write", onward, **(GOOD_TEXTS | hub))
     elsewhere = await thief.call("connector.Write", thief.identity(mine.tenant, job.source_ticket), **hub)
     read = await thief.call("connector.Read", onward, **hub)
     lent = await thief.call("credentials.LeaseCredential", onward, **mine.values)
 
     assert written.reason not in {"TICKET_OF_OTHERS", "TICKET_MISSING", "TICKET_INVALID"}
+    assert [one.reason for one in astray] == ["TICKET_OF_OTHERS"] * len(others)
     assert (elsewhere.reason, read.reason) == ("TICKET_OF_OTHERS", "PERMISSION_MISSING")
     assert lent.reason == "TICKET_OF_OTHERS"
 

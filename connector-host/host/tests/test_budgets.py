@@ -57,7 +57,7 @@ class Plane:
 
     def __init__(self, service: Any, tenant: str) -> None:
         self.scheduling = SchedulingServiceStub(
-            service.channel(tenant=tenant, mesh=True, subject="host:http-json")
+            service.channel(tenant=tenant, mesh=True, subject="host:http-json", work_on="ins_1")
         )
 
 

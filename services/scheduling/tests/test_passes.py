@@ -31,8 +31,9 @@ async def test_a_lease_comes_with_a_ticket_for_each_end_of_the_flow(bench):
     """
     lease = (await bench.host.acquire(await begun(bench))).answer
     source, destination = lease.flow.source.instance_id, lease.flow.destination.instance_id
-    reads = Ticket(bench.tenant, source, "host:files", "host:files", flow_id=lease.flow.flow_id)
-    writes = Ticket(bench.tenant, destination, "service:records", "host:files")
+    flow, ends = lease.flow.flow_id, (lease.flow.source.stream, lease.flow.destination.stream)
+    reads = Ticket(bench.tenant, source, "host:files", "host:files", flow_id=flow, stream=ends[0])
+    writes = Ticket(bench.tenant, destination, "service:records", "host:files", flow_id=flow, stream=ends[1])
 
     assert said(bench, lease.source_ticket).items() >= reads.claims.items()
     assert said(bench, lease.destination_ticket).items() >= writes.claims.items()
@@ -68,3 +69,26 @@ async def test_a_host_gets_work_of_its_own_connector_only(bench):
     assert refused.reason == "LEASE_HELD"
     assert not isinstance(refused, NotAllowed)
     assert (await bench.host.acquire(execution)).answer.source_ticket
+
+
+async def test_who_is_written_to_neither_moves_nor_ends_the_attempt(bench):
+    """
+    A destination's host is told the execution and its fencing token, which are not enough.
+    """
+    lease = await bench.host.acquire(await begun(bench))
+    written_to = SchedulingServiceStub(
+        bench.service.channel(tenant=bench.tenant, mesh=True, subject="host:postgres")
+    )
+    told = {"execution_id": lease.execution_id, "fencing_token": lease.token}
+    refused = [
+        await bench.refused(written_to.RenewLease(pb.RenewLeaseRequest(**told))),
+        await bench.refused(written_to.CommitCheckpoint(pb.CommitCheckpointRequest(**told))),
+        await bench.refused(
+            written_to.FinishAttempt(
+                pb.FinishAttemptRequest(**told, outcome=pb.FinishAttemptRequest.OUTCOME_COMPLETED)
+            )
+        ),
+    ]
+
+    assert [one.reason for one in refused] == ["FENCED"] * 3
+    assert (await bench.host.finish(lease)).status == pb.Execution.STATUS_COMPLETED

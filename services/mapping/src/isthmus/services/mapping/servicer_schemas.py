@@ -58,9 +58,9 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
 
     async def ObserveSchema(self, request: pb.ObserveSchemaRequest, context: Any) -> pb.ObserveSchemaResponse:
         """Judge what a host has met, and remember it."""
+        require_flow(request.flow_id)
+        require_work_on(request.instance_id)
         met = _observation(request, self._clock.now())
-        require_flow(met.flow_id)
-        require_work_on(met.instance_id)
         async with self._own() as rows:
             known = await rows.known(met.flow_id, met.instance_id, met.stream)
             opened = await rows.change(known.change_id) if known and known.change_id else None

@@ -37,8 +37,8 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
 
     async def PutIntents(self, request: pb.PutIntentsRequest, context: object) -> pb.PutIntentsResponse:
         """Announce writes."""
-        _check_names(flow_id=request.flow_id, claim=request.claim)
         require_flow(request.flow_id)
+        _check_names(flow_id=request.flow_id, claim=request.claim)
         _check_id("destination", request.destination, _MOST_NAME_BYTES)
         _check_batch([intent.key for intent in request.intents])
         decisions = await self._links.put(
@@ -55,8 +55,8 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
 
     async def RenewIntents(self, request: pb.RenewIntentsRequest, context: object) -> pb.RenewIntentsResponse:
         """Keep open intents."""
-        _check_names(flow_id=request.flow_id, claim=request.claim)
         require_flow(request.flow_id)
+        _check_names(flow_id=request.flow_id, claim=request.claim)
         tenant, hold = current_principal().tenant_id, _hold(request.hold)
         held = await self._links.renew(tenant, request.flow_id, request.claim, hold)
         return pb.RenewIntentsResponse(held=held)
@@ -65,8 +65,8 @@ class LinksServicer(pb_grpc.LinksServiceServicer):
         self, request: pb.SettleIntentsRequest, context: object
     ) -> pb.SettleIntentsResponse:
         """Take notice of what came of writes."""
-        _check_names(flow_id=request.flow_id, claim=request.claim)
         require_flow(request.flow_id)
+        _check_names(flow_id=request.flow_id, claim=request.claim)
         _check_batch([settlement.key for settlement in request.settlements])
         settlements = [_settlement(index, one) for index, one in enumerate(request.settlements)]
         tenant = current_principal().tenant_id

@@ -183,10 +183,10 @@ class ReconciliationServicer(pb_grpc.ReconciliationServiceServicer):
         self, request: pb.BeginReconciliationRequest, context: object
     ) -> pb.BeginReconciliationResponse:
         """Open a report, or go on with it."""
-        _check(report_id=request.report_id, flow_id=request.flow_id)
         require_flow(request.flow_id)
         if request.writer:
             require_flow(request.writer)
+        _check(report_id=request.report_id, flow_id=request.flow_id)
         with validating() as check:
             for name in ("flow_name", "source", "destination", "writer"):
                 check.text(name, getattr(request, name), required=False, longest=_LONGEST_NAME)

@@ -309,7 +309,10 @@ class Leases:
             raise fenced(progress.execution_id)
         if execution.status is not Status.RUNNING or execution.fencing_token != progress.token:
             return await self._repeated(conn, tenant_id, execution, progress.token, outcome)
-        if progress.connector_id not in {"", execution.connector_id}:  # who is written to knows the token, too
+        if progress.connector_id not in {
+            "",
+            execution.connector_id,
+        }:  # who is written to knows the token, too
             raise fenced(progress.execution_id)
         now = self._clock.now()
         report = Report(outcome, progress.counts, progress.covers_positions, failure)

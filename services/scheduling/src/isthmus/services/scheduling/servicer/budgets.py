@@ -20,6 +20,7 @@ class BudgetRpcs(Rpcs):
 
     async def ShareBudget(self, request: pb.ShareBudgetRequest, _: Context) -> pb.ShareBudgetResponse:
         """Share the limits of instances among hosts."""
+        require_told(use.instance_id for use in request.uses)
         with validating() as check:
             check.text("host_id", request.host_id, longest=200)
             check.count("uses", request.uses, most=_MOST_USES)
@@ -27,7 +28,6 @@ class BudgetRpcs(Rpcs):
                 check.text(f"uses[{index}].instance_id", use.instance_id, longest=64)
                 check.within(f"uses[{index}].places", use.places, least=0, most=_MOST_PLACES)
                 check.within(f"uses[{index}].busy", use.busy, least=0, most=_MOST_PLACES)
-        require_told(use.instance_id for use in request.uses)
         answer = pb.ShareBudgetResponse()
         answer.valid_for.FromTimedelta(VALID)
         # In one order, so that two hosts never wait for one another.
