@@ -130,12 +130,16 @@ def pages() -> dict[Path, str]:
 
 def functions_page() -> str:
     """Gives the page of the function library, whose tables follow from the library."""
-    from isthmus.mapper.reference import function_reference
+    from isthmus.mapper import reference
 
-    start, end = "<!-- functions -->", "<!-- /functions -->"
     page = (ROOT / "docs" / "functions.md").read_text()
-    before, after = page.partition(start)[0], page.partition(end)[2]
-    return f"{before}{start}\n{function_reference()}\n{end}{after}"
+    for name, table in (
+        ("functions", reference.function_reference()),
+        ("scales", reference.scale_reference()),
+    ):
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        page = f"{page.partition(start)[0]}{start}\n{table}\n{end}{page.partition(end)[2]}"
+    return page
 
 
 def bus_page() -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
+from isthmus.mapper.functions.scales import LEVELS, SCALES, Scale
 
 AREAS = {
     "text": "Text",
@@ -112,6 +113,24 @@ def function_reference(functions: Iterable[Function] | None = None) -> str:
             head = "| step | in expressions | does | example | from | to |"
             parts.append("\n".join((f"### {title}\n", head, f"|{' --- |' * 6}", *rows)))
     return "\n\n".join(parts)
+
+
+def scale_reference() -> str:
+    """A Markdown table of the scales of severity: what each writes for the levels of OCSF."""
+    head = "| scale | of | " + " | ".join(LEVELS) + " |"
+    lines = [head, f"|{' --- |' * (len(LEVELS) + 2)}"]
+    for name, scale in SCALES.items():
+        cells = (_level_cell(scale, level) for level in range(len(LEVELS)))
+        lines.append(f"| `{name}` | {scale.title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _level_cell(scale: Scale, level: int) -> str:
+    """What a scale reads and writes for a level; ranges by where they begin."""
+    if level not in scale.values:
+        return ""
+    starts = [start for start, one in scale.ranges if one == level]
+    return f"`{scale.values[level]}`" + (f" (from {starts[0]:g})" if starts else "")
 
 
 def _row(function: Function) -> str:

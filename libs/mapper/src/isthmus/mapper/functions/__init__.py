@@ -1,15 +1,20 @@
-"""The functions that steps may call."""
+"""The functions that steps and expressions may call."""
 
 from isthmus.mapper.functions import (
     checks,
     conversions,
+    cvss,
     dates,
     hashing,
+    identifiers,
     lists,
     network,
     numbers,
+    products,
     regexes,
+    severity,
     text,
+    urls,
 )
 from isthmus.mapper.functions.registry import FUNCTIONS, REQUIRED, Example, Function, Param
 
@@ -21,11 +26,16 @@ __all__ = [
     "Param",
     "checks",
     "conversions",
+    "cvss",
     "dates",
     "hashing",
+    "identifiers",
     "lists",
     "network",
     "numbers",
+    "products",
     "regexes",
+    "severity",
     "text",
+    "urls",
 ]

@@ -141,7 +141,7 @@ def normalize_ip() -> Step:
     also=(("ip_scope", "2600::1", "public"), ("ip_scope", "100.64.0.1", "shared")),
 )
 def ip_scope() -> Step:
-    """What an address is for: public, or private, shared, loopback, link_local, multicast, reserved and so on."""
+    """What an address is for: public, private, shared, loopback, link_local, multicast or reserved."""
     return lambda value: scope_of(_address(value))
 
 
