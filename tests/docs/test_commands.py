@@ -24,7 +24,7 @@ FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTAL
 EXAMPLE = re.compile(r"Example: `(.+)`")
 SHELL = set("|&;<>$`*?~#(){}\n")
 # They end something that the following examples need, or the mesh itself, or make others of us.
-ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop"}
+ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop", "retire"}
 ENDING |= {"login", "logout", "passwd", "totp"}
 RECORD = {"policyId": "p", "requirementId": "r", "status": "fail", "evidenceRef": "e"}
 

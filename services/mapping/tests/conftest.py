@@ -7,13 +7,41 @@ import pytest
 from isthmus.kit import fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
+from isthmus.scheduling.v1 import scheduling_pb2
+from isthmus.scheduling.v1.scheduling_pb2_grpc import (
+    SchedulingServiceServicer,
+    add_SchedulingServiceServicer_to_server,
+)
 
 FIELDS = json.dumps([{"target": "id", "source": "number", "required": True}])
 
 
+class FlowsOfOthers(SchedulingServiceServicer):
+    """Stands in for scheduling; `found` are the flows that use whatever mapping is asked about."""
+
+    found = ()
+
+    async def ListFlows(self, request, context):
+        return scheduling_pb2.ListFlowsResponse(flows=self.found)
+
+
 @pytest.fixture(scope="module")
-async def service(running):
-    async with running("mapping") as mapping:
+def scheduling():
+    return FlowsOfOthers()
+
+
+@pytest.fixture
+def flows(scheduling):
+    """The flows that there are, none at first."""
+    scheduling.found = ()
+    yield scheduling
+    scheduling.found = ()
+
+
+@pytest.fixture(scope="module")
+async def service(running, scheduling):
+    peers = {"scheduling": (add_SchedulingServiceServicer_to_server, scheduling)}
+    async with running("mapping", peers=peers) as mapping:
         yield mapping
 
 

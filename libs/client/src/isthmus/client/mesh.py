@@ -25,7 +25,7 @@ from isthmus.identity.v1 import (
     support_pb2_grpc,
     users_pb2_grpc,
 )
-from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc
+from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc, versions_pb2_grpc
 from isthmus.monitoring.v1 import audit_pb2_grpc, monitoring_pb2_grpc
 from isthmus.records.v1 import (
     links_pb2_grpc,
@@ -226,6 +226,11 @@ class Mesh:
     def mapping(self) -> mapping_pb2_grpc.MappingServiceStub:
         """Mappings and their versions."""
         return mapping_pb2_grpc.MappingServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def mapping_versions(self) -> versions_pb2_grpc.MappingVersionsServiceStub:
+        """How versions of mappings come into use."""
+        return versions_pb2_grpc.MappingVersionsServiceStub(self._channel("mapping"))
 
     @cached_property
     def schemas(self) -> schemas_pb2_grpc.SchemaServiceStub:

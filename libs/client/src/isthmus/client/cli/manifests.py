@@ -8,7 +8,7 @@ import typer
 from isthmus.client.cli.context import mesh_of
 from isthmus.client.cli.output import Format, Output, emit
 from isthmus.client.cli.progress import one_by_one, waiting
-from isthmus.client.manifest import Outcome, Step, export, plan, read_documents
+from isthmus.client.manifest import Options, Outcome, Step, export, plan, read_documents
 from isthmus.client.manifest import apply as apply_documents
 from isthmus.client.manifest.planning import Action
 from isthmus.client.manifest.state import State
@@ -34,6 +34,12 @@ def apply(
     renew_secrets: Annotated[
         bool, typer.Option("--renew-secrets", help="Send the secrets of existing credentials again.")
     ] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Save mappings as drafts, which no flow uses yet.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Have flows use mappings even if some of them break.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Makes the mesh hold what the files say; applying twice changes nothing.
@@ -43,7 +49,8 @@ def apply(
     documents = read_documents(file)
     mesh = mesh_of(ctx)
     outcomes = []
-    applying = apply_documents(documents, mesh, State(mesh), renew_secrets=renew_secrets)
+    options = Options(renew_secrets=renew_secrets, drafts=draft, allow_breaking=force)
+    applying = apply_documents(documents, mesh, State(mesh), options)
     for outcome in one_by_one(applying, "applying …"):
         outcomes.append(outcome)
         if output is Format.TABLE:

@@ -13,10 +13,11 @@ from isthmus.client.problem import ExitCode, Problem
 from isthmus.mapping.v1 import mapping_pb2
 from isthmus.type.v1 import privacy_pb2
 
-_group = typer.Typer(help="How records change their shape.", no_args_is_help=True)
+group = typer.Typer(help="How records change their shape.", no_args_is_help=True)
 _COLUMNS = (
     Column("MAPPING", lambda item: item.name),
     Column("VERSION", lambda item: str(item.version)),
+    Column("STATE", lambda item: word(mapping_pb2.DataMapping.State.Name(item.state), "STATE_")),
     Column("SAVED", lambda item: when(item.update_time)),
     Column("BY", lambda item: item.created_by),
     Column("ID", lambda item: item.mapping_id),
@@ -27,12 +28,12 @@ Version = Annotated[int, typer.Option("--version", help="Which version; the newe
 
 def register(app: typer.Typer) -> None:
     """Adds the group to the command line."""
-    app.add_typer(_group, name="mappings")
+    app.add_typer(group, name="mappings")
 
 
-@_group.command("list")
+@group.command("list")
 def list_mappings(ctx: typer.Context, limit: Limit = 0, output: Output = Format.TABLE) -> None:
-    """Lists mappings in their newest version.
+    """Lists mappings in their newest version, and how far that has come.
 
     Example: `isthmus mappings list`
     """
@@ -40,7 +41,7 @@ def list_mappings(ctx: typer.Context, limit: Limit = 0, output: Output = Format.
     show(found, _COLUMNS, output, empty="There is no mapping yet: `isthmus apply -f FILE` creates one.")
 
 
-@_group.command("show")
+@group.command("show")
 def show_mapping(
     ctx: typer.Context, mapping: Mapping, version: Version = 0, output: Output = Format.YAML
 ) -> None:
@@ -53,7 +54,7 @@ def show_mapping(
     show_one(mesh.mapping.GetMapping(request).mapping, output)
 
 
-@_group.command("versions")
+@group.command("versions")
 def versions(ctx: typer.Context, mapping: Mapping, limit: Limit = 0, output: Output = Format.TABLE) -> None:
     """Lists the versions of a mapping, newest first.
 
@@ -64,7 +65,7 @@ def versions(ctx: typer.Context, mapping: Mapping, limit: Limit = 0, output: Out
     show(pages(mesh.mapping.ListMappingVersions, request, "versions", limit), _COLUMNS, output, empty="None.")
 
 
-@_group.command("classes")
+@group.command("classes")
 def classes(
     ctx: typer.Context, mapping: Mapping, version: Version = 0, output: Output = Format.TABLE
 ) -> None:
@@ -89,7 +90,7 @@ def _class(number: privacy_pb2.DataClass.ValueType) -> str:
     return word(privacy_pb2.DataClass.Name(number), "DATA_CLASS_")
 
 
-@_group.command("test")
+@group.command("test")
 def try_samples(
     ctx: typer.Context,
     mapping: Mapping,

@@ -157,6 +157,7 @@ _JSON_FIELDS = {
     "data",
     "field_mappings",
     "transformations",
+    "golden_samples",
     "source_schema",
     "target_schema",
     "details",

@@ -50,8 +50,23 @@ class Outcome:
     warning: str = ""
 
 
+@dataclass(frozen=True)
+class Options:
+    """How documents are applied.
+
+    Attributes:
+        renew_secrets: Send the secrets of credentials that exist already too.
+        drafts: Save mappings without having flows use them.
+        allow_breaking: Have flows use mappings even if some of them break.
+    """
+
+    renew_secrets: bool = False
+    drafts: bool = False
+    allow_breaking: bool = False
+
+
 def apply(
-    documents: list[Document], mesh: Mesh, state: State, *, renew_secrets: bool = False
+    documents: list[Document], mesh: Mesh, state: State, options: Options = Options()
 ) -> Iterator[Outcome]:
     """Applies documents one by one and tells about each as it is done.
 
@@ -59,14 +74,14 @@ def apply(
         documents: as read, in order of kind.
         mesh: where to.
         state: what the mesh holds; kept current.
-        renew_secrets: send the secrets of credentials that exist already too.
+        options: how.
 
     Raises:
         Problem: a name means nothing, and nothing was applied; or a secret cannot be read or the mesh
             refused a document, and those before it are applied.
     """
     check_references(documents, state)
-    worker = _Worker(mesh, state, renew_secrets)
+    worker = _Worker(mesh, state, options)
     for document in documents:
         try:
             outcome = worker.one(document)
@@ -79,15 +94,15 @@ def apply(
 
 
 class _Worker:
-    def __init__(self, mesh: Mesh, state: State, renew_secrets: bool) -> None:
+    def __init__(self, mesh: Mesh, state: State, options: Options) -> None:
         self._mesh = mesh
         self._state = state
-        self._renew_secrets = renew_secrets
+        self._options = options
         self.has_changed = False
 
     def one(self, document: Document) -> Outcome:
         """Does what one document needs."""
-        planned = step(document, self._state)
+        planned = step(document, self._state, drafts=self._options.drafts)
         if planned.action is Action.UNCHANGED and not self._must_renew(document):
             assert planned.held is not None
             return Outcome(document.kind, document.name, planned.held.id, planned.action, ())
@@ -97,7 +112,7 @@ class _Worker:
         return Outcome(document.kind, document.name, held_id, action, planned.changes, warning)
 
     def _must_renew(self, document: Document) -> bool:
-        return self._renew_secrets and isinstance(document, CredentialDocument)
+        return self._options.renew_secrets and isinstance(document, CredentialDocument)
 
     def _write(self, planned: Step) -> tuple[str, str]:
         document = planned.document
@@ -118,7 +133,7 @@ class _Worker:
     def _credential(self, document: CredentialDocument, held: Held | None) -> str:
         spec = document.spec
         fields = credentials.fields_of(document.name, spec)
-        if held is None or self._renew_secrets:
+        if held is None or self._options.renew_secrets:
             fields["secret"] = credentials.secret_of(document.name, spec)
         if held is not None:
             request = credentials_pb2.UpdateAuthConfigRequest(
@@ -178,11 +193,19 @@ class _Worker:
             "target_schema": json.dumps(spec.target_schema) if spec.target_schema else "",
             "field_mappings": json.dumps(spec.field_mappings),
             "transformations": json.dumps(spec.transformations) if spec.transformations else "",
+            "golden_samples": json.dumps(spec.golden_samples),
         }
+        draft = self._options.drafts
         if held is None:
-            request = mapping_pb2.CreateMappingRequest(request_id=_request_id(), **fields)
+            request = mapping_pb2.CreateMappingRequest(request_id=_request_id(), is_draft=draft, **fields)
             return self._mesh.mapping.CreateMapping(request).mapping.mapping_id
-        change = mapping_pb2.UpdateMappingRequest(mapping_id=held.id, etag=held.etag, **fields)
+        change = mapping_pb2.UpdateMappingRequest(
+            mapping_id=held.id,
+            etag=held.etag,
+            is_draft=draft,
+            allow_breaking=self._options.allow_breaking,
+            **fields,
+        )
         return self._mesh.mapping.UpdateMapping(change).mapping.mapping_id
 
     def _flow(self, document: FlowDocument, held: Held | None) -> str:

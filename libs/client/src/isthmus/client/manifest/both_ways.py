@@ -80,7 +80,7 @@ class BothWaysSpec(Strict):
 
     direction: Literal["forward", "reverse", "both"] = "forward"
     reverse_mapping: str = Field(default="", description="Name of the mapping for the way back.")
-    reverse_mapping_version: int = Field(default=0, ge=0, description="0 means the newest.")
+    reverse_mapping_version: int = Field(default=0, ge=0, description="0 means the active one.")
     reverse_key: list[str] = Field(
         default_factory=list, description="Paths that identify a record in the source's form."
     )

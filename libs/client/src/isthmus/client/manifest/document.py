@@ -47,6 +47,10 @@ class MappingSpec(Strict):
     target_schema: RecordSchema = Field(default_factory=dict)
     field_mappings: list[dict[str, Any]] = Field(default_factory=list)
     transformations: dict[str, Any] = Field(default_factory=dict)
+    golden_samples: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Records and what is to be made of them; see docs/mapping-versions.md.",
+    )
 
 
 class EndpointSpec(Strict):
@@ -80,7 +84,7 @@ class FlowSpec(BothWaysSpec, SchemaPolicySpec):
     destination: EndpointSpec
     description: str = ""
     mapping: str = Field(default="", description="Name of a mapping; empty passes records on unchanged.")
-    mapping_version: int = Field(default=0, ge=0, description="0 means the newest.")
+    mapping_version: int = Field(default=0, ge=0, description="0 means the active one.")
     key: list[str] = Field(default_factory=list, description="Paths that identify a mapped record.")
     read_mode: Literal["", "full", "incremental", "delta"] = ""
     write_mode: Literal["", "create", "update", "upsert", "delete"] = ""

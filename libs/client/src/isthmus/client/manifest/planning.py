@@ -42,8 +42,14 @@ def plan(documents: list[Document], state: State) -> list[Step]:
     return [step(document, state) for document in documents]
 
 
-def step(document: Document, state: State) -> Step:
-    """Compares one document with what the mesh holds."""
+def step(document: Document, state: State, *, drafts: bool = False) -> Step:
+    """Compares one document with what the mesh holds.
+
+    Args:
+        document: As read.
+        state: What the mesh holds.
+        drafts: Mappings are saved and not used yet, so it does not matter which version is in use.
+    """
     held = state.find(document.kind, document.name)
     wanted = comparable(document)
     if held is None:
@@ -56,6 +62,8 @@ def step(document: Document, state: State) -> Step:
             present.pop(name, None)
             wanted.pop(name)
     changes = tuple(_differences(present, wanted))
+    if not drafts and held.in_use is not None:
+        changes = (*changes, Change("active_version", str(held.in_use), held.etag))
     return Step(Action.UPDATE if changes else Action.UNCHANGED, document, held, changes)
 
 

@@ -39,6 +39,8 @@ class Held:
     name: str
     etag: str
     spec: Spec
+    in_use: int | None = None
+    """Of a mapping, the version that flows use, 0 for none, where it is another one than this."""
 
 
 class State:
@@ -87,7 +89,14 @@ class State:
         found = pages(self._mesh.mapping.ListMappings, mapping_pb2.ListMappingsRequest(), "mappings")
         names = {held.id: held.name for held in self.instances.values()}
         return {
-            item.name: Held(item.mapping_id, item.name, item.etag, _mapping(item, names)) for item in found
+            item.name: Held(
+                item.mapping_id,
+                item.name,
+                item.etag,
+                _mapping(item, names),
+                in_use=item.active_version if item.active_version != item.version else None,
+            )
+            for item in found
         }
 
     @cached_property
@@ -209,6 +218,7 @@ def _mapping(item: mapping_pb2.DataMapping, instances: dict[str, str]) -> Mappin
         target_schema=_json(item.target_schema),
         field_mappings=_json(item.field_mappings) or [],
         transformations=_json(item.transformations),
+        golden_samples=_json(item.golden_samples) or [],
     )
 
 

@@ -27,6 +27,37 @@ class DataMapping(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DataMapping._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: DataMapping._State.ValueType  # 0
+        """Never sent."""
+        STATE_DRAFT: DataMapping._State.ValueType  # 1
+        """Saved; it may have mistakes, and no flow uses it."""
+        STATE_VALIDATED: DataMapping._State.ValueType  # 2
+        """It compiles and its golden samples hold: flows may pin it, and it may become the active one."""
+        STATE_ACTIVE: DataMapping._State.ValueType  # 3
+        """Flows that pin no version use it; one version of a mapping at a time."""
+        STATE_RETIRED: DataMapping._State.ValueType  # 4
+        """Not to be used any more; executions that began with it go on with it."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """How far a version has come."""
+
+    STATE_UNSPECIFIED: DataMapping.State.ValueType  # 0
+    """Never sent."""
+    STATE_DRAFT: DataMapping.State.ValueType  # 1
+    """Saved; it may have mistakes, and no flow uses it."""
+    STATE_VALIDATED: DataMapping.State.ValueType  # 2
+    """It compiles and its golden samples hold: flows may pin it, and it may become the active one."""
+    STATE_ACTIVE: DataMapping.State.ValueType  # 3
+    """Flows that pin no version use it; one version of a mapping at a time."""
+    STATE_RETIRED: DataMapping.State.ValueType  # 4
+    """Not to be used any more; executions that began with it go on with it."""
+
     MAPPING_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
@@ -41,6 +72,10 @@ class DataMapping(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ACTIVE_VERSION_FIELD_NUMBER: _builtins.int
+    GOLDEN_SAMPLES_FIELD_NUMBER: _builtins.int
+    ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -65,6 +100,12 @@ class DataMapping(_message.Message):
     """Changes with every version."""
     fingerprint: _builtins.str
     """SHA-256 of the definition in hexadecimal; equal fingerprints mean equal effect."""
+    state: Global___DataMapping.State.ValueType
+    """How far this version has come."""
+    active_version: _builtins.int
+    """The version that flows use which pin none; 0 when there is none."""
+    golden_samples: _builtins.str
+    """JSON array of samples that the definition has to map as they say; see docs/mapping-versions.md."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When version 1 was saved."""
@@ -72,6 +113,10 @@ class DataMapping(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When this version was saved."""
+
+    @_builtins.property
+    def activate_time(self) -> _timestamp_pb2.Timestamp:
+        """When this version became the active one last; unset when it never was."""
 
     def __init__(
         self,
@@ -90,10 +135,14 @@ class DataMapping(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
+        state: Global___DataMapping.State.ValueType = ...,
+        active_version: _builtins.int = ...,
+        golden_samples: _builtins.str = ...,
+        activate_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "field_mappings", b"field_mappings", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "mapping_id", b"mapping_id", "name", b"name", "source_schema", b"source_schema", "target_schema", b"target_schema", "transformations", b"transformations", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "active_version", b"active_version", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "field_mappings", b"field_mappings", "fingerprint", b"fingerprint", "golden_samples", b"golden_samples", "instance_id", b"instance_id", "mapping_id", b"mapping_id", "name", b"name", "source_schema", b"source_schema", "state", b"state", "target_schema", b"target_schema", "transformations", b"transformations", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,7 +277,9 @@ Global___SampleResult: _TypeAlias = SampleResult  # noqa: Y015
 
 @_typing.final
 class MappingChanged(_message.Message):
-    """Payload of `mapping.created`, `mapping.version_created` and `mapping.deleted`."""
+    """Payload of `mapping.created`, `mapping.version_created`, `mapping.validated`, `mapping.activated`,
+    `mapping.retired` and `mapping.deleted`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -236,6 +287,7 @@ class MappingChanged(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
+    ACTIVE_VERSION_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Which mapping."""
     name: _builtins.str
@@ -244,6 +296,8 @@ class MappingChanged(_message.Message):
     """Which version."""
     changed_by: _builtins.str
     """Who did it."""
+    active_version: _builtins.int
+    """The version that flows use from now on which pin none; 0 when there is none."""
     def __init__(
         self,
         *,
@@ -251,10 +305,11 @@ class MappingChanged(_message.Message):
         name: _builtins.str = ...,
         version: _builtins.int = ...,
         changed_by: _builtins.str = ...,
+        active_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "mapping_id", b"mapping_id", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_version", b"active_version", "changed_by", b"changed_by", "mapping_id", b"mapping_id", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,6 +329,8 @@ class CreateMappingRequest(_message.Message):
     FIELD_MAPPINGS_FIELD_NUMBER: _builtins.int
     TRANSFORMATIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    GOLDEN_SAMPLES_FIELD_NUMBER: _builtins.int
+    IS_DRAFT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique inside the tenant; at most 100 characters."""
     description: _builtins.str
@@ -290,6 +347,10 @@ class CreateMappingRequest(_message.Message):
     """JSON object; empty means `{}`."""
     request_id: _builtins.str
     """Chosen by the caller, a UUID for example; the same id means the same call."""
+    golden_samples: _builtins.str
+    """JSON array of golden samples; empty means none."""
+    is_draft: _builtins.bool
+    """Save it as a draft, which may have mistakes, instead of using it at once."""
     def __init__(
         self,
         *,
@@ -301,10 +362,12 @@ class CreateMappingRequest(_message.Message):
         field_mappings: _builtins.str = ...,
         transformations: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        golden_samples: _builtins.str = ...,
+        is_draft: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field_mappings", b"field_mappings", "instance_id", b"instance_id", "name", b"name", "request_id", b"request_id", "source_schema", b"source_schema", "target_schema", b"target_schema", "transformations", b"transformations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field_mappings", b"field_mappings", "golden_samples", b"golden_samples", "instance_id", b"instance_id", "is_draft", b"is_draft", "name", b"name", "request_id", b"request_id", "source_schema", b"source_schema", "target_schema", b"target_schema", "transformations", b"transformations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,19 +405,23 @@ class GetMappingRequest(_message.Message):
 
     MAPPING_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    FOR_FLOW_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Which one."""
     version: _builtins.int
-    """Which version; 0 means the newest."""
+    """Which version; 0 means the newest, or the active one for a flow."""
+    for_flow: _builtins.bool
+    """Give the version only if a flow may use it."""
     def __init__(
         self,
         *,
         mapping_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        for_flow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["for_flow", b"for_flow", "mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,6 +528,9 @@ class UpdateMappingRequest(_message.Message):
     TRANSFORMATIONS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    GOLDEN_SAMPLES_FIELD_NUMBER: _builtins.int
+    IS_DRAFT_FIELD_NUMBER: _builtins.int
+    ALLOW_BREAKING_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Which mapping."""
     name: _builtins.str
@@ -479,6 +549,12 @@ class UpdateMappingRequest(_message.Message):
     """The etag last read; empty means change whatever is there."""
     instance_id: _builtins.str
     """The instance whose records it is made for; may be empty."""
+    golden_samples: _builtins.str
+    """JSON array of golden samples; not set keeps those of the newest version."""
+    is_draft: _builtins.bool
+    """Save it as a draft, which may have mistakes, instead of using it at once."""
+    allow_breaking: _builtins.bool
+    """Use it at once even if active flows break."""
     def __init__(
         self,
         *,
@@ -491,12 +567,17 @@ class UpdateMappingRequest(_message.Message):
         transformations: _builtins.str = ...,
         etag: _builtins.str = ...,
         instance_id: _builtins.str = ...,
+        golden_samples: _builtins.str | None = ...,
+        is_draft: _builtins.bool = ...,
+        allow_breaking: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_golden_samples", b"_golden_samples", "golden_samples", b"golden_samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "etag", b"etag", "field_mappings", b"field_mappings", "instance_id", b"instance_id", "mapping_id", b"mapping_id", "name", b"name", "source_schema", b"source_schema", "target_schema", b"target_schema", "transformations", b"transformations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_golden_samples", b"_golden_samples", "allow_breaking", b"allow_breaking", "description", b"description", "etag", b"etag", "field_mappings", b"field_mappings", "golden_samples", b"golden_samples", "instance_id", b"instance_id", "is_draft", b"is_draft", "mapping_id", b"mapping_id", "name", b"name", "source_schema", b"source_schema", "target_schema", b"target_schema", "transformations", b"transformations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__golden_samples: _TypeAlias = _typing.Literal["golden_samples"]  # noqa: Y015
+    _WhichOneofArgType__golden_samples: _TypeAlias = _typing.Literal["_golden_samples", b"_golden_samples"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__golden_samples) -> _WhichOneofReturnType__golden_samples | None: ...
 
 Global___UpdateMappingRequest: _TypeAlias = UpdateMappingRequest  # noqa: Y015
 
@@ -950,7 +1031,7 @@ class GetPlanRequest(_message.Message):
     mapping_id: _builtins.str
     """Which mapping."""
     version: _builtins.int
-    """Which version; 0 means the newest."""
+    """Which version, in whatever state; 0 means the active one."""
     def __init__(
         self,
         *,

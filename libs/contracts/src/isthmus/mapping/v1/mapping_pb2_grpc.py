@@ -121,13 +121,14 @@ class MappingServiceServicer:
     """
 
     def CreateMapping(self, request, context):
-        """Creates a mapping as version 1.
+        """Creates a mapping as version 1, which flows use at once unless it is a draft.
 
         Repeating a call with the same `request_id` returns the first answer.
 
         Errors:
         ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
         INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+        FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +139,7 @@ class MappingServiceServicer:
 
         Errors:
         NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+        NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,14 +155,18 @@ class MappingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMapping(self, request, context):
-        """Adds a version; earlier versions stay as they were.
+        """Adds a version, which flows that pin none use at once unless it is a draft; earlier versions stay as
+        they were.
 
-        A definition equal to the newest version adds none.
+        What is equal to the newest version adds none; unless it is sent as a draft the newest is the active
+        one afterwards.
 
         Errors:
         NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
         ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
         INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+        FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
+        FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

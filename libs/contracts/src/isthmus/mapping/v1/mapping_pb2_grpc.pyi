@@ -47,19 +47,21 @@ class MappingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MappingServiceAsyncStub: ...
     CreateMapping: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.CreateMappingRequest, _mapping_pb2.CreateMappingResponse]
-    """Creates a mapping as version 1.
+    """Creates a mapping as version 1, which flows use at once unless it is a draft.
 
     Repeating a call with the same `request_id` returns the first answer.
 
     Errors:
       ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+      FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
     """
     GetMapping: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.GetMappingRequest, _mapping_pb2.GetMappingResponse]
     """Reads a mapping in one of its versions.
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
     """
     ListMappings: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.ListMappingsRequest, _mapping_pb2.ListMappingsResponse]
     """Lists mappings in their newest version, oldest mapping first.
@@ -67,14 +69,18 @@ class MappingServiceStub:
     Errors: none of its own.
     """
     UpdateMapping: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.UpdateMappingRequest, _mapping_pb2.UpdateMappingResponse]
-    """Adds a version; earlier versions stay as they were.
+    """Adds a version, which flows that pin none use at once unless it is a draft; earlier versions stay as
+    they were.
 
-    A definition equal to the newest version adds none.
+    What is equal to the newest version adds none; unless it is sent as a draft the newest is the active
+    one afterwards.
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
       ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+      FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
+      FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteMapping: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.DeleteMappingRequest, _mapping_pb2.DeleteMappingResponse]
@@ -144,19 +150,21 @@ class MappingServiceAsyncStub(MappingServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateMapping: _aio.UnaryUnaryMultiCallable[_mapping_pb2.CreateMappingRequest, _mapping_pb2.CreateMappingResponse]  # type: ignore[assignment]
-    """Creates a mapping as version 1.
+    """Creates a mapping as version 1, which flows use at once unless it is a draft.
 
     Repeating a call with the same `request_id` returns the first answer.
 
     Errors:
       ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+      FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
     """
     GetMapping: _aio.UnaryUnaryMultiCallable[_mapping_pb2.GetMappingRequest, _mapping_pb2.GetMappingResponse]  # type: ignore[assignment]
     """Reads a mapping in one of its versions.
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
     """
     ListMappings: _aio.UnaryUnaryMultiCallable[_mapping_pb2.ListMappingsRequest, _mapping_pb2.ListMappingsResponse]  # type: ignore[assignment]
     """Lists mappings in their newest version, oldest mapping first.
@@ -164,14 +172,18 @@ class MappingServiceAsyncStub(MappingServiceStub):
     Errors: none of its own.
     """
     UpdateMapping: _aio.UnaryUnaryMultiCallable[_mapping_pb2.UpdateMappingRequest, _mapping_pb2.UpdateMappingResponse]  # type: ignore[assignment]
-    """Adds a version; earlier versions stay as they were.
+    """Adds a version, which flows that pin none use at once unless it is a draft; earlier versions stay as
+    they were.
 
-    A definition equal to the newest version adds none.
+    What is equal to the newest version adds none; unless it is sent as a draft the newest is the active
+    one afterwards.
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
       ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+      FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
+      FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteMapping: _aio.UnaryUnaryMultiCallable[_mapping_pb2.DeleteMappingRequest, _mapping_pb2.DeleteMappingResponse]  # type: ignore[assignment]
@@ -244,13 +256,14 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mapping_pb2.CreateMappingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mapping_pb2.CreateMappingResponse, _abc.Awaitable[_mapping_pb2.CreateMappingResponse]]:
-        """Creates a mapping as version 1.
+        """Creates a mapping as version 1, which flows use at once unless it is a draft.
 
         Repeating a call with the same `request_id` returns the first answer.
 
         Errors:
           ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
           INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+          FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
         """
 
     @_abc_1.abstractmethod
@@ -263,6 +276,7 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+          NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
         """
 
     @_abc_1.abstractmethod
@@ -282,14 +296,18 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mapping_pb2.UpdateMappingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mapping_pb2.UpdateMappingResponse, _abc.Awaitable[_mapping_pb2.UpdateMappingResponse]]:
-        """Adds a version; earlier versions stay as they were.
+        """Adds a version, which flows that pin none use at once unless it is a draft; earlier versions stay as
+        they were.
 
-        A definition equal to the newest version adds none.
+        What is equal to the newest version adds none; unless it is sent as a draft the newest is the active
+        one afterwards.
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping in this tenant; do not retry.
           ALREADY_EXISTS MAPPING_NAME_TAKEN: choose another name.
           INVALID_ARGUMENT MAPPING_INVALID: `field_violations` name every mistake by its path in the definition.
+          FAILED_PRECONDITION GOLDEN_SAMPLES_FAILED: `failures` in the details name the samples; mend the definition or what is expected.
+          FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 

@@ -337,7 +337,7 @@ class Flow(_message.Message):
     mapping_id: _builtins.str
     """The mapping; empty passes records on unchanged."""
     mapping_version: _builtins.int
-    """The mapping's version; 0 means the latest at the time an execution starts."""
+    """The mapping's version; 0 means the active one at the time an execution starts."""
     read_mode: _connector_pb2.ReadMode.ValueType
     """How the source is read; unspecified means the best mode the stream offers."""
     write_mode: _connector_pb2.WriteMode.ValueType
@@ -357,7 +357,7 @@ class Flow(_message.Message):
     on unchanged.
     """
     reverse_mapping_version: _builtins.int
-    """Its version; 0 means the latest at the time an execution starts."""
+    """Its version; 0 means the active one at the time an execution starts."""
     reverse_read_mode: _connector_pb2.ReadMode.ValueType
     """How the destination is read; unspecified means the best mode the stream offers. Deletions are
     noticed by `READ_MODE_DELTA`, and by `READ_MODE_FULL` when it is named here or in `read_mode`.
@@ -1258,7 +1258,7 @@ class ExecutionError(_message.Message):
     """Stable upper-case word, for example `SYSTEM_UNREACHABLE`. The service's own are
     `LEASE_EXPIRED` (a host went silent), `STOPPED_UNASKED` (a host stopped though nobody
     asked), `HOSTS_KEEP_STOPPING` (many in a row without progress), `COUNTS_DO_NOT_RECONCILE`,
-    `TOO_MANY_QUARANTINED` and `MAPPING_UNKNOWN`.
+    `TOO_MANY_QUARANTINED`, `MAPPING_UNKNOWN` and `MAPPING_NOT_USABLE`.
     """
     message: _builtins.str
     """What happened to what, and what to do; holds no secret."""
@@ -1600,6 +1600,7 @@ class ListFlowsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    MAPPING_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 0 means 50."""
     page_token: _builtins.str
@@ -1608,6 +1609,8 @@ class ListFlowsRequest(_message.Message):
     """Only flows from or to this instance; empty means all."""
     name: _builtins.str
     """Only the flow of this name; empty means all."""
+    mapping_id: _builtins.str
+    """Only flows that use this mapping on the way there or back; empty means all."""
     def __init__(
         self,
         *,
@@ -1615,10 +1618,11 @@ class ListFlowsRequest(_message.Message):
         page_token: _builtins.str = ...,
         instance_id: _builtins.str = ...,
         name: _builtins.str = ...,
+        mapping_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "mapping_id", b"mapping_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

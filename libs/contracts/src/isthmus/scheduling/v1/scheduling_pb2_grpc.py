@@ -218,6 +218,7 @@ class SchedulingServiceServicer:
         ALREADY_EXISTS FLOW_NAME_TAKEN: choose another name.
         NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
         NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+        NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,6 +253,7 @@ class SchedulingServiceServicer:
         NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
         NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
         NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+        NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

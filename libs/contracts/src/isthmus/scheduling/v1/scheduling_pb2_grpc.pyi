@@ -52,6 +52,7 @@ class SchedulingServiceStub:
       ALREADY_EXISTS FLOW_NAME_TAKEN: choose another name.
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+      NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
     """
     GetFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetFlowRequest, _scheduling_pb2.GetFlowResponse]
     """Reads a flow.
@@ -74,6 +75,7 @@ class SchedulingServiceStub:
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+      NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.DeleteFlowRequest, _scheduling_pb2.DeleteFlowResponse]
@@ -304,6 +306,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       ALREADY_EXISTS FLOW_NAME_TAKEN: choose another name.
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+      NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
     """
     GetFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetFlowRequest, _scheduling_pb2.GetFlowResponse]  # type: ignore[assignment]
     """Reads a flow.
@@ -326,6 +329,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+      NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.DeleteFlowRequest, _scheduling_pb2.DeleteFlowResponse]  # type: ignore[assignment]
@@ -559,6 +563,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           ALREADY_EXISTS FLOW_NAME_TAKEN: choose another name.
           NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
           NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+          NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
         """
 
     @_abc_1.abstractmethod
@@ -599,6 +604,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND FLOW_UNKNOWN: no such flow in this tenant; do not retry.
           NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
           NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
+          NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 

@@ -15,16 +15,20 @@ class Events:
         self._outbox = outbox
 
     async def changed(self, conn: AsyncConnection, verb: str, mapping: MappingVersion, subject: str) -> None:
-        """Tell that a mapping was created, got a version, or was deleted.
+        """Tell that a mapping was created, got a version or another active one, or was deleted.
 
         Args:
             conn: The transaction of the change.
-            verb: `created`, `version_created` or `deleted`.
+            verb: `created`, `version_created`, `validated`, `activated`, `retired` or `deleted`.
             mapping: The mapping in the version concerned.
             subject: Who did it.
         """
         payload = pb.MappingChanged(
-            mapping_id=mapping.mapping_id, name=mapping.name, version=mapping.version, changed_by=subject
+            mapping_id=mapping.mapping_id,
+            name=mapping.name,
+            version=mapping.version,
+            changed_by=subject,
+            active_version=0 if verb == "deleted" else mapping.active_version,
         )
         event = DomainEvent(mapping.tenant_id, "mapping", verb, mapping.mapping_id, payload)
         await self._outbox.add(conn, event)

@@ -2,58 +2,58 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
 from isthmus.kit.host_rights import require_mapping
 from isthmus.kit.validation import validating
-from isthmus.mapper.privacy import DataClass
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import FixRequest
 from isthmus.services.mapping.domain import (
+    NO_SAMPLES,
     Documents,
     MappingVersion,
-    Outcome,
-    Trial,
+    State,
     compiled,
     differences,
+    held,
     read_documents,
+    read_samples,
+    refuse_breaking,
+    refuse_failed,
     samples_of,
     tried,
+    unreadable,
+    usable,
+)
+from isthmus.services.mapping.lifecycle import Lifecycle, Tell, check_unmoved
+from isthmus.services.mapping.messages import (
+    class_number,
+    mapping_message,
+    result_message,
+    violation_message,
 )
 from isthmus.services.mapping.store import Rows, Store
 from isthmus.type.v1 import privacy_pb2
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-_OUTCOMES = {
-    Outcome.MAPPED: pb.SampleResult.OUTCOME_MAPPED,
-    Outcome.FILTERED: pb.SampleResult.OUTCOME_FILTERED,
-    Outcome.REJECTED: pb.SampleResult.OUTCOME_REJECTED,
-}
-
-
-Tell = Callable[[AsyncConnection, str, MappingVersion, str], Awaitable[None]]
-"""Tells the mesh, in the transaction of the change: what happened, to which version, by whom."""
 
 
 class MappingServicer(pb_grpc.MappingServiceServicer):
     """Keeps mappings and tells what they do; compiling happens off the event loop."""
 
-    def __init__(self, store: Store, tell: Tell, clock: Clock) -> None:
+    def __init__(self, store: Store, tell: Tell, lifecycle: Lifecycle, clock: Clock) -> None:
         self._store = store
         self._tell = tell
+        self._lifecycle = lifecycle
         self._clock = clock
 
     async def CreateMapping(self, request: pb.CreateMappingRequest, context: Any) -> pb.CreateMappingResponse:
         """Create a mapping as version 1."""
         _check_words(request)
-        documents = await _sound(request)
+        said = await _read(request)
         caller = current_principal()
 
         async def produce() -> pb.CreateMappingResponse:
@@ -65,23 +65,27 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
                 name=request.name,
                 description=request.description,
                 instance_id=request.instance_id,
-                documents=documents,
-                fingerprint=documents.fingerprint(),
+                documents=said.documents,
+                fingerprint=said.documents.fingerprint(),
                 created_by=caller.subject,
                 create_time=now,
                 update_time=now,
+                state=State.DRAFT if request.is_draft else State.VALIDATED,
+                active_version=0 if request.is_draft else 1,
+                golden_samples=said.samples,
+                activate_time=None if request.is_draft else now,
             )
             await rows.add(mapping)
             await self._tell(rows.conn, "created", mapping, caller.subject)
-            return pb.CreateMappingResponse(mapping=_message(mapping))
+            return pb.CreateMappingResponse(mapping=mapping_message(mapping))
 
         async with self._own() as rows:
             return await once(rows.conn, "CreateMapping", request, produce, pb.CreateMappingResponse)
 
     async def GetMapping(self, request: pb.GetMappingRequest, context: Any) -> pb.GetMappingResponse:
         """Read a mapping."""
-        mapping = await self._get(request.mapping_id, request.version)
-        return pb.GetMappingResponse(mapping=_message(mapping))
+        mapping = await self._get(request.mapping_id, request.version, for_flow=request.for_flow)
+        return pb.GetMappingResponse(mapping=mapping_message(mapping))
 
     async def ListMappings(self, request: pb.ListMappingsRequest, context: Any) -> pb.ListMappingsResponse:
         """List mappings."""
@@ -89,33 +93,64 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         async with self._own() as rows:
             found = await rows.page(page, name=request.name, instance_id=request.instance_id)
         shown = Page.of(found, page, lambda row: {"id": row.mapping_id})
-        return pb.ListMappingsResponse(mappings=map(_message, shown.items), next_page_token=shown.next_token)
+        return pb.ListMappingsResponse(
+            mappings=map(mapping_message, shown.items), next_page_token=shown.next_token
+        )
 
     async def UpdateMapping(self, request: pb.UpdateMappingRequest, context: Any) -> pb.UpdateMappingResponse:
-        """Add a version, unless nothing changes."""
+        """Add a version, unless nothing changes, and have flows use it unless it is a draft."""
         _check_words(request)
-        documents = await _sound(request)
-        caller = current_principal()
         async with self._own() as rows:
-            newest = await rows.get(request.mapping_id, lock=True)
-            check_etag(request.etag, newest.version)
-            tell(before=_message(newest))
-            changed = replace(
-                newest,
-                version=newest.version + 1,
-                name=request.name,
-                description=request.description,
-                instance_id=request.instance_id,
-                documents=documents,
-                fingerprint=documents.fingerprint(),
-                created_by=caller.subject,
-                update_time=self._clock.now(),
-            )
-            if not changed.differs_from(newest):
-                return pb.UpdateMappingResponse(mapping=_message(newest))
+            newest = await rows.get(request.mapping_id)
+        said = await _read(request, newest.golden_samples)
+        changed = self._changed(newest, request, said)
+        if not changed.differs_from(newest):
+            return await self._as_it_is(newest, request)
+        found = [] if request.is_draft else await self._lifecycle.judge(changed)
+        if not request.allow_breaking:
+            refuse_breaking(found)
+        async with self._own() as rows:
+            latest = await rows.get(request.mapping_id, lock=True)
+            check_etag(request.etag, latest.version)
+            check_unmoved(changed, latest)
+            tell(before=mapping_message(latest))
+            if latest.version != newest.version:
+                changed = self._changed(latest, request, said)
+            if not request.is_draft:
+                changed = replace(changed, active_version=changed.version, activate_time=changed.update_time)
             await rows.change(changed)
-            await self._tell(rows.conn, "version_created", changed, caller.subject)
-        return pb.UpdateMappingResponse(mapping=_message(changed))
+            await self._tell(rows.conn, "version_created", changed, changed.created_by)
+        return pb.UpdateMappingResponse(mapping=mapping_message(changed))
+
+    def _changed(
+        self, newest: MappingVersion, request: pb.UpdateMappingRequest, said: "_Said"
+    ) -> MappingVersion:
+        return replace(
+            newest,
+            version=newest.version + 1,
+            name=request.name,
+            description=request.description,
+            instance_id=request.instance_id,
+            documents=said.documents,
+            fingerprint=said.documents.fingerprint(),
+            created_by=current_principal().subject,
+            update_time=self._clock.now(),
+            state=State.DRAFT if request.is_draft else State.VALIDATED,
+            golden_samples=said.samples,
+            activate_time=None,
+        )
+
+    async def _as_it_is(
+        self, newest: MappingVersion, request: pb.UpdateMappingRequest
+    ) -> pb.UpdateMappingResponse:
+        """Answer an update that says what the newest version says; it may not be in use yet, or no more."""
+        check_etag(request.etag, newest.version)
+        if not request.is_draft and not newest.is_active:
+            done = await self._lifecycle.activate(
+                newest.mapping_id, newest.version, allow_breaking=request.allow_breaking
+            )
+            newest = done.mapping
+        return pb.UpdateMappingResponse(mapping=mapping_message(newest))
 
     async def DeleteMapping(self, request: pb.DeleteMappingRequest, context: Any) -> pb.DeleteMappingResponse:
         """Delete a mapping, if it is there."""
@@ -123,7 +158,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             newest = await rows.find(request.mapping_id, lock=True)
             if newest is not None:
                 check_etag(request.etag, newest.version)
-                tell(before=_message(newest))
+                tell(before=mapping_message(newest))
                 await rows.remove(newest)
                 await self._tell(rows.conn, "deleted", newest, current_principal().subject)
         return pb.DeleteMappingResponse()
@@ -141,7 +176,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             found = await rows.versions(request.mapping_id, page)
         shown = Page.of(found, page, lambda row: {"version": row.version})
         return pb.ListMappingVersionsResponse(
-            versions=map(_message, shown.items), next_page_token=shown.next_token
+            versions=map(mapping_message, shown.items), next_page_token=shown.next_token
         )
 
     async def DiffMappingVersions(
@@ -163,12 +198,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
     ) -> pb.ValidateMappingResponse:
         """Check a definition without saving it."""
         _, violations = await asyncio.to_thread(read_documents, *_texts(request))
-        return pb.ValidateMappingResponse(
-            violations=[
-                pb.MappingViolation(path=item.path, reason=item.reason, message=item.message)
-                for item in violations
-            ]
-        )
+        return pb.ValidateMappingResponse(violations=map(violation_message, violations))
 
     async def TestMapping(self, request: pb.TestMappingRequest, context: Any) -> pb.TestMappingResponse:
         """Map samples and tell field by field what is wrong with them."""
@@ -176,13 +206,13 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         if request.mapping_id:
             documents = (await self._get(request.mapping_id, request.version)).documents
         elif request.field_mappings:
-            documents = await _sound(request)
+            documents = (await _read(request)).documents
         else:
             message = "Name a mapping or send field_mappings; there is nothing to test."
             raise FixRequest("FIELD_INVALID", message, path="mapping_id")
         now = self._clock.now()
         trials = await asyncio.to_thread(lambda: tried(compiled(documents), samples, now))
-        return pb.TestMappingResponse(results=map(_result, trials))
+        return pb.TestMappingResponse(results=map(result_message, trials))
 
     async def CompileMapping(
         self, request: pb.CompileMappingRequest, context: Any
@@ -195,11 +225,11 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             source_fields=plan.sources,
             target_fields=[item.target for item in plan.lineage],
             target_classes=[
-                privacy_pb2.FieldClass(path=path, data_class=_class(kind))
+                privacy_pb2.FieldClass(path=path, data_class=class_number(kind))
                 for path, kind in plan.classes(plan.read_classes({})).declared.items()
             ],
             lowered_classes=[
-                pb.LoweredClass(path=path, source_class=_class(fed), data_class=_class(own))
+                pb.LoweredClass(path=path, source_class=class_number(fed), data_class=class_number(own))
                 for path, fed, own in plan.lowered(plan.read_classes({}))
             ],
         )
@@ -207,7 +237,7 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
     async def GetPlan(self, request: pb.GetPlanRequest, context: Any) -> pb.GetPlanResponse:
         """Give a host the definition to run."""
         require_mapping(request.mapping_id)
-        mapping = await self._get(request.mapping_id, request.version)
+        mapping = await self._get(request.mapping_id, request.version, for_flow=not request.version)
         return pb.GetPlanResponse(
             mapping_id=mapping.mapping_id,
             version=mapping.version,
@@ -215,12 +245,15 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             definition=json.dumps(mapping.documents.definition(), separators=(",", ":")),
         )
 
-    async def _get(self, mapping_id: str, version: int) -> MappingVersion:
+    async def _get(self, mapping_id: str, version: int, *, for_flow: bool = False) -> MappingVersion:
         with validating() as check:
             check.text("mapping_id", mapping_id, longest=100)
             check.within("version", version, least=0, most=2**31 - 1)
         async with self._own() as rows:
-            return await rows.get(mapping_id, version)
+            if not for_flow:
+                return await rows.get(mapping_id, version)
+            found = await (rows.get(mapping_id, version) if version else rows.active(mapping_id))
+            return usable(found)
 
     def _own(self) -> AbstractAsyncContextManager[Rows]:
         return self._store.of(current_principal().tenant_id)
@@ -239,57 +272,46 @@ def _texts(request: Any) -> tuple[str, str, str, str]:
     return source, target, request.field_mappings, request.transformations
 
 
-async def _sound(request: Any) -> Documents:
-    """Return the definition of a request, refusing one with mistakes."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a request says of a mapping."""
+
+    documents: Documents
+    samples: str
+
+
+async def _read(request: Any, samples: str = NO_SAMPLES) -> _Said:
+    """Return what a request says, refusing mistakes; a draft may have them, where it can be read at all.
+
+    Args:
+        request: Creates, changes or tries a mapping.
+        samples: The golden samples that count where the request has none of its own.
+    """
     documents, violations = await asyncio.to_thread(read_documents, *_texts(request))
+    if "golden_samples" in request.DESCRIPTOR.fields_by_name and _says_samples(request):
+        samples, wrong = read_samples(request.golden_samples)
+        if wrong:
+            compiled(documents, [*violations, *wrong])
+    if getattr(request, "is_draft", False):
+        violations = unreadable(violations)
     if violations:
         compiled(documents, violations)
-    plan = await asyncio.to_thread(compiled, documents)
+    if not getattr(request, "is_draft", False):
+        await asyncio.to_thread(_prove, documents, samples)
+    return _Said(documents, samples)
+
+
+def _says_samples(request: pb.CreateMappingRequest | pb.UpdateMappingRequest) -> bool:
+    return isinstance(request, pb.CreateMappingRequest) or request.HasField("golden_samples")
+
+
+def _prove(documents: Documents, samples: str) -> None:
+    """Refuse a definition that does not do what it has to, and note where it lowers the class of a field."""
+    plan = compiled(documents)
+    refuse_failed(held(plan, samples))
     if lowered := plan.lowered(plan.read_classes({})):
         told = {path: f"{own.name} instead of {fed.name}".lower() for path, fed, own in lowered}
         tell(after={"lowered_classes": told})
-    return documents
-
-
-def _class(kind: DataClass) -> privacy_pb2.DataClass.ValueType:
-    return cast("privacy_pb2.DataClass.ValueType", int(kind))
-
-
-def _message(mapping: MappingVersion) -> pb.DataMapping:
-    created, updated = Timestamp(), Timestamp()
-    created.FromDatetime(mapping.create_time)
-    updated.FromDatetime(mapping.update_time)
-    documents = mapping.documents
-    return pb.DataMapping(
-        mapping_id=mapping.mapping_id,
-        name=mapping.name,
-        description=mapping.description,
-        instance_id=mapping.instance_id,
-        source_schema=documents.source_schema,
-        target_schema=documents.target_schema,
-        field_mappings=documents.field_mappings,
-        transformations=documents.transformations,
-        version=mapping.version,
-        created_by=mapping.created_by,
-        create_time=created,
-        update_time=updated,
-        etag=mapping.etag,
-        fingerprint=mapping.fingerprint,
-    )
-
-
-def _result(trial: Trial) -> pb.SampleResult:
-    errors = [
-        pb.FieldError(
-            target=error.target,
-            source=error.source,
-            reason=error.reason,
-            message=error.message,
-            value=error.value,
-        )
-        for error in trial.errors
-    ]
-    return pb.SampleResult(outcome=_OUTCOMES[trial.outcome], record=trial.record, errors=errors)
 
 
 __all__ = ["MappingServicer"]

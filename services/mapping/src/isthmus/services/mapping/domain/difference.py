@@ -33,7 +33,15 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Differenc
 
 
 def _by_target(definition: dict[str, Any]) -> dict[str, tuple[int, Any]]:
-    return {str(field["target"]): (index, field) for index, field in enumerate(definition["field_mappings"])}
+    """Field mappings with their positions; those of a draft need not have a target, nor be objects."""
+    fields = definition["field_mappings"]
+    return {
+        str(field["target"] if isinstance(field, dict) and "target" in field else f"[{index}]"): (
+            index,
+            field,
+        )
+        for index, field in enumerate(fields if isinstance(fields, list) else [fields])
+    }
 
 
 def _compare(path: str, before: Any, after: Any, found: list[Difference]) -> None:

@@ -13,6 +13,7 @@ from isthmus.resilience.faults import Violation as FieldViolation
 LANGUAGE = "isthmus/v1"
 _LONGEST = 1 << 20
 _MOST_SAMPLES = 100
+_UNREADABLE = frozenset({"JSON_INVALID", "NAME_TWICE", "TOO_LONG"})
 _PARTS = ("source_schema", "target_schema", "field_mappings", "transformations")
 
 
@@ -49,17 +50,22 @@ def read_documents(
     """
     texts = (source_schema, target_schema, field_mappings or "[]", transformations or "{}")
     violations: list[Violation] = []
-    compact: dict[str, str] = {}
+    packed: dict[str, str] = {}
     for name, text in zip(_PARTS, texts, strict=True):
         if text:
-            compact[name] = _compact(name, text, violations)
-    documents = Documents(**compact)
+            packed[name] = compact(name, text, violations)
+    documents = Documents(**packed)
     if not violations:
         try:
             plan_of(documents)
         except MappingInvalid as invalid:
             violations += invalid.violations
     return documents, violations
+
+
+def unreadable(violations: Iterable[Violation]) -> list[Violation]:
+    """The mistakes for which a definition cannot even be kept as a draft."""
+    return [item for item in violations if item.reason in _UNREADABLE]
 
 
 def compiled(documents: Documents, violations: Iterable[Violation] = ()) -> Plan:
@@ -117,7 +123,8 @@ def samples_of(texts: Iterable[str]) -> list[dict[str, Any]]:
     return samples
 
 
-def _compact(name: str, text: str, violations: list[Violation]) -> str:
+def compact(name: str, text: str, violations: list[Violation]) -> str:
+    """Give JSON text without spaces; what is wrong with it is added to `violations`, and nothing given."""
     if len(text) > _LONGEST:
         message = f"{name} has more than {_LONGEST} characters; split the mapping."
         violations.append(Violation(f"/{name}", "TOO_LONG", message))
@@ -158,4 +165,13 @@ def _no_constant(constant: str) -> Any:
     raise ValueError(constant)
 
 
-__all__ = ["LANGUAGE", "Documents", "compiled", "plan_of", "read_documents", "samples_of"]
+__all__ = [
+    "LANGUAGE",
+    "Documents",
+    "compact",
+    "compiled",
+    "plan_of",
+    "read_documents",
+    "samples_of",
+    "unreadable",
+]

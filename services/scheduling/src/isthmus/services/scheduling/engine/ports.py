@@ -56,10 +56,10 @@ class Mappings(Protocol):
     """Knows the acting tenant's mappings."""
 
     async def version(self, mapping_id: str, version: int) -> int:
-        """Give the version that is meant, which is the newest when `version` is 0.
+        """Give the version that is meant, which is the active one when `version` is 0.
 
         Raises:
-            Missing: `MAPPING_UNKNOWN`.
+            Missing: `MAPPING_UNKNOWN` or `MAPPING_NOT_USABLE`.
         """
 
 

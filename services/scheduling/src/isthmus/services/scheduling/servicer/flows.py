@@ -62,6 +62,7 @@ class FlowRpcs(Rpcs):
                 tenant_id,
                 instance_id=request.instance_id,
                 name=request.name,
+                mapping_id=request.mapping_id,
                 after=after,
                 limit=page.size + 1,
             )

@@ -104,21 +104,21 @@ class RemoteMappings:
         self._version = Shared(self._ask_version, pace=_PACE_SECONDS)
 
     async def version(self, mapping_id: str, version: int) -> int:
-        """Give the version that is meant, which is the newest when `version` is 0.
+        """Give the version that is meant, which is the active one when `version` is 0.
 
         Raises:
-            Missing: `MAPPING_UNKNOWN`.
+            Missing: `MAPPING_UNKNOWN` or `MAPPING_NOT_USABLE`.
         """
         return await self._version((current_principal().tenant_id, mapping_id, version))
 
     async def _ask_version(self, which: tuple[str, str, int]) -> int:
         _, mapping_id, version = which
-        request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id, version=version)
+        request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id, version=version, for_flow=True)
         try:
             return (await self._stub.GetMapping(request)).mapping.version
         except grpc.RpcError as error:
             fault = fault_from_rpc_error(error)
-            if isinstance(fault, Missing):
+            if fault.reason == "MAPPING_UNKNOWN":
                 raise _mapping_unknown(mapping_id, version) from error
             raise fault from error
 

@@ -30,6 +30,7 @@ _LIST = text("""
     WHERE tenant_id = :tenant_id AND flow_id > :after
       AND (:instance_id = '' OR :instance_id IN (source_instance_id, destination_instance_id))
       AND (:name = '' OR name = :name)
+      AND (:mapping_id = '' OR :mapping_id IN (spec ->> 'mapping_id', spec ->> 'reverse_mapping_id'))
     ORDER BY flow_id LIMIT :limit
 """)
 _KNOW_INSTANCE = text("""
@@ -114,13 +115,21 @@ async def get_flow(conn: AsyncConnection, tenant_id: str, flow_id: str, *, lock:
 
 
 async def list_flows(
-    conn: AsyncConnection, tenant_id: str, *, instance_id: str, name: str, after: str, limit: int
+    conn: AsyncConnection,
+    tenant_id: str,
+    *,
+    instance_id: str,
+    name: str,
+    mapping_id: str,
+    after: str,
+    limit: int,
 ) -> Sequence[Flow]:
     """Read flows, oldest first."""
     wanted = {
         "tenant_id": tenant_id,
         "instance_id": instance_id,
         "name": name,
+        "mapping_id": mapping_id,
         "after": after,
         "limit": limit,
     }

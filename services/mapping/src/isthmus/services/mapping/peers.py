@@ -1,0 +1,71 @@
+"""Asks other services what the mapping service has to know of them."""
+
+from collections.abc import Callable, Iterator
+
+import grpc.aio
+from isthmus.kit import fault_from_rpc_error
+from isthmus.scheduling.v1 import scheduling_pb2 as pb
+from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
+from isthmus.services.mapping.domain import FlowUse
+
+_PAGE = 500
+_MOST_PAGES = 20
+
+
+class SchedulingPeer:
+    """Knows which flows use a mapping; scheduling is asked only when something may break.
+
+    Args:
+        channel: Opens the channel to scheduling, when it is first needed.
+    """
+
+    def __init__(self, channel: Callable[[], grpc.aio.Channel]) -> None:
+        self._channel = channel
+
+    async def using(self, mapping_id: str) -> list[FlowUse]:
+        """Tell how the acting tenant's flows use a mapping, one entry for each way on which they do.
+
+        Raises:
+            Fault: What scheduling answered.
+        """
+        stub = SchedulingServiceStub(self._channel())
+        found: list[FlowUse] = []
+        token = ""
+        for _ in range(_MOST_PAGES):
+            request = pb.ListFlowsRequest(mapping_id=mapping_id, page_size=_PAGE, page_token=token)
+            try:
+                page = await stub.ListFlows(request)
+            except grpc.RpcError as error:
+                raise fault_from_rpc_error(error) from error
+            for flow in page.flows:
+                found += _uses(flow, mapping_id)
+            token = page.next_page_token
+            if not token:
+                break
+        return found
+
+
+def _uses(flow: pb.Flow, mapping_id: str) -> Iterator[FlowUse]:
+    if flow.mapping_id == mapping_id:
+        yield FlowUse(
+            flow_id=flow.flow_id,
+            name=flow.name,
+            is_active=flow.is_active and flow.direction != pb.DIRECTION_REVERSE,
+            version=flow.mapping_version,
+            instance_id=flow.source.instance_id,
+            stream=flow.source.stream,
+            key=tuple(flow.destination_key),
+        )
+    if flow.reverse_mapping_id == mapping_id:
+        yield FlowUse(
+            flow_id=flow.flow_id,
+            name=flow.name,
+            is_active=flow.is_active and flow.direction in {pb.DIRECTION_REVERSE, pb.DIRECTION_BOTH},
+            version=flow.reverse_mapping_version,
+            instance_id=flow.destination.instance_id,
+            stream=flow.destination.stream,
+            key=tuple(flow.reverse_key),
+        )
+
+
+__all__ = ["SchedulingPeer"]
