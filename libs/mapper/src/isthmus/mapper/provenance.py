@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.mapper.errors import MappingInvalid
-from isthmus.mapper.lineage import field_reads, tells_time, value_reads
+from isthmus.mapper.lineage import field_reads, located, tells_time, value_reads
 from isthmus.mapper.model import NOTHING, Block, Choose, Coalesce, Concat, Field, Items, Value
 from isthmus.mapper.paths import EACH, Path, format_path
 from isthmus.mapper.reading.mapping import read_definition
@@ -79,14 +79,15 @@ def _of_block(
         yield _of_field(one, _at(raw, one.place), chains, at, source)
         origin = one.value.origin
         if isinstance(origin, Items):
-            yield from _of_block(origin.block, raw, chains, (*at, EACH), (*source, *origin.path, EACH))
+            inside = (*located(source, origin.path), EACH)
+            yield from _of_block(origin.block, raw, chains, (*at, EACH), inside)
 
 
 def _of_field(one: Field, raw: Any, chains: Mapping[str, Any], target: Path, source: Path) -> Provenance:
     told = _Told(chains)
     told.value(raw)
-    sources = tuple(dict.fromkeys(format_path((*source, *path)) for path in _made_from(one.value)))
-    reads = tuple(dict.fromkeys(format_path((*source, *read.path)) for read in field_reads(one)))
+    sources = tuple(dict.fromkeys(format_path(located(source, path)) for path in _made_from(one.value)))
+    reads = tuple(dict.fromkeys(format_path(located(source, read.path)) for read in field_reads(one)))
     is_list = isinstance(one.value.origin, Items)
     return Provenance(
         target=format_path(target),

@@ -26,7 +26,7 @@ from isthmus.mapping.v1 import mapping_pb2 as isthmus_dot_mapping_dot_v1_dot_map
 from isthmus.type.v1 import permission_pb2 as isthmus_dot_type_dot_v1_dot_permission__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!isthmus/mapping/v1/versions.proto\x12\x12isthmus.mapping.v1\x1a isthmus/mapping/v1/mapping.proto\x1a isthmus/type/v1/permission.proto\"Q\n\x12GoldenSampleResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05paths\x18\x04 \x03(\t\"D\n\x1dValidateMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\xc5\x01\n\x1eValidateMappingVersionResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\x12\x38\n\nviolations\x18\x02 \x03(\x0b\x32$.isthmus.mapping.v1.MappingViolation\x12\x37\n\x07samples\x18\x03 \x03(\x0b\x32&.isthmus.mapping.v1.GoldenSampleResult\"\\\n\x1d\x41\x63tivateMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x16\n\x0e\x61llow_breaking\x18\x03 \x01(\x08\"\x99\x01\n\x1e\x41\x63tivateMappingVersionResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\x12\x16\n\x0e\x66ormer_version\x18\x02 \x01(\x05\x12-\n\x06\x62reaks\x18\x03 \x03(\x0b\x32\x1d.isthmus.mapping.v1.FlowBreak\"U\n\x16RollBackMappingRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x16\n\x0e\x61llow_breaking\x18\x03 \x01(\x08\"\x92\x01\n\x17RollBackMappingResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\x12\x16\n\x0e\x66ormer_version\x18\x02 \x01(\x05\x12-\n\x06\x62reaks\x18\x03 \x03(\x0b\x32\x1d.isthmus.mapping.v1.FlowBreak\"B\n\x1bRetireMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"P\n\x1cRetireMappingVersionResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\"q\n\tFlowBreak\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x11\n\tflow_name\x18\x02 \x01(\t\x12\x11\n\tis_active\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"\x81\x02\n\x0b\x46ieldChange\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.isthmus.mapping.v1.FieldChange.Kind\x12\x16\n\x0esources_before\x18\x03 \x03(\t\x12\x15\n\rsources_after\x18\x04 \x03(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"n\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_ADDED\x10\x01\x12\x10\n\x0cKIND_REMOVED\x10\x02\x12\x17\n\x13KIND_ORIGIN_CHANGED\x10\x03\x12\x15\n\x11KIND_RULE_CHANGED\x10\x04\"X\n\x1b\x41ssessMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\x05\"\xb8\x01\n\x1c\x41ssessMappingVersionResponse\x12\x14\n\x0c\x66rom_version\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x30\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1f.isthmus.mapping.v1.FieldChange\x12-\n\x06\x62reaks\x18\x04 \x03(\x0b\x32\x1d.isthmus.mapping.v1.FlowBreak\x12\x10\n\x08\x66low_ids\x18\x05 \x03(\t2\x90\x06\n\x16MappingVersionsService\x12\x9c\x01\n\x16ValidateMappingVersion\x12\x31.isthmus.mapping.v1.ValidateMappingVersionRequest\x1a\x32.isthmus.mapping.v1.ValidateMappingVersionResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x9c\x01\n\x16\x41\x63tivateMappingVersion\x12\x31.isthmus.mapping.v1.ActivateMappingVersionRequest\x1a\x32.isthmus.mapping.v1.ActivateMappingVersionResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x87\x01\n\x0fRollBackMapping\x12*.isthmus.mapping.v1.RollBackMappingRequest\x1a+.isthmus.mapping.v1.RollBackMappingResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x96\x01\n\x14RetireMappingVersion\x12/.isthmus.mapping.v1.RetireMappingVersionRequest\x1a\x30.isthmus.mapping.v1.RetireMappingVersionResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x94\x01\n\x14\x41ssessMappingVersion\x12/.isthmus.mapping.v1.AssessMappingVersionRequest\x1a\x30.isthmus.mapping.v1.AssessMappingVersionResponse\"\x19\x8a\xb5\x18\x15mapping.mappings.readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!isthmus/mapping/v1/versions.proto\x12\x12isthmus.mapping.v1\x1a isthmus/mapping/v1/mapping.proto\x1a isthmus/type/v1/permission.proto\"Q\n\x12GoldenSampleResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05paths\x18\x04 \x03(\t\"D\n\x1dValidateMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\xc5\x01\n\x1eValidateMappingVersionResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\x12\x38\n\nviolations\x18\x02 \x03(\x0b\x32$.isthmus.mapping.v1.MappingViolation\x12\x37\n\x07samples\x18\x03 \x03(\x0b\x32&.isthmus.mapping.v1.GoldenSampleResult\"j\n\x1d\x41\x63tivateMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x16\n\x0e\x61llow_breaking\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x99\x01\n\x1e\x41\x63tivateMappingVersionResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\x12\x16\n\x0e\x66ormer_version\x18\x02 \x01(\x05\x12-\n\x06\x62reaks\x18\x03 \x03(\x0b\x32\x1d.isthmus.mapping.v1.FlowBreak\"c\n\x16RollBackMappingRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x16\n\x0e\x61llow_breaking\x18\x03 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x92\x01\n\x17RollBackMappingResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\x12\x16\n\x0e\x66ormer_version\x18\x02 \x01(\x05\x12-\n\x06\x62reaks\x18\x03 \x03(\x0b\x32\x1d.isthmus.mapping.v1.FlowBreak\"B\n\x1bRetireMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"P\n\x1cRetireMappingVersionResponse\x12\x30\n\x07mapping\x18\x01 \x01(\x0b\x32\x1f.isthmus.mapping.v1.DataMapping\"q\n\tFlowBreak\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x11\n\tflow_name\x18\x02 \x01(\t\x12\x11\n\tis_active\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"\x81\x02\n\x0b\x46ieldChange\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.isthmus.mapping.v1.FieldChange.Kind\x12\x16\n\x0esources_before\x18\x03 \x03(\t\x12\x15\n\rsources_after\x18\x04 \x03(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"n\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_ADDED\x10\x01\x12\x10\n\x0cKIND_REMOVED\x10\x02\x12\x17\n\x13KIND_ORIGIN_CHANGED\x10\x03\x12\x15\n\x11KIND_RULE_CHANGED\x10\x04\"X\n\x1b\x41ssessMappingVersionRequest\x12\x12\n\nmapping_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\x05\"\xb8\x01\n\x1c\x41ssessMappingVersionResponse\x12\x14\n\x0c\x66rom_version\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x30\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1f.isthmus.mapping.v1.FieldChange\x12-\n\x06\x62reaks\x18\x04 \x03(\x0b\x32\x1d.isthmus.mapping.v1.FlowBreak\x12\x10\n\x08\x66low_ids\x18\x05 \x03(\t2\x90\x06\n\x16MappingVersionsService\x12\x9c\x01\n\x16ValidateMappingVersion\x12\x31.isthmus.mapping.v1.ValidateMappingVersionRequest\x1a\x32.isthmus.mapping.v1.ValidateMappingVersionResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x9c\x01\n\x16\x41\x63tivateMappingVersion\x12\x31.isthmus.mapping.v1.ActivateMappingVersionRequest\x1a\x32.isthmus.mapping.v1.ActivateMappingVersionResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x87\x01\n\x0fRollBackMapping\x12*.isthmus.mapping.v1.RollBackMappingRequest\x1a+.isthmus.mapping.v1.RollBackMappingResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x96\x01\n\x14RetireMappingVersion\x12/.isthmus.mapping.v1.RetireMappingVersionRequest\x1a\x30.isthmus.mapping.v1.RetireMappingVersionResponse\"\x1b\x8a\xb5\x18\x17mapping.mappings.update\x12\x94\x01\n\x14\x41ssessMappingVersion\x12/.isthmus.mapping.v1.AssessMappingVersionRequest\x1a\x30.isthmus.mapping.v1.AssessMappingVersionResponse\"\x19\x8a\xb5\x18\x15mapping.mappings.readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,27 +50,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VALIDATEMAPPINGVERSIONRESPONSE']._serialized_start=279
   _globals['_VALIDATEMAPPINGVERSIONRESPONSE']._serialized_end=476
   _globals['_ACTIVATEMAPPINGVERSIONREQUEST']._serialized_start=478
-  _globals['_ACTIVATEMAPPINGVERSIONREQUEST']._serialized_end=570
-  _globals['_ACTIVATEMAPPINGVERSIONRESPONSE']._serialized_start=573
-  _globals['_ACTIVATEMAPPINGVERSIONRESPONSE']._serialized_end=726
-  _globals['_ROLLBACKMAPPINGREQUEST']._serialized_start=728
-  _globals['_ROLLBACKMAPPINGREQUEST']._serialized_end=813
-  _globals['_ROLLBACKMAPPINGRESPONSE']._serialized_start=816
-  _globals['_ROLLBACKMAPPINGRESPONSE']._serialized_end=962
-  _globals['_RETIREMAPPINGVERSIONREQUEST']._serialized_start=964
-  _globals['_RETIREMAPPINGVERSIONREQUEST']._serialized_end=1030
-  _globals['_RETIREMAPPINGVERSIONRESPONSE']._serialized_start=1032
-  _globals['_RETIREMAPPINGVERSIONRESPONSE']._serialized_end=1112
-  _globals['_FLOWBREAK']._serialized_start=1114
-  _globals['_FLOWBREAK']._serialized_end=1227
-  _globals['_FIELDCHANGE']._serialized_start=1230
-  _globals['_FIELDCHANGE']._serialized_end=1487
-  _globals['_FIELDCHANGE_KIND']._serialized_start=1377
-  _globals['_FIELDCHANGE_KIND']._serialized_end=1487
-  _globals['_ASSESSMAPPINGVERSIONREQUEST']._serialized_start=1489
-  _globals['_ASSESSMAPPINGVERSIONREQUEST']._serialized_end=1577
-  _globals['_ASSESSMAPPINGVERSIONRESPONSE']._serialized_start=1580
-  _globals['_ASSESSMAPPINGVERSIONRESPONSE']._serialized_end=1764
-  _globals['_MAPPINGVERSIONSSERVICE']._serialized_start=1767
-  _globals['_MAPPINGVERSIONSSERVICE']._serialized_end=2551
+  _globals['_ACTIVATEMAPPINGVERSIONREQUEST']._serialized_end=584
+  _globals['_ACTIVATEMAPPINGVERSIONRESPONSE']._serialized_start=587
+  _globals['_ACTIVATEMAPPINGVERSIONRESPONSE']._serialized_end=740
+  _globals['_ROLLBACKMAPPINGREQUEST']._serialized_start=742
+  _globals['_ROLLBACKMAPPINGREQUEST']._serialized_end=841
+  _globals['_ROLLBACKMAPPINGRESPONSE']._serialized_start=844
+  _globals['_ROLLBACKMAPPINGRESPONSE']._serialized_end=990
+  _globals['_RETIREMAPPINGVERSIONREQUEST']._serialized_start=992
+  _globals['_RETIREMAPPINGVERSIONREQUEST']._serialized_end=1058
+  _globals['_RETIREMAPPINGVERSIONRESPONSE']._serialized_start=1060
+  _globals['_RETIREMAPPINGVERSIONRESPONSE']._serialized_end=1140
+  _globals['_FLOWBREAK']._serialized_start=1142
+  _globals['_FLOWBREAK']._serialized_end=1255
+  _globals['_FIELDCHANGE']._serialized_start=1258
+  _globals['_FIELDCHANGE']._serialized_end=1515
+  _globals['_FIELDCHANGE_KIND']._serialized_start=1405
+  _globals['_FIELDCHANGE_KIND']._serialized_end=1515
+  _globals['_ASSESSMAPPINGVERSIONREQUEST']._serialized_start=1517
+  _globals['_ASSESSMAPPINGVERSIONREQUEST']._serialized_end=1605
+  _globals['_ASSESSMAPPINGVERSIONRESPONSE']._serialized_start=1608
+  _globals['_ASSESSMAPPINGVERSIONRESPONSE']._serialized_end=1792
+  _globals['_MAPPINGVERSIONSSERVICE']._serialized_start=1795
+  _globals['_MAPPINGVERSIONSSERVICE']._serialized_end=2579
 # @@protoc_insertion_point(module_scope)

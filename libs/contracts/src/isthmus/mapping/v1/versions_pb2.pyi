@@ -127,22 +127,26 @@ class ActivateMappingVersionRequest(_message.Message):
     MAPPING_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ALLOW_BREAKING_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Of which mapping."""
     version: _builtins.int
     """Which version; 0 means the newest."""
     allow_breaking: _builtins.bool
     """Do it even if active flows break."""
+    etag: _builtins.str
+    """The etag last read, which changes with every version; empty means whatever is there."""
     def __init__(
         self,
         *,
         mapping_id: _builtins.str = ...,
         version: _builtins.int = ...,
         allow_breaking: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_breaking", b"allow_breaking", "mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_breaking", b"allow_breaking", "etag", b"etag", "mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,22 +195,26 @@ class RollBackMappingRequest(_message.Message):
     MAPPING_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ALLOW_BREAKING_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Of which mapping."""
     version: _builtins.int
     """To which version; 0 means the one before that was active."""
     allow_breaking: _builtins.bool
     """Do it even if active flows break."""
+    etag: _builtins.str
+    """The etag last read, which changes with every version; empty means whatever is there."""
     def __init__(
         self,
         *,
         mapping_id: _builtins.str = ...,
         version: _builtins.int = ...,
         allow_breaking: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_breaking", b"allow_breaking", "mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_breaking", b"allow_breaking", "etag", b"etag", "mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,6 +105,7 @@ class MappingVersionsServiceServicer:
         FAILED_PRECONDITION MAPPING_VERSION_RETIRED: validate it to take it back, then repeat.
         FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
         ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+        ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +120,7 @@ class MappingVersionsServiceServicer:
         FAILED_PRECONDITION MAPPING_VERSION_NEVER_ACTIVE: there is nothing to go back to; ActivateMappingVersion activates it.
         FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
         ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+        ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,6 +61,7 @@ class MappingVersionsServiceStub:
       FAILED_PRECONDITION MAPPING_VERSION_RETIRED: validate it to take it back, then repeat.
       FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
       ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+      ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
     """
     RollBackMapping: _grpc.UnaryUnaryMultiCallable[_versions_pb2.RollBackMappingRequest, _versions_pb2.RollBackMappingResponse]
     """Activates an earlier version again: the given one, or the one before the active version that was active.
@@ -71,6 +72,7 @@ class MappingVersionsServiceStub:
       FAILED_PRECONDITION MAPPING_VERSION_NEVER_ACTIVE: there is nothing to go back to; ActivateMappingVersion activates it.
       FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
       ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+      ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
     """
     RetireMappingVersion: _grpc.UnaryUnaryMultiCallable[_versions_pb2.RetireMappingVersionRequest, _versions_pb2.RetireMappingVersionResponse]
     """Takes a version out of use; retiring twice is no error.
@@ -121,6 +123,7 @@ class MappingVersionsServiceAsyncStub(MappingVersionsServiceStub):
       FAILED_PRECONDITION MAPPING_VERSION_RETIRED: validate it to take it back, then repeat.
       FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
       ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+      ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
     """
     RollBackMapping: _aio.UnaryUnaryMultiCallable[_versions_pb2.RollBackMappingRequest, _versions_pb2.RollBackMappingResponse]  # type: ignore[assignment]
     """Activates an earlier version again: the given one, or the one before the active version that was active.
@@ -131,6 +134,7 @@ class MappingVersionsServiceAsyncStub(MappingVersionsServiceStub):
       FAILED_PRECONDITION MAPPING_VERSION_NEVER_ACTIVE: there is nothing to go back to; ActivateMappingVersion activates it.
       FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
       ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+      ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
     """
     RetireMappingVersion: _aio.UnaryUnaryMultiCallable[_versions_pb2.RetireMappingVersionRequest, _versions_pb2.RetireMappingVersionResponse]  # type: ignore[assignment]
     """Takes a version out of use; retiring twice is no error.
@@ -190,6 +194,7 @@ class MappingVersionsServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION MAPPING_VERSION_RETIRED: validate it to take it back, then repeat.
           FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
           ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+          ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
         """
 
     @_abc_1.abstractmethod
@@ -206,6 +211,7 @@ class MappingVersionsServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION MAPPING_VERSION_NEVER_ACTIVE: there is nothing to go back to; ActivateMappingVersion activates it.
           FAILED_PRECONDITION MAPPING_BREAKS_FLOWS: `flows` in the details name them; AssessMappingVersion tells what breaks.
           ABORTED MAPPING_ACTIVATED_MEANWHILE: another version became the active one just now; look, then repeat.
+          ABORTED ETAG_MISMATCH: somebody saved a version meanwhile; read it again, then repeat.
         """
 
     @_abc_1.abstractmethod

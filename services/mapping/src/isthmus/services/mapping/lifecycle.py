@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from isthmus.kit import Clock, current_principal
+from isthmus.kit import Clock, check_etag, current_principal
 from isthmus.kit.deed import tell
 from isthmus.mapper import MappingInvalid, Violation
 from isthmus.resilience.faults import Conflict, Precondition
@@ -87,7 +87,9 @@ class Lifecycle:
                 mapping = await self._become(rows, mapping, State.VALIDATED, "validated")
         return Validation(mapping, violations, samples)
 
-    async def activate(self, mapping_id: str, version: int, *, allow_breaking: bool) -> Activation:
+    async def activate(
+        self, mapping_id: str, version: int, *, allow_breaking: bool, etag: str = ""
+    ) -> Activation:
         """Make a version the active one."""
         async with self._own() as rows:
             mapping = await rows.get(mapping_id, version)
@@ -106,6 +108,7 @@ class Lifecycle:
             refuse_breaking(found)
         async with self._own() as rows:
             newest = await rows.get(mapping_id, lock=True)
+            check_etag(etag, newest.version)
             check_unmoved(mapping, newest)
             tell(before={"active_version": newest.active_version})
             now = self._clock.now()
@@ -116,7 +119,9 @@ class Lifecycle:
             await self._tell(rows.conn, "activated", changed, current_principal().subject)
         return Activation(changed, newest.active_version, found)
 
-    async def roll_back(self, mapping_id: str, version: int, *, allow_breaking: bool) -> Activation:
+    async def roll_back(
+        self, mapping_id: str, version: int, *, allow_breaking: bool, etag: str = ""
+    ) -> Activation:
         """Make an earlier version the active one again."""
         async with self._own() as rows:
             newest = await rows.get(mapping_id)
@@ -130,7 +135,7 @@ class Lifecycle:
         if wanted.activate_time is None:
             message = f"Version {wanted.version} was never active; activate it, if that is what is meant."
             raise Precondition("MAPPING_VERSION_NEVER_ACTIVE", message, path="version")
-        return await self.activate(mapping_id, wanted.version, allow_breaking=allow_breaking)
+        return await self.activate(mapping_id, wanted.version, allow_breaking=allow_breaking, etag=etag)
 
     async def retire(self, mapping_id: str, version: int) -> MappingVersion:
         """Take a version out of use."""

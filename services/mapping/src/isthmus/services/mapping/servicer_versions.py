@@ -47,7 +47,10 @@ class MappingVersionsServicer(pb_grpc.MappingVersionsServiceServicer):
         """Have flows use a version."""
         with _version(request):
             done = await self._lifecycle.activate(
-                request.mapping_id, request.version, allow_breaking=request.allow_breaking
+                request.mapping_id,
+                request.version,
+                allow_breaking=request.allow_breaking,
+                etag=request.etag,
             )
         return pb.ActivateMappingVersionResponse(
             mapping=mapping_message(done.mapping),
@@ -61,7 +64,10 @@ class MappingVersionsServicer(pb_grpc.MappingVersionsServiceServicer):
         """Have flows use an earlier version again."""
         with _version(request):
             done = await self._lifecycle.roll_back(
-                request.mapping_id, request.version, allow_breaking=request.allow_breaking
+                request.mapping_id,
+                request.version,
+                allow_breaking=request.allow_breaking,
+                etag=request.etag,
             )
         return pb.RollBackMappingResponse(
             mapping=mapping_message(done.mapping),

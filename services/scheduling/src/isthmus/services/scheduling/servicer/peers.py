@@ -118,7 +118,7 @@ class RemoteMappings:
             return (await self._stub.GetMapping(request)).mapping.version
         except grpc.RpcError as error:
             fault = fault_from_rpc_error(error)
-            if fault.reason == "MAPPING_UNKNOWN":
+            if isinstance(fault, Missing) and fault.reason != "MAPPING_NOT_USABLE":
                 raise _mapping_unknown(mapping_id, version) from error
             raise fault from error
 
