@@ -99,6 +99,9 @@ class MonitoringServiceServicer:
 
         Errors:
         INVALID_ARGUMENT BATCH_INVALID: at most 1,000 entries a call.
+        PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+        PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+        PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +132,10 @@ class MonitoringServiceServicer:
 
         Safe to repeat: a sample with a known `sample_id` is counted once.
 
-        Errors: none of its own.
+        Errors:
+        PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+        PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+        PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

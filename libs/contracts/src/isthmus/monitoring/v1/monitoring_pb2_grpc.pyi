@@ -49,6 +49,9 @@ class MonitoringServiceStub:
 
     Errors:
       INVALID_ARGUMENT BATCH_INVALID: at most 1,000 entries a call.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+      PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+      PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
     """
     ListLogs: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ListLogsRequest, _monitoring_pb2.ListLogsResponse]
     """Lists log entries, newest first.
@@ -67,7 +70,10 @@ class MonitoringServiceStub:
 
     Safe to repeat: a sample with a known `sample_id` is counted once.
 
-    Errors: none of its own.
+    Errors:
+      PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+      PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+      PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
     """
     ListMetrics: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ListMetricsRequest, _monitoring_pb2.ListMetricsResponse]
     """Lists the counters of instances, one entry for each instance and hour, newest first.
@@ -108,6 +114,9 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
 
     Errors:
       INVALID_ARGUMENT BATCH_INVALID: at most 1,000 entries a call.
+      PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+      PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+      PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
     """
     ListLogs: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListLogsRequest, _monitoring_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists log entries, newest first.
@@ -126,7 +135,10 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
 
     Safe to repeat: a sample with a known `sample_id` is counted once.
 
-    Errors: none of its own.
+    Errors:
+      PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+      PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+      PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
     """
     ListMetrics: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListMetricsRequest, _monitoring_pb2.ListMetricsResponse]  # type: ignore[assignment]
     """Lists the counters of instances, one entry for each instance and hour, newest first.
@@ -170,6 +182,9 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           INVALID_ARGUMENT BATCH_INVALID: at most 1,000 entries a call.
+          PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+          PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+          PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
         """
 
     @_abc_1.abstractmethod
@@ -206,7 +221,10 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: a sample with a known `sample_id` is counted once.
 
-        Errors: none of its own.
+        Errors:
+          PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+          PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+          PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
         """
 
     @_abc_1.abstractmethod

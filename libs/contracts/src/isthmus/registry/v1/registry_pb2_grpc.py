@@ -185,6 +185,7 @@ class RegistryServiceServicer:
         Errors:
         ALREADY_EXISTS CONNECTOR_VERSION_TAKEN: this version exists with other content; raise the version.
         INVALID_ARGUMENT CONNECTOR_SPEC_INVALID: `field_violations` name what is wrong with the description.
+        PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -388,6 +389,7 @@ class RegistryServiceServicer:
 
         Errors:
         NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
+        PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

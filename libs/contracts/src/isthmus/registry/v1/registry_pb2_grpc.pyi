@@ -56,6 +56,7 @@ class RegistryServiceStub:
     Errors:
       ALREADY_EXISTS CONNECTOR_VERSION_TAKEN: this version exists with other content; raise the version.
       INVALID_ARGUMENT CONNECTOR_SPEC_INVALID: `field_violations` name what is wrong with the description.
+      PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
     """
     GetConnector: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetConnectorRequest, _registry_pb2.GetConnectorResponse]
     """Reads a connector.
@@ -191,6 +192,7 @@ class RegistryServiceStub:
 
     Errors:
       NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
+      PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
     """
     DeregisterHost: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeregisterHostRequest, _registry_pb2.DeregisterHostResponse]
     """Tells the registry that a host stops; called by hosts while draining; repeating is safe.
@@ -244,6 +246,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       ALREADY_EXISTS CONNECTOR_VERSION_TAKEN: this version exists with other content; raise the version.
       INVALID_ARGUMENT CONNECTOR_SPEC_INVALID: `field_violations` name what is wrong with the description.
+      PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
     """
     GetConnector: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetConnectorRequest, _registry_pb2.GetConnectorResponse]  # type: ignore[assignment]
     """Reads a connector.
@@ -379,6 +382,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     Errors:
       NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
+      PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
     """
     DeregisterHost: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeregisterHostRequest, _registry_pb2.DeregisterHostResponse]  # type: ignore[assignment]
     """Tells the registry that a host stops; called by hosts while draining; repeating is safe.
@@ -435,6 +439,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           ALREADY_EXISTS CONNECTOR_VERSION_TAKEN: this version exists with other content; raise the version.
           INVALID_ARGUMENT CONNECTOR_SPEC_INVALID: `field_violations` name what is wrong with the description.
+          PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
         """
 
     @_abc_1.abstractmethod
@@ -672,6 +677,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND CONNECTOR_UNKNOWN: register the connector first.
+          PERMISSION_DENIED CONNECTOR_OF_OTHERS: a host speaks for its own connector; do not retry.
         """
 
     @_abc_1.abstractmethod

@@ -507,7 +507,10 @@ class SchedulingServiceServicer:
         The shares of all hosts never add up to more than the whole: who comes later waits with no share
         until the others have learnt of theirs.
 
-        Errors: none of its own.
+        Errors:
+        PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+        PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+        PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -245,7 +245,10 @@ class SchedulingServiceStub:
     The shares of all hosts never add up to more than the whole: who comes later waits with no share
     until the others have learnt of theirs.
 
-    Errors: none of its own.
+    Errors:
+      PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+      PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+      PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
     """
     GetRound: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetRoundRequest, _scheduling_pb2.GetRoundResponse]
     """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
@@ -499,7 +502,10 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
     The shares of all hosts never add up to more than the whole: who comes later waits with no share
     until the others have learnt of theirs.
 
-    Errors: none of its own.
+    Errors:
+      PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+      PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+      PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
     """
     GetRound: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetRoundRequest, _scheduling_pb2.GetRoundResponse]  # type: ignore[assignment]
     """Tells how the present round of a two-way flow stands; called by the record store, which keeps its pairs.
@@ -900,7 +906,10 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         The shares of all hosts never add up to more than the whole: who comes later waits with no share
         until the others have learnt of theirs.
 
-        Errors: none of its own.
+        Errors:
+          PERMISSION_DENIED TICKET_MISSING: a host shows the tickets of its work, separated by spaces, with the call.
+          PERMISSION_DENIED TICKET_INVALID: it ended over an hour ago or does not count; drop what is told.
+          PERMISSION_DENIED TICKET_OF_OTHERS: none of them is for one of the instances; do not retry.
         """
 
     @_abc_1.abstractmethod
