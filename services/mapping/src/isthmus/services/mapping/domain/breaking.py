@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.mapper import Plan
-from isthmus.mapper.drift import ChangeKind, Reads, compare, shape_of_schema
+from isthmus.mapper.drift import ChangeKind, Reads, Shape, compare, shape_of_schema
 from isthmus.mapper.paths import Path, PathInvalid, parse_path
 from isthmus.mapper.provenance import Provenance
+from isthmus.models import schema_of
 from isthmus.resilience.faults import Precondition
 from isthmus.services.mapping.domain.documents import Documents, plan_of
 from isthmus.services.mapping.domain.effects import provenance
@@ -126,10 +127,15 @@ def _makes(plan: Plan, key: str) -> bool:
 def _retyped(before: str, after: str) -> Iterator[tuple[str, str, str]]:
     if not before or not after or before == after:
         return
-    shapes = shape_of_schema(json.loads(before)), shape_of_schema(json.loads(after))
-    for change in compare(*shapes, Reads(None)):
+    for change in compare(_shape(before), _shape(after), Reads(None)):
         if change.kind is ChangeKind.TYPE_CHANGED:
             yield change.path, change.before, change.after
+
+
+def _shape(schema: str) -> Shape:
+    """The shape that a schema promises, or the model that it names."""
+    said = json.loads(schema)
+    return shape_of_schema(schema_of(said) if isinstance(said, str) else said)
 
 
 def _is_needed(one: Provenance) -> bool:
