@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from isthmus.kit.trace import current_traceparent
 from isthmus.resilience.faults import Precondition
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
-_UNARY_DEADLINE = 10.0
 # Streams under way when a certificate is renewed end by themselves, connections too by their greatest age.
 _LAST_CALLS = 24 * 3600.0
 _LONGEST_METADATA = 32 * 1024
@@ -42,6 +42,19 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long calls take at most that say nothing else, so that a silent peer keeps nobody waiting.
+
+    Attributes:
+        unary: Seconds for an answer to one request.
+        stream: Seconds for a call that streams in either direction, from its beginning to its end.
+    """
+
+    unary: float = 10.0
+    stream: float = 3600.0
+
+
 class Caller:
     """Makes channels whose calls say who we are, for whom, and until when.
 
@@ -49,6 +62,7 @@ class Caller:
         key_file: This process's private JWK; None makes calls without an identity.
         interceptors: Gives the tracing interceptors of a new channel.
         certificates: What channels are opened with; None opens them in plain text.
+        patience: How long calls take at most that say nothing else.
     """
 
     def __init__(
@@ -56,7 +70,9 @@ class Caller:
         key_file: Path | None = None,
         interceptors: Callable[[], Sequence[Any]] = tuple,
         certificates: Certificates | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self._signer = Signer(key_file) if key_file else None
         self._interceptors = interceptors
         self._certificates = certificates
@@ -73,7 +89,7 @@ class Caller:
         """
         place = (address, subject)
         if place not in self._channels:
-            self._channels[place] = MannerlyChannel(self._open(*place), self.metadata)
+            self._channels[place] = MannerlyChannel(self._open(*place), self.metadata, self._patience)
         return self._channels[place]
 
     def stranger(self, address: str, subject: str = "") -> grpc.aio.Channel:
@@ -93,7 +109,7 @@ class Caller:
                 "ISTHMUS_TLS_CA_FILE, or ISTHMUS_ALLOW_PLAINTEXT in a protected network."
             )
             raise Precondition("TLS_INCOMPLETE", message)
-        channel = MannerlyChannel(self._open(address, subject), list)
+        channel = MannerlyChannel(self._open(address, subject), list, self._patience)
         if subject:
             self._strangers.append((channel, address, subject))
         return channel
@@ -154,11 +170,23 @@ class Caller:
 
 
 class MannerlyChannel(grpc.aio.Channel):
-    """A channel that adds metadata to every call, and a deadline to every unary one."""
+    """A channel that adds metadata and a deadline to every call.
 
-    def __init__(self, plain: grpc.aio.Channel, metadata: Callable[[], list[tuple[str, str]]]) -> None:
+    Args:
+        plain: The channel underneath.
+        metadata: Gives what each call carries.
+        patience: How long calls take at most that say nothing else.
+    """
+
+    def __init__(
+        self,
+        plain: grpc.aio.Channel,
+        metadata: Callable[[], list[tuple[str, str]]],
+        patience: Patience | None = None,
+    ) -> None:
         self._plain = plain
         self._metadata = metadata
+        self._patience = patience or Patience()
 
     def replace(self, plain: grpc.aio.Channel) -> grpc.aio.Channel:
         """Send calls from now on through another channel, also those of stubs that exist already.
@@ -171,11 +199,11 @@ class MannerlyChannel(grpc.aio.Channel):
 
     def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        return self._mannerly(self._following("unary_unary", args, kwargs), _UNARY_DEADLINE)
+        return self._mannerly(self._following("unary_unary", args, kwargs), self._patience.unary)
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
-        return self._mannerly(self._following("unary_stream", args, kwargs), None)
+        return self._mannerly(self._following("unary_stream", args, kwargs), self._patience.stream)
 
     def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
         """Return the callable of a method, which generated stubs use."""
@@ -198,7 +226,7 @@ class MannerlyChannel(grpc.aio.Channel):
 
         return current
 
-    def _mannerly(self, current: Callable[[], Any], seconds: float | None) -> Any:
+    def _mannerly(self, current: Callable[[], Any], seconds: float) -> Any:
         def invoke(request: Any, *, timeout: float | None = None, metadata: Any = None, **kwargs: Any) -> Any:
             return current()(
                 request, timeout=_time(timeout, seconds), metadata=self._merged(metadata), **kwargs
@@ -210,7 +238,12 @@ class MannerlyChannel(grpc.aio.Channel):
         def invoke(
             requests: Any = None, timeout: float | None = None, metadata: Any = None, **kwargs: Any
         ) -> Any:
-            return current()(requests, timeout=timeout, metadata=self._merged(metadata), **kwargs)
+            return current()(
+                requests,
+                timeout=_time(timeout, self._patience.stream),
+                metadata=self._merged(metadata),
+                **kwargs,
+            )
 
         return invoke
 
@@ -242,10 +275,8 @@ class MannerlyChannel(grpc.aio.Channel):
         await self.close()
 
 
-def _time(asked: float | None, default: float | None) -> float | None:
-    if asked is None and default is None:
-        return None
-    return deadline.within(asked if asked is not None else default or 0.0)
+def _time(asked: float | None, default: float) -> float:
+    return deadline.within(default if asked is None else asked)
 
 
-__all__ = ["CHANNEL_OPTIONS", "LARGEST_MESSAGE", "Caller", "MannerlyChannel"]
+__all__ = ["CHANNEL_OPTIONS", "LARGEST_MESSAGE", "Caller", "MannerlyChannel", "Patience"]

@@ -9,7 +9,7 @@ from isthmus.kit import logs, plaintext, telemetry
 from isthmus.kit.admission import Admission, Bounds
 from isthmus.kit.authentication import Authenticator, KeyLookup
 from isthmus.kit.certificates import Certificates
-from isthmus.kit.channel import LARGEST_MESSAGE, Caller
+from isthmus.kit.channel import LARGEST_MESSAGE, Caller, Patience
 from isthmus.kit.dispatch import Dispatcher, Registration
 from isthmus.kit.guard import Guard
 from isthmus.kit.health import Health
@@ -57,7 +57,10 @@ class Engine:
         self._telemetry = telemetry.start(name, settings.otlp_endpoint)
         self._certificates = Certificates.of(settings)
         self._caller = Caller(
-            settings.service_key_file, self._telemetry.client_interceptors, self._certificates
+            settings.service_key_file,
+            self._telemetry.client_interceptors,
+            self._certificates,
+            Patience(settings.peer_seconds, settings.peer_stream_seconds),
         )
         trust = _trust(settings)
         self._authenticator = Authenticator(trust, self._lookup())

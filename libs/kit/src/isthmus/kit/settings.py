@@ -92,6 +92,12 @@ class ServiceSettings(BaseSettings):
     call_patience: float = Field(
         5.0, gt=0, description="How long a call waits for its turn at most, in seconds."
     )
+    peer_seconds: float = Field(
+        10.0, gt=0, description="How long another process may take to answer, unless the call says it."
+    )
+    peer_stream_seconds: float = Field(
+        3600.0, gt=0, description="How long a stream with another process may last, unless the call says it."
+    )
     streams_at_once: int = Field(500, ge=1, description="Streams that users hold open at a time.")
     streams_of_tenant: int = Field(200, ge=1, description="Those of one tenant among them.")
     stream_idle_seconds: float = Field(
