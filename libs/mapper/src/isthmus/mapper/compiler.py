@@ -19,7 +19,7 @@ from isthmus.mapper.privacy.classes import Classes, DataClass, classes_of_schema
 from isthmus.mapper.privacy.deriving import derived, lowered
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
-from isthmus.mapper.typed import typed_plan
+from isthmus.mapper.typed import batches_of, typed_plan
 
 
 def compile_mapping(definition: Mapping[str, Any]) -> Plan:
@@ -51,6 +51,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         _deriving=partial(_derived, read),
         _lowering=partial(_lowered, read),
         _typing=partial(typed_plan, read),
+        _batches=batches_of(read),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from isthmus.mapper.errors import FieldError, RecordRejected, Rejection
@@ -18,6 +18,13 @@ Record = dict[str, Any]
 Transform = Callable[[Any, datetime], Record | None]
 MapRows = Callable[[Sequence[Any], datetime], tuple[list[Any], Sequence[int]] | None]
 """Maps many records to rows where none is unusual; see `isthmus.mapper.columnar`."""
+
+MapMany = Callable[[Iterator[Any], datetime, list[Any], Callable[[Any], bool], Callable[[], None]], None]
+"""Maps usual records straight through; see `isthmus.mapper.generation.batches`.
+
+Takes records, the evaluation time, the list of what is made, what to call with an unusual record, which
+tells whether to stop, and what to call for one that is left out.
+"""
 
 _MOST_TYPED = 16
 """How many typed plans a plan keeps; a stream of flows with keys of their own may not fill the memory."""
@@ -34,6 +41,32 @@ class Mapped:
     indexes: list[int]
     rejected: list[Rejection]
     filtered: int
+
+
+class Batches:
+    """The way for many records, which is made once a plan has mapped so many that it is worth its making.
+
+    Attributes:
+        worth: How many records that takes.
+    """
+
+    __slots__ = ("_left", "_made", "_make")
+    worth: ClassVar[int] = 2_000
+
+    def __init__(self, make: Callable[[], MapMany | None] | None = None) -> None:
+        """`make` makes it; `None` where there is no such way."""
+        self._make = make
+        self._left = self.worth
+        self._made: MapMany | None = None
+
+    def ready(self, count: int) -> MapMany | None:
+        """The function, once there is one; `count` records are about to be mapped."""
+        if self._make is not None:
+            self._left -= count
+            if self._left <= 0:
+                make, self._make = self._make, None
+                self._made = make()
+        return self._made
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +123,7 @@ class Plan:
         default=None, compare=False
     )
     _typing: Callable[[tuple[str, ...]], TypedPlan | None] | None = field(default=None, compare=False)
+    _batches: Batches = field(default_factory=Batches, compare=False)
     _typed: dict[tuple[str, ...], TypedPlan | None] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
@@ -137,7 +171,7 @@ class Plan:
 
     def apply_many(self, records: Iterable[object], *, now: datetime | None = None) -> Mapped:
         """Maps a batch at one evaluation time; bad records are set aside and the rest goes on."""
-        return _apply_many(self.transform, records, now)
+        return _apply_many(self.transform, records, now, self._batches)
 
     def typed(self, extra_paths: Sequence[str] = ()) -> TypedPlan | None:
         """The plan for records decoded into structs of only what it reads; made once and kept.
@@ -180,6 +214,8 @@ class TypedPlan:
     _row_shape: Shape | None
     _line_source: LineSource | None = None
     _by_column: MapRows | None = None
+    _batches: Batches = field(default_factory=Batches)
+    _row_batches: Batches = field(default_factory=Batches)
 
     def __repr__(self) -> str:
         return f"TypedPlan({', '.join(self.getters)})"
@@ -194,7 +230,7 @@ class TypedPlan:
 
     def apply_many(self, records: Iterable[msgspec.Struct], *, now: datetime | None = None) -> Mapped:
         """Maps a batch at one evaluation time, like `Plan.apply_many`."""
-        return _apply_many(self.transform, records, now)
+        return _apply_many(self.transform, records, now, self._batches)
 
     def rows(self, records: Sequence[msgspec.Struct], *, now: datetime | None = None) -> Rows:
         """Maps a batch that is to be encoded at once; what is refused or left out is the same."""
@@ -202,7 +238,7 @@ class TypedPlan:
         if made is not None:
             rows, indexes = made
             return Rows(rows, list(indexes), [], len(records) - len(rows))
-        mapped = _apply_many(self._row_transform, records, now)
+        mapped = _apply_many(self._row_transform, records, now, self._row_batches)
         return Rows(mapped.records, mapped.indexes, mapped.rejected, mapped.filtered)
 
     def line_writer(self, key: Sequence[str] = ()) -> LineWriter | None:
@@ -221,12 +257,19 @@ class TypedPlan:
         return row_getter(self._row_shape, path)
 
 
-def _apply_many(transform: Transform, records: Iterable[object], now: datetime | None) -> Mapped:
+def _apply_many(
+    transform: Transform, records: Iterable[object], now: datetime | None, batches: Batches
+) -> Mapped:
     moment = moment_at(now)
     done: list[Record] = []
     gone: set[int] = set()
     rejected: list[Rejection] = []
-    for index, record in enumerate(records):
+    left = iter(records)
+    many = batches.ready(len(records) if isinstance(records, Sized) else 1)
+    if many is not None:
+        odd = _Odd(transform, moment, done, gone, rejected)
+        many(left, moment, done, odd.one, odd.skip)
+    for index, record in enumerate(left, len(done) + len(gone)):
         try:
             result = transform(record, moment)
         except RecordRejected as refusal:
@@ -240,6 +283,43 @@ def _apply_many(transform: Transform, records: Iterable[object], now: datetime |
     places = range(len(done) + len(gone))
     indexes = [index for index in places if index not in gone] if gone else list(places)
     return Mapped(done, indexes, rejected, len(gone) - len(rejected))
+
+
+_SOME_ODD = 32
+
+
+@dataclass(slots=True)
+class _Odd:
+    """Maps records one by one that are unusual among many.
+
+    Where every second one is, the way for many is no shorter, and is left for the rest of the batch.
+    """
+
+    transform: Transform
+    moment: datetime
+    done: list[Record]
+    gone: set[int]
+    rejected: list[Rejection]
+    count: int = 0
+
+    def one(self, record: Any) -> bool:
+        """Maps a record; tells whether there are too many of its kind."""
+        self.count += 1
+        index = len(self.done) + len(self.gone)
+        try:
+            result = self.transform(record, self.moment)
+        except RecordRejected as refusal:
+            self.rejected.append(Rejection(index, refusal.errors))
+            result = None
+        if result is None:
+            self.gone.add(index)
+        else:
+            self.done.append(result)
+        return self.count > _SOME_ODD and 2 * self.count > index
+
+    def skip(self) -> None:
+        """Leaves a record out."""
+        self.gone.add(len(self.done) + len(self.gone))
 
 
 def identity_plan() -> Plan:

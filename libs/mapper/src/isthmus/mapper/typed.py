@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from isthmus.mapper.columnar import LinesByColumn, RowsByColumn
 from isthmus.mapper.generation import generate
 from isthmus.mapper.generation.texts import line_source
 from isthmus.mapper.lineage import block_reads, expressions_of
 from isthmus.mapper.model import Definition
-from isthmus.mapper.plan import TypedPlan
+from isthmus.mapper.plan import Batches, MapMany, TypedPlan
 from isthmus.mapper.shapes import Shape, shape_of
 from msgspec.structs import astuple
 
@@ -35,13 +36,14 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
         return None
     transform = generate(definition, shape)
     row_shape = _row_shape(definition)
+    row_type: type[msgspec.Struct] | None = None
     row_transform = transform
     if row_shape is not None:
         row_type = row_shape.struct("Row")
         row_transform = generate(definition, shape, row_type)
     lines = by_column = None
     if (
-        row_shape is not None
+        row_type is not None
         and not expressions
         and all(len(field.target) == 1 for field in definition.block.fields)
     ):
@@ -51,7 +53,32 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
         if lines is not None and isinstance(lines.by_column, LinesByColumn):
             by_column = RowsByColumn(lines.by_column, row_type)
     getters = {path: shape.getter(path) for path in extra_paths}
-    return TypedPlan(record_type, getters, transform, row_transform, row_shape, lines, by_column)
+    return TypedPlan(
+        record_type,
+        getters,
+        transform,
+        row_transform,
+        row_shape,
+        lines,
+        by_column,
+        batches_of(definition, shape),
+        batches_of(definition, shape, row_type),
+    )
+
+
+def batches_of(
+    definition: Definition, shape: Shape | None = None, row_type: type[msgspec.Struct] | None = None
+) -> Batches:
+    """The way for many records of a mapping with expressions; other rules have ways of their own."""
+    if not any(expressions_of(definition.block)):
+        return Batches()
+
+    def make() -> MapMany | None:
+        from isthmus.mapper.generation.batches import generate_batch
+
+        return generate_batch(definition, shape, row_type)
+
+    return Batches(make)
 
 
 def _row_shape(definition: Definition) -> Shape | None:

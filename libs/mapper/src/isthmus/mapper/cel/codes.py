@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from isthmus.mapper.generation.lines import Lines
 
+AS_THEY_ARE = frozenset({"bool", "int", "null", "double", "string"})
+"""Kinds whose values are JSON already."""
+
 
 class Unsupported(Exception):
     """This expression is not compiled; the library evaluates it."""
@@ -31,6 +34,14 @@ class Code:
     is_simple: bool = False
     is_json: bool = False
     bound: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of the value in a local name from a line on: that it is `small`, or a `text`."""
+
+    told: str
+    name: str
 
 
 class Variable(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from isthmus.mapper.cel.builtins import BUILTINS
-from isthmus.mapper.cel.codes import Code
+from isthmus.mapper.cel.codes import AS_THEY_ARE, Code
 from isthmus.mapper.cel.texts import finder
 from isthmus.mapper.cel.tree import Call, Const, Listing, Node, Select
 from isthmus.mapper.cel.values import Failed
@@ -191,14 +191,16 @@ def _choice(writer: Generator, nodes: tuple[Node, ...]) -> Code:
     kind = yes.kind if yes.kind == no.kind else "dyn"
     is_safe = asked.is_safe and yes.is_safe and no.is_safe
     bound = max(yes.bound, no.bound) if yes.bound and no.bound and kind == yes.kind else 0
+    is_json = all(code.is_json or code.kind in AS_THEY_ARE for code in (yes, no))
     if not first and not second:
-        return Code(f"({yes.text} if {asked.text} else {no.text})", kind, is_safe, bound=bound)
+        text = f"({yes.text} if {asked.text} else {no.text})"
+        return Code(text, kind, is_safe, is_json=is_json, bound=bound)
     name = writer.lines.name("z")
     for head, body, code in ((f"if {asked.text}:", first, yes), ("else:", second, no)):
         with writer.block(head):
             writer.lines.deeper(body)
             writer.lines.add(f"{name} = {code.text}")
-    return Code(name, kind, is_safe, is_simple=True)
+    return Code(name, kind, is_safe, is_simple=True, is_json=is_json)
 
 
 def _optional(writer: Generator, nodes: tuple[Node, ...]) -> Code | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from isthmus.mapper.cel.builtins import BUILTINS, Builtin
-from isthmus.mapper.cel.codes import Code, Variable
+from isthmus.mapper.cel.codes import AS_THEY_ARE, Code, Fact, Variable
 from isthmus.mapper.cel.generator import Generator
 from isthmus.mapper.cel.inlining import SPECIAL, Special, flat
 from isthmus.mapper.cel.texts import finder
@@ -22,7 +22,9 @@ from isthmus.mapper.generation.lines import Lines
 
 _SMALL: Final = 1 << 31
 _LARGEST: Final = 1 << 62
-_IS_SMALL: Final = f"-{_SMALL} < {{0}} < {_SMALL}"
+_IS_SMALL: Final = f"({{0}} < {1 << 30} or {{0}} < {_SMALL}) and ({{0}} > -{1 << 30} or {{0}} > -{_SMALL})"
+"""Python compares integers below 2³⁰ faster than others, and one side at a time faster than both."""
+_IS_COUNT: Final = f"{{0}} >= 0 and ({{0}} < {1 << 30} or {{0}} < {_SMALL})"
 _COMPARED: Final = {
     "_<_": ("<", "less"),
     "_<=_": ("<=", "at_most"),
@@ -75,6 +77,26 @@ class QuickGenerator(Generator):
         members = "".join(f"[{self.lines.bind(member)}]" for member in rest)
         return self._kept(path, Code(read + members, is_json=True))
 
+    def is_object(self, path: tuple[str, ...]) -> bool:
+        """Whether what a path leads to, which has a local name, is an object for sure: a member was read."""
+        size = len(path) + 1
+        return not self.lines.is_guarded and any(
+            isinstance(key, tuple) and len(key) >= size and key[: size - 1] == path
+            for key in self.lines.known
+        )
+
+    def joined(self, left: Code, right: Code) -> Code:
+        """Two texts as one; where that succeeds, both are known to be texts."""
+        made = Code(f"({left.text} + {right.text})", "string")
+        if self.is_passing:
+            self.lines.pending |= {Fact("text", code.text) for code in (left, right)}
+        return made
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether nothing later is evaluated where a line here fails, so that the line tells something."""
+        return not (self.lines.is_guarded or self.conditional or self.looping)
+
     def _kept(self, key: object, code: Code) -> Code:
         """The code in a local name for others, where it is evaluated whatever the record holds."""
         if self.conditional or self.looping:
@@ -89,10 +111,15 @@ class QuickGenerator(Generator):
             return code
         if code.kind != "dyn" or not code.is_json:
             return None
-        key = ("small", code.text)
+        key = Fact("small", code.text)
         name = self.lines.known.get(key) if code.is_simple else None
         if name is not None:
             return Code(name, "int", is_simple=True, bound=_SMALL)
+        if code.is_simple and self.is_passing:
+            test = f"{code.text}.__class__ is integer and {_IS_SMALL.format(code.text)}"
+            self.lines.add(f"if not ({test}): failing()")
+            self.lines.known[key] = code.text
+            return Code(code.text, "int", is_simple=True, bound=_SMALL)
         first, again = self.first(code)
         text = f"({again} if {first}.__class__ is integer and {_IS_SMALL.format(again)} else failing())"
         made = Code(text, "int", bound=_SMALL)
@@ -119,7 +146,7 @@ def _comparison(name: str) -> Special:
         left, right = writer.code(nodes[0]), writer.code(nodes[1])
         if left.kind != "dyn":
             return _usual(name, generator, nodes)
-        small = writer.lines.known.get(("small", left.text))
+        small = writer.lines.known.get(Fact("small", left.text))
         if small is not None and right.kind == "int":
             return Code(f"({small} {sign} {right.text})", "bool")
         first, again = writer.first(left)
@@ -149,7 +176,7 @@ def _arithmetic(name: str, sign: str) -> Special:
         kinds = {left.kind, right.kind}
         if sign == "+" and "string" in kinds and not writer.copies:
             # Nothing but a text can be put in front of or behind a text.
-            return Code(f"({left.text} + {right.text})", "string")
+            return writer.joined(left, right)
         if "int" in kinds:
             one, other = writer.small(left), writer.small(right)
             if one is not None and other is not None:
@@ -172,7 +199,7 @@ def _division(sign: str, call: str) -> Special:
         if left.kind not in {"int", "dyn"}:
             return None
         first, again = writer.first(left)
-        test = f"{first}.__class__ is integer and 0 <= {again} < {_SMALL}"
+        test = f"{first}.__class__ is integer and {_IS_COUNT.format(again)}"
         other = f"{writer.lines.bind(helper, 'f')}({again}, {by.value})"
         return Code(f"({again} {sign} {by.value} if {test} else {other})", "int")
 
@@ -202,6 +229,8 @@ def _on_text(name: str, method: str) -> Special:
         if method:
             # Of all that JSON knows, only texts have the method.
             return Code(f"{text.text}.{method}({bound})", "bool")
+        if text.kind == "string" or Fact("text", text.text) in writer.lines.known:
+            return Code(f"({bound} in {text.text})", "bool")
         first, again = writer.first(text)
         other = f"{writer.lines.bind(BUILTINS[name, 2].call, 'f')}({again}, {bound})"
         return Code(f"({bound} in {again} if {first}.__class__ is text else {other})", "bool")
@@ -273,10 +302,13 @@ def _or_value(generator: Generator, nodes: tuple[Node, ...]) -> Code | None:
         other = writer.code(nodes[1])
     if body:
         return _usual("orValue", generator, nodes)
+    bound = writer.lines.bind(member.value)
+    is_json = other.is_json or other.kind in AS_THEY_ARE
+    if writer.is_object(path[1]):
+        return Code(f"({held.text}[{bound}] if {bound} in {held.text} else {other.text})", is_json=is_json)
     name = writer.lines.name("z")
     # Of all that JSON knows, only objects have the method.
-    read = f"({name} := {held.text}.get({writer.lines.bind(member.value)}, unset))"
-    is_json = other.is_json or other.kind in {"bool", "int", "null", "string"}
+    read = f"({name} := {held.text}.get({bound}, unset))"
     return Code(f"({name} if {read} is not unset else {other.text})", is_json=is_json)
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
-from isthmus.mapper.cel.codes import Code, Unsupported
+from isthmus.mapper.cel.codes import AS_THEY_ARE, Code, Unsupported
 from isthmus.mapper.generation.forms import ANYTHING, OBJECT, Form, element_of
 from isthmus.mapper.generation.lines import Lines
 from isthmus.mapper.model import Expression
 
 if TYPE_CHECKING:
     from isthmus.mapper.cel.expression import CelExpression
-
-_AS_THEY_ARE = frozenset({"bool", "int", "null", "double", "string"})
-"""Kinds whose values are JSON already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +72,11 @@ def write_value(lines: Lines, expression: Expression, form: Form) -> Code:
     except Unsupported:
         lines.add(f"v = {lines.bind(body.value, 'x')}({_dictionary(lines, form)}, t{_around(body, form)})")
         return Code("v")
-    with lines.block("try:"):
-        lines.deeper(inside)
+    with _guarded(lines, inside, f"v = {lines.bind(body.again, 'x')}(r, t, y{_around(body, form)})"):
         lines.add(f"v = {code.text}")
-        if not (code.kind in _AS_THEY_ARE or code.is_json):
+        if not (code.kind in AS_THEY_ARE or code.is_json):
             plain = lines.bind(body.plain, "f")
             lines.add(f"if v.__class__ is not text and v.__class__ is not integer: v = {plain}(v)")
-    with lines.block("except Problem as y:"):
-        lines.add(f"v = {lines.bind(body.again, 'x')}(r, t, y{_around(body, form)})")
     return code
 
 
@@ -96,12 +91,23 @@ def write_condition(lines: Lines, expression: Expression, form: Form) -> str:
         asked = f"{lines.bind(body.holds, 'x')}({_dictionary(lines, form)}, t{_around(body, form)})"
         lines.add(f"{name} = {asked}")
         return name
+    with _guarded(lines, inside, f"{name} = {lines.bind(body.holds_again, 'x')}(r, t, y{_around(body, form)})"):
+        lines.add(f"{name} = {code.text if code.kind == 'bool' else f'truth({code.text})'}")
+    return name
+
+
+@contextmanager
+def _guarded(lines: Lines, inside: list[str], again: str) -> Iterator[None]:
+    """Adds the lines of an expression, those of the context, and what is done where they fail."""
+    if not lines.is_guarded:
+        lines.same(inside)
+        yield
+        return
     with lines.block("try:"):
         lines.deeper(inside)
-        lines.add(f"{name} = {code.text if code.kind == 'bool' else f'truth({code.text})'}")
+        yield
     with lines.block("except Problem as y:"):
-        lines.add(f"{name} = {lines.bind(body.holds_again, 'x')}(r, t, y{_around(body, form)})")
-    return name
+        lines.add(again)
 
 
 def condition_function(expression: Expression) -> Callable[..., bool]:

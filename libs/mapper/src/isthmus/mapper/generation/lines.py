@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,10 @@ class Lines:
         self._kept: list[Any] = []
         self.known: dict[object, str] = {}
         """Local names of the function under construction that hold what several expressions read."""
+        self.pending: set[Hashable] = set()
+        """What will be known once the expression under construction has been evaluated."""
+        self.is_guarded = True
+        """Whether an expression that fails is evaluated again where it stands; else all of the record is."""
 
     def name(self, prefix: str) -> str:
         """A fresh identifier."""
@@ -116,11 +120,12 @@ class Lines:
     @contextmanager
     def function(self, head: str) -> Iterator[None]:
         """Writes a function of its own; it goes in front of the one under construction."""
-        outer, depth, known = self._lines, self._depth, self.known
-        self._lines, self._depth, self.known = [], 0, {}
+        outer, depth, known, is_guarded = self._lines, self._depth, self.known, self.is_guarded
+        self._lines, self._depth, self.known, self.is_guarded = [], 0, {}, True
         with self.block(head):
             yield
         self._lines, self._depth, self.known = self._lines + outer, depth, known
+        self.is_guarded = is_guarded
 
     @contextmanager
     def forgetting(self) -> Iterator[None]:
