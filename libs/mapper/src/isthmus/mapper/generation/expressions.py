@@ -91,7 +91,9 @@ def write_condition(lines: Lines, expression: Expression, form: Form) -> str:
         asked = f"{lines.bind(body.holds, 'x')}({_dictionary(lines, form)}, t{_around(body, form)})"
         lines.add(f"{name} = {asked}")
         return name
-    with _guarded(lines, inside, f"{name} = {lines.bind(body.holds_again, 'x')}(r, t, y{_around(body, form)})"):
+    with _guarded(
+        lines, inside, f"{name} = {lines.bind(body.holds_again, 'x')}(r, t, y{_around(body, form)})"
+    ):
         lines.add(f"{name} = {code.text if code.kind == 'bool' else f'truth({code.text})'}")
     return name
 
