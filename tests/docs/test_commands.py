@@ -26,6 +26,7 @@ SHELL = set("|&;<>$`*?~#(){}\n")
 # They end something that the following examples need, or the mesh itself, or make others of us.
 ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop", "retire"}
 ENDING |= {"login", "logout", "passwd", "totp"}
+PERSON = "{type: object, properties: {id: {type: string}}, additionalProperties: false}"
 RECORD = {"policyId": "p", "requirementId": "r", "status": "fail", "evidenceRef": "e"}
 
 
@@ -58,6 +59,7 @@ def shell(mesh, commands, folder):
     environment = {**os.environ, "PATH": path, "ISTHMUS_HOME": str(mesh.home), "NO_COLOR": "1"}
     mesh.ok("demo", "--no-network", timeout=300)
     (folder / "records.json").write_text(json.dumps([RECORD]))
+    (folder / "person.yaml").write_text(PERSON)
 
     def do(line):
         if not SHELL & set(line):

@@ -306,6 +306,7 @@ async def _furnish(world: World, tenant: Tenant) -> None:
     await world.do(key, "events.PublishEvent", type=f"custom.{word}.happened.v1", subject=word, data="{}")
     await _link(world, tenant)
     await _change_schema(world, tenant)
+    await _register_schemas(world, tenant)
     await _let_in(world, tenant)
     await _authorize(world, tenant)
 
@@ -407,6 +408,16 @@ async def _change_schema(world: World, tenant: Tenant) -> None:
         asked = {**met, "seenSchema": schema, "seenRecords": "10", "readsEverything": True}
         answer = await world.do(host, "mapping.ObserveSchema", **asked)
     tenant.values["change_id"] = answer.change.change_id
+
+
+async def _register_schemas(world: World, tenant: Tenant) -> None:
+    """Registers a schema in two versions that need not go with what is registered next."""
+    free = {"compatibility": {"subject": tenant.word, "level": "COMPATIBILITY_LEVEL_NONE"}}
+    await world.do(tenant.identity, "mapping.SetSchemaCompatibility", **free)
+    for kind in ("string", "integer"):
+        schema = json.dumps({"title": tenant.word, "properties": {tenant.mark: {"type": kind}}})
+        request = {"subject": tenant.word, "definition": schema}
+        await world.do(tenant.identity, "mapping.RegisterSchemaVersion", **request)
 
 
 async def _settle(world: World, tenant: Tenant) -> None:

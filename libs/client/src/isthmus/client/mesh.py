@@ -25,7 +25,12 @@ from isthmus.identity.v1 import (
     support_pb2_grpc,
     users_pb2_grpc,
 )
-from isthmus.mapping.v1 import mapping_pb2_grpc, schemas_pb2_grpc, versions_pb2_grpc
+from isthmus.mapping.v1 import (
+    mapping_pb2_grpc,
+    schema_registry_pb2_grpc,
+    schemas_pb2_grpc,
+    versions_pb2_grpc,
+)
 from isthmus.monitoring.v1 import audit_pb2_grpc, monitoring_pb2_grpc
 from isthmus.records.v1 import (
     links_pb2_grpc,
@@ -236,6 +241,11 @@ class Mesh:
     def schemas(self) -> schemas_pb2_grpc.SchemaServiceStub:
         """What records look like, and how that has changed."""
         return schemas_pb2_grpc.SchemaServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def registered(self) -> schema_registry_pb2_grpc.SchemaRegistryServiceStub:
+        """Schemas by name and version."""
+        return schema_registry_pb2_grpc.SchemaRegistryServiceStub(self._channel("mapping"))
 
     @cached_property
     def scheduling(self) -> scheduling_pb2_grpc.SchedulingServiceStub:

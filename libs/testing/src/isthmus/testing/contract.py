@@ -52,6 +52,7 @@ GOOD_TEXTS = {
     "capabilities": "1",
     "claim": "tried",
     "data": "{}",
+    "definition": '{"type": "object", "properties": {"tried": {"type": "string"}}}',
     "destination.instance_id": "hub",
     "event_type": "isthmus.scheduling.sync.failed.v1",
     "GetConnectorRequest.version": "",

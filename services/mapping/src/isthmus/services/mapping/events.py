@@ -47,6 +47,15 @@ class Events:
         payload = schemas_pb2.SchemaChanged(change=change)
         await self._outbox.add(conn, DomainEvent(tenant_id, "schema", verb, change.change_id, payload))
 
+    async def told(self, conn: AsyncConnection, event: DomainEvent) -> None:
+        """Tell what happened to a version of a registered schema, or to what holds for it.
+
+        Args:
+            conn: The transaction of the change.
+            event: What happened.
+        """
+        await self._outbox.add(conn, event)
+
 
 async def forget_flow(conn: AsyncConnection, event: ReceivedEvent) -> None:
     """Forget the schemas of a flow that is gone."""

@@ -3,14 +3,16 @@
 from isthmus.kit import Chassis, Consumer, Wiring
 from isthmus.kit.bus_users import MAPPING_FLOWS
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
-from isthmus.mapping.v1 import schemas_pb2_grpc, versions_pb2_grpc
+from isthmus.mapping.v1 import schema_registry_pb2_grpc, schemas_pb2_grpc, versions_pb2_grpc
 from isthmus.services.mapping.events import Events, forget_flow
 from isthmus.services.mapping.lifecycle import Lifecycle
 from isthmus.services.mapping.peers import SchedulingPeer
 from isthmus.services.mapping.servicer import MappingServicer
+from isthmus.services.mapping.servicer_registry import RegistryServicer
 from isthmus.services.mapping.servicer_schemas import SchemaServicer
 from isthmus.services.mapping.servicer_versions import MappingVersionsServicer
 from isthmus.services.mapping.store import Store
+from isthmus.services.mapping.store_registry import RegistryStore
 from isthmus.services.mapping.store_schemas import SchemaStore
 
 
@@ -22,11 +24,13 @@ async def wire(chassis: Chassis) -> Wiring:
     servicer = MappingServicer(store, events.changed, lifecycle, chassis.clock)
     versions = MappingVersionsServicer(store, lifecycle, flows)
     schemas = SchemaServicer(SchemaStore(chassis.db), events.schema, chassis.clock)
+    registry = RegistryServicer(RegistryStore(chassis.db), events.told, chassis.clock)
     return Wiring(
         servicers=[
             (pb_grpc.add_MappingServiceServicer_to_server, servicer),
             (versions_pb2_grpc.add_MappingVersionsServiceServicer_to_server, versions),
             (schemas_pb2_grpc.add_SchemaServiceServicer_to_server, schemas),
+            (schema_registry_pb2_grpc.add_SchemaRegistryServiceServicer_to_server, registry),
         ],
         consumers=[Consumer(*MAPPING_FLOWS, forget_flow)],
     )
