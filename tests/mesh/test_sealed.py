@@ -5,9 +5,11 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
+from isthmus.kit.authorities import trusting
 from isthmus.testing.waiting import until
 
 pytestmark = pytest.mark.mesh
@@ -49,7 +51,9 @@ class Bao:
         place = json.loads((mesh.home / "mesh.json").read_text())["openbao"]
         self._keys = json.loads((mesh.home / "openbao/root.json").read_text())
         self._client = httpx.Client(
-            base_url=place["address"], headers={"X-Vault-Token": self._keys["root_token"]}
+            base_url=place["address"],
+            headers={"X-Vault-Token": self._keys["root_token"]},
+            verify=trusting(Path(place["ca_file"])),
         )
 
     @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 import nats
 import psycopg
 import pytest
+from isthmus.kit.authorities import trusting
 from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres, start_all
 from isthmus.local.logs import rotate
 from isthmus.local.private import read_json
@@ -124,8 +125,12 @@ async def test_nats_refuses_strangers(backends):
     assert b"PONG" not in heard
 
 
+def _trust(server):
+    return trusting(server.authority)
+
+
 def _vault_is_initialized(server):
-    with urllib.request.urlopen(f"{server.address}/v1/sys/init") as answer:
+    with urllib.request.urlopen(f"{server.address}/v1/sys/init", context=_trust(server)) as answer:
         return json.load(answer)["initialized"]
 
 
@@ -133,7 +138,7 @@ def _is_initialized_by_somebody(server):
     """The start that was left in the middle may or may not have sent its request; nobody keeps the keys."""
     shares = json.dumps({"recovery_shares": 1, "recovery_threshold": 1}).encode()
     request = urllib.request.Request(f"{server.address}/v1/sys/init", method="PUT", data=shares)
-    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request):
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, context=_trust(server)):
         pass
     return _vault_is_initialized(server)
 
@@ -142,7 +147,7 @@ def _vault(server, method, path, body=None):
     request = urllib.request.Request(f"{server.address}/v1/{path}", method=method)
     request.add_header("X-Vault-Token", read_json(server.folder / "root.json")["root_token"])
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(request, data=data, timeout=5) as answer:
+    with urllib.request.urlopen(request, data=data, timeout=5, context=_trust(server)) as answer:
         return json.loads(answer.read() or b"{}")
 
 

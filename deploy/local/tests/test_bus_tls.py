@@ -11,7 +11,7 @@ from isthmus.kit.bus import BusLogin, BusServer
 from isthmus.local.backends import EmbeddedNats
 from isthmus.local.issued import authority_file, certificate_file
 from isthmus.local.issuing import issue
-from isthmus.local.names import LAUNCHER, NATS
+from isthmus.local.names import NATS
 
 SUBJECT = "isthmus.v1.tnt_a.scheduling.sync.completed"
 
@@ -22,7 +22,7 @@ def certify(vault, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
 
     def certified():
-        issue(vault.address, vault.role_files(LAUNCHER), [NATS], folder, 600)
+        issue(vault.place, [NATS], folder, 600)
         return folder
 
     return certified

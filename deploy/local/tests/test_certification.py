@@ -7,7 +7,6 @@ from cryptography import x509
 from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.vault_pki import PKI, role_of
 from isthmus.local.issuing import _Vault, _wanted, issue
-from isthmus.local.names import LAUNCHER
 
 HOST, OTHER = "host:files", "service:identity"
 
@@ -15,8 +14,8 @@ HOST, OTHER = "host:files", "service:identity"
 @pytest.fixture
 def launcher(vault):
     """The vault as the launcher reaches it."""
-    opened = _Vault(vault.address)
-    files = vault.role_files(LAUNCHER)
+    opened = _Vault(vault.place)
+    files = vault.place.role
     login = {"role_id": files.role_id.read_text(), "secret_id": files.secret_id.read_text()}
     opened.token = opened.ask("auth/approle/login", login)["auth"]["client_token"]
     yield opened
@@ -27,7 +26,7 @@ def test_certificates_name_their_process_alone_and_end_soon(vault, tmp_path):
     """
     One name for other meshes, one for TLS libraries, and a file that nobody else may read.
     """
-    issue(vault.address, vault.role_files(LAUNCHER), [HOST], tmp_path, 60)
+    issue(vault.place, [HOST], tmp_path, 60)
     file = tmp_path / "host-files.pem"
     found = x509.load_pem_x509_certificate(file.read_bytes())
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -63,4 +62,4 @@ def test_a_vault_that_is_not_prepared_is_told(vault, tmp_path):
     The message says which script prepares it.
     """
     with pytest.raises(BackendFailed, match="isthmus vault script"):
-        issue(vault.address, vault.role_files(LAUNCHER), ["host:unknown"], tmp_path, 60)
+        issue(vault.place, ["host:unknown"], tmp_path, 60)

@@ -52,7 +52,7 @@ def archive(target, request):
     if target != "openbao":
         return request.getfixturevalue(target)
     server = request.getfixturevalue("vault")
-    return OpenBaoArchive(server.address, lambda: server.root_token)
+    return OpenBaoArchive(server.address, lambda: server.root_token, server.ca_file)
 
 
 @WRITABLE

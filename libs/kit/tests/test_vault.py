@@ -2,7 +2,6 @@
 
 import asyncio
 
-import hvac
 import pytest
 from isthmus.kit.vault import AppRole, TokenFile
 from isthmus.kit.vault.openbao import OpenBaoVault
@@ -16,7 +15,7 @@ def client(vault):
 
 @pytest.fixture
 def root(vault):
-    return hvac.Client(url=vault.address, token=vault.root_token)
+    return vault.root()
 
 
 async def test_what_was_written_is_read(client):
@@ -93,7 +92,8 @@ async def test_a_renewed_token_is_picked_up(vault, tmp_path):
     """
     token_file = tmp_path / "token"
     token_file.write_text("worn-out")
-    client = OpenBaoVault(vault.address, TokenFile(token_file), service="credentials")
+    login = TokenFile(token_file)
+    client = OpenBaoVault(vault.address, login, service="credentials", ca_file=vault.ca_file)
     with pytest.raises(RetryLater, match="refuses"):
         await client.write("kit/d", {"key": "one"})
     token_file.write_text(vault.root_token)
@@ -107,7 +107,8 @@ async def test_a_service_reaches_its_own_folder_only(vault, client):
     Another service's secrets, and a tenant's without that tenant's token, are refused.
     """
     await vault.open("identity").tenant("tnt_a").write("kit/own", {"key": "one"})
-    prying = OpenBaoVault(vault.address, _role(vault, "credentials"), service="identity")
+    role = _role(vault, "credentials")
+    prying = OpenBaoVault(vault.address, role, service="identity", ca_file=vault.ca_file)
 
     assert await client.tenant("tnt_a").write("kit/own", {"key": "two"}) == 1
     with pytest.raises(RetryLater, match="refuses"):

@@ -49,9 +49,7 @@ def test_vault_is_unsealed(vault):
     """
     The vault takes a secret at once.
     """
-    import hvac
-
-    client = hvac.Client(url=vault.address, token=vault.root_token)
+    client = vault.root()
     client.secrets.kv.v2.create_or_update_secret("x", secret={"a": "b"}, mount_point="secret")
 
     assert client.secrets.kv.v2.read_secret("x")["data"]["data"] == {"a": "b"}

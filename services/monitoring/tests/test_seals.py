@@ -84,7 +84,7 @@ async def test_the_key_cannot_be_taken_out_of_the_vault(vault):
     """
     import hvac
 
-    client = hvac.Client(url=vault.address, token=vault.root_token)
+    client = vault.root()
     with pytest.raises(hvac.exceptions.InvalidRequest, match="not exportable"):
         client.secrets.transit.export_key("monitoring-seals", "signing-key")
     role = vault.role_files("monitoring")

@@ -44,7 +44,8 @@ async def test_openbao_tells_its_health(vault):
     One record, with the identity of the cluster.
     """
     stream = {"name": "health", "path": "/v1/sys/health", "shape": "object", "key": ["cluster_id"]}
-    async with Session(HttpJson, {"base_url": vault.address, "streams": [stream]}) as session:
+    place = {"base_url": vault.address, "authorities": vault.ca_file.read_text()}
+    async with Session(HttpJson, {**place, "streams": [stream]}) as session:
         health = await read(session, "health")
 
     assert (health[0]["initialized"], health[0]["sealed"]) == (True, False)

@@ -11,15 +11,13 @@ from isthmus.local.backends.openbao import EmbeddedOpenBao
 from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.child import errand
 from isthmus.local.home import Home
-from isthmus.local.issued import authority_file, certificate_file
+from isthmus.local.issued import authority_file, certificate_file, certificate_seconds
 from isthmus.local.names import LAUNCHER
 from isthmus.local.options import Options
 from isthmus.local.supervisor import say
 
 __all__ = ["Certification"]
 
-_LIFETIME = 24 * 3600
-_SHORTEST = 10
 _PAUSE = 0.01
 _NEXT_TRY = 30.0
 
@@ -57,7 +55,7 @@ class Certification:
                 "Processes speak plain text with one another on this machine: there is no vault with a "
                 "role for the launcher. Prepare one with what `isthmus vault script` prints."
             )
-        self._seconds = max(_SHORTEST, int(os.environ.get("ISTHMUS_CERTIFICATE_SECONDS", _LIFETIME)))
+        self._seconds = certificate_seconds()
         self._subjects: set[str] = set()
         self._due = float("inf")
         self._steps: Steps | None = None
@@ -128,9 +126,12 @@ class Certification:
         }
 
     def _issue(self, subjects: Iterable[str]) -> Steps:
-        address = self._address if self._openbao is None else self._openbao.address
+        address, ca_file = self._address, os.environ.get("ISTHMUS_VAULT_CA_FILE")
+        if self._openbao is not None:
+            address, ca_file = self._openbao.address, str(self._openbao.authority)
         # Loaded only now: naming certificates needs the kit.
-        from isthmus.local.issuing import issue
+        from isthmus.local.issuing import VaultPlace, issue
 
-        work = partial(issue, address, self._role, sorted(subjects), self._home.tls, self._seconds)
+        vault = VaultPlace(address, self._role, ca_file)
+        work = partial(issue, vault, sorted(subjects), self._home.tls, self._seconds)
         yield from errand("certificates", self._home.log("setup"), {}, work, [])

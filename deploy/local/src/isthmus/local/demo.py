@@ -79,6 +79,7 @@ def variables(mesh_file: Path) -> dict[str, str]:
         "ISTHMUS_DEMO_POSTGRES_PASSWORD": Path(postgres["auditor_password_file"]).read_text().strip(),
         "ISTHMUS_DEMO_NATS_URL": known["nats"]["monitor_url"],
         "ISTHMUS_DEMO_OPENBAO_URL": known["openbao"]["address"],
+        "ISTHMUS_DEMO_OPENBAO_AUTHORITIES": Path(known["openbao"]["ca_file"]).read_text(),
     }
 
 

@@ -205,6 +205,7 @@ def _privacy(home: Home) -> Iterator[Finding]:
     secret += [
         *home.root.glob("openbao/*.key"),
         *home.root.glob("openbao/*.token"),
+        *home.root.glob("openbao/tls/*"),
         *home.root.glob("*/*password"),
     ]
     open_ones = [path for path in secret if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]

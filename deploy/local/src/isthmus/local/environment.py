@@ -161,6 +161,8 @@ class Environment:
                 **known,
                 "ISTHMUS_VAULT_TOKEN_FILE": str(Path(self._options.vault_token_file).expanduser()),
             }
+        if openbao is not None:
+            known["ISTHMUS_VAULT_CA_FILE"] = str(openbao.authority)
         folder = Path(self._options.vault_roles) if openbao is None else openbao.roles
         files = RoleFiles.within(folder, name)
         return {
@@ -205,6 +207,9 @@ class Environment:
                 "monitor_url": self._servers.nats.monitor_url,
             }
         if self._servers.openbao is not None:
-            audit_log = str(self._servers.openbao.audit_log)
-            known["openbao"] = {"address": self._servers.openbao.address, "audit_log": audit_log}
+            known["openbao"] = {
+                "address": self._servers.openbao.address,
+                "ca_file": str(self._servers.openbao.authority),
+                "audit_log": str(self._servers.openbao.audit_log),
+            }
         return known

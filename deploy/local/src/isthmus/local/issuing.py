@@ -1,13 +1,15 @@
 """Has the vault issue certificates; runs in a child that lives for a moment, because it opens connections."""
 
 import json
-import os
+import ssl
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from isthmus.kit.authorities import trusting
 from isthmus.kit.certificates import dns_name, spiffe_id
 from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.ports import HOST
@@ -16,17 +18,31 @@ from isthmus.local.backends.vault_roles import RoleFiles
 from isthmus.local.issued import authority_file, certificate_file
 from isthmus.local.private import write_private
 
-__all__ = ["issue"]
+__all__ = ["VaultPlace", "issue"]
 
 _ANSWER_SECONDS = 10.0
 
 
-def issue(address: str, role: RoleFiles, subjects: Iterable[str], folder: Path, seconds: int) -> int:
+@dataclass(frozen=True)
+class VaultPlace:
+    """How the launcher gets into a vault.
+
+    Attributes:
+        address: Where it listens.
+        role: How to log in.
+        ca_file: Authorities that vouch for it; None: those that the system trusts.
+    """
+
+    address: str
+    role: RoleFiles
+    ca_file: Path | str | None = None
+
+
+def issue(place: VaultPlace, subjects: Iterable[str], folder: Path, seconds: int) -> int:
     """Write a new certificate for each process into a folder.
 
     Args:
-        address: Of the vault.
-        role: How the launcher logs in.
+        place: The vault.
         subjects: The processes, `service:registry` for example.
         folder: Where to.
         seconds: How long the certificates are good for.
@@ -37,19 +53,28 @@ def issue(address: str, role: RoleFiles, subjects: Iterable[str], folder: Path, 
     Raises:
         BackendFailed: the vault refuses or does not answer.
     """
-    vault = _Vault(address)
+    vault: _Vault | None = None
     try:
+        vault = _Vault(place)
+        role = place.role
         login = {"role_id": role.role_id.read_text().strip(), "secret_id": role.secret_id.read_text().strip()}
         vault.token = vault.ask("auth/approle/login", login)["auth"]["client_token"]
         found = [
             (subject, vault.ask(f"{PKI}/issue/{role_of(subject)}", _wanted(subject, seconds))["data"])
             for subject in subjects
         ]
+    except ssl.SSLCertVerificationError as error:
+        message = (
+            f"The vault at {place.address} is not believed: {error.verify_message}. "
+            "Name the authorities that vouch for it in ISTHMUS_VAULT_CA_FILE."
+        )
+        raise BackendFailed(message) from error
     except (OSError, HTTPException, ValueError, KeyError) as error:
-        message = f"The vault at {address} issues no certificates: {type(error).__name__}: {error}."
+        message = f"The vault at {place.address} issues no certificates: {type(error).__name__}: {error}."
         raise BackendFailed(message) from error
     finally:
-        vault.close()
+        if vault is not None:
+            vault.close()
     for subject, data in found:
         chain = [part for part in data.get("ca_chain") or [] if part != data["issuing_ca"]]
         parts = [data["private_key"], data["certificate"], *chain]
@@ -79,20 +104,17 @@ def _trust(path: Path, authority: str) -> None:
 class _Vault:
     """The little of the vault's API that is needed here, over one connection."""
 
-    def __init__(self, address: str) -> None:
-        place = urlsplit(address)
-        self._prefix = place.path.rstrip("/")
+    def __init__(self, place: VaultPlace) -> None:
+        parts = urlsplit(place.address)
+        self._prefix = parts.path.rstrip("/")
         self.token = ""
-        if place.scheme == "https":
-            import ssl
-
-            authorities = os.environ.get("ISTHMUS_VAULT_CA_FILE")
-            context = ssl.create_default_context(cafile=authorities)
+        if parts.scheme == "https":
+            context = trusting(Path(place.ca_file) if place.ca_file else None)
             self._connection: HTTPConnection = HTTPSConnection(
-                place.netloc, timeout=_ANSWER_SECONDS, context=context
+                parts.netloc, timeout=_ANSWER_SECONDS, context=context
             )
         else:
-            self._connection = HTTPConnection(place.netloc, timeout=_ANSWER_SECONDS)
+            self._connection = HTTPConnection(parts.netloc, timeout=_ANSWER_SECONDS)
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         """Send one request.

@@ -232,6 +232,7 @@ class Launcher:
         pids: set[int] = set()
         while not self._stop_asked:
             self._control.wait(self._certification.tend(self._supervisor.look()))
+            self._servers.tend()
             running = {status["pid"] for status in self._supervisor.status()}
             if running != pids:
                 pids = running

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.local.backends.ports import HOST
 from isthmus.local.home import Home
+from isthmus.local.issued import vault_authority_file
 from isthmus.local.options import Options
 from isthmus.local.private import read_json, write_private
 from isthmus.resilience.faults import Fault, Precondition
@@ -78,12 +79,14 @@ def vault_state(home: Home, options: Options) -> dict[str, object]:
 
 def _state_by_role(options: Options) -> dict[str, object]:
     """Ask a vault outside as the credentials service does."""
+    from isthmus.kit import ServiceSettings
     from isthmus.kit.vault import AppRole
     from isthmus.kit.vault.openbao import OpenBaoVault
     from isthmus.local.backends.vault_roles import RoleFiles
 
     files = RoleFiles.within(Path(options.vault_roles), "credentials")
-    vault = OpenBaoVault(options.vault_addr, AppRole(files.role_id, files.secret_id), service="credentials")
+    login, ca_file = AppRole(files.role_id, files.secret_id), ServiceSettings().vault_ca_file
+    vault = OpenBaoVault(options.vault_addr, login, service="credentials", ca_file=ca_file)
     state = asyncio.run(vault.state())
     return {"provider": state.provider, "place": state.place, "usable": state.is_usable, "text": state.text}
 
@@ -112,7 +115,9 @@ def archive_of(home: Home, text: str, key_file: Path | None, token_file: Path | 
             raise Precondition("SETTING_MISSING", message)
         root = home.root / "openbao" / "root.json"
         return OpenBaoArchive(
-            f"http://{HOST}:{port}", lambda: str(json.loads(root.read_text())["root_token"])
+            f"https://{HOST}:{port}",
+            lambda: str(json.loads(root.read_text())["root_token"]),
+            vault_authority_file(home.root),
         )
     settings = ServiceSettings()
     if place.provider == "file" and key_file is None and not settings.secrets_key.get_secret_value():

@@ -8,6 +8,7 @@ from isthmus.local.home import Home
 from isthmus.local.issued import certificate_file
 from isthmus.local.names import HUB, NATS
 from isthmus.local.options import Options
+from isthmus.local.supervisor import say
 
 __all__ = ["Servers"]
 
@@ -50,6 +51,14 @@ class Servers:
         """Let those show their newest certificate that do not look for one themselves."""
         if self.nats is not None:
             self.nats.take_certificate()
+
+    def tend(self) -> None:
+        """Replace the certificates that servers have made for themselves, before they end."""
+        try:
+            if self.openbao is not None:
+                self.openbao.renew_certificate()
+        except OSError as failure:
+            say(f"the vault's certificate could not be renewed: {failure}")
 
     def all(self) -> list[Backend]:
         """List those that there are."""

@@ -215,6 +215,7 @@ class Mesh:
             **peers,
             "nats_url": self._backends.nats().url,
             "vault_addr": vault.address if vault else "",
+            "vault_ca_file": vault.ca_file if vault else None,
             "vault_role_id_file": vault.role_files(name).role_id if vault else None,
             "vault_secret_id_file": vault.role_files(name).secret_id if vault else None,
             "trust_file": self.keys.trust_file,

@@ -145,7 +145,7 @@ def vault(backend_home: Path) -> "Iterator[VaultServer]":
 
     embedded = EmbeddedOpenBao(backend_home)
     embedded.start()
-    yield VaultServer(embedded.address, embedded.folder, embedded.kill, embedded.start)
+    yield VaultServer(embedded.address, embedded.authority, embedded.folder, embedded.kill, embedded.start)
     embedded.kill()
 
 

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
+    import ssl
+
+    import hvac
     from isthmus.kit.vault import Vault
     from isthmus.local.backends.vault_roles import RoleFiles
+    from isthmus.local.issuing import VaultPlace
 
 __all__ = ["NatsServer", "PostgresServer", "VaultServer"]
 
@@ -70,12 +74,14 @@ class VaultServer:
 
     Attributes:
         address: For `VAULT_ADDR`.
+        ca_file: Authorities that vouch for it.
         folder: Where the server keeps its files.
         kill: Ends the server as a crash would.
         start: Brings it back on the same port with the same secrets.
     """
 
     address: str
+    ca_file: Path
     folder: Path
     kill: Callable[[], None] = field(default=_nothing, repr=False)
     start: Callable[[], None] = field(default=_nothing, repr=False)
@@ -102,4 +108,26 @@ class VaultServer:
         from isthmus.kit.vault.openbao import OpenBaoVault
 
         files = self.role_files(service)
-        return OpenBaoVault(self.address, AppRole(files.role_id, files.secret_id), service=service)
+        login = AppRole(files.role_id, files.secret_id)
+        return OpenBaoVault(self.address, login, service=service, ca_file=self.ca_file)
+
+    @property
+    def trust(self) -> "ssl.SSLContext":
+        """What checks the server's certificate, for clients of any kind."""
+        from isthmus.kit.authorities import trusting
+
+        return trusting(self.ca_file)
+
+    @property
+    def place(self) -> "VaultPlace":
+        """How the launcher gets in, who has certificates issued."""
+        from isthmus.local.issuing import VaultPlace
+        from isthmus.local.names import LAUNCHER
+
+        return VaultPlace(self.address, self.role_files(LAUNCHER), self.ca_file)
+
+    def root(self) -> "hvac.Client":
+        """Return the vault as somebody who may do everything."""
+        import hvac
+
+        return hvac.Client(url=self.address, token=self.root_token, verify=str(self.ca_file))

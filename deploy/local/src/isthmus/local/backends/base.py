@@ -3,17 +3,18 @@
 import contextlib
 import ctypes
 import os
-import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 
+from isthmus.local.backends.asking import HttpRequest, ask
 from isthmus.local.backends.ports import HOST, PortBook, is_free
 from isthmus.local.private import private_folder
 
@@ -21,7 +22,6 @@ __all__ = [
     "Backend",
     "BackendFailed",
     "Steps",
-    "ask",
     "dies_with_parent",
     "inherited",
     "spawn",
@@ -96,24 +96,6 @@ def spawn(
             process_group=0,
             preexec_fn=dies_with_parent(death),  # noqa: PLW1509
         )
-
-
-def ask(
-    method: str, port: int, path: str, *, body: str | None = None, token: str = ""
-) -> Iterator[HTTPResponse | None]:
-    """Send one request to a local server; yields `None` while waiting and at last the answer, body unread.
-
-    Raises:
-        OSError, HTTPException: the server is not there or talks nonsense.
-    """
-    connection = HTTPConnection(HOST, port, timeout=10)
-    try:
-        connection.request(method, path, body, {"X-Vault-Token": token} if token else {})
-        while not select.select([connection.sock], [], [], 0)[0]:
-            yield None
-        yield connection.getresponse()
-    finally:
-        connection.close()
 
 
 def wait_until(holds: Callable[[], bool]) -> Steps:
@@ -214,16 +196,29 @@ class Backend(ABC):
             lines = []
         return f"“{lines[-1].strip()}”." if lines else "it left no message."
 
-    def answers(self, path: str, port: int) -> bool:
-        """Tell whether a GET is answered with 200 now."""
-        self.check_alive()
-        try:
-            for answer in ask("GET", port, path):
-                if answer is not None:
-                    return answer.status == 200
-        except (OSError, HTTPException):
-            return False
-        return False
+    def answering(self, path: str, port: int, trust: ssl.SSLContext | None = None) -> Steps:
+        """Wait until a GET is answered with 200.
+
+        Args:
+            path: What is asked for.
+            port: Of ours.
+            trust: What checks our own certificate; None where the server speaks plain text.
+
+        Raises:
+            BackendFailed: the server has ended, or somebody else answers in its place.
+        """
+        while True:
+            self.check_alive()
+            try:
+                status, _ = yield from ask(HttpRequest("GET", port, path, trust=trust))
+                if status == 200:
+                    return
+            except ssl.SSLCertVerificationError as error:
+                message = f"{self.name} on port {port} shows a certificate that is not ours: {error}."
+                raise BackendFailed(f"{message} {self.remedy} Log: {self.log}") from error
+            except (OSError, HTTPException):
+                pass  # it does not listen yet
+            yield
 
 
 def start_all(backends: Sequence[Backend], timeout: float = 60.0) -> None:

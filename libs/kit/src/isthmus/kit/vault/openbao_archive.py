@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from isthmus.kit.vault.openbao import MOUNT
 from isthmus.kit.vault.port import ROOT, VaultState
 from isthmus.kit.vault.refusal import fault_of
+from isthmus.kit.vault.transport import client_of, trust_of
 from isthmus.resilience.faults import Fault, Missing
 
 T = TypeVar("T")
@@ -100,13 +101,11 @@ class OpenBaoArchive:
         return await asyncio.to_thread(self._try, work)
 
     def _try(self, work: Callable[[Any], T]) -> T:
-        import hvac
-
         try:
             if self._client is None:
-                token = self._token().strip()
-                verify: Any = True if self._ca_file is None else str(self._ca_file)
-                self._client = hvac.Client(url=self._address, token=token, timeout=_SECONDS, verify=verify)
+                client = client_of(self._address, trust_of(self._ca_file), _SECONDS)
+                client.token = self._token().strip()
+                self._client = client
             return work(self._client)
         except Exception as error:
             # Errors of the client carry the address and parts of the answer: they end here.

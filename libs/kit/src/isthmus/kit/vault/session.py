@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.kit.vault.login import Grant, Login
+from isthmus.kit.vault.transport import client_of, trust_of
 
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 0.8
@@ -40,7 +41,7 @@ class VaultSession:
         self._address = address
         self._login = login
         self._service = service
-        self._verify: bool | str = True if ca_file is None else str(ca_file)
+        self._ca_file = ca_file
         self._threads = threading.local()
         self._lock = threading.Lock()
         self._own: _Held | None = None
@@ -69,13 +70,11 @@ class VaultSession:
             self._tenants.clear()
 
     def _bare(self) -> Any:
+        trust = trust_of(self._ca_file)
         client = getattr(self._threads, "client", None)
-        if client is None:
-            import hvac
-
-            limits: Any = (_CONNECT_SECONDS, _ANSWER_SECONDS)
-            client = hvac.Client(url=self._address, timeout=limits, verify=self._verify)
-            self._threads.client = client
+        if client is None or self._threads.trust is not trust:
+            client = client_of(self._address, trust, (_CONNECT_SECONDS, _ANSWER_SECONDS))
+            self._threads.client, self._threads.trust = client, trust
         return client
 
     def _own_token(self, client: Any) -> str:
