@@ -1,8 +1,10 @@
 """The embedded servers start, crash, come back and stop."""
 
 import asyncio
+import http.client
 import json
 import shutil
+import ssl
 import stat
 import tempfile
 import threading
@@ -16,6 +18,7 @@ import psycopg
 import pytest
 from isthmus.kit.authorities import trusting
 from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao, EmbeddedPostgres, start_all
+from isthmus.local.backends.vault_tls import VaultCertificate
 from isthmus.local.logs import rotate
 from isthmus.local.private import read_json
 from isthmus.testing.waiting import until
@@ -153,11 +156,13 @@ def _vault(server, method, path, body=None):
 
 def test_openbao_unseals_itself_after_a_crash(backends):
     """
-    A secret written before a SIGKILL is readable after the restart without anybody's help.
+    A secret written before a SIGKILL is readable after the restart without anybody's help, also in a home
+    that is older than certificates of the vault.
     """
     server = backends[2]
     _vault(server, "POST", "secret/data/kept", {"data": {"one": "1"}})
     server.kill()
+    shutil.rmtree(server.authority.parent)
     server.start()
 
     assert _vault(server, "GET", "secret/data/kept")["data"]["data"] == {"one": "1"}
@@ -198,6 +203,86 @@ def test_openbao_lets_in_with_the_newest_secret_id_only(backends):
     assert _vault(server, "POST", "auth/approle/login", after)["auth"]["token_policies"]
     with pytest.raises(urllib.error.HTTPError, match="400"):
         _vault(server, "POST", "auth/approle/login", before)
+
+
+def _connected(server):
+    """Opens a connection to the server that is believed."""
+    trust = _trust(server)
+    connection = http.client.HTTPSConnection("127.0.0.1", server.ports["openbao"], timeout=60, context=trust)
+    connection.connect()
+    return connection
+
+
+def _shown(server):
+    """Gives the number of the certificate that the server shows now."""
+    connection = _connected(server)
+    found = connection.sock.getpeercert()["serialNumber"]
+    connection.close()
+    return found
+
+
+def _health(connection):
+    connection.request("GET", "/v1/sys/health")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_openbao_speaks_tls_13_and_nothing_older(backends):
+    """
+    Plain text is answered with a refusal, and TLS 1.2 with none at all.
+    """
+    server = backends[2]
+    plain = http.client.HTTPConnection("127.0.0.1", server.ports["openbao"], timeout=60)
+    old = ssl.create_default_context(cafile=server.authority)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    secured = http.client.HTTPSConnection("127.0.0.1", server.ports["openbao"], timeout=60, context=old)
+
+    assert _health(plain) == 400
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol version"):
+        secured.connect()
+
+
+def test_nobody_else_may_read_the_certificate_of_openbao(backends):
+    """
+    Neither the key of the authority nor that of the server.
+    """
+    server = backends[2]
+    files = list(server.authority.parent.iterdir())
+
+    assert {path.name for path in files} == {"authority.key", "authority.pem", "server.pem"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_new_certificate_of_openbao_ends_no_connection(backends):
+    """
+    Who is connected goes on, who connects later sees the new one, and one that is not due stays.
+    """
+    server = backends[2]
+    before, open_one = _shown(server), _connected(server)
+    server.renew_certificate()
+    unchanged = _shown(server)
+
+    server._certificate._due = 0.0
+    server.renew_certificate()
+    until(lambda: _shown(server) != before, "the new certificate", pause=0.05)
+
+    assert unchanged == before
+    assert _health(open_one) == 200
+    open_one.close()
+
+
+def test_whoever_answers_in_place_of_openbao_is_found_out(backends, tmp_path):
+    """
+    The start ends at once, and says so.
+    """
+    server = backends[2]
+    other = EmbeddedOpenBao(tmp_path)
+    VaultCertificate(other.authority, 60).prepare()
+    other.process = server.process
+
+    with pytest.raises(BackendFailed, match="not ours"):
+        list(other.answering("/v1/sys/health", server.ports["openbao"], trusting(other.authority)))
 
 
 def test_openbao_writes_an_audit_log_without_secrets(backends):

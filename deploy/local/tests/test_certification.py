@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from isthmus.local.backends.base import BackendFailed
 from isthmus.local.backends.vault_pki import PKI, role_of
-from isthmus.local.issuing import _Vault, _wanted, issue
+from isthmus.local.issuing import VaultPlace, _Vault, _wanted, issue
 
 HOST, OTHER = "host:files", "service:identity"
 
@@ -55,6 +55,14 @@ def test_the_launcher_reaches_nothing_else_in_the_vault(launcher, path):
     """
     with pytest.raises(BackendFailed, match="permission denied"):
         launcher.ask(path, {"data": {}})
+
+
+def test_a_vault_for_which_nobody_vouches_is_told_nothing(vault, tmp_path):
+    """
+    The authorities of the system do not know it; the message says which option names others.
+    """
+    with pytest.raises(BackendFailed, match="--vault-ca-file"):
+        issue(VaultPlace(vault.address, vault.place.role), [HOST], tmp_path, 60)
 
 
 def test_a_vault_that_is_not_prepared_is_told(vault, tmp_path):

@@ -43,6 +43,7 @@ def test_servers_outside_replace_our_own(home, postgres, nats_server, vault, bac
     places = ["--postgres-url", postgres.database(), "--nats-url", f"nats://{address}"]
     places += ["--nats-users", str(backend_home / "nats" / "users")]
     places += ["--vault-addr", vault.address, "--vault-roles", str(vault.folder / "roles")]
+    places += ["--vault-ca-file", str(vault.ca_file)]
     first = isthmus(home, "up", *places)
     isthmus(home, "down")
     isthmus(home, "up")

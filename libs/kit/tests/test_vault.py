@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from isthmus.kit.vault import AppRole, TokenFile
 from isthmus.kit.vault.openbao import OpenBaoVault
+from isthmus.local.backends.vault_tls import VaultCertificate
 from isthmus.resilience.faults import Conflict, DataLost, Missing, RetryLater
 
 
@@ -16,6 +17,14 @@ def client(vault):
 @pytest.fixture
 def root(vault):
     return vault.root()
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """An authority that vouches for another vault."""
+    file = tmp_path / "stranger" / "authority.pem"
+    VaultCertificate(file, 60).prepare()
+    return file.read_text()
 
 
 async def test_what_was_written_is_read(client):
@@ -84,6 +93,42 @@ async def test_a_vault_that_swallows_packets_is_told_soon(tmp_path):
         )
         with pytest.raises(RetryLater):
             await silent_vault.read("kit/a")
+
+
+@pytest.mark.parametrize("kind", ["nobody", "stranger", "empty", "plain"])
+async def test_a_vault_that_is_not_believed_is_told_nothing(vault, tmp_path, stranger, kind):
+    """
+    The message says whether authorities are missing or the address begins wrongly; the token stays here.
+    """
+    place, authorities, words = {
+        "nobody": (vault.address, None, "ISTHMUS_VAULT_CA_FILE"),
+        "stranger": (vault.address, stranger, "ISTHMUS_VAULT_CA_FILE"),
+        "empty": (vault.address, "", "holds no certificate"),
+        "plain": (vault.address.replace("https", "http"), None, "begin its address with https"),
+    }[kind]
+    (tmp_path / "token").write_text("any")
+    file = None
+    if authorities is not None:
+        file = tmp_path / "authorities.pem"
+        file.write_text(authorities)
+    client = OpenBaoVault(place, TokenFile(tmp_path / "token"), service="credentials", ca_file=file)
+
+    assert words in (await client.state()).text
+
+
+async def test_authorities_that_are_replaced_are_used_at_the_next_call(vault, tmp_path, stranger):
+    """
+    Whoever corrects the file need not start a service anew.
+    """
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_text(stranger)
+    role = _role(vault, "credentials")
+    client = OpenBaoVault(vault.address, role, service="credentials", ca_file=authorities)
+    with pytest.raises(RetryLater, match="not believed"):
+        await client.write("kit/e", {"key": "one"})
+    authorities.write_text(vault.ca_file.read_text())
+
+    assert await client.write("kit/e", {"key": "one"})
 
 
 async def test_a_renewed_token_is_picked_up(vault, tmp_path):

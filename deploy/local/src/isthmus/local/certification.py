@@ -1,6 +1,5 @@
 """Keeps the certificates of a local mesh's processes fresh."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -43,6 +42,7 @@ class Certification:
         self._openbao = openbao
         self._renewed = renewed
         self._address = options.vault_addr
+        self._ca_file = Path(options.vault_ca_file) if options.vault_ca_file else None
         folder = Path(options.vault_roles) if openbao is None else openbao.roles
         self._role = RoleFiles.within(folder, LAUNCHER)
         has_role = openbao is not None or (bool(options.vault_roles) and self._role.role_id.exists())
@@ -126,9 +126,9 @@ class Certification:
         }
 
     def _issue(self, subjects: Iterable[str]) -> Steps:
-        address, ca_file = self._address, os.environ.get("ISTHMUS_VAULT_CA_FILE")
+        address, ca_file = self._address, self._ca_file
         if self._openbao is not None:
-            address, ca_file = self._openbao.address, str(self._openbao.authority)
+            address, ca_file = self._openbao.address, self._openbao.authority
         # Loaded only now: naming certificates needs the kit.
         from isthmus.local.issuing import VaultPlace, issue
 

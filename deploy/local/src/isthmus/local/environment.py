@@ -155,14 +155,15 @@ class Environment:
         known = {
             "ISTHMUS_SECRETS": "openbao",
             "ISTHMUS_VAULT_ADDR": self._options.vault_addr if openbao is None else openbao.address,
+            "ISTHMUS_VAULT_CA_FILE": self._options.vault_ca_file
+            if openbao is None
+            else str(openbao.authority),
         }
         if openbao is None and not self._options.vault_roles:
             return {
                 **known,
                 "ISTHMUS_VAULT_TOKEN_FILE": str(Path(self._options.vault_token_file).expanduser()),
             }
-        if openbao is not None:
-            known["ISTHMUS_VAULT_CA_FILE"] = str(openbao.authority)
         folder = Path(self._options.vault_roles) if openbao is None else openbao.roles
         files = RoleFiles.within(folder, name)
         return {

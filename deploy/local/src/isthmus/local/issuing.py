@@ -35,7 +35,7 @@ class VaultPlace:
 
     address: str
     role: RoleFiles
-    ca_file: Path | str | None = None
+    ca_file: Path | None = None
 
 
 def issue(place: VaultPlace, subjects: Iterable[str], folder: Path, seconds: int) -> int:
@@ -66,7 +66,7 @@ def issue(place: VaultPlace, subjects: Iterable[str], folder: Path, seconds: int
     except ssl.SSLCertVerificationError as error:
         message = (
             f"The vault at {place.address} is not believed: {error.verify_message}. "
-            "Name the authorities that vouch for it in ISTHMUS_VAULT_CA_FILE."
+            "Name the authorities that vouch for it with --vault-ca-file."
         )
         raise BackendFailed(message) from error
     except (OSError, HTTPException, ValueError, KeyError) as error:
@@ -109,7 +109,7 @@ class _Vault:
         self._prefix = parts.path.rstrip("/")
         self.token = ""
         if parts.scheme == "https":
-            context = trusting(Path(place.ca_file) if place.ca_file else None)
+            context = trusting(place.ca_file)
             self._connection: HTTPConnection = HTTPSConnection(
                 parts.netloc, timeout=_ANSWER_SECONDS, context=context
             )

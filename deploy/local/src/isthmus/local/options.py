@@ -24,6 +24,7 @@ class Options:
         nats_ca_file: PEM of the authorities that vouch for it.
         nats_users: Folder with `<user>.password` for each process, as `isthmus nats config` writes it.
         vault_addr: OpenBao or Vault, prepared as `isthmus vault script` prints it.
+        vault_ca_file: PEM of the authorities that vouch for it.
         vault_roles: Folder with `<service>.role-id` and `<service>.secret-id` for those that keep secrets.
         vault_token_file: Holds a token that reaches everything of ours, in place of the roles.
         secrets: Where secrets are kept in place of OpenBao: `azure:URL`, `environment` or `file:PATH`.
@@ -43,6 +44,7 @@ class Options:
     nats_ca_file: str = ""
     nats_users: str = ""
     vault_addr: str = ""
+    vault_ca_file: str = ""
     vault_roles: str = ""
     vault_token_file: str = ""
     secrets: str = ""

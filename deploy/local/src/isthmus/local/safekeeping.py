@@ -59,7 +59,7 @@ def vault_state(home: Home, options: Options) -> dict[str, object]:
     try:
         if options.vault_addr and not options.secrets and token_file is None:
             return _state_by_role(options)
-        archive = archive_of(home, place, key_file, token_file)
+        archive = archive_of(home, place, key_file, token_file, ca_file=_ca_file(options))
     except Fault as error:
         provider, _, where = place.partition(":")
         return {"provider": provider, "place": where, "usable": False, "text": error.message}
@@ -79,19 +79,24 @@ def vault_state(home: Home, options: Options) -> dict[str, object]:
 
 def _state_by_role(options: Options) -> dict[str, object]:
     """Ask a vault outside as the credentials service does."""
-    from isthmus.kit import ServiceSettings
     from isthmus.kit.vault import AppRole
     from isthmus.kit.vault.openbao import OpenBaoVault
     from isthmus.local.backends.vault_roles import RoleFiles
 
     files = RoleFiles.within(Path(options.vault_roles), "credentials")
-    login, ca_file = AppRole(files.role_id, files.secret_id), ServiceSettings().vault_ca_file
-    vault = OpenBaoVault(options.vault_addr, login, service="credentials", ca_file=ca_file)
+    login = AppRole(files.role_id, files.secret_id)
+    vault = OpenBaoVault(options.vault_addr, login, service="credentials", ca_file=_ca_file(options))
     state = asyncio.run(vault.state())
     return {"provider": state.provider, "place": state.place, "usable": state.is_usable, "text": state.text}
 
 
-def archive_of(home: Home, text: str, key_file: Path | None, token_file: Path | None) -> "Archive":
+def _ca_file(options: Options) -> Path | None:
+    return Path(options.vault_ca_file) if options.vault_ca_file else None
+
+
+def archive_of(
+    home: Home, text: str, key_file: Path | None, token_file: Path | None, *, ca_file: Path | None = None
+) -> "Archive":
     """Return all secrets of a place, for reading or for copying them.
 
     Args:
@@ -99,6 +104,7 @@ def archive_of(home: Home, text: str, key_file: Path | None, token_file: Path | 
         text: The place.
         key_file: Key of a sealed file.
         token_file: Token for an OpenBao.
+        ca_file: Authorities that vouch for it; by default those of the settings.
 
     Raises:
         Fault: `SETTING_INVALID`, `SETTING_MISSING`.
@@ -122,6 +128,6 @@ def archive_of(home: Home, text: str, key_file: Path | None, token_file: Path | 
     settings = ServiceSettings()
     if place.provider == "file" and key_file is None and not settings.secrets_key.get_secret_value():
         key_file = settings.secrets_key_file or home_key(home)
-    given = {"secrets_key_file": key_file, "vault_token_file": token_file}
+    given = {"secrets_key_file": key_file, "vault_token_file": token_file, "vault_ca_file": ca_file}
     known = {name: value for name, value in given.items() if value is not None}
     return open_archive(place, settings.model_copy(update=known))

@@ -15,7 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from isthmus.local.backends.asking import HttpRequest, ask
-from isthmus.local.backends.ports import HOST, PortBook, is_free
+from isthmus.local.backends.ports import PortBook, is_free
 from isthmus.local.private import private_folder
 
 __all__ = [

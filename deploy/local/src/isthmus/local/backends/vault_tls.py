@@ -52,7 +52,7 @@ class VaultCertificate:
     def prepare(self) -> None:
         """Make what is missing, does not fit together or ends soon; what is good stays."""
         private_folder(self._authority.parent)
-        authority, key = self._known_authority() or self._new_authority()
+        authority, key = self._voucher()
         self._due = self._due_of_known(authority) or self._renewed(authority, key)
 
     def renewed(self) -> bool:
@@ -65,8 +65,11 @@ class VaultCertificate:
         if now < self._due:
             return False
         self._due = now + _NEXT_TRY
-        self.prepare()
+        self._due = self._renewed(*self._voucher())
         return True
+
+    def _voucher(self) -> tuple[x509.Certificate, Any]:
+        return self._known_authority() or self._new_authority()
 
     def _known_authority(self) -> tuple[x509.Certificate, Any] | None:
         try:

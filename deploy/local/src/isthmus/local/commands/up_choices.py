@@ -19,6 +19,7 @@ __all__ = [
     "SecretsKeyFile",
     "Tls",
     "VaultAddr",
+    "VaultCaFile",
     "VaultRoles",
     "VaultTokenFile",
 ]
@@ -51,6 +52,13 @@ VaultAddr = Annotated[
     str | None,
     typer.Option(
         envvar="ISTHMUS_VAULT_ADDR", help=f"An OpenBao or Vault; see `isthmus vault script`. {_EMBEDDED}"
+    ),
+]
+VaultCaFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ISTHMUS_VAULT_CA_FILE",
+        help="Certificates that vouch for that vault; without them those that the system trusts.",
     ),
 ]
 VaultRoles = Annotated[
