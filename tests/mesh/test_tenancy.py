@@ -52,7 +52,8 @@ MASKS = {
     re.compile(r"\bfresh[0-9a-f]{12}"): "<fresh>",
     re.compile(r"\b[0-9a-f]{64}\b"): "<hash>",
     re.compile(r"\b[a-z2-9]{5}(-[a-z2-9]{5}){3}\b"): "<password>",
-    re.compile(r"\b(seconds|nanos): \d+"): "<time>",
+    # A time on a whole second has no nanos.
+    re.compile(r"\bseconds: \d+(?:\s+nanos: \d+)?|\bnanos: \d+"): "<time>",
     re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"): "<time>",
 }
 

@@ -27,6 +27,7 @@ from isthmus.identity.v1 import (
 )
 from isthmus.mapping.v1 import (
     mapping_pb2_grpc,
+    models_pb2_grpc,
     schema_registry_pb2_grpc,
     schemas_pb2_grpc,
     versions_pb2_grpc,
@@ -236,6 +237,11 @@ class Mesh:
     def mapping_versions(self) -> versions_pb2_grpc.MappingVersionsServiceStub:
         """How versions of mappings come into use."""
         return versions_pb2_grpc.MappingVersionsServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def models(self) -> models_pb2_grpc.ModelServiceStub:
+        """Canonical models."""
+        return models_pb2_grpc.ModelServiceStub(self._channel("mapping"))
 
     @cached_property
     def schemas(self) -> schemas_pb2_grpc.SchemaServiceStub:

@@ -3,11 +3,12 @@
 from isthmus.kit import Chassis, Consumer, Wiring
 from isthmus.kit.bus_users import MAPPING_FLOWS
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
-from isthmus.mapping.v1 import schema_registry_pb2_grpc, schemas_pb2_grpc, versions_pb2_grpc
+from isthmus.mapping.v1 import models_pb2_grpc, schema_registry_pb2_grpc, schemas_pb2_grpc, versions_pb2_grpc
 from isthmus.services.mapping.events import Events, forget_flow
 from isthmus.services.mapping.lifecycle import Lifecycle
 from isthmus.services.mapping.peers import SchedulingPeer
 from isthmus.services.mapping.servicer import MappingServicer
+from isthmus.services.mapping.servicer_models import ModelServicer
 from isthmus.services.mapping.servicer_registry import RegistryServicer
 from isthmus.services.mapping.servicer_schemas import SchemaServicer
 from isthmus.services.mapping.servicer_versions import MappingVersionsServicer
@@ -29,6 +30,7 @@ async def wire(chassis: Chassis) -> Wiring:
         servicers=[
             (pb_grpc.add_MappingServiceServicer_to_server, servicer),
             (versions_pb2_grpc.add_MappingVersionsServiceServicer_to_server, versions),
+            (models_pb2_grpc.add_ModelServiceServicer_to_server, ModelServicer()),
             (schemas_pb2_grpc.add_SchemaServiceServicer_to_server, schemas),
             (schema_registry_pb2_grpc.add_SchemaRegistryServiceServicer_to_server, registry),
         ],
