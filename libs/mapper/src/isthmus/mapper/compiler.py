@@ -48,6 +48,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         keeps_unmapped=read.block.keep_unmapped,
         source_classes=classes_of_schema(read.source_schema) if read.source_schema else {},
         unclassified=read.unclassified or DataClass.INTERNAL,
+        plugins=dict(sorted(report.plugins.items())),
         _deriving=partial(_derived, read),
         _lowering=partial(_lowered, read),
         _typing=partial(typed_plan, read),

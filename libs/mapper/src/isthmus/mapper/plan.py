@@ -109,6 +109,7 @@ class Plan:
         keeps_unmapped: Whether fields that no rule names are passed on.
         unclassified: Class of source fields that have none of their own.
         source_classes: Classes of source fields, as far as the mapping's source schema tells.
+        plugins: Versions by name of the plug-ins whose functions it calls.
     """
 
     fingerprint: str
@@ -118,6 +119,7 @@ class Plan:
     keeps_unmapped: bool = False
     unclassified: DataClass = DataClass.INTERNAL
     source_classes: Mapping[str, DataClass] = field(default_factory=dict, compare=False)
+    plugins: Mapping[str, str] = field(default_factory=dict, compare=False)
     _deriving: Callable[[Classes], Classes] | None = field(default=None, compare=False)
     _lowering: Callable[[Classes], Sequence[tuple[str, DataClass, DataClass]]] | None = field(
         default=None, compare=False

@@ -18,7 +18,7 @@ from isthmus.mapper.cel.operators import span
 from isthmus.mapper.cel.times import parse_timestamp, to_datetime
 from isthmus.mapper.cel.values import HIGHEST, Duration, Failed, Timestamp, UInt, no_overload
 from isthmus.mapper.errors import Refusal
-from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function
+from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, plugins
 from isthmus.mapper.reading.report import Report
 from isthmus.mapper.reading.steps import Scope, bind
 from isthmus.mapper.values import clean
@@ -190,6 +190,18 @@ _RESULTS: dict[str, Callable[[Any], Any]] = {
     "timestamp": parse_timestamp,
     "span": lambda seconds: span(round(seconds * _SECOND)),
 }
+
+
+def of_plugins(names: tuple[str, ...]) -> tuple[OwnFunction, ...]:
+    """The functions for expressions that these plug-ins bring, as far as they can be used."""
+    brought = (plugins.plugin(name) for name in names)
+    return tuple(function for plugin in brought if plugin is not None for function in _of_plugin(plugin))
+
+
+@lru_cache(maxsize=64)
+def _of_plugin(plugin: plugins.Plugin) -> tuple[OwnFunction, ...]:
+    return tuple(own(function) for function in plugin.functions.values() if function.cel)
+
 
 OWN: tuple[OwnFunction, ...] = tuple(own(function) for function in FUNCTIONS.values() if function.cel)
 """All of the product; whatever is added to its library with a form for expressions is known to every one."""

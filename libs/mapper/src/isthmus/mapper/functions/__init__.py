@@ -10,20 +10,23 @@ from isthmus.mapper.functions import (
     lists,
     network,
     numbers,
+    plugins,
     products,
     regexes,
     severity,
     text,
     urls,
 )
-from isthmus.mapper.functions.registry import FUNCTIONS, REQUIRED, Example, Function, Param
+from isthmus.mapper.functions.registry import FUNCTIONS, REQUIRED, Example, Function, Library, Param, Step
 
 __all__ = [
     "FUNCTIONS",
     "REQUIRED",
     "Example",
     "Function",
+    "Library",
     "Param",
+    "Step",
     "checks",
     "conversions",
     "cvss",
@@ -33,6 +36,7 @@ __all__ = [
     "lists",
     "network",
     "numbers",
+    "plugins",
     "products",
     "regexes",
     "severity",

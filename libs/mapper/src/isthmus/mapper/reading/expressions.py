@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from isthmus.mapper.functions import plugins
 from isthmus.mapper.model import Expression
 from isthmus.mapper.schemas import SchemaInvalid, resolve
 
@@ -48,15 +49,13 @@ def read_expression(
     if scope.expressions < 0:
         report.add(place, "TOO_MANY", "The definition has too many expressions; split it.")
         return None
-    from isthmus.mapper.cel.environment import ExpressionInvalid, environment
+    from isthmus.mapper.cel.environment import ExpressionInvalid
     from isthmus.mapper.cel.expression import NOW, CelExpression
 
     known_names = (ITEM, RECORD) if scope.in_element else (RECORD,)
     variables = (*((name, "dyn") for name in known_names), (NOW, "timestamp"))
     try:
-        checked = environment(variables).check(raw)
-        known = _known(scope, checked)
-        typed = environment((*variables, *known)).check(raw) if known else checked
+        checked, typed = _checked(scope, raw, variables)
     except ExpressionInvalid as invalid:
         for mistake in invalid.mistakes:
             report.add(place, "EXPRESSION_INVALID", _told(mistake, scope))
@@ -66,6 +65,47 @@ def read_expression(
         report.add(place, "EXPRESSION_NOT_BOOLEAN", hint)
         return None
     return Expression(CelExpression(checked, scope.variable, RECORD if scope.in_element else ""))
+
+
+def _checked(scope: Scope, raw: str, variables: tuple[tuple[str, str], ...]) -> tuple[Checked, Checked]:
+    """The expression, checked without and with the types that the schema tells.
+
+    Raises:
+        ExpressionInvalid: it cannot be used.
+    """
+    from isthmus.mapper.cel.environment import ExpressionInvalid
+
+    try:
+        return _checked_with(scope, raw, variables, ())
+    except ExpressionInvalid:
+        brought = tuple(name for name in plugins.names() if f"{name}." in raw)
+        if not brought:
+            raise
+    for name in brought:
+        problem = plugins.missing(name)
+        if problem is not None:
+            from isthmus.mapper.cel.environment import Mistake
+
+            raise ExpressionInvalid(Mistake(0, 0, problem.message))
+    return _checked_with(scope, raw, variables, brought)
+
+
+def _checked_with(
+    scope: Scope, raw: str, variables: tuple[tuple[str, str], ...], brought: tuple[str, ...]
+) -> tuple[Checked, Checked]:
+    from isthmus.mapper.cel.environment import environment
+    from isthmus.mapper.cel.functions import of_plugins
+    from isthmus.mapper.cel.tree import Call, walk
+
+    functions = of_plugins(brought)
+    checked = environment(variables, functions).check(raw)
+    called = {node.function for node in walk(checked.tree.root) if isinstance(node, Call)}
+    for function in functions:
+        plugin = plugins.plugin(function.name.partition(".")[0])
+        if function.name in called and plugin is not None:
+            scope.report.plugins[plugin.name] = plugin.version
+    known = _known(scope, checked)
+    return checked, environment((*variables, *known), functions).check(raw) if known else checked
 
 
 def _told(mistake: Any, scope: Scope) -> str:

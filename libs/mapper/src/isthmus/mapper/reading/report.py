@@ -24,6 +24,8 @@ class Report:
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
+        self.plugins: dict[str, str] = {}
+        """The plug-ins that the definition needs, with their versions."""
 
     def add(self, place: str, reason: str, message: str) -> None:
         """Notes one mistake once; beyond the bound further ones are dropped, for nobody reads them."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from isthmus.mapper.casts import CASTS
 from isthmus.mapper.cel.limits import MAX_EXPRESSIONS
-from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
+from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param, plugins
 from isthmus.mapper.limits import (
     MAX_BOUND_STEPS,
     MAX_PATTERNS,
@@ -84,13 +84,32 @@ def read_step(scope: Scope, raw: object, place: str) -> tuple[Step, ...]:
         return ()
     if name in scope.functions:
         return _expand(scope, name, argument, where)
-    if name not in FUNCTIONS:
-        near = difflib.get_close_matches(name, [*FUNCTIONS, *scope.functions], 1)
-        hint = f"did you mean {near[0]!r}?" if near else "docs/functions.md lists all functions."
-        scope.report.add(where, "FUNCTION_UNKNOWN", f"There is no function {name[:60]!r}; {hint}")
+    function = FUNCTIONS.get(name) or _of_plugin(scope, name, where)
+    if function is None:
         return ()
-    step = bind(scope, FUNCTIONS[name], argument, where)
+    step = bind(scope, function, argument, where)
     return () if step is None else (step,)
+
+
+def _of_plugin(scope: Scope, name: str, place: str) -> Function | None:
+    """The function of a plug-in, which has a dot in its name; `None` where there is none, which is noted."""
+    brings, dot, _ = name.partition(".")
+    known: Iterable[str] = (*FUNCTIONS, *scope.functions)
+    if dot:
+        problem = plugins.missing(brings, place)
+        if problem is not None:
+            scope.report.add(problem.path, problem.reason, problem.message)
+            return None
+        plugin = plugins.plugin(brings)
+        assert plugin is not None
+        if name in plugin.functions:
+            scope.report.plugins[brings] = plugin.version
+            return plugin.functions[name]
+        known = plugin.functions
+    near = difflib.get_close_matches(name, list(known), 1)
+    hint = f"did you mean {near[0]!r}?" if near else "docs/functions.md lists all functions."
+    scope.report.add(place, "FUNCTION_UNKNOWN", f"There is no function {name[:60]!r}; {hint}")
+    return None
 
 
 def _expand(scope: Scope, name: str, argument: object, place: str) -> tuple[Step, ...]:
