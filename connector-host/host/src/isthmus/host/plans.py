@@ -5,6 +5,7 @@ from collections import OrderedDict
 import msgspec
 from isthmus.host.control import ControlPlane, call
 from isthmus.mapper import MappingInvalid, Plan, compile_mapping
+from isthmus.mapper.functions import plugins
 from isthmus.mapping.v1 import mapping_pb2 as mapping
 from isthmus.models import schema_of
 from isthmus.resilience import FixRequest, Violation
@@ -28,7 +29,8 @@ class Plans:
         """Return a compiled mapping and the JSON Schema of what it gives, empty when unknown.
 
         Raises:
-            Fault: `MAPPING_UNKNOWN`, or `MAPPING_INVALID` when this host cannot compile it.
+            Fault: `MAPPING_UNKNOWN`, `MAPPING_INVALID` when this host cannot compile it, or `PLUGIN_MISSING`,
+                `PLUGIN_BROKEN` or `PLUGIN_VERSION_MISMATCH` when it would compute something else.
         """
         key = (tenant_id, mapping_id, version)
         known = self._plans.get(self._fingerprints.get(key, "")) if version else None
@@ -36,6 +38,9 @@ class Plans:
             return known
         request = mapping.GetPlanRequest(mapping_id=mapping_id, version=version)
         answer = await call(self._control.mapping.GetPlan, request)
+        problem = plugins.unmet(answer.plugins)
+        if problem is not None:
+            raise FixRequest(problem.reason, f"Mapping {mapping_id} cannot run here. {problem.message}")
         found = self._plans.get(answer.fingerprint) or _compiled(answer.definition, mapping_id)
         self._plans[answer.fingerprint] = found
         self._fingerprints[(tenant_id, mapping_id, answer.version)] = answer.fingerprint

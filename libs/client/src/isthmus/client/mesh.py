@@ -26,6 +26,7 @@ from isthmus.identity.v1 import (
     users_pb2_grpc,
 )
 from isthmus.mapping.v1 import (
+    functions_pb2_grpc,
     mapping_pb2_grpc,
     models_pb2_grpc,
     schema_registry_pb2_grpc,
@@ -242,6 +243,11 @@ class Mesh:
     def models(self) -> models_pb2_grpc.ModelServiceStub:
         """Canonical models."""
         return models_pb2_grpc.ModelServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def mapping_functions(self) -> functions_pb2_grpc.MappingFunctionsServiceStub:
+        """What steps and expressions may call."""
+        return functions_pb2_grpc.MappingFunctionsServiceStub(self._channel("mapping"))
 
     @cached_property
     def schemas(self) -> schemas_pb2_grpc.SchemaServiceStub:

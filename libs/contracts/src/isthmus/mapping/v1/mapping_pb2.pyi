@@ -1052,10 +1052,31 @@ class GetPlanResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PluginsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MAPPING_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     DEFINITION_FIELD_NUMBER: _builtins.int
+    PLUGINS_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.str
     """Which mapping."""
     version: _builtins.int
@@ -1064,6 +1085,12 @@ class GetPlanResponse(_message.Message):
     """SHA-256 of the definition in hexadecimal."""
     definition: _builtins.str
     """The whole definition as one JSON object: `field_mappings`, `transformations`, schemas."""
+    @_builtins.property
+    def plugins(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Versions by name of the plug-ins whose functions it calls. A host that lacks one, or has another major
+        version of it, refuses to run the definition.
+        """
+
     def __init__(
         self,
         *,
@@ -1071,10 +1098,11 @@ class GetPlanResponse(_message.Message):
         version: _builtins.int = ...,
         fingerprint: _builtins.str = ...,
         definition: _builtins.str = ...,
+        plugins: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "fingerprint", b"fingerprint", "mapping_id", b"mapping_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "fingerprint", b"fingerprint", "mapping_id", b"mapping_id", "plugins", b"plugins", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

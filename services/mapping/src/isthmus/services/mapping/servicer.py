@@ -30,6 +30,7 @@ from isthmus.services.mapping.domain import (
     unreadable,
     usable,
 )
+from isthmus.services.mapping.domain.library import needed_plugins
 from isthmus.services.mapping.lifecycle import Lifecycle, Tell, check_unmoved
 from isthmus.services.mapping.messages import (
     class_number,
@@ -238,11 +239,13 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         """Give a host the definition to run."""
         require_mapping(request.mapping_id)
         mapping = await self._get(request.mapping_id, request.version, for_flow=not request.version)
+        needed = await asyncio.to_thread(needed_plugins, mapping.documents)
         return pb.GetPlanResponse(
             mapping_id=mapping.mapping_id,
             version=mapping.version,
             fingerprint=mapping.fingerprint,
             definition=json.dumps(mapping.documents.definition(), separators=(",", ":")),
+            plugins=needed,
         )
 
     async def _get(self, mapping_id: str, version: int, *, for_flow: bool = False) -> MappingVersion:

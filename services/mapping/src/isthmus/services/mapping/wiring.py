@@ -2,12 +2,19 @@
 
 from isthmus.kit import Chassis, Consumer, Wiring
 from isthmus.kit.bus_users import MAPPING_FLOWS
+from isthmus.mapping.v1 import (
+    functions_pb2_grpc,
+    models_pb2_grpc,
+    schema_registry_pb2_grpc,
+    schemas_pb2_grpc,
+    versions_pb2_grpc,
+)
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
-from isthmus.mapping.v1 import models_pb2_grpc, schema_registry_pb2_grpc, schemas_pb2_grpc, versions_pb2_grpc
 from isthmus.services.mapping.events import Events, forget_flow
 from isthmus.services.mapping.lifecycle import Lifecycle
 from isthmus.services.mapping.peers import SchedulingPeer
 from isthmus.services.mapping.servicer import MappingServicer
+from isthmus.services.mapping.servicer_functions import MappingFunctionsServicer
 from isthmus.services.mapping.servicer_models import ModelServicer
 from isthmus.services.mapping.servicer_registry import RegistryServicer
 from isthmus.services.mapping.servicer_schemas import SchemaServicer
@@ -31,6 +38,7 @@ async def wire(chassis: Chassis) -> Wiring:
             (pb_grpc.add_MappingServiceServicer_to_server, servicer),
             (versions_pb2_grpc.add_MappingVersionsServiceServicer_to_server, versions),
             (models_pb2_grpc.add_ModelServiceServicer_to_server, ModelServicer()),
+            (functions_pb2_grpc.add_MappingFunctionsServiceServicer_to_server, MappingFunctionsServicer()),
             (schemas_pb2_grpc.add_SchemaServiceServicer_to_server, schemas),
             (schema_registry_pb2_grpc.add_SchemaRegistryServiceServicer_to_server, registry),
         ],
