@@ -6,7 +6,7 @@
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ def pages() -> dict[Path, str]:
         docs / "errors.md": errors_page(),
         docs / "functions.md": functions_page(),
         docs / "models.md": models_page(),
+        docs / "new-connector.md": new_connector_page(),
         docs / "permissions.md": permissions_page(),
     }
 
@@ -132,13 +133,25 @@ def functions_page() -> str:
     """Gives the page of the function library, whose tables follow from the library."""
     from isthmus.mapper import reference
 
-    page = (ROOT / "docs" / "functions.md").read_text()
-    for name, table in (
-        ("functions", reference.function_reference()),
-        ("scales", reference.scale_reference()),
-    ):
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        page = f"{page.partition(start)[0]}{start}\n{table}\n{end}{page.partition(end)[2]}"
+    tables = {"functions": reference.function_reference(), "scales": reference.scale_reference()}
+    return _filled("functions.md", tables)
+
+
+def new_connector_page() -> str:
+    """Gives the page for authors of connectors, whose table follows from the conformance kit."""
+    from isthmus.testing.conformance import CHECKS
+
+    rows = [f"| `{name}` | {CHECKS[name].says} |" for name in sorted(CHECKS)]
+    table = "\n".join(["| check | a connector that conforms |", "| --- | --- |", *rows])
+    return _filled("new-connector.md", {"checks": table})
+
+
+def _filled(name: str, tables: Mapping[str, str]) -> str:
+    """Gives a page with something generated between each pair of its marks."""
+    page = (ROOT / "docs" / name).read_text()
+    for mark, text in tables.items():
+        start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+        page = f"{page.partition(start)[0]}{start}\n{text}\n{end}{page.partition(end)[2]}"
     return page
 
 

@@ -25,7 +25,7 @@ EXAMPLE = re.compile(r"Example: `(.+)`")
 SHELL = set("|&;<>$`*?~#(){}\n")
 # They end something that the following examples need, or the mesh itself, or make others of us.
 ENDING = {"delete", "deactivate", "down", "up", "demo", "cancel", "revoke", "drop", "retire"}
-ENDING |= {"login", "logout", "passwd", "totp"}
+ENDING |= {"login", "logout", "passwd", "totp", "sandbox"}
 PERSON = "{type: object, properties: {id: {type: string}}, additionalProperties: false}"
 RECORD = {"policyId": "p", "requirementId": "r", "status": "fail", "evidenceRef": "e"}
 

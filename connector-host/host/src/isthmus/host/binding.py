@@ -221,9 +221,9 @@ class Resolver:
             return Bound(
                 tenant_id,
                 instance_id="",
-                configuration=_document(binding.configuration, "configuration"),
+                configuration=document(binding.configuration, "configuration"),
                 auth_config_id=binding.auth_config_id,
-                limits=_document(binding.limits, "limits"),
+                limits=document(binding.limits, "limits"),
             )
         key = (tenant_id, binding.instance_id)
         etag, known = self._known.get(key, ("", None))
@@ -235,10 +235,10 @@ class Resolver:
             tenant_id,
             instance.instance_id,
             name=instance.name,
-            configuration=_document(instance.configuration, "configuration"),
+            configuration=document(instance.configuration, "configuration"),
             revision=instance.configuration_revision,
             auth_config_id=instance.auth_config_id,
-            limits=_document(instance.limits, "limits"),
+            limits=document(instance.limits, "limits"),
         )
         self._known[key] = (instance.etag, bound)
         while len(self._known) > _MOST_LEASES:
@@ -276,8 +276,17 @@ class Resolver:
             version = 0 if bound.token_id else bound.secret_version
             return await self.authenticated(bound, fresh=0.0, refused=bound.token_id, refused_version=version)
 
+    def refuse(self, bound: Bound) -> None:
+        """Let the next use ask for another secret: the system has refused this one."""
+        self.leases.refuse(bound)
 
-def _document(text: str, path: str) -> dict[str, Any]:
+
+def document(text: str, path: str) -> dict[str, Any]:
+    """Read what a binding says as a JSON object; an empty text is an empty one.
+
+    Raises:
+        FixRequest: It is none.
+    """
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
     except msgspec.MsgspecError as error:
@@ -306,4 +315,4 @@ def _material(answer: credentials.LeaseCredentialResponse) -> dict[str, Any]:
     return {name: value for name, value in material.items() if value}
 
 
-__all__ = ["HUB", "Leased", "Leases", "Resolver", "deaf"]
+__all__ = ["HUB", "Leased", "Leases", "Resolver", "deaf", "document"]

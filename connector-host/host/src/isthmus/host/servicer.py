@@ -2,18 +2,16 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
 from isthmus.host.attempt.privacy import told
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
-from isthmus.host.binding import Resolver
 from isthmus.host.control import passes
 from isthmus.host.failures import is_authentication, marked
 from isthmus.host.modes import best_read_mode, find_stream
-from isthmus.host.reports import Reports
 from isthmus.host.rotating import RENEW, RETIRE, prove, with_secret
 from isthmus.host.steps import granted, needed, without_credential
 from isthmus.host.translate import between_of
@@ -31,6 +29,38 @@ _MOST_RECORDS = 1000
 _MOST_BYTES = 1024 * 1024
 
 
+class Bindings(Protocol):
+    """Completes bindings with configuration and secret."""
+
+    async def configuration(self, tenant_id: str, binding: connector.Binding) -> Bound:
+        """Return the connection without its secret."""
+        ...
+
+    async def resolve(self, tenant_id: str, binding: connector.Binding) -> Bound:
+        """Return the connection with its secret."""
+        ...
+
+    async def authenticated(self, bound: Bound) -> Bound:
+        """Add the secret to a connection."""
+        ...
+
+    async def renewed(self, bound: Bound) -> Bound:
+        """Return the connection with another secret, where there is one, in place of a refused one."""
+        ...
+
+    def refuse(self, bound: Bound) -> None:
+        """Note that the system has refused the secret."""
+        ...
+
+
+class Journal(Protocol):
+    """Keeps what was done."""
+
+    def operation(self, bound: Bound, name: str, failure: str = "") -> None:
+        """Keep what became of a check or an action."""
+        ...
+
+
 class ConnectorServicer(ConnectorServiceServicer):
     """Serves one connector.
 
@@ -40,7 +70,7 @@ class ConnectorServicer(ConnectorServiceServicer):
         reports: Told about checks and actions.
     """
 
-    def __init__(self, backend: Backend, resolver: Resolver, reports: Reports) -> None:
+    def __init__(self, backend: Backend, resolver: Bindings, reports: Journal) -> None:
         self._backend = backend
         self._resolver = resolver
         self._reports = reports
@@ -250,7 +280,7 @@ class ConnectorServicer(ConnectorServiceServicer):
             yield
         except Fault as fault:
             if is_authentication(fault):
-                self._resolver.leases.refuse(bound)
+                self._resolver.refuse(bound)
             marked(fault)
             raise
 
@@ -329,4 +359,4 @@ def _tenant() -> str:
     return current_principal().tenant_id
 
 
-__all__ = ["ConnectorServicer", "batches_of"]
+__all__ = ["Bindings", "ConnectorServicer", "Journal", "batches_of"]
