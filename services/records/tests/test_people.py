@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from isthmus.connector.v1 import connector_pb2 as connector_pb
+from isthmus.credentials.v1 import credentials_pb2, credentials_pb2_grpc
 from isthmus.monitoring.v1 import monitoring_pb2, monitoring_pb2_grpc
 from isthmus.records.v1 import privacy_pb2 as pb
 from isthmus.records.v1 import privacy_pb2_grpc as pb_grpc
@@ -25,11 +26,22 @@ REPLACE = pb.ErasePersonDataRequest.ACTION_REPLACE
 DELETE = pb.ErasePersonDataRequest.ACTION_DELETE
 
 
+class Keepsakes(credentials_pb2_grpc.CredentialsServiceServicer):
+    """The service of credentials, which keeps no text."""
+
+    async def RedactTexts(self, request, context):
+        return credentials_pb2.RedactTextsResponse()
+
+
 @pytest.fixture(scope="module")
 async def mesh(open_mesh):
     """The hub, which looks for what is too old all the time, and the services that keep texts."""
     async with open_mesh() as mesh:
-        monitoring, _, _ = [await mesh.start(name) for name in ("monitoring", "events", "scheduling")]
+        names = ("monitoring", "events", "scheduling", "mapping", "registry")
+        monitoring, *_ = [await mesh.start(name) for name in names]
+        await mesh.fake(
+            "credentials", credentials_pb2_grpc.add_CredentialsServiceServicer_to_server, Keepsakes()
+        )
         yield mesh, monitoring, await mesh.start("records", retention_seconds=0.2)
 
 
@@ -225,6 +237,7 @@ async def test_logs_lose_the_person(town, mesh):
     assert kept.message == "User ‹erased› was refused."
 
 
+ANSWER = {"rpc": "CreateThing", "request_id": "r1", "fingerprint": "x", "response": f"..{ADA}.."}
 FAILURE = {"reason": "ODD", "message": f"Value '{ADA}' is no number."}
 KEPT = {
     "events.events": {
@@ -232,9 +245,9 @@ KEPT = {
         "time": "2026-01-01", "data": json.dumps({"who": "Ada@Example.org", "n": 1}), "traceparent": "",
         "correlation_id": "", "nats_subject": "",
     },
-    "scheduling.idempotency": {
-        "rpc": "StartExecution", "request_id": "r1", "fingerprint": "x", "response": f"..{ADA}..",
-    },
+    "scheduling.idempotency": ANSWER,
+    "mapping.idempotency": ANSWER,
+    "registry.idempotency": ANSWER,
     "scheduling.action_calls": {
         "call_id": "c1", "run_id": "run_1", "step": "s", "undoes": False, "instance_id": "i", "action": "a",
         "input": json.dumps({"mail": ADA}), "retries": 0, "next_time": "2026-01-01", "end_time": "2026-01-01",
@@ -280,7 +293,7 @@ async def test_texts_that_other_services_keep_lose_the_person(town):
     lines = [json.loads(line) for answer in answers for line in answer.lines]
     tables = sorted(one["table"] for one in lines if "table" in one)
     assert tables == sorted(name.partition(".")[2] for name in KEPT)
-    assert (told.counts.executions, told.counts.events, told.counts.answers) == (4, 1, 1)
+    assert (told.counts.executions, told.counts.events, told.counts.answers) == (4, 1, 3)
     assert "‹erased›" in kept(town)
     assert ADA not in kept(town)
 

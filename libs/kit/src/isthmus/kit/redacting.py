@@ -4,15 +4,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from google.protobuf.message import Message
 from isthmus.kit.db import Database
 from isthmus.kit.paging import PageRequest, encode_token
+from isthmus.kit.principal import current_principal
 from isthmus.kit.validation import validating
 from isthmus.resilience.faults import FixRequest
 from isthmus.type.v1 import privacy_pb2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+R = TypeVar("R", bound=Message)
 
 ERASED = "‹erased›"
 _ROWS = 1000
@@ -110,6 +114,9 @@ ANSWERS = TextPlace("answers", "idempotency", (Typed("rpc"), Typed("request_id")
 SENT = TextPlace("events", "outbox", (Typed("id"),), (Typed("body"),), when="sent_at IS NOT NULL")
 """Events that a service has sent; they stay for a day."""
 
+NOTHING_ELSE = (ANSWERS, SENT)
+"""What there is in every service; some keep nothing else that quotes people."""
+
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
@@ -160,6 +167,17 @@ class Redactor:
         elif index + 1 < len(self._places):
             following = encode_token({"place": self._places[index + 1].table, "row": "[]"})
         return Redacted([_told(place, row) for row in found], seen, following)
+
+    async def answer(self, request: Any, response_type: type[R]) -> R:
+        """Answer an RPC by which a service is asked to do so.
+
+        Raises:
+            FixRequest: `FIELD_INVALID` or `PAGE_TOKEN_INVALID`.
+        """
+        found = await self.redact(
+            current_principal().tenant_id, request.text, request.page_token, is_dry_run=request.is_dry_run
+        )
+        return response_type(texts=found.texts, looked_at=found.seen, next_page_token=found.token)
 
     def _start(self, token: str) -> tuple[int, list[str | int]]:
         """Which place is next, and the key of the row behind which to begin; none is its beginning."""
@@ -255,4 +273,14 @@ def _cleared(value: Any, pattern: re.Pattern[str]) -> Any:
     return value
 
 
-__all__ = ["ANSWERS", "ERASED", "SENT", "Redacted", "Redactor", "TextPlace", "Typed", "redacted"]
+__all__ = [
+    "ANSWERS",
+    "ERASED",
+    "NOTHING_ELSE",
+    "SENT",
+    "Redacted",
+    "Redactor",
+    "TextPlace",
+    "Typed",
+    "redacted",
+]

@@ -84,3 +84,10 @@ class FakeIdentity(identity_pb2_grpc.IdentityServiceServicer):
         del context
         key = hashlib.sha256(self._pepper + bytes([request.purpose])).digest()
         return identity_pb2.DeriveKeyResponse(key=key)
+
+    async def RedactTexts(  # noqa: N802 -- the contract's name
+        self, request: identity_pb2.RedactTextsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> identity_pb2.RedactTextsResponse:
+        """Tell that it keeps nothing."""
+        del request, context
+        return identity_pb2.RedactTextsResponse()

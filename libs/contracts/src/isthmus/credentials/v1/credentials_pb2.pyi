@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from isthmus.connector.v1 import connector_pb2 as _connector_pb2
+from isthmus.type.v1 import privacy_pb2 as _privacy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1365,3 +1366,65 @@ class TestAuthConfigResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TestAuthConfigResponse: _TypeAlias = TestAuthConfigResponse  # noqa: Y015
+
+@_typing.final
+class RedactTextsRequest(_message.Message):
+    """Asks to look for a text, a page of rows at a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    IS_DRY_RUN_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Which text, in any case of letters."""
+    is_dry_run: _builtins.bool
+    """Find only, and leave everything as it is."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        is_dry_run: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_dry_run", b"is_dry_run", "page_token", b"page_token", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactTextsRequest: _TypeAlias = RedactTextsRequest  # noqa: Y015
+
+@_typing.final
+class RedactTextsResponse(_message.Message):
+    """What was found, and replaced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    looked_at: _builtins.int
+    """Rows looked at."""
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[_privacy_pb2.KeptText]:
+        """The rows as they were."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[_privacy_pb2.KeptText] | None = ...,
+        looked_at: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["looked_at", b"looked_at", "next_page_token", b"next_page_token", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactTextsResponse: _TypeAlias = RedactTextsResponse  # noqa: Y015

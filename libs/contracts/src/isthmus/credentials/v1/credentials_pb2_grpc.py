@@ -106,6 +106,11 @@ class CredentialsServiceStub:
                 request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.SerializeToString,
                 response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.credentials.v1.CredentialsService/RedactTexts',
+                request_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class CredentialsServiceServicer:
@@ -292,6 +297,18 @@ class CredentialsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CredentialsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -349,6 +366,11 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
                     servicer.TestAuthConfig,
                     request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.FromString,
                     response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -665,6 +687,33 @@ class CredentialsService:
             '/isthmus.credentials.v1.CredentialsService/TestAuthConfig',
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigRequest.SerializeToString,
             isthmus_dot_credentials_dot_v1_dot_credentials__pb2.TestAuthConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.credentials.v1.CredentialsService/RedactTexts',
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_credentials_dot_v1_dot_credentials__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -170,6 +170,14 @@ class CredentialsServiceStub:
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RedactTextsRequest, _credentials_pb2.RedactTextsResponse]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class CredentialsServiceAsyncStub(CredentialsServiceStub):
@@ -312,6 +320,14 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
 
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RedactTextsRequest, _credentials_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
     """
 
 class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -518,6 +534,20 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _credentials_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RedactTextsResponse, _abc.Awaitable[_credentials_pb2.RedactTextsResponse]]:
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
         """
 
 def add_CredentialsServiceServicer_to_server(servicer: CredentialsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

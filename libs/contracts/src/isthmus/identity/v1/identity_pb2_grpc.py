@@ -130,6 +130,11 @@ class IdentityServiceStub:
                 request_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.ListRolesRequest.SerializeToString,
                 response_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.ListRolesResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.identity.v1.IdentityService/RedactTexts',
+                request_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -329,6 +334,18 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -411,6 +428,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ListRoles,
                     request_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.ListRolesRequest.FromString,
                     response_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_identity_dot_v1_dot_identity__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -861,6 +883,33 @@ class IdentityService:
             '/isthmus.identity.v1.IdentityService/ListRoles',
             isthmus_dot_identity_dot_v1_dot_identity__pb2.ListRolesRequest.SerializeToString,
             isthmus_dot_identity_dot_v1_dot_identity__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.identity.v1.IdentityService/RedactTexts',
+            isthmus_dot_identity_dot_v1_dot_identity__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_identity_dot_v1_dot_identity__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

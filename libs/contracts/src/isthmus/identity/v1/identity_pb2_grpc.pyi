@@ -163,6 +163,14 @@ class IdentityServiceStub:
 
     Errors: none of its own.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RedactTextsRequest, _identity_pb2.RedactTextsResponse]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -296,6 +304,14 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     ListRoles: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListRolesRequest, _identity_pb2.ListRolesResponse]  # type: ignore[assignment]
     """Lists the roles that can be given, built-in ones first.
+
+    Errors: none of its own.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_identity_pb2.RedactTextsRequest, _identity_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
 
     Errors: none of its own.
     """
@@ -525,6 +541,20 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.ListRolesResponse, _abc.Awaitable[_identity_pb2.ListRolesResponse]]:
         """Lists the roles that can be given, built-in ones first.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _identity_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.RedactTextsResponse, _abc.Awaitable[_identity_pb2.RedactTextsResponse]]:
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
 
         Errors: none of its own.
         """

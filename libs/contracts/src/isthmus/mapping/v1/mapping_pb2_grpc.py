@@ -102,6 +102,11 @@ class MappingServiceStub:
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanRequest.SerializeToString,
                 response_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.mapping.v1.MappingService/RedactTexts',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class MappingServiceServicer:
@@ -248,6 +253,18 @@ class MappingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MappingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -305,6 +322,11 @@ def add_MappingServiceServicer_to_server(servicer, server):
                     servicer.GetPlan,
                     request_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanRequest.FromString,
                     response_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -617,6 +639,33 @@ class MappingService:
             '/isthmus.mapping.v1.MappingService/GetPlan',
             isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanRequest.SerializeToString,
             isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.MappingService/RedactTexts',
+            isthmus_dot_mapping_dot_v1_dot_mapping__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_mapping__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

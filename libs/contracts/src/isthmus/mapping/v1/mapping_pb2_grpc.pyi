@@ -130,6 +130,14 @@ class MappingServiceStub:
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.RedactTextsRequest, _mapping_pb2.RedactTextsResponse]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class MappingServiceAsyncStub(MappingServiceStub):
@@ -232,6 +240,14 @@ class MappingServiceAsyncStub(MappingServiceStub):
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_mapping_pb2.RedactTextsRequest, _mapping_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
     """
 
 class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -398,6 +414,20 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _mapping_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_mapping_pb2.RedactTextsResponse, _abc.Awaitable[_mapping_pb2.RedactTextsResponse]]:
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
         """
 
 def add_MappingServiceServicer_to_server(servicer: MappingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

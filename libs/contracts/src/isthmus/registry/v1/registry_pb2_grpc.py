@@ -157,6 +157,11 @@ class RegistryServiceStub:
                 request_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.RedactTexts = channel.unary_unary(
+                '/isthmus.registry.v1.RegistryService/RedactTexts',
+                request_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.RedactTextsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.RedactTextsResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -434,6 +439,18 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedactTexts(self, request, context):
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -546,6 +563,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageRequest.FromString,
                     response_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'RedactTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactTexts,
+                    request_deserializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.RedactTextsRequest.FromString,
+                    response_serializer=isthmus_dot_registry_dot_v1_dot_registry__pb2.RedactTextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1155,6 +1177,33 @@ class RegistryService:
             '/isthmus.registry.v1.RegistryService/GetUsage',
             isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageRequest.SerializeToString,
             isthmus_dot_registry_dot_v1_dot_registry__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.registry.v1.RegistryService/RedactTexts',
+            isthmus_dot_registry_dot_v1_dot_registry__pb2.RedactTextsRequest.SerializeToString,
+            isthmus_dot_registry_dot_v1_dot_registry__pb2.RedactTextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -217,6 +217,14 @@ class RegistryServiceStub:
 
     Errors: none of its own.
     """
+    RedactTexts: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RedactTextsRequest, _registry_pb2.RedactTextsResponse]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
+
+    Errors: none of its own.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -404,6 +412,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetUsageRequest, _registry_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Counts what the caller's tenant has of instances; called by the service that knows quotas.
+
+    Errors: none of its own.
+    """
+    RedactTexts: _aio.UnaryUnaryMultiCallable[_registry_pb2.RedactTextsRequest, _registry_pb2.RedactTextsResponse]  # type: ignore[assignment]
+    """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+    by the service that erases a person's data.
+
+    Looks through the tables page by page; repeat with the token until it is empty.
 
     Errors: none of its own.
     """
@@ -723,6 +739,20 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.GetUsageResponse, _abc.Awaitable[_registry_pb2.GetUsageResponse]]:
         """Counts what the caller's tenant has of instances; called by the service that knows quotas.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def RedactTexts(
+        self,
+        request: _registry_pb2.RedactTextsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.RedactTextsResponse, _abc.Awaitable[_registry_pb2.RedactTextsResponse]]:
+        """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
+        by the service that erases a person's data.
+
+        Looks through the tables page by page; repeat with the token until it is empty.
 
         Errors: none of its own.
         """

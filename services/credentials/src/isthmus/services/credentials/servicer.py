@@ -10,6 +10,7 @@ from isthmus.credentials.v1 import credentials_pb2 as pb
 from isthmus.credentials.v1 import credentials_pb2_grpc
 from isthmus.kit import Clock, Database, Page, PageRequest, check_etag, current_principal, new_id, once
 from isthmus.kit.deed import tell
+from isthmus.kit.redacting import NOTHING_ELSE, Redactor
 from isthmus.kit.times import moment
 from isthmus.kit.validation import validating
 from isthmus.kit.vault import Vault
@@ -201,6 +202,10 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 await vault.delete(tokens_path(config.auth_config_id))
             await vault.delete(config.auth_config_id)
         return pb.DeleteAuthConfigResponse()
+
+    async def RedactTexts(self, request: pb.RedactTextsRequest, context: Context) -> pb.RedactTextsResponse:
+        """Replace a text in answers and events that are kept."""
+        return await Redactor(self._db, NOTHING_ELSE).answer(request, pb.RedactTextsResponse)
 
     async def LeaseCredential(
         self, request: pb.LeaseCredentialRequest, context: Context

@@ -235,6 +235,10 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
             ],
         )
 
+    async def RedactTexts(self, request: pb.RedactTextsRequest, context: Any) -> pb.RedactTextsResponse:
+        """Replace a text in answers and events that are kept."""
+        return await self._store.redactor.answer(request, pb.RedactTextsResponse)
+
     async def GetPlan(self, request: pb.GetPlanRequest, context: Any) -> pb.GetPlanResponse:
         """Give a host the definition to run."""
         require_mapping(request.mapping_id)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from isthmus.kit import Database, PageRequest
+from isthmus.kit.redacting import NOTHING_ELSE, Redactor
 from isthmus.resilience.faults import AlreadyExists, Missing
 from isthmus.services.mapping.domain import Documents, MappingVersion, State
 from sqlalchemy import text
@@ -27,6 +28,8 @@ class Store:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.redactor = Redactor(db, NOTHING_ELSE)
+        """Takes people out of what is kept for repeated requests and of events."""
 
     @asynccontextmanager
     async def of(self, tenant_id: str) -> AsyncIterator["Rows"]:

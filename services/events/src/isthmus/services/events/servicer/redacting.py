@@ -1,7 +1,6 @@
 """The RPC that takes a person's data out of events that are kept."""
 
 from isthmus.events.v1 import events_pb2 as pb
-from isthmus.kit import current_principal
 from isthmus.kit.redacting import ANSWERS, SENT, Redactor, TextPlace, Typed
 from isthmus.services.events.servicer.desk import Context, Rpcs
 
@@ -18,10 +17,7 @@ class RedactingRpcs(Rpcs):
 
     async def RedactTexts(self, request: pb.RedactTextsRequest, _: Context) -> pb.RedactTextsResponse:
         """Replace a text in events."""
-        found = await Redactor(self._desk.db, PLACES).redact(
-            current_principal().tenant_id, request.text, request.page_token, is_dry_run=request.is_dry_run
-        )
-        return pb.RedactTextsResponse(texts=found.texts, looked_at=found.seen, next_page_token=found.token)
+        return await Redactor(self._desk.db, PLACES).answer(request, pb.RedactTextsResponse)
 
 
 __all__ = ["PLACES", "RedactingRpcs"]

@@ -280,6 +280,10 @@ class IdentityServicer(pb_grpc.IdentityServiceServicer):
         )
         return pb.ListRolesResponse(roles=map(role_message, shown.items), next_page_token=shown.next_token)
 
+    async def RedactTexts(self, request: pb.RedactTextsRequest, context: Any) -> pb.RedactTextsResponse:
+        """Replace a text in answers and events that are kept."""
+        return await self._store.redactor.answer(request, pb.RedactTextsResponse)
+
     def _own(self) -> AbstractAsyncContextManager[Rows]:
         return self._store.of(current_principal().tenant_id)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.kit import Database, PageRequest
+from isthmus.kit.redacting import NOTHING_ELSE, Redactor
 from isthmus.resilience.faults import AlreadyExists, Missing
 from isthmus.services.identity.domain import ApiKey, KeyRecord, ServiceAccount, Tenant
 from isthmus.services.identity.store.access import access, access_of
@@ -36,6 +37,8 @@ class Store:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.redactor = Redactor(db, NOTHING_ELSE)
+        """Takes people out of what is kept for repeated requests and of events."""
 
     @asynccontextmanager
     async def of(self, tenant_id: str) -> AsyncIterator["Rows"]:

@@ -102,10 +102,7 @@ class MonitoringServicer(monitoring_pb2_grpc.MonitoringServiceServicer):
 
     async def RedactTexts(self, request: pb.RedactTextsRequest, context: Context) -> pb.RedactTextsResponse:
         """Replaces a text in what is kept of executions' ends."""
-        found = await Redactor(self._db, _PLACES).redact(
-            current_principal().tenant_id, request.text, request.page_token, is_dry_run=request.is_dry_run
-        )
-        return pb.RedactTextsResponse(texts=found.texts, looked_at=found.seen, next_page_token=found.token)
+        return await Redactor(self._db, _PLACES).answer(request, pb.RedactTextsResponse)
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, context: Context) -> pb.RecordUsageResponse:
         """Adds up what instances did."""

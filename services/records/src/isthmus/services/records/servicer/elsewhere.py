@@ -5,12 +5,20 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 import grpc
+from isthmus.credentials.v1 import credentials_pb2
+from isthmus.credentials.v1.credentials_pb2_grpc import CredentialsServiceStub
 from isthmus.events.v1 import events_pb2
 from isthmus.events.v1.events_pb2_grpc import EventsServiceStub
+from isthmus.identity.v1 import identity_pb2
+from isthmus.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from isthmus.kit import Database, fault_from_rpc_error
 from isthmus.kit.redacting import ANSWERS, SENT, Redactor, TextPlace, Typed
+from isthmus.mapping.v1 import mapping_pb2
+from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
 from isthmus.monitoring.v1 import monitoring_pb2
 from isthmus.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
+from isthmus.registry.v1 import registry_pb2
+from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.scheduling.v1 import scheduling_pb2
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.type.v1 import privacy_pb2
@@ -25,6 +33,15 @@ _OWN = (
     ),
     ANSWERS,
     SENT,
+)
+_PEERS: tuple[tuple[str, Any, Any], ...] = (
+    ("monitoring", MonitoringServiceStub, monitoring_pb2.RedactTextsRequest),
+    ("scheduling", SchedulingServiceStub, scheduling_pb2.RedactTextsRequest),
+    ("events", EventsServiceStub, events_pb2.RedactTextsRequest),
+    ("mapping", MappingServiceStub, mapping_pb2.RedactTextsRequest),
+    ("registry", RegistryServiceStub, registry_pb2.RedactTextsRequest),
+    ("credentials", CredentialsServiceStub, credentials_pb2.RedactTextsRequest),
+    ("identity", IdentityServiceStub, identity_pb2.RedactTextsRequest),
 )
 
 
@@ -64,12 +81,8 @@ class Elsewhere:
             token = found.token
             if not token:
                 break
-        monitoring, scheduling, events = (self._peer(name) for name in ("monitoring", "scheduling", "events"))
-        for call, request in (
-            (MonitoringServiceStub(monitoring).RedactTexts, monitoring_pb2.RedactTextsRequest),
-            (SchedulingServiceStub(scheduling).RedactTexts, scheduling_pb2.RedactTextsRequest),
-            (EventsServiceStub(events).RedactTexts, events_pb2.RedactTextsRequest),
-        ):
+        for name, stub, request in _PEERS:
+            call = stub(self._peer(name)).RedactTexts
             async for page in _of_peer(call, request, subject, is_dry_run=is_dry_run):
                 yield page
 

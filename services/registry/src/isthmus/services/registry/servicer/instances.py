@@ -31,6 +31,10 @@ class InstanceRpcs:
 
     _desk: Desk
 
+    async def RedactTexts(self, request: pb.RedactTextsRequest, context: Any) -> pb.RedactTextsResponse:
+        """Replace a text in answers and events that are kept."""
+        return await self._desk.store.redactor.answer(request, pb.RedactTextsResponse)
+
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
         """Count the tenant's instances."""
         refuse_hosts()

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from isthmus.kit import Database
+from isthmus.kit.redacting import NOTHING_ELSE, Redactor
 from isthmus.services.registry.domain.model import EVERYBODY
 from isthmus.services.registry.store.connectors import ConnectorRows, Described
 from isthmus.services.registry.store.hosts import HostRows
@@ -33,6 +34,8 @@ class Store:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.redactor = Redactor(db, NOTHING_ELSE)
+        """Takes people out of what is kept for repeated requests and of events."""
         self._described: Described = {}
 
     @asynccontextmanager
