@@ -31,10 +31,10 @@ def outcome(plan: Any, record: dict[str, Any]) -> Any:
     try:
         result = plan.apply(record, now=NOW)
     except RecordRejected as rejected:
-        shown = [(e.target, e.source, e.reason, e.value) for e in rejected.errors]
-        members = ("target", "source", "reason", "value")
+        shown = [(e.target, e.source, e.reason, e.value, e.rule) for e in rejected.errors]
+        members = ("target", "source", "reason", "value", "rule")
         errors = [dict(zip(members, values, strict=True)) for values in shown]
-        return {"rejected": [{k: v for k, v in e.items() if v or k != "value"} for e in errors]}
+        return {"rejected": [{k: v for k, v in e.items() if v or k not in {"value", "rule"}} for e in errors]}
     return "filtered" if result is None else result
 
 

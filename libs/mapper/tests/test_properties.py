@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from isthmus.mapper import MappingInvalid, RecordRejected, compile_mapping
+from isthmus.mapper import MappingInvalid, MappingStopped, RecordRejected, compile_mapping
 from isthmus.mapper.functions import FUNCTIONS
 from isthmus.mapper.limits import MAX_OUTPUT
 from isthmus.mapper.reading.values import ORIGINS
@@ -111,11 +111,33 @@ extras = st.fixed_dictionaries(
     },
 )
 fields = st.builds(_field, values, st.sampled_from(["a", "b", "c.d", "c.e", "f[0]", "f[2].g"]), extras)
+checks = conditions | st.sampled_from(
+    ["result.a == record.a", "has(result.c.d)", "record.b > 1", "1 / 0 == 1"]
+)
+consequences = st.one_of(
+    st.sampled_from(["warn", "quarantine", "stop"]).map(lambda word: {"consequence": word}),
+    st.builds(
+        lambda target, value: {"consequence": "default", "default": {target: value}},
+        st.sampled_from(["a", "c.d", "c.d.e", "n"]),
+        arguments,
+    ),
+)
+rules = st.builds(
+    lambda name, check, rest: {"name": name, "check": check, **rest},
+    st.sampled_from(["one", "two"]),
+    checks,
+    consequences,
+)
 definitions = st.fixed_dictionaries(
     {"version": st.just("isthmus/v1"), "field_mappings": st.lists(fields, min_size=1, max_size=3)},
     optional={
         "transformations": st.fixed_dictionaries(
-            {}, optional={"where": conditions, "unmapped": st.sampled_from(["keep", "drop"])}
+            {},
+            optional={
+                "where": conditions,
+                "unmapped": st.sampled_from(["keep", "drop"]),
+                "rules": st.lists(rules, max_size=2, unique_by=lambda rule: rule["name"]),
+            },
         )
     },
 )
@@ -130,7 +152,10 @@ def test_a_mapping_maps_or_says_why_not(definition: dict[str, Any], samples: lis
         plan = compile_mapping(definition)
     except MappingInvalid:
         return
-    mapped = plan.apply_many(samples, now=NOW)
+    try:
+        mapped = plan.apply_many(samples, now=NOW)
+    except MappingStopped:
+        return
 
     assert len(mapped.records) + len(mapped.rejected) + mapped.filtered == len(samples)
     for record in mapped.records:

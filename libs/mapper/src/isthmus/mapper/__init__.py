@@ -1,8 +1,15 @@
 """Compiles mappings into straight-line Python and runs them; pure Python without I/O."""
 
 from isthmus.mapper.compiler import compile_mapping, fingerprint
-from isthmus.mapper.errors import FieldError, MappingInvalid, RecordRejected, Rejection, Violation
-from isthmus.mapper.plan import Lineage, Mapped, Plan, Record, Rows, TypedPlan, identity_plan
+from isthmus.mapper.errors import (
+    FieldError,
+    MappingInvalid,
+    MappingStopped,
+    RecordRejected,
+    Rejection,
+    Violation,
+)
+from isthmus.mapper.plan import Lineage, Mapped, Note, Plan, Record, Rows, TypedPlan, identity_plan
 from isthmus.mapper.schema import mapping_schema
 from isthmus.mapper.textlines import LineWriter, TextColumn, TextLines, json_of_lines, records_of_lines
 
@@ -12,6 +19,8 @@ __all__ = [
     "Lineage",
     "Mapped",
     "MappingInvalid",
+    "MappingStopped",
+    "Note",
     "Plan",
     "Record",
     "RecordRejected",

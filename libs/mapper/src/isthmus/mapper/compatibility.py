@@ -141,6 +141,9 @@ class _Targets:
                 )
             else:
                 self._field(field, resolve(self.root, here))
+        for target in (target for rule in block.rules for target, _ in rule.defaults):
+            for depth, part in enumerate(target):
+                made.setdefault(target[:depth], set()).add(str(part))
         if block.keep_unmapped:
             return
         for prefix, names in made.items():
@@ -161,7 +164,9 @@ class _Targets:
     def _field(self, field: Field, schema: object) -> None:
         if isinstance(field.value.origin, Items) and not field.value.steps:
             inner = step_into(self.root, schema, EACH)
-            self.block(field.value.origin.block, inner, join(field.place, "items"))
+            # Paths of elements begin at the element, whose schema is not looked up.
+            elements = _Targets(self.root, None, self.report)
+            elements.block(field.value.origin.block, inner, join(field.place, "items"))
         allowed = _types(schema)
         given = _given(field.value, self.source)
         if allowed and given and not any(self._fits(kind, allowed) for kind in given):

@@ -19,6 +19,7 @@ from isthmus.mapper.privacy.classes import Classes, DataClass, classes_of_schema
 from isthmus.mapper.privacy.deriving import derived, lowered
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
+from isthmus.mapper.ruling import NOTED
 from isthmus.mapper.typed import batches_of, typed_plan
 
 
@@ -49,6 +50,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
         source_classes=classes_of_schema(read.source_schema) if read.source_schema else {},
         unclassified=read.unclassified or DataClass.INTERNAL,
         plugins=dict(sorted(report.plugins.items())),
+        notes=any(rule.consequence in NOTED for rule in read.block.rules),
         _deriving=partial(_derived, read),
         _lowering=partial(_lowered, read),
         _typing=partial(typed_plan, read),

@@ -33,7 +33,7 @@ class FieldError:
     """Why one target field could not be made from one record.
 
     `value` is a short, scrubbed rendering of what was met, fit for logs and quarantine;
-    it never holds more than a few dozen characters.
+    it never holds more than a few dozen characters. `rule` names the rule that does not hold, if it is one.
     """
 
     target: str
@@ -41,6 +41,7 @@ class FieldError:
     reason: str
     message: str
     value: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class RecordRejected(Exception):
         super().__init__(
             "; ".join(f"{e.target or e.source or 'record'}: {e.message}" for e in self.errors[:5])
         )
+
+
+class MappingStopped(RecordRejected):
+    """A rule does not hold that is to end everything; `errors` says which."""
 
 
 class Refusal(Exception):

@@ -18,6 +18,7 @@ from isthmus.mapper.model import (
     Negated,
     Now,
     Origin,
+    Rule,
     Slot,
     Source,
     Template,
@@ -113,6 +114,22 @@ def _reads(block: Block) -> Iterator[Source]:
         yield from _condition_reads(block.where)
     for field in block.fields:
         yield from field_reads(field)
+    for rule in block.rules:
+        # What else a rule reads is no record but the result.
+        yield from (read for read in _condition_reads(rule.check) if into_record(read.path) is not None)
+
+
+def rule_paths(rule: Rule) -> tuple[str, str]:
+    """What a rule asks about, as text: of the result, and of the record."""
+    reads = dict.fromkeys(read.path for read in _condition_reads(rule.check))
+    asked = ((path, into_record(path)) for path in reads)
+    made, given = [], []
+    for path, inside in asked:
+        if inside is None:
+            made.append(format_path(path))
+        else:
+            given.append(format_path(inside))
+    return ", ".join(made), ", ".join(given)
 
 
 def block_paths(block: Block) -> Iterator[Path]:
@@ -192,7 +209,7 @@ def _origin_tells_time(origin: Origin) -> bool:
 
 def lineage_of(block: Block) -> tuple[Lineage, ...]:
     """For each target field, what it is made from."""
-    return tuple(
+    fields = tuple(
         Lineage(
             format_path(field.target),
             tuple(dict.fromkeys(format_path(located((), read.path)) for read in field_reads(field))),
@@ -200,3 +217,6 @@ def lineage_of(block: Block) -> tuple[Lineage, ...]:
         )
         for field in block.fields
     )
+    known = {line.target for line in fields}
+    mended = {format_path(target): None for rule in block.rules for target, _ in rule.defaults}
+    return (*fields, *(Lineage(target, ()) for target in mended if target not in known))

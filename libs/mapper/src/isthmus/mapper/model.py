@@ -194,6 +194,25 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What has to hold of a result, and what becomes of one for which it does not.
+
+    Attributes:
+        name: What its author calls it.
+        check: Asks the result; a path that begins with `RECORD` leads into the record it was made from.
+        consequence: warn, default, quarantine or stop.
+        message: What its author says to whoever has to mend the record.
+        defaults: What is put into the result, by target.
+    """
+
+    name: str
+    check: Condition
+    consequence: str
+    message: str = ""
+    defaults: tuple[tuple[Path, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Fields that make one object out of one record or list element."""
 
@@ -201,6 +220,7 @@ class Block:
     where: Condition | None = None
     keep_unmapped: bool = False
     ignore: frozenset[str] = frozenset()
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

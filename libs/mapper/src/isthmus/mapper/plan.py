@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from typing import Any, ClassVar
 
 import msgspec
-from isthmus.mapper.errors import FieldError, RecordRejected, Rejection
+from isthmus.mapper.errors import FieldError, MappingStopped, RecordRejected, Rejection
 from isthmus.mapper.privacy.classes import WHOLE, Classes, DataClass
 from isthmus.mapper.shapes import Shape, row_getter
 from isthmus.mapper.textlines import LineSource, LineWriter
@@ -31,16 +32,33 @@ _MOST_TYPED = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A rule that does not hold of a record which passes all the same.
+
+    Attributes:
+        index: Which record of a batch.
+        error: The rule, and what is wrong.
+        consequence: warn or default.
+    """
+
+    index: int
+    error: FieldError
+    consequence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """What became of a batch: every record is in `records`, in `rejected`, or counted in `filtered`.
 
-    `indexes` tells for each of `records` which input record it came from.
+    `indexes` tells for each of `records` which input record it came from. `notes` are rules that do not hold
+    of records which pass all the same.
     """
 
     records: list[Record]
     indexes: list[int]
     rejected: list[Rejection]
     filtered: int
+    notes: Sequence[Note] = ()
 
 
 class Batches:
@@ -110,6 +128,7 @@ class Plan:
         unclassified: Class of source fields that have none of their own.
         source_classes: Classes of source fields, as far as the mapping's source schema tells.
         plugins: Versions by name of the plug-ins whose functions it calls.
+        notes: Whether it has rules that let records pass and are told of.
     """
 
     fingerprint: str
@@ -120,6 +139,7 @@ class Plan:
     unclassified: DataClass = DataClass.INTERNAL
     source_classes: Mapping[str, DataClass] = field(default_factory=dict, compare=False)
     plugins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    notes: bool = False
     _deriving: Callable[[Classes], Classes] | None = field(default=None, compare=False)
     _lowering: Callable[[Classes], Sequence[tuple[str, DataClass, DataClass]]] | None = field(
         default=None, compare=False
@@ -167,12 +187,19 @@ class Plan:
             now: The evaluation time that `now` and the age functions use; the present moment by default.
 
         Raises:
-            RecordRejected: the record cannot be mapped; no other exception leaves this method.
+            RecordRejected: the record cannot be mapped; no other exception leaves this method. It is a
+                `MappingStopped` where a rule is to end everything.
         """
         return self.transform(record, moment_at(now))
 
     def apply_many(self, records: Iterable[object], *, now: datetime | None = None) -> Mapped:
-        """Maps a batch at one evaluation time; bad records are set aside and the rest goes on."""
+        """Maps a batch at one evaluation time; bad records are set aside and the rest goes on.
+
+        Raises:
+            MappingStopped: a rule is to end everything; nothing is known of the batch.
+        """
+        if self.notes:
+            return _apply_noting(self.transform, records, now)
         return _apply_many(self.transform, records, now, self._batches)
 
     def typed(self, extra_paths: Sequence[str] = ()) -> TypedPlan | None:
@@ -274,6 +301,8 @@ def _apply_many(
     for index, record in enumerate(left, len(done) + len(gone)):
         try:
             result = transform(record, moment)
+        except MappingStopped:
+            raise
         except RecordRejected as refusal:
             rejected.append(Rejection(index, refusal.errors))
             gone.add(index)
@@ -322,6 +351,22 @@ class _Odd:
     def skip(self) -> None:
         """Leaves a record out."""
         self.gone.add(len(self.done) + len(self.gone))
+
+
+def _apply_noting(transform: Callable[..., Any], records: Iterable[object], now: datetime | None) -> Mapped:
+    """Maps a batch with a mapping that tells of records which it lets pass."""
+    notes: list[Note] = []
+    found: list[tuple[FieldError, str]] = []
+    places = count()
+
+    def noting(record: Any, moment: datetime) -> Record | None:
+        place = next(places)
+        found.clear()
+        made: Record | None = transform(record, moment, found)
+        notes.extend(Note(place, error, consequence) for error, consequence in found)
+        return made
+
+    return replace(_apply_many(noting, records, now, Batches()), notes=notes)
 
 
 def identity_plan() -> Plan:

@@ -8,9 +8,18 @@ from typing import Any
 from isthmus.mapper.casts import CASTS, STRICTNESS
 from isthmus.mapper.cel.limits import MAX_EXPRESSION_TEXT
 from isthmus.mapper.functions import FUNCTIONS, REQUIRED, Function, Param
-from isthmus.mapper.limits import MAX_FIELDS, MAX_FORMAT_TEXT, MAX_PATH_TEXT, MAX_PATTERN_TEXT, MAX_STEPS
+from isthmus.mapper.limits import (
+    MAX_FIELDS,
+    MAX_FORMAT_TEXT,
+    MAX_PATH_TEXT,
+    MAX_PATTERN_TEXT,
+    MAX_RULE_MESSAGE,
+    MAX_RULES,
+    MAX_STEPS,
+)
 from isthmus.mapper.reading.conditions import CHECKS, SWITCHES
 from isthmus.mapper.reading.mapping import CLASSES, VERSION
+from isthmus.mapper.reading.rules import CONSEQUENCES
 from isthmus.mapper.reading.values import ORIGINS
 from isthmus.mapper.tables import OTHERWISE
 
@@ -46,6 +55,7 @@ def mapping_schema() -> Schema:
             "field": _field(),
             "value": {"anyOf": [_ref("path"), _object(_value(), description="An origin and its steps.")]},
             "condition": _condition(),
+            "rule": _rule(),
             "steps": {"type": "array", "items": _ref("step"), "maxItems": MAX_STEPS},
             "step": {"anyOf": [{"type": "string"}, *map(_call, FUNCTIONS.values())]},
             "table": _table(),
@@ -94,6 +104,7 @@ def _transformations() -> Schema:
                 "default": False,
                 "description": "Check results by target_schema.",
             },
+            "rules": {"type": "array", "items": _ref("rule"), "maxItems": MAX_RULES},
             "tables": {"type": "object", "additionalProperties": _ref("table")},
             "functions": {"type": "object", "additionalProperties": _ref("steps")},
             "unclassified": {
@@ -159,6 +170,32 @@ def _condition() -> Schema:
             _object({"expression": _ref("expression")}, "expression"),
             {**test, "minProperties": 2},
         ]
+    }
+
+
+def _rule() -> Schema:
+    schema = _object(
+        {
+            "name": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.-]{0,63}$"},
+            "check": {
+                "anyOf": [_ref("expression"), _ref("condition")],
+                "description": "What has to hold: paths start at the result, $record is its source.",
+            },
+            "consequence": {"enum": list(CONSEQUENCES)},
+            "message": {"type": "string", "maxLength": MAX_RULE_MESSAGE},
+            "default": {"type": "object", "minProperties": 1, "description": "Values by target."},
+        },
+        "name",
+        "check",
+        "consequence",
+        description="What becomes of results for which something does not hold.",
+    )
+    is_default = {"properties": {"consequence": {"const": "default"}}, "required": ["consequence"]}
+    return {
+        **schema,
+        "if": is_default,
+        "then": {"required": ["default"]},
+        "else": {"not": {"required": ["default"]}},
     }
 
 

@@ -13,13 +13,14 @@ from isthmus.mapper.generation.texts import line_source
 from isthmus.mapper.lineage import block_reads, expressions_of
 from isthmus.mapper.model import Definition
 from isthmus.mapper.plan import Batches, MapMany, TypedPlan
+from isthmus.mapper.ruling import NOTED
 from isthmus.mapper.shapes import Shape, shape_of
 from msgspec.structs import astuple
 
 
 def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPlan | None:
     """The plan for records decoded into structs; `None` where no struct can stand for the record."""
-    if definition.block.keep_unmapped:
+    if definition.block.keep_unmapped or any(rule.consequence in NOTED for rule in definition.block.rules):
         return None
     expressions = tuple(expressions_of(definition.block))
     asked = [source for expression in expressions for source in expression.reads]
@@ -69,8 +70,11 @@ def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPla
 def batches_of(
     definition: Definition, shape: Shape | None = None, row_type: type[msgspec.Struct] | None = None
 ) -> Batches:
-    """The way for many records of a mapping with expressions; other rules have ways of their own."""
-    if not any(expressions_of(definition.block)):
+    """The way for many records of a mapping with expressions; others have ways of their own.
+
+    Results that rules ask about are made one by one.
+    """
+    if definition.block.rules or not any(expressions_of(definition.block)):
         return Batches()
 
     def make() -> MapMany | None:
@@ -83,7 +87,7 @@ def batches_of(
 
 def _row_shape(definition: Definition) -> Shape | None:
     """The shape of what is mapped; `None` where that has to be a dictionary."""
-    if definition.validate:
+    if definition.validate or definition.block.rules:
         return None
     shape = Shape()
     for field in definition.block.fields:

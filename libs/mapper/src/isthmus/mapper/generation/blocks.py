@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,9 +11,10 @@ from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.made import Dictionary, Made, Row
 from isthmus.mapper.generation.values import ValueWriter
 from isthmus.mapper.lineage import block_paths, reads_record, sources_of
-from isthmus.mapper.model import Block, Definition, Field, Source
+from isthmus.mapper.model import Block, Definition, Field, Rule, Source
 from isthmus.mapper.paths import format_path
 from isthmus.mapper.plan import Transform
+from isthmus.mapper.ruling import NOTED, BrokenRule
 from isthmus.mapper.runtime import FieldInfo
 from isthmus.mapper.schemas import validator
 from isthmus.mapper.shapes import Shape
@@ -45,7 +47,8 @@ def generate_source(
     check = None
     if definition.validate and definition.target_schema is not None:
         check = lines.bind(validator(definition.target_schema), "check")
-    with lines.block("def transform(r, t):"):
+    notes = any(rule.consequence in NOTED for rule in definition.block.rules)
+    with lines.block("def transform(r, t, w=None):" if notes else "def transform(r, t):"):
         if shape is None:
             lines.add("if r.__class__ is not dictionary: r = as_record(r)")
         lines.add("m = None")
@@ -88,11 +91,29 @@ class Writer:
         for field in block.fields:
             self.field(field, made, form=form)
         made.finish()
+        for rule in block.rules:
+            self.rule(rule, form)
         if check is not None:
             lines.add(f"if e is None: e = {check}(o)")
         with lines.block("if e is not None:"):
             lines.add("raise Rejected(e)")
         lines.add(f"return {made.result()}")
+
+    def rule(self, rule: Rule, form: Form) -> None:
+        """Writes what asks the result about one rule."""
+        lines = self.lines
+        inner = Form(is_object=True, record=replace(form.whole, name="q"))
+        name = lines.name("b")
+        with lines.function(f"def {name}({inner.parameters}):"):
+            lines.add(f"return {self.values.statement(rule.check, form=inner)}")
+        told = lines.bind(BrokenRule(rule), "i")
+        with lines.block("if e is None:"):
+            with lines.block("try:"):
+                lines.add(f"z = {name}(o, t, {METER}, {form.whole.name})")
+            with lines.block("except Problem as x:"):
+                lines.add("z = x")
+            notes = "w" if rule.consequence in NOTED else "None"
+            lines.add(f"if z is not True: e = broken({told}, z, o, {notes})")
 
     def field(self, field: Field, made: Made, *, form: Form) -> None:
         """Writes what computes one field and puts it into its place."""
@@ -119,5 +140,7 @@ class Writer:
 
 def _claimed(block: Block) -> frozenset[str]:
     """Names that are mapped from, mapped to, or ignored: all but these are carried over."""
-    first = [path[0] for path in block_paths(block) if path] + [field.target[0] for field in block.fields]
+    first = [path[0] for path in block_paths(replace(block, rules=())) if path] + [
+        field.target[0] for field in block.fields
+    ]
     return frozenset(name for name in first if isinstance(name, str)) | block.ignore

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from isthmus.mapper import runtime
+from isthmus.mapper import ruling, runtime
 from isthmus.mapper.casts import bounded
 from isthmus.mapper.cel.limits import MAX_COST
 from isthmus.mapper.errors import RecordRejected, Refusal
@@ -21,6 +21,7 @@ _FIXED: dict[str, Any] = {
     "as_record": runtime.as_record,
     "bounded": bounded,
     "boolean": bool,
+    "broken": ruling.broken,
     "carry": runtime.carry,
     "clean": clean,
     "concat": runtime.concat,

@@ -21,18 +21,21 @@ _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"}
     | {"loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
 )
-RECORD, ITEM = "record", "item"
-"""What expressions call the record, and the element of a list."""
+RECORD, ITEM, RESULT = "record", "item", "result"
+"""What expressions call the record, the element of a list, and what was made of the record."""
 
 _DEEPEST = 4
 _MOST = 500
 
 
 @contextmanager
-def element(scope: Scope) -> Iterator[None]:
-    """Inside, what is read is the element of a list; the record around it stays within reach."""
+def element(scope: Scope, variable: str = ITEM, schema: dict[str, Any] | None = None) -> Iterator[None]:
+    """Inside, what is read is not the record but, for example, the element of a list in it.
+
+    The record stays within reach.
+    """
     outer = scope.variable, scope.schema
-    scope.variable, scope.schema = ITEM, None
+    scope.variable, scope.schema = variable, schema
     yield
     scope.variable, scope.schema = outer
 
@@ -52,7 +55,7 @@ def read_expression(
     from isthmus.mapper.cel.environment import ExpressionInvalid
     from isthmus.mapper.cel.expression import NOW, CelExpression
 
-    known_names = (ITEM, RECORD) if scope.in_element else (RECORD,)
+    known_names = (scope.variable, RECORD) if scope.in_element else (RECORD,)
     variables = (*((name, "dyn") for name in known_names), (NOW, "timestamp"))
     try:
         checked, typed = _checked(scope, raw, variables)
@@ -112,7 +115,7 @@ def _told(mistake: Any, scope: Scope) -> str:
     where = f"At line {mistake.line}, character {mistake.column}: " if mistake.line else ""
     hint = ""
     if "undeclared reference" in mistake.message:
-        names = "'item', 'record'" if scope.in_element else "'record'"
+        names = f"{scope.variable!r}, 'record'" if scope.in_element else "'record'"
         hint = f" An expression knows {names} and 'now'; docs/expressions.md lists all functions."
     return f"{where}{mistake.message}.{hint}".replace("..", ".")
 

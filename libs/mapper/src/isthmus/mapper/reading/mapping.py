@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from isthmus.mapper.functions import FUNCTIONS
@@ -12,6 +13,7 @@ from isthmus.mapper.paths import EACH, Path, format_path
 from isthmus.mapper.privacy.classes import DataClass, class_named
 from isthmus.mapper.reading.conditions import read_condition
 from isthmus.mapper.reading.report import Report, check_json, join
+from isthmus.mapper.reading.rules import read_rules
 from isthmus.mapper.reading.steps import Scope, read_steps, read_table
 from isthmus.mapper.reading.values import VALUE_MEMBERS, read_value_members
 from isthmus.models import ModelUnknown, schema_of
@@ -19,7 +21,7 @@ from isthmus.models import ModelUnknown, schema_of
 VERSION = "isthmus/v1"
 RULES = ("where", "unmapped", "ignore", "nulls")
 MEMBERS = ("version", "description", "source_schema", "target_schema", "field_mappings", "transformations")
-TRANSFORMATIONS = (*RULES, "validate", "tables", "functions", "unclassified")
+TRANSFORMATIONS = (*RULES, "validate", "rules", "tables", "functions", "unclassified")
 FIELD_MEMBERS = ("target", *VALUE_MEMBERS, "required", "when", "nulls", "description", "class")
 CLASSES = tuple(kind.name.lower() for kind in DataClass)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -39,11 +41,14 @@ def read_definition(raw: object, report: Report) -> Definition | None:
     place = "/transformations"
     shared = report.members(members.get("transformations", {}), place, TRANSFORMATIONS)
     scope = _read_scope(report, shared, place)
-    scope.schema = _schema(report, members, "source_schema")
+    scope.schema = source_schema = _schema(report, members, "source_schema")
+    target_schema = _schema(report, members, "target_schema")
+    block = read_block(scope, shared, place, members.get("field_mappings", []), "")
+    rules = read_rules(scope, shared.get("rules", []), join(place, "rules"), target_schema)
     return Definition(
-        block=read_block(scope, shared, place, members.get("field_mappings", []), ""),
-        source_schema=_schema(report, members, "source_schema"),
-        target_schema=_schema(report, members, "target_schema"),
+        block=replace(block, rules=rules),
+        source_schema=source_schema,
+        target_schema=target_schema,
         validate=report.flag(shared.get("validate", False), join(place, "validate")),
         unclassified=_class(report, shared, "unclassified", place),
     )

@@ -21,7 +21,7 @@ from isthmus.mapper.limits import (
 from isthmus.mapper.model import Step
 from isthmus.mapper.paths import Path, lenient, reader
 from isthmus.mapper.reading.arguments import INVALID, READERS
-from isthmus.mapper.reading.expressions import ITEM, element
+from isthmus.mapper.reading.expressions import RECORD, element
 from isthmus.mapper.reading.outer import OfRecord, bound_to, record_reads, with_record
 from isthmus.mapper.reading.report import Report, join
 from isthmus.mapper.tables import OTHERWISE, Table
@@ -43,15 +43,15 @@ class Scope:
     """How many patterns may still be compiled; each may take memory of its own."""
     expressions: int = MAX_EXPRESSIONS
     """How many expressions may still be compiled."""
-    variable: str = "record"
+    variable: str = RECORD
     """What expressions call the object that they read."""
     schema: dict[str, Any] | None = None
     """The JSON Schema of that object, where there is one."""
 
     @property
     def in_element(self) -> bool:
-        """Whether what is read is the element of a list, with a record around it."""
-        return self.variable == ITEM
+        """Whether what is read is the element of a list or a result, with a record around it or behind it."""
+        return self.variable != RECORD
 
     def path(self, raw: object, place: str) -> Path:
         """Reads a path into the record or element."""
