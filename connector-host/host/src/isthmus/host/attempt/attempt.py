@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.absence import Absence, generation_of
+from isthmus.host.attempt.accounting import findings_of, settling_of
 from isthmus.host.attempt.delivery import Delivery, DestinationFault
-from isthmus.host.attempt.digests import is_announcing
+from isthmus.host.attempt.findings import warnings
 from isthmus.host.attempt.lease import Lease, LeaseLost
 from isthmus.host.attempt.legs import begins_empty, is_watched, maps_forward, pair_stream, read_paths
 from isthmus.host.attempt.pieces import Piece
 from isthmus.host.attempt.preparing import Preparation, opening_of, read_mode
 from isthmus.host.attempt.previewing import Previewing
 from isthmus.host.attempt.privacy import Privacy
-from isthmus.host.attempt.quarantine import Quarantine
 from isthmus.host.attempt.ranging import RangedPlan, range_mode, range_of
 from isthmus.host.attempt.reading import Door, Layout, SourceFault, SourceReader
-from isthmus.host.attempt.reconciling import NoQuarantine, extra_stream, left_out, reconciliation_of
+from isthmus.host.attempt.reconciling import extra_stream, left_out, reconciliation_of
 from isthmus.host.attempt.requeue import requeued_pages
 from isthmus.host.attempt.settling import Settling
 from isthmus.host.attempt.tasks import ended, first_cause
@@ -66,6 +66,7 @@ class Attempt:
         self._reconciliation = reconciliation_of(tools.control, grant, patience=settings.patience_seconds)
         self._is_range = grant.execution.HasField("range")
         self._ranged: RangedPlan | None = None
+        self._settled: Settling | None = None
         self._lease = Lease(
             tools.control,
             grant,
@@ -139,7 +140,7 @@ class Attempt:
         grant, tools = self._grant, self._tools
         preparation, reader, layout = await self._unless_halted(self._prepare())
         self._doing = f"Running {grant.flow.name}"
-        settling = self._settling(preparation)
+        settling = self._settled = settling_of(self._tools, grant, self._lease, preparation)
         generation = "" if self._reconciliation is not None else generation_of(grant, layout.stream)
         connector_id = tools.backend.spec.connector_id
         opening = opening_of(grant, preparation, layout.stream, connector_id, generation)
@@ -275,30 +276,6 @@ class Attempt:
                 (),
             )
 
-    def _settling(self, preparation: Preparation) -> Settling:
-        grant = self._grant
-        if self._is_dry:
-            return Previewing(
-                self._lease, keeps_keys=grant.flow.delete_policy.absent, privacy=preparation.privacy
-            )
-        kind = NoQuarantine if is_announcing(grant.leg) else Quarantine
-        quarantine = kind(
-            self._tools.control,
-            flow_id=grant.flow.flow_id,
-            execution_id=self._id,
-            mapping_id=grant.flow.mapping_id,
-            mapping_version=preparation.mapping_version,
-            privacy=preparation.privacy,
-            patience=self._tools.settings.patience_seconds,
-        )
-        return Settling(
-            self._lease,
-            quarantine,
-            is_requeue=self._is_requeue,
-            most_quarantined=0 if self._is_requeue else grant.flow.failure_policy.max_quarantined,
-            quarantined_before=grant.execution.counts.quarantined,
-        )
-
     async def _produce(
         self, reader: SourceReader, layout: Layout, preparation: Preparation, delivery: Door
     ) -> None:
@@ -381,9 +358,17 @@ class Attempt:
         return Ending(_Finish.OUTCOME_FAILED, self._lease.counts, error_message(cause, doing))
 
     async def _finish(self, ending: Ending) -> scheduling.Execution | None:
+        completed = ending.outcome == _Finish.OUTCOME_COMPLETED
+        findings = findings_of(self._settled, is_complete=completed)
         execution = await self._lease.finish(
-            ending.outcome, error=ending.error, counts=ending.counts, preview=ending.preview, note=ending.note
+            ending.outcome,
+            error=ending.error,
+            counts=ending.counts,
+            preview=ending.preview,
+            note=ending.note,
+            findings=findings,
         )
+        self._story.warn(warnings(findings))
         self._story.report(ending)
         return execution
 

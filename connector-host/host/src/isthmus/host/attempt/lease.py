@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -133,6 +133,7 @@ class Lease:
         counts: batch.Counts | None = None,
         preview: scheduling.Preview | None = None,
         note: str = "",
+        findings: Iterable[scheduling.Finding] = (),
     ) -> scheduling.Execution | None:
         """Give the lease back; call it when `keep` runs no more.
 
@@ -148,6 +149,7 @@ class Lease:
             checkpoints=list(self._pending.values()),
             preview=preview,
             note=note,
+            findings=findings,
         )
         try:
             answer = await self._insist(lambda: self._control.leasing.finish(request))

@@ -1,6 +1,7 @@
 """The legs of two-way flows: what is special about reading for pairs and writing from them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -64,7 +65,7 @@ class SidePlan:
             if index not in notes and index not in rejected:
                 notes[index] = {"left_out": True}
         indexes = sorted(notes)
-        return Mapped([notes[index] for index in indexes], indexes, mapped.rejected, 0)
+        return Mapped([notes[index] for index in indexes], indexes, mapped.rejected, 0, mapped.notes)
 
     def _time(self, record: Any) -> Any:
         found = at_path(record, self._time_field) if self._time_field and isinstance(record, dict) else None
@@ -105,7 +106,7 @@ class _Stampless:
         mapped = self._plan.apply_many(records)
         if self._path:
             kept = [_without(record, self._path) for record in mapped.records]
-            return Mapped(kept, mapped.indexes, mapped.rejected, mapped.filtered)
+            return replace(mapped, records=kept)
         return mapped
 
 

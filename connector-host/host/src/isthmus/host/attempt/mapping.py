@@ -13,8 +13,9 @@ from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, is_large
 from isthmus.host.attempt.ranging import Range, RangedPlan
 from isthmus.host.attempt.slices import Slice, cut_up, interleaved, picked, refuse_large
 from isthmus.host.backend import SourcePage
-from isthmus.mapper import LineWriter, Mapped, Plan, Rows, TextLines, TypedPlan, identity_plan
+from isthmus.mapper import LineWriter, Mapped, MappingStopped, Plan, Rows, TextLines, TypedPlan, identity_plan
 from isthmus.records.v1 import records_pb2 as records
+from isthmus.resilience import DataLost
 from isthmus.sdk.diagnosis import refusal_of
 from isthmus.sdk.keying import Keying
 from isthmus.sdk.records import key_of
@@ -75,7 +76,18 @@ class PageMapper:
         return ranged
 
     def pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
-        """Give the pieces of a page, in order; the last one is its boundary."""
+        """Give the pieces of a page, in order; the last one is its boundary.
+
+        Raises:
+            DataLost: A rule of the mapping is to end everything, and does not hold for a record that follows.
+        """
+        try:
+            yield from self._pieces(page, partition, limits)
+        except MappingStopped as stopped:
+            (error,) = stopped.errors
+            raise DataLost(error.reason, error.message) from stopped
+
+    def _pieces(self, page: SourcePage, partition: str, limits: Limits) -> Iterator[Piece]:
         total = len(page.records)
         if self._deletions.everything:
             page = replace(page, operations=[batch.OPERATION_DELETE] * total)
@@ -247,6 +259,8 @@ def _set_aside(done: Slice, places: Sequence[int], mapped: Mapped | Rows | TextL
     """Put aside what could not be mapped, and note what the mapping leaves out."""
     for rejection in mapped.rejected:
         done.reject_unmapped(places[rejection.index], rejection)
+    for note in mapped.notes if isinstance(mapped, Mapped) else ():
+        done.note(places[note.index], note)
     if mapped.filtered:
         met = {*mapped.indexes, *(rejection.index for rejection in mapped.rejected)}
         done.filtered = [place for index, place in enumerate(places) if index not in met]

@@ -50,12 +50,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing wrong with a record."""
+    """One thing wrong with a record; `rule` names the rule of the mapping that does not hold, if any."""
 
     reason: str
     message: str
     target_path: str = ""
     source_path: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,23 @@ class Reject:
     reasons: tuple[Reason, ...]
     deletes: bool = False
     quarantine_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A record that goes on although a rule of the mapping does not hold.
+
+    Attributes:
+        reason: Which rule.
+        consequence: warn or default.
+        record: As the source gave it.
+        key: The source's.
+    """
+
+    reason: Reason
+    consequence: str
+    record: Any
+    key: str
 
 
 @dataclass(slots=True)
@@ -101,6 +119,7 @@ class Piece:
         sources: The source's form of each of `records`, for quarantine.
         source_keys: The source's key of each of `records`.
         rejects: Records that go to quarantine instead.
+        notes: Records that go on although something is wrong with them.
         quarantine_ids: Where each of `records` waited before; empty unless requeued.
         settled_ids: Requeued records that the mapping now leaves out.
         left_out: The first few records that the mapping leaves out, as the source gave them.
@@ -123,6 +142,7 @@ class Piece:
     sources: Sequence[Any] = ()
     source_keys: Sequence[str] = ()
     rejects: list[Reject] = field(default_factory=list)
+    notes: Sequence[Noted] = ()
     quarantine_ids: Sequence[str] = ()
     settled_ids: list[str] = field(default_factory=list)
     left_out: Sequence[Any] = ()
@@ -184,7 +204,7 @@ class Piece:
         first = parts[0]
         first.read += self.read - self.count
         first.filtered, first.rejects, first.usage = self.filtered, self.rejects, self.usage
-        first.settled_ids = self.settled_ids
+        first.settled_ids, first.notes = self.settled_ids, self.notes
         first.left_out, first.left_out_keys = self.left_out, self.left_out_keys
         return parts
 

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.findings import Findings
 from isthmus.host.attempt.lease import Lease
 from isthmus.host.attempt.pieces import Piece, Reason, Reject, Unit
 from isthmus.host.attempt.privacy import Privacy
@@ -51,10 +52,18 @@ class Previewing(Settling):
         lease: Told how far the dry run is.
         keeps_keys: Whether it has to be known in the end which records there are.
         privacy: How sensitive the records are.
+        findings: Makes what counts what is wrong with records.
     """
 
-    def __init__(self, lease: Lease, *, keeps_keys: bool = False, privacy: Privacy | None = None) -> None:
-        super().__init__(lease, Nowhere())
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        keeps_keys: bool = False,
+        privacy: Privacy | None = None,
+        findings: Callable[[], Findings] = lambda: Findings(Privacy()),
+    ) -> None:
+        super().__init__(lease, Nowhere(), findings=findings)
         self._privacy = privacy or Privacy()
         self.keys: list[str] = []
         self.keys_missing = ""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -99,10 +100,7 @@ class Privacy:
         if not self.source:
             return list(reasons)
         read = decoded(record)
-        return [
-            Reason(one.reason, self.source.text(one.message, read), one.target_path, one.source_path)
-            for one in reasons
-        ]
+        return [replace(one, message=self.source.text(one.message, read)) for one in reasons]
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,7 @@
 """Backfills: of a source only the records of a range, whatever has been read before."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,7 +134,8 @@ class RangedPlan:
         rejected += [Rejection(places[one.index], one.errors) for one in mapped.rejected]
         left_out = len(given) - len(mapped.records) - len(rejected)
         indexes = [places[index] for index in mapped.indexes]
-        return Mapped(mapped.records, indexes, sorted(rejected, key=lambda one: one.index), left_out)
+        notes = [replace(note, index=places[note.index]) for note in mapped.notes]
+        return Mapped(mapped.records, indexes, sorted(rejected, key=lambda one: one.index), left_out, notes)
 
     def doubt(self, before: batch.Counts) -> str:
         """Say that the field is probably not the right one; empty where a record has it.

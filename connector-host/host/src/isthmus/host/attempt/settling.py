@@ -1,11 +1,13 @@
 """What happens when a unit is durable: rejects to quarantine, then counts, then the position."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from isthmus.connector.v1 import connector_pb2 as connector
+from isthmus.host.attempt.findings import Findings
 from isthmus.host.attempt.lease import Lease
 from isthmus.host.attempt.pieces import Piece, Reason, Reject, Unit
+from isthmus.host.attempt.privacy import Privacy
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.resilience import Broken, DataLost
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
@@ -33,6 +35,11 @@ class Settling:
         is_requeue: Records come out of quarantine; there are no positions.
         most_quarantined: Fail beyond so many in the execution; 0 means no limit.
         quarantined_before: By earlier attempts.
+        findings: Makes what counts what is wrong with records.
+
+    Attributes:
+        findings: What was wrong with records, as `counts` tells of all of them.
+        durable_findings: The same as far as positions cover it.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Settling:
         is_requeue: bool = False,
         most_quarantined: int = 0,
         quarantined_before: int = 0,
+        findings: Callable[[], Findings] = lambda: Findings(Privacy()),
     ) -> None:
         self._lease = lease
         self._quarantine = quarantine
@@ -52,6 +60,9 @@ class Settling:
         self._ahead: dict[str, batch.Counts] = {}
         self._durable = batch.Counts()
         self.counts = batch.Counts()
+        self._counting = findings
+        self.findings, self.durable_findings = findings(), findings()
+        self._findings_ahead: dict[str, Findings] = {}
 
     async def __call__(self, unit: Unit, ack: connector.BatchAck) -> None:
         """Settle a unit that the destination has acknowledged.
@@ -64,9 +75,19 @@ class Settling:
         ids = await self._quarantine.add(rejects) if rejects else []
         if self._is_requeue:
             await self._quarantine.resolve(_resolved(unit, refused, rejects, ids))
+        self._find(unit, rejects)
         self._count(unit, ack, len(refused), len(rejects))
         self._note(unit.last)
         self._check_quarantined()
+
+    def _find(self, unit: Unit, rejects: Sequence[Reject]) -> None:
+        notes = [note for piece in unit.pieces for note in piece.notes]
+        if not (rejects or notes):
+            return
+        partition = unit.last.partition
+        for findings in (self.findings, self._findings_ahead.setdefault(partition, self._counting())):
+            findings.rejected(rejects)
+            findings.noted(notes)
 
     def _count(self, unit: Unit, ack: connector.BatchAck, refused: int, rejected: int) -> None:
         sent = unit.count
@@ -105,9 +126,12 @@ class Settling:
         if not last.boundary:
             return
         if self._is_requeue:
+            self.durable_findings = self.findings
             self._lease.note((), self.counts)
         elif last.position is not None or last.complete:
             _add(self._durable, self._ahead.pop(last.partition, batch.Counts()))
+            if (found := self._findings_ahead.pop(last.partition, None)) is not None:
+                self.durable_findings.add(found)
             checkpoint = scheduling.Checkpoint(
                 partition=last.partition, position=last.position, is_complete=last.complete
             )

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from isthmus.host.attempt.jsonlines import JsonLines
-from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject
+from isthmus.host.attempt.pieces import Limits, Noted, Piece, Reason, Reject
 from isthmus.host.backend import Originals, SourcePage
-from isthmus.mapper import Rejection, TextLines
+from isthmus.mapper import FieldError, Note, Rejection, TextLines
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.type.v1 import batch_pb2 as batch
 
@@ -37,6 +37,7 @@ class Slice:
     places: list[int] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     filtered: list[int] = field(default_factory=list)
+    notes: list[Noted] = field(default_factory=list)
     deletion: int = batch.OPERATION_DELETE
 
     def source(self, place: int) -> Any:
@@ -64,8 +65,17 @@ class Slice:
 
     def reject_unmapped(self, place: int, rejection: Rejection) -> None:
         """Put a record aside that the mapping cannot map."""
-        reasons = (Reason(one.reason, one.message, one.target, one.source) for one in rejection.errors)
-        self.reject(place, _Stage.STAGE_MAP, *reasons)
+        self.reject(place, _Stage.STAGE_MAP, *map(_reason, rejection.errors))
+
+    def note(self, place: int, note: Note) -> None:
+        """Tell of a record that goes on although a rule does not hold."""
+        index = self.start + place
+        key = self.page.keys[index] if self.page.keys else ""
+        self.notes.append(Noted(_reason(note.error), note.consequence, self.page.original(index), key))
+
+
+def _reason(error: FieldError) -> Reason:
+    return Reason(error.reason, error.message, error.target, error.source, error.rule)
 
 
 def picked(values: Sequence[V], places: Sequence[int]) -> list[V]:
@@ -97,7 +107,7 @@ def cut_up(done: Slice, limits: Limits) -> list[Piece]:
     else:
         pieces = [_piece(done, begin, end) for begin, end in _ends(done.records, limits.size)]
     first = pieces[0]
-    first.rejects = done.rejects
+    first.rejects, first.notes = done.rejects, done.notes
     first.filtered = len(done.filtered)
     first.read += len(done.rejects) + len(done.filtered)
     if done.filtered:
@@ -156,7 +166,9 @@ def _operations(done: Slice, places: list[int]) -> list[int] | None:
 
 def interleaved(one: Slice, other: Slice) -> Slice:
     """Both slices in the order of the page, because the order is the order of effect."""
-    done = Slice(one.page, one.start, rejects=[*one.rejects, *other.rejects], filtered=one.filtered)
+    done = Slice(
+        one.page, one.start, rejects=[*one.rejects, *other.rejects], filtered=one.filtered, notes=one.notes
+    )
     keyed = bool(one.keys or other.keys)
     rows = [
         (place, record, part.keys[index] if part.keys else "")

@@ -1,6 +1,8 @@
 """What the integration's log and its usage are told of an attempt."""
 
 import asyncio
+from collections.abc import Iterable
+from itertools import islice
 
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.host.attempt.tools import Ending
@@ -12,6 +14,7 @@ from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 _Finish = scheduling.FinishAttemptRequest
 _Error = scheduling.ExecutionError
 _QUIET_SECONDS = 1.0
+_MOST_WARNINGS = 10
 
 
 class Story:
@@ -73,6 +76,11 @@ class Story:
         """Write down what the source found worth telling."""
         kind = Log.TYPE_WARNING if notice.level == connector.Notice.LEVEL_WARNING else Log.TYPE_INFO
         self.say(kind, f"{notice.reason}: {notice.message}")
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Write the first of some warnings into the integration's log."""
+        for told in islice(warnings, _MOST_WARNINGS):
+            self.say(Log.TYPE_WARNING, told)
 
     def report(self, ending: Ending) -> None:
         """Tell how the attempt ended, and what it used."""

@@ -760,6 +760,7 @@ class Execution(_message.Message):
     IS_COMPENSATION_FIELD_NUMBER: _builtins.int
     WAITING_FOR_INSTANCE_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Chosen by the service; never reused."""
     flow_id: _builtins.str
@@ -849,6 +850,12 @@ class Execution(_message.Message):
     def reconcile(self) -> Global___ReconcileOptions:
         """Set for a reconciliation: both sides are compared, and nothing is written unless it says so."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """What was found wrong with records, the most frequent first; set by GetExecution. Of attempts that did not
+        complete it covers what their stored positions cover, like `counts`.
+        """
+
     def __init__(
         self,
         *,
@@ -885,14 +892,98 @@ class Execution(_message.Message):
         is_compensation: _builtins.bool = ...,
         waiting_for_instance_id: _builtins.str = ...,
         note: _builtins.str = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "preview", b"preview", "range", b"range", "reconcile", b"reconcile", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "note", b"note", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger", "waiting_for_instance_id", b"waiting_for_instance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "execution_id", b"execution_id", "expected_records", b"expected_records", "findings", b"findings", "flow_id", b"flow_id", "flow_name", b"flow_name", "initiated_by", b"initiated_by", "is_cancel_requested", b"is_cancel_requested", "is_compensation", b"is_compensation", "is_dry_run", b"is_dry_run", "leg", b"leg", "legs", b"legs", "mapping_version", b"mapping_version", "next_attempt_time", b"next_attempt_time", "note", b"note", "plan_run_id", b"plan_run_id", "plan_step", b"plan_step", "preview", b"preview", "priority", b"priority", "range", b"range", "reconcile", b"reconcile", "record_limit", b"record_limit", "records_processed", b"records_processed", "schedule_id", b"schedule_id", "start_time", b"start_time", "status", b"status", "success_count", b"success_count", "trigger", b"trigger", "waiting_for_instance_id", b"waiting_for_instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """One thing that was found wrong with records, however many there were."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Consequence:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ConsequenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Finding._Consequence.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CONSEQUENCE_UNSPECIFIED: Finding._Consequence.ValueType  # 0
+        """Never sent."""
+        CONSEQUENCE_QUARANTINED: Finding._Consequence.ValueType  # 1
+        """They went to quarantine."""
+        CONSEQUENCE_WARNED: Finding._Consequence.ValueType  # 2
+        """They went on as they were."""
+        CONSEQUENCE_DEFAULTED: Finding._Consequence.ValueType  # 3
+        """They went on with values that a rule sets."""
+
+    class Consequence(_Consequence, metaclass=_ConsequenceEnumTypeWrapper):
+        """What became of the records."""
+
+    CONSEQUENCE_UNSPECIFIED: Finding.Consequence.ValueType  # 0
+    """Never sent."""
+    CONSEQUENCE_QUARANTINED: Finding.Consequence.ValueType  # 1
+    """They went to quarantine."""
+    CONSEQUENCE_WARNED: Finding.Consequence.ValueType  # 2
+    """They went on as they were."""
+    CONSEQUENCE_DEFAULTED: Finding.Consequence.ValueType  # 3
+    """They went on with values that a rule sets."""
+
+    CONSEQUENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TARGET_PATH_FIELD_NUMBER: _builtins.int
+    SOURCE_PATH_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    MAPPING_VERSION_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    consequence: Global___Finding.Consequence.ValueType
+    """What became of the records."""
+    reason: _builtins.str
+    """Stable upper-case word, for example `VALUE_NOT_IN_TABLE`; `OTHER_REASONS` for all that are not told apart."""
+    message: _builtins.str
+    """What is wrong and what to do, as told of the first record, without its sensitive values."""
+    target_path: _builtins.str
+    """Path in the target, with `[*]` for places in lists; empty where it concerns the whole record."""
+    source_path: _builtins.str
+    """Path in the source; empty where there is none."""
+    rule: _builtins.str
+    """The rule of the mapping that does not hold; empty where it is none."""
+    mapping_version: _builtins.int
+    """Version of the mapping; 0 where there is none."""
+    records: _builtins.int
+    """How many records."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys of the first of them, with placeholders for sensitive values; at most 3."""
+
+    def __init__(
+        self,
+        *,
+        consequence: Global___Finding.Consequence.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        target_path: _builtins.str = ...,
+        source_path: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        mapping_version: _builtins.int = ...,
+        records: _builtins.int = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consequence", b"consequence", "keys", b"keys", "mapping_version", b"mapping_version", "message", b"message", "reason", b"reason", "records", b"records", "rule", b"rule", "source_path", b"source_path", "target_path", b"target_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
 
 @_typing.final
 class TimeRange(_message.Message):
@@ -942,6 +1033,7 @@ class Preview(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     is_exact: _builtins.bool
     """The destination has compared every record with what it holds."""
     to_be_sent: _builtins.int
@@ -962,6 +1054,10 @@ class Preview(_message.Message):
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewReason]:
         """Why records would go to quarantine, the most frequent reasons first."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """Where the service keeps findings; never sent."""
+
     def __init__(
         self,
         *,
@@ -971,10 +1067,11 @@ class Preview(_message.Message):
         note: _builtins.str = ...,
         samples: _abc.Iterable[Global___PreviewSample] | None = ...,
         reasons: _abc.Iterable[Global___PreviewReason] | None = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "is_exact", b"is_exact", "note", b"note", "reasons", b"reasons", "samples", b"samples", "to_be_sent", b"to_be_sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "findings", b"findings", "is_exact", b"is_exact", "note", b"note", "reasons", b"reasons", "samples", b"samples", "to_be_sent", b"to_be_sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3209,6 +3306,7 @@ class FinishAttemptRequest(_message.Message):
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Which execution."""
     fencing_token: _builtins.int
@@ -3237,6 +3335,10 @@ class FinishAttemptRequest(_message.Message):
     def preview(self) -> Global___Preview:
         """Of a dry run that has completed: what it has found."""
 
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """What this attempt found wrong with records, as far as `counts` covers them; at most 100, and 256 KiB."""
+
     def __init__(
         self,
         *,
@@ -3248,10 +3350,11 @@ class FinishAttemptRequest(_message.Message):
         checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
         preview: Global___Preview | None = ...,
         note: _builtins.str = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "error", b"error", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "counts", b"counts", "error", b"error", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "note", b"note", "outcome", b"outcome", "preview", b"preview"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "counts", b"counts", "error", b"error", "execution_id", b"execution_id", "fencing_token", b"fencing_token", "findings", b"findings", "note", b"note", "outcome", b"outcome", "preview", b"preview"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

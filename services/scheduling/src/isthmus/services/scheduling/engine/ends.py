@@ -120,7 +120,7 @@ class Ends:
         known = self._at_work.pop((tenant_id, progress.execution_id), None)
         if known is None or known.execution.fencing_token != progress.token:
             return None
-        if progress.preview or progress.note:
+        if progress.preview or progress.note or progress.findings:
             return None
         execution = known.execution
         if progress.connector_id not in {"", execution.connector_id}:

@@ -319,6 +319,8 @@ class Leases:
         ending = end_attempt(execution, report, now, self._rules.retry)
         if progress.preview and execution.asked.dry_run:
             await leases.store_preview(conn, tenant_id, execution.execution_id, progress.preview)
+        if progress.findings:
+            await leases.store_findings(conn, tenant_id, execution.execution_id, progress.findings)
         if progress.note:
             await leases.store_note(conn, tenant_id, execution.execution_id, progress.note)
         told = () if _lies(outcome, ending) else progress.checkpoints

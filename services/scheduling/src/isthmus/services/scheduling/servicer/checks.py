@@ -20,6 +20,7 @@ _MOST_CHECKPOINTS = 1000
 _MOST_AT_ONCE = 100
 _LARGEST_POSITION = 64 * 1024
 _LARGEST_PREVIEW = 512 * 1024
+_LARGEST_FINDINGS = 256 * 1024
 # The years 1 to 9999.
 _FIRST_SECOND, _LAST_SECOND = -62135596800, 253402300799
 _LONGEST_INTERVAL = 366 * 24 * 60
@@ -270,6 +271,8 @@ def check_progress(
             check.text("note", request.note, required=False, longest=2000)
             if request.preview.ByteSize() > _LARGEST_PREVIEW:
                 check.add("preview", "TOO_LONG", "Keep a preview within 512 KiB.")
+            if sum(one.ByteSize() for one in request.findings) > _LARGEST_FINDINGS:
+                check.add("findings", "TOO_LONG", "Keep findings within 256 KiB.")
 
 
 def _check_counts(check: Check, counts: batch_pb2.Counts) -> None:

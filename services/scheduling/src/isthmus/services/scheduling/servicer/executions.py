@@ -36,6 +36,7 @@ from isthmus.services.scheduling.translate import (
     write_attempt,
     write_execution,
 )
+from isthmus.services.scheduling.translate.findings import tell_kept
 
 _RATE_SECONDS = 5.0
 _PROGRESS_SECONDS = 0.2  # no eye follows what changes more often
@@ -146,8 +147,7 @@ class ExecutionRpcs(Rpcs):
         check_id("execution_id", request.execution_id)
         execution = await self._read(current_principal().tenant_id, request.execution_id)
         shown = write_execution(execution)
-        if execution.preview:
-            shown.preview.ParseFromString(execution.preview)
+        tell_kept(shown, execution.preview, is_dry_run=execution.asked.dry_run)
         return pb.GetExecutionResponse(execution=shown)
 
     async def _read(self, tenant_id: str, execution_id: str) -> Execution:

@@ -1,6 +1,7 @@
 """RPCs of executions, for hosts."""
 
 import asyncio
+from dataclasses import replace
 
 from isthmus.kit import current_principal
 from isthmus.kit.errors import fault_of, refusal_of
@@ -34,6 +35,7 @@ from isthmus.services.scheduling.translate import (
     write_round,
     write_spec,
 )
+from isthmus.services.scheduling.translate.findings import pack_findings
 
 _log = logger(__name__)
 
@@ -195,14 +197,20 @@ def _lease(acquired: Acquired, passes: Pair) -> pb.AcquireLeaseResponse:
 
 
 def _progress(request: pb.CommitCheckpointRequest | pb.FinishAttemptRequest) -> Progress:
-    return Progress(
+    progress = Progress(
         execution_id=request.execution_id,
         token=request.fencing_token,
         counts=read_counts(request.counts),
         checkpoints=tuple(map(read_checkpoint, request.checkpoints)),
-        preview=request.preview.SerializeToString() if isinstance(request, pb.FinishAttemptRequest) else b"",
-        note=request.note if isinstance(request, pb.FinishAttemptRequest) else "",
         connector_id=connector_of(current_principal(), ""),
+    )
+    if isinstance(request, pb.CommitCheckpointRequest):
+        return progress
+    return replace(
+        progress,
+        preview=request.preview.SerializeToString(),
+        findings=pack_findings(request.findings) if request.findings else b"",
+        note=request.note,
     )
 
 

@@ -132,6 +132,12 @@ _EXPIRED = text("""
 _PREVIEW = text("""
     UPDATE executions SET preview = :preview WHERE tenant_id = :tenant_id AND execution_id = :execution_id
 """)
+_FINDINGS = text("""
+    UPDATE executions SET preview = COALESCE(preview, '') || CAST(:findings AS bytea)
+    WHERE tenant_id = :tenant_id AND execution_id = :execution_id
+        AND COALESCE(octet_length(preview), 0) < :most
+""")
+_MOST_KEPT = 1024 * 1024
 _NOTE = text("""
     UPDATE executions SET note = :note WHERE tenant_id = :tenant_id AND execution_id = :execution_id
 """)
@@ -186,6 +192,7 @@ class Progress:
     checkpoints: tuple[Checkpoint, ...] = ()
     tells_counts: bool = True
     preview: bytes = b""
+    findings: bytes = b""
     note: str = ""
     connector_id: str = ""
 
@@ -326,6 +333,17 @@ async def store_preview(conn: AsyncConnection, tenant_id: str, execution_id: str
     await conn.execute(_PREVIEW, fields)
 
 
+async def store_findings(conn: AsyncConnection, tenant_id: str, execution_id: str, findings: bytes) -> None:
+    """Keep what an attempt found wrong with records, behind what earlier ones did; too much is left out."""
+    fields = {
+        "tenant_id": tenant_id,
+        "execution_id": execution_id,
+        "findings": findings,
+        "most": _MOST_KEPT,
+    }
+    await conn.execute(_FINDINGS, fields)
+
+
 async def store_note(conn: AsyncConnection, tenant_id: str, execution_id: str, note: str) -> None:
     """Keep what a person should know besides the counts."""
     await conn.execute(_NOTE, {"tenant_id": tenant_id, "execution_id": execution_id, "note": note})
@@ -370,6 +388,7 @@ __all__ = [
     "list_attempts",
     "lock_expired",
     "renew_lease",
+    "store_findings",
     "store_note",
     "store_preview",
     "storing_positions",
