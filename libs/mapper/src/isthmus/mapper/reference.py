@@ -40,6 +40,7 @@ _ARGUMENTS = {
     "members": "map",
     "choice": "string",
     "zone": "string",
+    "time": "timestamp|string",
     "format": "string",
     "formats": "string|list",
 }

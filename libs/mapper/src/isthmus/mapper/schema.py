@@ -262,6 +262,7 @@ _ARGUMENTS: dict[str, Callable[[Param], Schema]] = {
     "condition": lambda _: _ref("condition"),
     "table": lambda _: {"anyOf": [{"type": "string"}, _ref("table")]},
     "zone": lambda _: {"type": "string", "examples": ["UTC", "Europe/Zurich", "+02:00"]},
+    "time": lambda _: {"type": ["string", "number"], "examples": ["2026-01-31T12:00:00Z"]},
     "format": _format,
     "formats": lambda param: {"anyOf": [_format(param), {"type": "array", "items": _format(param)}]},
     "path": lambda _: _ref("path"),

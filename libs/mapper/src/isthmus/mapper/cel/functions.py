@@ -38,6 +38,7 @@ _TAKES: dict[str, tuple[str, ...]] = {
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("text", "pattern", "zone", "format", "choice"), ("string",)),
     **dict.fromkeys(("texts", "formats"), ("string", "list")),
+    "time": ("timestamp", "string"),
     "whole": ("int",),
     "number": ("int", "double"),
     "values": ("list",),
@@ -152,7 +153,7 @@ def _is_short(argument: Any) -> bool:
 def _bound(function: Function, arguments: Any) -> Callable[[Any], Any]:
     """The step with these arguments, which are read as a definition's are."""
     report = Report()
-    raw: Any = [clean(argument, [0]) for argument in arguments] or REQUIRED
+    raw: Any = [_told(argument) for argument in arguments] or REQUIRED
     if raw is not REQUIRED and len(function.params) == 1:
         raw = raw[0]
     step = bind(Scope(report), function, raw, "")

@@ -1,10 +1,12 @@
 """The functions that steps and expressions may call."""
 
 from isthmus.mapper.functions import (
+    calendar,
     checks,
     conversions,
     cvss,
     dates,
+    durations,
     hashing,
     identifiers,
     lists,
@@ -15,7 +17,9 @@ from isthmus.mapper.functions import (
     regexes,
     severity,
     text,
+    units,
     urls,
+    words,
 )
 from isthmus.mapper.functions.registry import FUNCTIONS, REQUIRED, Example, Function, Library, Param, Step
 
@@ -27,10 +31,12 @@ __all__ = [
     "Library",
     "Param",
     "Step",
+    "calendar",
     "checks",
     "conversions",
     "cvss",
     "dates",
+    "durations",
     "hashing",
     "identifiers",
     "lists",
@@ -41,5 +47,7 @@ __all__ = [
     "regexes",
     "severity",
     "text",
+    "units",
     "urls",
+    "words",
 ]

@@ -135,7 +135,7 @@ def unmet(needed: Mapping[str, str]) -> Violation | None:
         if _line(found.version) != _line(version):
             message = (
                 f"The mapping needs the plug-in {name!r} in version {version}, but here is "
-                f"{found.version}; install versions that agree in their first number (before 1.0: in their first two)."
+                f"{found.version}; let the first numbers of both agree, before 1.0 the first two."
             )
             return Violation("", "PLUGIN_VERSION_MISMATCH", message)
     return None

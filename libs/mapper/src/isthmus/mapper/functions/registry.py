@@ -36,7 +36,7 @@ class Param:
     """One argument of a function, as a definition writes it.
 
     `kind` is one of text, texts (one or a list), pattern, whole, number, any, values, members, choice, steps,
-    condition, table, zone, format, formats, path, cast. Those that name parts of a definition (steps,
+    condition, table, zone, time, format, formats, path, cast. Those that name parts of a definition (steps,
     condition, table, path, cast) have no form in expressions.
     """
 

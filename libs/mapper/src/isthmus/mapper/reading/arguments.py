@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from isthmus.mapper.casts import CASTS, STRICTNESS
+from isthmus.mapper.errors import Refusal
 from isthmus.mapper.functions import Param
 from isthmus.mapper.limits import MAX_FORMAT_TEXT, MAX_FORMATS, MAX_LIST, MAX_TEMPLATE_TEXT
 from isthmus.mapper.reading.report import Report, join
-from isthmus.mapper.times import check_format, zone_named
+from isthmus.mapper.times import check_format, moment_of, zone_named
 
 INVALID = object()
 """Stands for an argument that could not be read; the mistake is noted already."""
@@ -84,6 +85,14 @@ def _zone(report: Report, _param: Param, raw: object, place: str) -> Any:
         return INVALID
 
 
+def _time(report: Report, _param: Param, raw: object, place: str) -> Any:
+    try:
+        return moment_of(raw)
+    except Refusal as refusal:
+        report.add(place, "ARGUMENT_INVALID", refusal.message)
+        return INVALID
+
+
 def _format(report: Report, _param: Param, raw: object, place: str) -> Any:
     if not isinstance(raw, str) or not 0 < len(raw) <= MAX_FORMAT_TEXT:
         report.add(place, "FORMAT_INVALID", f"A format is a text of 1 to {MAX_FORMAT_TEXT} characters.")
@@ -136,6 +145,7 @@ READERS: dict[str, Callable[[Report, Param, object, str], Any]] = {
     "members": _members,
     "choice": _choice,
     "zone": _zone,
+    "time": _time,
     "format": _format,
     "formats": _formats,
     "cast": _cast,
