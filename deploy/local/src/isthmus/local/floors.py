@@ -1,7 +1,6 @@
-"""The least versions of servers that are safe, and which versions those outside are."""
+"""Which versions the servers outside are, asked before anything is started."""
 
 import json
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -9,30 +8,13 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
+from isthmus.kit.floors import FLOORS, of_vault, parsed, safe, shown
 from isthmus.local.options import Options
 
 __all__ = ["FLOORS", "parsed", "safe", "shown", "too_old"]
 
-FLOORS = {"PostgreSQL": (16, 0, 0), "NATS": (2, 12, 6), "OpenBao": (2, 5, 4)}
-"""Older ones have holes that are known, or lack what the mesh relies on."""
 _SECONDS = 3.0
 _LONGEST = 65_536
-
-
-def parsed(text: str) -> tuple[int, ...]:
-    """Read the first version out of a text; what has none is older than everything."""
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
-    return tuple(int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-
-
-def shown(version: tuple[int, ...]) -> str:
-    """Write a version as people do."""
-    return ".".join(map(str, version))
-
-
-def safe(server: str, version: tuple[int, ...]) -> bool:
-    """Tell whether a version is not below the floor."""
-    return version >= FLOORS[server]
 
 
 def too_old(options: Options) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -62,7 +44,7 @@ def _nats(url: str) -> tuple[int, ...] | None:
 
 
 def _vault(address: str) -> tuple[int, ...] | None:
-    """OpenBao; a Vault of another maker counts its versions otherwise, and is known by what it adds."""
+    """OpenBao, and no Vault of another maker."""
     parts = urlsplit(address)
     connection: HTTPConnection
     with suppress(OSError, HTTPException, ValueError, KeyError, TypeError):
@@ -76,5 +58,5 @@ def _vault(address: str) -> tuple[int, ...] | None:
         connection.request("GET", "/v1/sys/health")
         told = json.loads(connection.getresponse().read(_LONGEST))
         connection.close()
-        return None if "enterprise" in told else parsed(str(told["version"]))
+        return of_vault(told)
     return None

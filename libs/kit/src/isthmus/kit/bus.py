@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.kit import floors
 from isthmus.kit.bus_client import BusClient, BusLogin, BusServer
 from isthmus.kit.bus_users import (
     DEAD_STREAM,
@@ -130,6 +131,7 @@ class Bus:
                 await self._look_again.wait()
                 self._look_again.clear()
                 if not self._closed.is_set():
+                    await self._keep_to_floor()
                     await self.ensure_streams()
 
     async def keep(self) -> None:
@@ -310,6 +312,21 @@ class Bus:
             closed_cb=self._on_close,
             **login,
         )
+
+    async def _keep_to_floor(self) -> None:
+        """Leave a server that is too old, before anything is sent there.
+
+        Raises:
+            Precondition: `SERVER_TOO_OLD`.
+        """
+        told = str(self._client.connected_server_version)
+        if not self._client.is_connected:
+            return
+        try:
+            floors.require(floors.NATS, floors.parsed(told))
+        except Precondition:
+            await self._client.close()
+            raise
 
     async def _on_error(self, error: Exception) -> None:
         told = str(error).lower()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
+from isthmus.kit import floors
 from isthmus.kit.deed import current_deed
 from isthmus.resilience.faults import NotAuthenticated
 from psycopg import sql
@@ -58,6 +59,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             connect_args=_connect_arguments(service, statement_timeout),
         )
+        event.listen(self._engine.sync_engine, "connect", _refuse_old)
         event.listen(self._engine.sync_engine, "checkout", _refuse_dead)
 
     def tenant(self, tenant_id: str) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -153,6 +155,15 @@ def _connect_arguments(service: str, statement_timeout: float) -> dict[str, Any]
         "keepalives_count": 3,
         "tcp_user_timeout": 15_000,
     }
+
+
+def _refuse_old(connection: Any, _record: Any) -> None:
+    """Keep to the least version, which a server tells whoever logs in; costs no question.
+
+    Raises:
+        Precondition: `SERVER_TOO_OLD`.
+    """
+    floors.require(floors.POSTGRESQL, floors.of_postgres(connection.driver_connection.info.server_version))
 
 
 def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -15,6 +15,8 @@ def fault_of(error: Exception) -> Fault:
     """
     import hvac.exceptions as errors
 
+    if isinstance(error, Fault):
+        return error
     if isinstance(error, errors.InvalidPath):
         return Missing("SECRET_UNKNOWN", "The vault has no such secret; enter it again.")
     if isinstance(error, errors.InvalidRequest) and "check-and-set" in str(error):

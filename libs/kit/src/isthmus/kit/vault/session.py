@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isthmus.kit import floors
 from isthmus.kit.vault.login import Grant, Login
 from isthmus.kit.vault.transport import client_of, trust_of
 
@@ -81,8 +82,19 @@ class VaultSession:
         with self._lock:
             held = self._own
             if held is None or time.monotonic() > held.worn:
-                held = self._own = self._renewed(client, held) or _held(self._login.login(client))
+                held = self._own = self._renewed(client, held) or _held(self._logged_in(client))
             return held.token
+
+    def _logged_in(self, client: Any) -> Grant:
+        """Show who we are, to a server that is new enough; whoever tells no version is found out otherwise.
+
+        Raises:
+            Precondition: `SERVER_TOO_OLD`.
+        """
+        version = floors.of_vault(client.adapter.get("/v1/sys/health", raise_exception=False))
+        if version is not None:
+            floors.require(floors.OPENBAO, version)
+        return self._login.login(client)
 
     def _renewed(self, client: Any, held: _Held | None) -> _Held | None:
         """Renew a token; nothing when the vault will not, for it lets none live for ever."""
