@@ -3,6 +3,7 @@
 `make docs` runs it; a test compares what it would write with what is there.
 """
 
+import json
 import re
 import sys
 from collections import defaultdict
@@ -126,7 +127,15 @@ def pages() -> dict[Path, str]:
         docs / "models.md": models_page(),
         docs / "new-connector.md": new_connector_page(),
         docs / "permissions.md": permissions_page(),
+        ROOT / "libs/client/src/isthmus/client/mapping.schema.json": mapping_schema(),
     }
+
+
+def mapping_schema() -> str:
+    """Gives the JSON Schema of mappings, which the command line has without their compiler."""
+    from isthmus.mapper import mapping_schema
+
+    return json.dumps(mapping_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def functions_page() -> str:

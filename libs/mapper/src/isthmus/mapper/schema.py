@@ -24,6 +24,7 @@ from isthmus.mapper.reading.values import ORIGINS
 from isthmus.mapper.tables import OTHERWISE
 
 Schema = dict[str, Any]
+_ONE_ORIGIN = [{"required": [name]} for name in ORIGINS]
 
 
 def mapping_schema() -> Schema:
@@ -53,7 +54,8 @@ def mapping_schema() -> Schema:
                 "description": "A CEL expression over record, or item inside items, and now.",
             },
             "field": _field(),
-            "value": {"anyOf": [_ref("path"), _object(_value(), description="An origin and its steps.")]},
+            "value": {"anyOf": [_ref("path"), _ref("made")]},
+            "made": {**_object(_value(), description="An origin and its steps."), "oneOf": _ONE_ORIGIN},
             "condition": _condition(),
             "rule": _rule(),
             "steps": {"type": "array", "items": _ref("step"), "maxItems": MAX_STEPS},
@@ -119,7 +121,11 @@ def _transformations() -> Schema:
 
 def _value() -> Schema:
     values = {"type": "array", "items": _ref("value"), "minItems": 1, "maxItems": MAX_STEPS}
-    branch = {"description": "An object is a value with an origin; anything else stands for itself."}
+    branch = {
+        "description": "An object is a value with an origin; anything else stands for itself.",
+        "if": {"type": "object"},
+        "then": _ref("made"),
+    }
     case = _object({"when": _ref("condition"), "then": branch}, "when", "then")
     return {
         "source": _ref("path"),
@@ -154,7 +160,7 @@ def _field() -> Schema:
         },
         "target",
     )
-    return {**schema, "oneOf": [{"required": [name]} for name in ORIGINS]}
+    return {**schema, "oneOf": _ONE_ORIGIN}
 
 
 def _condition() -> Schema:

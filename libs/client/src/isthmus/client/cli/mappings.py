@@ -1,13 +1,25 @@
 """`isthmus mappings`: how records change their shape."""
 
 import json
+from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
 from isthmus.client.cli.context import mapping_id, mesh_of
-from isthmus.client.cli.output import Column, Format, Limit, Output, show, show_one, show_table, when, word
+from isthmus.client.cli.output import (
+    Column,
+    Format,
+    Limit,
+    Output,
+    emit,
+    show,
+    show_one,
+    show_table,
+    when,
+    word,
+)
 from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.mapping.v1 import mapping_pb2
@@ -88,6 +100,41 @@ def classes(
 
 def _class(number: privacy_pb2.DataClass.ValueType) -> str:
     return word(privacy_pb2.DataClass.Name(number), "DATA_CLASS_")
+
+
+@group.command("schema")
+def schema(
+    document: Annotated[
+        bool, typer.Option("--document", help="Of a document for `isthmus apply`, not of its `spec` alone.")
+    ] = False,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", help="A JSON Schema is JSON, or the same as YAML.")
+    ] = Format.JSON,
+) -> None:
+    """Prints the JSON Schema (2020-12) of mappings, by which editors complete and check them; needs no mesh.
+
+    Example: `isthmus mappings schema --document > mapping.schema.json`
+    """
+    text = resources.files("isthmus.client").joinpath("mapping.schema.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    emit(_of_document(found) if document else found, Format.YAML if output is Format.YAML else Format.JSON)
+
+
+def _of_document(definition: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a document, whose spec is a definition with more to say and less to repeat."""
+    spec = {name: told for name, told in definition["properties"].items() if name != "version"}
+    spec["instance"] = {"type": "string", "description": "Name of the instance it is made for."}
+    spec["golden_samples"] = {"type": "array", "items": {"type": "object"}}
+    named = {"type": "string", "minLength": 1}
+    whole = {"type": "object", "properties": spec, "additionalProperties": False}
+    return {
+        "$schema": definition["$schema"],
+        "title": "Isthmus mapping in a document",
+        "type": "object",
+        "properties": {"kind": {"const": "Mapping"}, "name": named, "spec": whole},
+        "required": ["kind", "name", "spec"],
+        "$defs": definition["$defs"],
+    }
 
 
 @group.command("test")
