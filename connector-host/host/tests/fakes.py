@@ -190,6 +190,7 @@ class Vault(credentials_grpc.CredentialsServiceServicer):
     """Lends one bearer token, or access tokens where one of them takes the place of another."""
 
     token: str = "old"
+    further: dict[str, str] = field(default_factory=dict)
     version: int = 1
     leases: int = 0
     next_tokens: list[str] = field(default_factory=list)
@@ -202,6 +203,7 @@ class Vault(credentials_grpc.CredentialsServiceServicer):
             auth_type=connector.AUTH_METHOD_BEARER, secret_version=self.version
         )
         answer.secret.bearer_token = self.token
+        answer.secret.further.update(self.further)
         answer.expire_time.FromSeconds(int(time.time() + 300))
         if self.has_tokens:
             answer.access_token.token_id = f"tok_{self.token}"

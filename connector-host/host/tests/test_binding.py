@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.kit import acting_for
+from isthmus.sdk.runtime import Credential
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,20 @@ async def test_an_instance_is_known_to_its_own_tenant_only(world: Any) -> None:
             await resolver.configuration(tenant, binding)
 
     assert world.registry.asked == 2
+
+
+async def test_further_secrets_come_with_the_lease(world: Any) -> None:
+    """
+    A connector finds them beside the secret of the method.
+    """
+    world.registry.auth_config_id, world.vault.further = "ath_1", {"token": "the further one"}
+    resolver = world.tools().preparing.resolver
+    with acting_for(world.tenant):
+        bound = await resolver.resolve(world.tenant, connector.Binding(instance_id="ins_source"))
+    credential = Credential.from_material(bound.material)
+
+    assert (credential.secret, dict(credential.fields)) == ("old", {"token": "the further one"})
+    assert "the further one" not in repr(bound)
 
 
 async def test_a_host_that_failed_is_looked_for_anew(world: Any) -> None:

@@ -311,6 +311,7 @@ def _material(answer: credentials.LeaseCredentialResponse) -> dict[str, Any]:
         "key_id": parameters.key_id,
         "region": parameters.region,
         "service": parameters.service,
+        "fields": dict(secret.further),
     }
     return {name: value for name, value in material.items() if value}
 

@@ -11,7 +11,7 @@ from isthmus.connector.v1 import connector_pb2
 from isthmus.credentials.v1 import credentials_pb2
 from pydantic import Field, model_validator
 
-SECRET_FIELDS = {"secret", "refresh_token", "certificate"}
+SECRET_FIELDS = {"secret", "further_secrets", "refresh_token", "certificate"}
 """References, which cannot be compared with what the mesh holds."""
 
 _PREFIX = "AUTH_METHOD_"
@@ -118,6 +118,10 @@ class CredentialSpec(Strict):
         default=None,
         description="Needed when the credential is new; for some methods a private key in PEM.",
     )
+    further_secrets: dict[str, SecretReference] = Field(
+        default_factory=dict,
+        description="Other secrets of the account, by the names of the connector's settings.",
+    )
     refresh_token: SecretReference | None = Field(
         default=None, description="For methods that a person authorizes: a refresh token got elsewhere."
     )
@@ -150,6 +154,7 @@ def spec_of(item: credentials_pb2.AuthenticationConfig) -> CredentialSpec:
         rotation=_rotation_of(item),
         is_system_account=item.is_system_account,
         secret=None,
+        further_secrets={},
         refresh_token=None,
         certificate=None,
         **{name: getattr(item.parameters, name) for name in _PARAMETERS},
@@ -195,11 +200,17 @@ def fields_of(name: str, spec: CredentialSpec) -> dict[str, Any]:
 
 
 def secret_of(name: str, spec: CredentialSpec) -> credentials_pb2.SecretMaterial:
-    """Reads the secret from where the document says.
+    """Reads the secret, and further ones, from where the document says.
 
     Raises:
         Problem: `SECRET_REFERENCE_MISSING`, `SECRET_MISSING`.
     """
+    material = _main_secret(name, spec)
+    material.further.update({key: _read(name, one) for key, one in spec.further_secrets.items()})
+    return material
+
+
+def _main_secret(name: str, spec: CredentialSpec) -> credentials_pb2.SecretMaterial:
     if spec.oauth is not None:
         return credentials_pb2.SecretMaterial(oauth=_oauth_secret(name, spec, spec.oauth))
     value = _read(name, _required(name, spec.secret))

@@ -48,6 +48,7 @@ class AuthenticationConfig(_message.Message):
     OVERLAP_END_TIME_FIELD_NUMBER: _builtins.int
     ROTATION_POLICY_FIELD_NUMBER: _builtins.int
     ROTATION_STATUS_FIELD_NUMBER: _builtins.int
+    FURTHER_SECRETS_FIELD_NUMBER: _builtins.int
     auth_config_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -108,6 +109,10 @@ class AuthenticationConfig(_message.Message):
     def rotation_status(self) -> Global___RotationStatus:
         """What is known of rotations."""
 
+    @_builtins.property
+    def further_secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the further secrets that go with it, `signing_secret` for example."""
+
     def __init__(
         self,
         *,
@@ -130,10 +135,11 @@ class AuthenticationConfig(_message.Message):
         overlap_end_time: _timestamp_pb2.Timestamp | None = ...,
         rotation_policy: Global___RotationPolicy | None = ...,
         rotation_status: Global___RotationStatus | None = ...,
+        further_secrets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "rotation_policy", b"rotation_policy", "rotation_status", b"rotation_status", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "rotation_policy", b"rotation_policy", "rotation_status", b"rotation_status", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_config_id", b"auth_config_id", "auth_type", b"auth_type", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "etag", b"etag", "expire_time", b"expire_time", "further_secrets", b"further_secrets", "is_system_account", b"is_system_account", "last_used_time", b"last_used_time", "name", b"name", "oauth_config", b"oauth_config", "overlap_end_time", b"overlap_end_time", "parameters", b"parameters", "revoke_time", b"revoke_time", "rotation_policy", b"rotation_policy", "rotation_status", b"rotation_status", "secret_version", b"secret_version", "token_status", b"token_status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,12 +515,33 @@ class SecretMaterial(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class FurtherEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     API_KEY_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     BEARER_TOKEN_FIELD_NUMBER: _builtins.int
     OAUTH_FIELD_NUMBER: _builtins.int
     SIGNING_KEY_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
     """For `AUTH_METHOD_API_KEY`."""
     password: _builtins.str
@@ -531,6 +558,12 @@ class SecretMaterial(_message.Message):
     def client_certificate(self) -> Global___ClientCertificate:
         """For `AUTH_METHOD_MUTUAL_TLS`."""
 
+    @_builtins.property
+    def further(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Further secrets of the same account, by the names of the connector's settings: what webhooks are signed with, for
+        example. When one is entered, those that are not named stay, and an empty text removes one.
+        """
+
     def __init__(
         self,
         *,
@@ -540,10 +573,11 @@ class SecretMaterial(_message.Message):
         oauth: Global___OAuthSecret | None = ...,
         signing_key: _builtins.str = ...,
         client_certificate: Global___ClientCertificate | None = ...,
+        further: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "client_certificate", b"client_certificate", "material", b"material", "oauth", b"oauth", "password", b"password", "signing_key", b"signing_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "client_certificate", b"client_certificate", "material", b"material", "oauth", b"oauth", "password", b"password", "signing_key", b"signing_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "bearer_token", b"bearer_token", "client_certificate", b"client_certificate", "further", b"further", "material", b"material", "oauth", b"oauth", "password", b"password", "signing_key", b"signing_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_material: _TypeAlias = _typing.Literal["api_key", "password", "bearer_token", "oauth", "signing_key", "client_certificate"]  # noqa: Y015
     _WhichOneofArgType_material: _TypeAlias = _typing.Literal["material", b"material"]  # noqa: Y015

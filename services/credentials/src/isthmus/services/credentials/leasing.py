@@ -89,7 +89,8 @@ class Lending:
         until = min(now + self._lease, due)
         async with self._db.tenant(config.tenant_id) as conn:
             lease = await self._record(conn, config, instance_id, host_id, until)
-        return lease, config, {"value": token.value}, token
+        kept = await self._grants.secret(config) if config.further_secrets else {}
+        return lease, config, {**kept, "value": token.value}, token
 
     async def _record(
         self, conn: AsyncConnection, config: AuthConfig, instance_id: str, host_id: str, until: datetime

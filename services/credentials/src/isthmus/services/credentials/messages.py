@@ -22,6 +22,7 @@ from isthmus.services.credentials.domain import (
     Secret,
     Token,
     TokenRow,
+    further_of,
 )
 
 _TYPES = {connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{kind.upper()}"): kind for kind in AuthType}
@@ -58,11 +59,13 @@ def type_of(method: int) -> AuthType | None:
 
 def secret_of(material: pb.SecretMaterial) -> Secret | None:
     """Reads a secret; None when none was sent."""
-    name = material.WhichOneof("material")
+    name, further = material.WhichOneof("material"), dict(material.further)
     if name in ("oauth", "client_certificate"):
         parts = getattr(material, name).ListFields()
-        return Secret(name, {field.name: value for field, value in parts})
-    return Secret(name, {"value": getattr(material, name)}) if name else None
+        return Secret(name, {field.name: value for field, value in parts}, further)
+    if name:
+        return Secret(name, {"value": getattr(material, name)}, further)
+    return Secret("", {}, further) if further else None
 
 
 def oauth_of(config: pb.OAuthConfig) -> OAuth:
@@ -111,7 +114,7 @@ def lease_message(
         lease_id=lease.lease_id,
         auth_type=connector_pb2.AuthMethod.Value(f"AUTH_METHOD_{config.auth_type.upper()}"),
         parameters=parameters_message(config),
-        secret=_lent(config, values),
+        secret=_lent(config, values, further_of(values)),
         expire_time=stamp(lease.expire_time),
         secret_version=lease.secret_version,
     )
@@ -126,18 +129,18 @@ def lease_message(
     return message
 
 
-def _lent(config: AuthConfig, values: Mapping[str, str]) -> pb.SecretMaterial:
+def _lent(config: AuthConfig, values: Mapping[str, str], further: Mapping[str, str]) -> pb.SecretMaterial:
     if config.auth_type is AuthType.MUTUAL_TLS:
         shown = {name: values[name] for name in ("certificate", "private_key")}
-        return pb.SecretMaterial(client_certificate=pb.ClientCertificate(**shown))
+        return pb.SecretMaterial(client_certificate=pb.ClientCertificate(**shown), further=further)
     value = values["value"]
     if config.auth_type in (AuthType.HMAC, AuthType.AWS_SIGV4):
-        return pb.SecretMaterial(signing_key=value)
+        return pb.SecretMaterial(signing_key=value, further=further)
     if config.auth_type is AuthType.API_KEY:
-        return pb.SecretMaterial(api_key=value)
+        return pb.SecretMaterial(api_key=value, further=further)
     if config.auth_type is AuthType.BASIC:
-        return pb.SecretMaterial(password=value)
-    return pb.SecretMaterial(bearer_token=value)
+        return pb.SecretMaterial(password=value, further=further)
+    return pb.SecretMaterial(bearer_token=value, further=further)
 
 
 def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.AuthenticationConfig:
@@ -162,6 +165,7 @@ def config_message(config: AuthConfig, tokens: TokenRow | None = None) -> pb.Aut
         token_status=_token_message(tokens) if tokens else None,
         rotation_policy=_policy_message(config.rotation.policy),
         rotation_status=_rotation_message(config.rotation),
+        further_secrets=config.further_secrets,
     )
 
 

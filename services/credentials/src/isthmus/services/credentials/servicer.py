@@ -1,6 +1,6 @@
 """Speaks the contract; decides nothing."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +22,15 @@ from isthmus.services.credentials.domain import (
     AuthType,
     Rotation,
     RotationPolicy,
+    RotationStage,
     Secret,
     TokenRow,
     TokenState,
+    further_of,
     mistakes_of,
     refuse_revoked,
     tokens_path,
+    under_way,
 )
 from isthmus.services.credentials.leasing import Lending, Tells
 from isthmus.services.credentials.messages import (
@@ -99,11 +102,12 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             auth_type = checked_type(check, request.auth_type)
             check_common(check, request, auth_type, secret)
             policy = policy_of(check, request)
-            if secret is None:
+            if secret is None or not secret.material:
                 check.add("secret", "REQUIRED", "Send the secret; it goes to the vault and nowhere else.")
         assert auth_type is not None
         assert secret is not None
         config = self._new(request, auth_type, policy)
+        config = replace(config, further_secrets=tuple(sorted(further_of(secret.beside({})))))
         async with self._db.tenant(config.tenant_id) as conn:
 
             async def create() -> pb.CreateAuthConfigResponse:
@@ -111,7 +115,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 if auth_type.has_tokens:
                     state = state_with(auth_type, secret)
                     await TokenRows(conn).add(config.tenant_id, config.auth_config_id, state)
-                await self._keep(config, secret)
+                await self._keep(config, secret, {})
                 await self._events.changed(conn, "created", config, config.created_by)
                 return pb.CreateAuthConfigResponse(auth_config=config_message(config))
 
@@ -164,17 +168,18 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
                 rotation=held.rotation.under(policy, now),
             )
             if secret is not None:
+                config = await self._entered(config, secret)
+            if secret is not None and secret.material:
                 config = replace(
                     config,
-                    secret_version=await self._keep(config, secret),
                     revoke_time=None,
                     overlap_end_time=None,
                     old_until=None,
                     rotation=config.rotation.renewed(now, principal.subject),
                 )
             await Rows(conn).change(config)
-            if secret is not None or config.oauth != held.oauth:
-                state = state_with(held.auth_type, secret) if secret is not None else None
+            if (secret is not None and secret.material) or config.oauth != held.oauth:
+                state = state_with(held.auth_type, secret) if secret is not None and secret.material else None
                 await TokenRows(conn).reset(config.auth_config_id, state)
             tokens = await TokenRows(conn).find(config.auth_config_id)
             await self._events.changed(conn, "updated", config, principal.subject)
@@ -262,9 +267,11 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             with validating() as check:
                 overlap = overlap_of(check, request, held.rotation.overlap_seconds)
                 check.violations += mistakes_of(held.auth_type, held.parameters, held.oauth, secret)
+                if not secret.material:
+                    message = "Send the new secret; further ones alone are changed by an update."
+                    check.add("secret", "REQUIRED", message)
             config = replace(
-                held,
-                secret_version=await self._keep(held, secret),
+                await self._entered(held, secret),
                 old_secret_version=held.secret_version,
                 overlap_end_time=now + overlap,
                 old_until=None,
@@ -347,9 +354,21 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             rotation=Rotation().under(policy, now),
         )
 
-    async def _keep(self, config: AuthConfig, secret: Secret) -> int:
+    async def _entered(self, config: AuthConfig, secret: Secret) -> AuthConfig:
+        """Keep what was entered beside what is kept already, and let it count from now on."""
+        held: Mapping[str, str] = {}
+        if config.further_secrets or not secret.material:
+            if config.rotation.stage is not RotationStage.NONE and not secret.material:
+                raise under_way(config.name, config.rotation.stage, config.overlap_end_time)
+            vault = self._vault.tenant(config.tenant_id)
+            held = await vault.read(config.auth_config_id, version=config.secret_version)
+        version = await self._keep(config, secret, held)
+        names = tuple(sorted(further_of(secret.beside(held))))
+        return replace(config, secret_version=version, further_secrets=names)
+
+    async def _keep(self, config: AuthConfig, secret: Secret, held: Mapping[str, str]) -> int:
         vault = self._vault.tenant(config.tenant_id)
-        values = dict(secret.values)
+        values = secret.beside(held)
         refresh_token = values.pop("refresh_token", "")
         if refresh_token:
             await vault.write(tokens_path(config.auth_config_id), {"refresh_token": refresh_token})

@@ -9,7 +9,14 @@ from isthmus.services.credentials.domain.authorization import (
     refuse_foreign,
     slower,
 )
-from isthmus.services.credentials.domain.model import AuthConfig, AuthType, Lease, Parameters, Secret
+from isthmus.services.credentials.domain.model import (
+    AuthConfig,
+    AuthType,
+    Lease,
+    Parameters,
+    Secret,
+    further_of,
+)
 from isthmus.services.credentials.domain.oauth import (
     BASIC,
     NONE,
@@ -74,6 +81,7 @@ __all__ = [
     "TokenState",
     "address_of",
     "document_of",
+    "further_of",
     "hash_of",
     "interval_of",
     "is_safe_url",

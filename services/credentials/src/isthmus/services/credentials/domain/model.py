@@ -61,11 +61,29 @@ class Secret:
 
     Attributes:
         material: What it is, by the name of its field in the contract's `SecretMaterial`.
+            Empty where only further secrets were sent.
         values: Its parts by name; a secret of one part has only `value`.
+        further: Other secrets of the account by the connector's names for them; an empty text removes one.
     """
 
     material: str
     values: Mapping[str, str] = field(repr=False)
+    further: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def beside(self, held: Mapping[str, str]) -> dict[str, str]:
+        """What the vault keeps from now on, where it has held something: what was not sent stays."""
+        kept = {name: value for name, value in held.items() if name.startswith(_FURTHER)}
+        parts = self.values if self.material else held
+        sent = {_FURTHER + name: value for name, value in self.further.items()}
+        return {name: value for name, value in {**parts, **kept, **sent}.items() if value}
+
+
+_FURTHER = "further:"
+
+
+def further_of(values: Mapping[str, str]) -> dict[str, str]:
+    """Give the further secrets among the parts of a secret, by name."""
+    return {name.removeprefix(_FURTHER): value for name, value in values.items() if name.startswith(_FURTHER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,7 @@ class AuthConfig:
         revision: Grows with every change.
         old_secret_version: The version before it, which is kept until `overlap_end_time`.
         old_until: Until when the old version is lent, because the new one was refused.
+        further_secrets: Names of the other secrets that are kept with it, sorted.
     """
 
     tenant_id: str
@@ -99,6 +118,7 @@ class AuthConfig:
     overlap_end_time: datetime | None = None
     old_until: datetime | None = None
     rotation: Rotation = field(default_factory=Rotation)
+    further_secrets: tuple[str, ...] = ()
 
     def overlaps(self, now: datetime) -> bool:
         """Tells whether the secret before the present one is still kept."""
@@ -142,4 +162,4 @@ class Lease:
     expire_time: datetime
 
 
-__all__ = ["AuthConfig", "AuthType", "Lease", "Parameters", "Secret"]
+__all__ = ["AuthConfig", "AuthType", "Lease", "Parameters", "Secret", "further_of"]

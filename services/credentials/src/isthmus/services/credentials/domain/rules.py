@@ -14,6 +14,8 @@ _OF_LINES = {"private_key", "certificate"}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
 
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_MOST_FURTHER = 20
 _MATERIAL = {
     AuthType.API_KEY: "api_key",
     AuthType.BASIC: "password",
@@ -83,6 +85,9 @@ def _alternate_mistakes(auth_type: AuthType | None, parameters: Parameters) -> I
 
 
 def _secret_mistakes(auth_type: AuthType | None, secret: Secret) -> Iterator[Violation]:
+    yield from _further_mistakes(secret)
+    if not secret.material:
+        return
     fitting = "oauth" if auth_type is None or auth_type.has_tokens else _MATERIAL[auth_type]
     if auth_type is not None and secret.material != fitting:
         message = f"The secret is sent as `{secret.material}`, the method {auth_type} wants `{fitting}`."
@@ -96,6 +101,19 @@ def _secret_mistakes(auth_type: AuthType | None, secret: Secret) -> Iterator[Vio
     if any(letter in "\r\n\0" for value in inline for letter in value):
         message = "A secret has no line breaks: they would end the header that carries it."
         yield Violation("secret", "CHARACTER_FORBIDDEN", message)
+
+
+def _further_mistakes(secret: Secret) -> Iterator[Violation]:
+    if len(secret.further) > _MOST_FURTHER:
+        message = f"Send at most {_MOST_FURTHER} further secrets with one credential."
+        yield Violation("secret.further", "TOO_MANY", message)
+    for name, value in secret.further.items():
+        if not _NAME.fullmatch(name):
+            message = "Name further secrets as the connector's settings do: small letters, digits and _."
+            yield Violation("secret.further", "CHARACTER_FORBIDDEN", message)
+        if len(value) > _LONGEST_SECRET or "\0" in value:
+            message = f"A further secret has at most {_LONGEST_SECRET:,} characters, and no NUL."
+            yield Violation("secret.further", "TOO_LONG", message)
 
 
 def refuse_expired(config: AuthConfig, now: datetime) -> None:

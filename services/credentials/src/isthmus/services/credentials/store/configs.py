@@ -28,7 +28,8 @@ COLUMNS = """tenant_id, auth_config_id, name, description, auth_type, header_nam
     revoke_time, old_secret_version, overlap_end_time, old_until, alternate_username,
     rotation_action, rotation_every_days, rotation_overlap_seconds, rotation_next_time, rotation_last_time,
     rotation_last_by, rotation_stage, rotation_version, rotation_wanted_by, rotation_keep_seconds,
-    rotation_try_time, rotation_failures, rotation_failure_reason, rotation_failure_message"""
+    rotation_try_time, rotation_failures, rotation_failure_reason, rotation_failure_message,
+    further_secrets"""
 _NAMES = tuple(name.strip() for name in COLUMNS.split(","))
 _FIXED = {"tenant_id", "auth_config_id", "auth_type", "created_by", "create_time", "last_used_time"}
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
@@ -156,6 +157,7 @@ def _fields(config: AuthConfig) -> dict[str, Any]:
     inner = {"parameters", "rotation"}
     values = {name: getattr(config, name) for name in config.__dataclass_fields__ if name not in inner}
     values["oauth"] = json.dumps(asdict(config.oauth))
+    values["further_secrets"] = list(config.further_secrets)
     values |= {column: getattr(config.rotation, name) for column, name in _ROTATION.items()}
     return values | {name: getattr(config.parameters, name) for name in _PARAMETERS}
 
@@ -166,13 +168,14 @@ def config_of(row: Mapping[str, Any]) -> AuthConfig:
     oauth = OAuth(**{**row["oauth"], "scopes": tuple(row["oauth"].get("scopes", ()))})
     told = {name: row[column] for column, name in _ROTATION.items()}
     told |= {"action": RotationAction(told["action"]), "stage": RotationStage(told["stage"])}
-    inner = {*_PARAMETERS, *_ROTATION, "auth_type", "oauth"}
+    inner = {*_PARAMETERS, *_ROTATION, "auth_type", "oauth", "further_secrets"}
     rest = {name: value for name, value in row.items() if name not in inner}
     return AuthConfig(
         auth_type=AuthType(row["auth_type"]),
         parameters=parameters,
         oauth=oauth,
         rotation=Rotation(**told),
+        further_secrets=tuple(row["further_secrets"]),
         **rest,
     )
 
