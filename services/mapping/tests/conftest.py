@@ -7,6 +7,11 @@ import pytest
 from isthmus.kit import fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
+from isthmus.registry.v1 import registry_pb2
+from isthmus.registry.v1.registry_pb2_grpc import (
+    RegistryServiceServicer,
+    add_RegistryServiceServicer_to_server,
+)
 from isthmus.scheduling.v1 import scheduling_pb2
 from isthmus.scheduling.v1.scheduling_pb2_grpc import (
     SchedulingServiceServicer,
@@ -30,6 +35,20 @@ def scheduling():
     return FlowsOfOthers()
 
 
+class InstancesOfOthers(RegistryServiceServicer):
+    """Stands in for the registry; `found` are the streams that whatever instance is asked has."""
+
+    found = ()
+
+    async def DiscoverInstance(self, request, context):
+        return registry_pb2.DiscoverInstanceResponse(streams=self.found)
+
+
+@pytest.fixture(scope="module")
+def instances():
+    return InstancesOfOthers()
+
+
 @pytest.fixture
 def flows(scheduling):
     """The flows that there are, none at first."""
@@ -39,8 +58,11 @@ def flows(scheduling):
 
 
 @pytest.fixture(scope="module")
-async def service(running, scheduling):
-    peers = {"scheduling": (add_SchedulingServiceServicer_to_server, scheduling)}
+async def service(running, scheduling, instances):
+    peers = {
+        "scheduling": (add_SchedulingServiceServicer_to_server, scheduling),
+        "registry": (add_RegistryServiceServicer_to_server, instances),
+    }
     async with running("mapping", peers=peers) as mapping:
         yield mapping
 

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from isthmus.connector.v1 import connector_pb2
 from isthmus.mapping.v1 import schema_registry_pb2 as pb
+from isthmus.mapping.v1 import schemas_pb2
 from isthmus.mapping.v1.schema_registry_pb2_grpc import SchemaRegistryServiceStub
+from isthmus.mapping.v1.schemas_pb2_grpc import SchemaServiceStub
 from isthmus.resilience.faults import FixRequest, Missing, Precondition
 
 TEXT, INTEGER = {"type": "string"}, {"type": "integer"}
@@ -207,3 +210,124 @@ async def test_another_tenant_has_names_of_its_own(service, add, fault_of):
     fault = await fault_of(stranger.GetSchemaVersion(pb.GetSchemaVersionRequest(subject="crm/person")))
 
     assert fault.reason == "SCHEMA_UNKNOWN"
+
+
+async def found(registry, **wanted):
+    """What is found, as pairs of subject and path."""
+    answer = await registry.SearchSchemas(pb.SearchSchemasRequest(page_size=1000, **wanted))
+    return {(one.subject, one.path) for one in answer.fields}
+
+
+async def test_fields_are_found_by_what_is_said_of_them(registry, add):
+    """
+    Words, own name, type and class; all that is said has to hold, and models are looked through, too.
+    """
+    mail = {"type": ["string", "null"], "description": "Where to write to", "x-isthmus-class": "personal"}
+    await add(schema(id=INTEGER, home={"type": "object", "properties": {"email": mail}}))
+    here = {"prefix": "crm/"}
+
+    assert await found(registry, query="person WRITE", **here) == {("crm/person", "home.email")}
+    assert await found(registry, field="MAIL", **here) == {("crm/person", "home.email")}
+    assert await found(registry, type="integer", **here) == {("crm/person", "id")}
+    assert await found(registry, data_class=4, **here) == {("crm/person", "home.email")}
+    assert await found(registry, query="write", type="integer", **here) == set()
+    assert ("model/isthmus/alert", "severity") in await found(registry, field="severity")
+
+
+async def test_pages_of_subjects_and_fields_join_without_gap(registry, add):
+    """
+    The tenant's own schemas and built-in models come in one order.
+    """
+    for subject in ("a/first", "Z/last", "zz/last"):
+        await add(FIRST, subject=subject)
+
+    async def walked(call, request, items, place):
+        seen = []
+        while True:
+            answer = await call(request)
+            seen += [place(one) for one in getattr(answer, items)]
+            if not answer.next_page_token:
+                return seen
+            request.page_token = answer.next_page_token
+
+    subjects = await walked(
+        registry.ListSchemaSubjects,
+        pb.ListSchemaSubjectsRequest(page_size=7),
+        "subjects",
+        lambda one: one.subject,
+    )
+    fields = await walked(
+        registry.SearchSchemas,
+        pb.SearchSchemasRequest(query="id", page_size=50),
+        "fields",
+        lambda one: (one.subject, one.path),
+    )
+
+    assert subjects == sorted(set(subjects))
+    assert {"a/first", "Z/last", "zz/last", "model/isthmus/alert"} <= set(subjects)
+    assert fields == sorted(set(fields))
+
+
+async def test_fields_remember_which_versions_had_them(registry, add):
+    """
+    Those that are gone as well.
+    """
+    for definition in (schema(id=TEXT, old=TEXT), schema(id=TEXT)):
+        free = pb.SchemaCompatibility(subject="crm/person", level=pb.COMPATIBILITY_LEVEL_NONE)
+        await registry.SetSchemaCompatibility(pb.SetSchemaCompatibilityRequest(compatibility=free))
+        await add(definition)
+
+    listed = await registry.ListSchemaFields(pb.ListSchemaFieldsRequest(subject="crm/person"))
+
+    assert [(one.path, one.first_version, one.last_version) for one in listed.fields] == [
+        ("id", 1, 2),
+        ("old", 1, 1),
+    ]
+
+
+async def test_streams_are_kept_as_they_are_discovered(registry, instances):
+    """
+    The same again adds nothing, another form a version, and going back goes back.
+    """
+    kept = pb.GetSchemaVersionRequest(subject="stream/ins_1/items")
+
+    async def captured(definition):
+        instances.found = [
+            connector_pb2.StreamSpec(stream="items", json_schema=definition),
+            connector_pb2.StreamSpec(stream="odd", json_schema='{"type": "odd"}'),
+        ]
+        answer = await registry.CaptureStreams(pb.CaptureStreamsRequest(instance_id="ins_1"))
+        assert list(answer.streams_without_schema) == ["odd"]
+        return answer.added, (await registry.GetSchemaVersion(kept)).version.version
+
+    assert await captured(FIRST) == (1, 1)
+    assert await captured(FIRST) == (0, 1)
+    assert await captured(schema(id=INTEGER)) == (1, 2)
+    assert await captured(FIRST) == (0, 1)
+
+
+async def test_what_flows_meet_is_kept_as_well(registry, service, tenant):
+    """
+    Without anybody asking for it.
+    """
+    host = SchemaServiceStub(service.channel(tenant=tenant))
+    met = {"flow_id": "flw_1", "instance_id": "ins_9", "stream": "items", "reads_everything": True}
+    await host.ObserveSchema(schemas_pb2.ObserveSchemaRequest(declared_schema=FIRST, **met))
+
+    kept = await registry.GetSchemaVersion(pb.GetSchemaVersionRequest(subject="stream/ins_9/items"))
+
+    assert json.loads(kept.version.json_schema) == json.loads(FIRST)
+
+
+async def test_models_are_there_and_nobody_changes_them(registry):
+    """
+    They can be read and compared with like any other.
+    """
+    subject = "model/isthmus/alert"
+    listed = await registry.ListSchemaSubjects(pb.ListSchemaSubjectsRequest(prefix="model/"))
+    version = (await registry.GetSchemaVersion(pb.GetSchemaVersionRequest(subject=subject))).version
+    request = pb.CheckSchemaVersionRequest(subject=subject, definition=version.json_schema)
+    request.level = pb.COMPATIBILITY_LEVEL_FULL
+
+    assert all(one.is_read_only for one in listed.subjects)
+    assert (await registry.CheckSchemaVersion(request)).is_compatible

@@ -24,7 +24,7 @@ from isthmus.client.mesh import pages
 from isthmus.client.problem import ExitCode, Problem
 from isthmus.mapping.v1 import schema_registry_pb2 as pb
 
-_group = typer.Typer(help="Schemas by name and version: own data models and streams.", no_args_is_help=True)
+group = typer.Typer(help="Schemas by name and version: own data models and streams.", no_args_is_help=True)
 _SUFFIXES = {".avsc": "avro", ".proto": "protobuf"}
 _FORMATS = ("json-schema", "avro", "protobuf")
 Subject = Annotated[str, typer.Argument(help="Name of a schema, for example `crm/person`.")]
@@ -40,12 +40,7 @@ Level = Annotated[
 Policy = Annotated[str, typer.Option("--policy", help="strict or lenient about fields that no schema names.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the group to the command line."""
-    app.add_typer(_group, name="schemas")
-
-
-@_group.command("import")
+@group.command("import")
 def import_schema(
     ctx: typer.Context, file: File, subject: Named, form: Notation = "", output: Output = Format.YAML
 ) -> None:
@@ -60,7 +55,7 @@ def import_schema(
     _show_version(answer.version, output, whole=False)
 
 
-@_group.command("check")
+@group.command("check")
 def check_schema(
     ctx: typer.Context,
     file: File,
@@ -90,7 +85,7 @@ def check_schema(
         raise typer.Exit(ExitCode.FAILED)
 
 
-@_group.command("list")
+@group.command("list")
 def list_subjects(
     ctx: typer.Context,
     prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin like this.")] = "",
@@ -113,7 +108,7 @@ def list_subjects(
     show(found, columns, output, empty="There is no schema yet: `isthmus schemas import FILE` adds one.")
 
 
-@_group.command("show")
+@group.command("show")
 def show_schema(
     ctx: typer.Context, subject: Subject, version: Version = 0, output: Output = Format.YAML
 ) -> None:
@@ -125,7 +120,7 @@ def show_schema(
     _show_version(mesh_of(ctx).registered.GetSchemaVersion(request).version, output)
 
 
-@_group.command("versions")
+@group.command("versions")
 def versions(ctx: typer.Context, subject: Subject, limit: Limit = 0, output: Output = Format.TABLE) -> None:
     """Lists the versions of a schema, newest first.
 
@@ -148,7 +143,7 @@ def versions(ctx: typer.Context, subject: Subject, limit: Limit = 0, output: Out
     )
 
 
-@_group.command("compatibility")
+@group.command("compatibility")
 def compatibility(
     ctx: typer.Context,
     subject: Annotated[str, typer.Argument(help="Name of a schema; all that say nothing without it.")] = "",
@@ -173,7 +168,7 @@ def compatibility(
     show_one(held, output)
 
 
-@_group.command("deprecate")
+@group.command("deprecate")
 def deprecate(
     ctx: typer.Context,
     subject: Subject,
@@ -191,7 +186,7 @@ def deprecate(
     show_one(mesh_of(ctx).registered.SetSchemaVersionStatus(request).version, output)
 
 
-@_group.command("delete")
+@group.command("delete")
 def delete(ctx: typer.Context, subject: Subject, version: Number, output: Output = Format.YAML) -> None:
     """Removes a version for good; its number is not given again.
 

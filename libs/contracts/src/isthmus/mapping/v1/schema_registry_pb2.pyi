@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from isthmus.type.v1 import privacy_pb2 as _privacy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -354,6 +355,62 @@ class SchemaVersion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SchemaVersion: _TypeAlias = SchemaVersion  # noqa: Y015
+
+@_typing.final
+class SchemaField(_message.Message):
+    """One field of the records that a subject describes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    IS_REQUIRED_FIELD_NUMBER: _builtins.int
+    FIRST_VERSION_FIELD_NUMBER: _builtins.int
+    LAST_VERSION_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Whose field it is."""
+    path: _builtins.str
+    """Where it is, as mappings write paths; `[*]` stands for every element of a list."""
+    format: _builtins.str
+    """JSON Schema's `format`; empty where texts have none."""
+    description: _builtins.str
+    """What it means, as the schema says."""
+    data_class: _privacy_pb2.DataClass.ValueType
+    """How sensitive it is; `DATA_CLASS_INTERNAL` where nobody says."""
+    is_required: _builtins.bool
+    """Whether it is always there, where what it lies in is there."""
+    first_version: _builtins.int
+    """The first version of the subject that had it."""
+    last_version: _builtins.int
+    """The last version that has it."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of JSON types; empty where anything may stand."""
+
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        path: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        format: _builtins.str = ...,
+        description: _builtins.str = ...,
+        data_class: _privacy_pb2.DataClass.ValueType = ...,
+        is_required: _builtins.bool = ...,
+        first_version: _builtins.int = ...,
+        last_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_class", b"data_class", "description", b"description", "first_version", b"first_version", "format", b"format", "is_required", b"is_required", "last_version", b"last_version", "path", b"path", "subject", b"subject", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SchemaField: _TypeAlias = SchemaField  # noqa: Y015
 
 @_typing.final
 class SchemaVersionChanged(_message.Message):
@@ -909,3 +966,191 @@ class SetSchemaCompatibilityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetSchemaCompatibilityResponse: _TypeAlias = SetSchemaCompatibilityResponse  # noqa: Y015
+
+@_typing.final
+class CaptureStreamsRequest(_message.Message):
+    """Asks an instance for its streams."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """Which instance."""
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureStreamsRequest: _TypeAlias = CaptureStreamsRequest  # noqa: Y015
+
+@_typing.final
+class CaptureStreamsResponse(_message.Message):
+    """The streams are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    STREAMS_WITHOUT_SCHEMA_FIELD_NUMBER: _builtins.int
+    added: _builtins.int
+    """How many of them are new."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SchemaVersion]:
+        """The newest version of each stream, by name, without definition and JSON Schema."""
+
+    @_builtins.property
+    def streams_without_schema(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Streams that tell no schema, or none that can be read."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___SchemaVersion] | None = ...,
+        added: _builtins.int = ...,
+        streams_without_schema: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "streams_without_schema", b"streams_without_schema", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureStreamsResponse: _TypeAlias = CaptureStreamsResponse  # noqa: Y015
+
+@_typing.final
+class ListSchemaFieldsRequest(_message.Message):
+    """Asks for one page of fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Of which subject."""
+    page_size: _builtins.int
+    """At most 1000; 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchemaFieldsRequest: _TypeAlias = ListSchemaFieldsRequest  # noqa: Y015
+
+@_typing.final
+class ListSchemaFieldsResponse(_message.Message):
+    """One page of fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___SchemaField]:
+        """By path."""
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[Global___SchemaField] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchemaFieldsResponse: _TypeAlias = ListSchemaFieldsResponse  # noqa: Y015
+
+@_typing.final
+class SearchSchemasRequest(_message.Message):
+    """Asks for one page of what is looked for. All that is said has to hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_CLASS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    query: _builtins.str
+    """Words, each of which stands in the subject, its title, the field's path or its description, in any case."""
+    prefix: _builtins.str
+    """Only subjects whose name begins like this."""
+    field: _builtins.str
+    """Only fields whose own name has this in it, in any case."""
+    type: _builtins.str
+    """Only fields that may have this JSON type."""
+    data_class: _privacy_pb2.DataClass.ValueType
+    """Only fields of this class; unspecified means any."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        query: _builtins.str = ...,
+        prefix: _builtins.str = ...,
+        field: _builtins.str = ...,
+        type: _builtins.str = ...,
+        data_class: _privacy_pb2.DataClass.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_class", b"data_class", "field", b"field", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix", "query", b"query", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchSchemasRequest: _TypeAlias = SearchSchemasRequest  # noqa: Y015
+
+@_typing.final
+class SearchSchemasResponse(_message.Message):
+    """One page of what was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___SchemaField]:
+        """By subject and path."""
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[Global___SchemaField] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchSchemasResponse: _TypeAlias = SearchSchemasResponse  # noqa: Y015

@@ -81,6 +81,21 @@ class SchemaRegistryServiceStub:
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionRequest.SerializeToString,
                 response_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionResponse.FromString,
                 _registered_method=True)
+        self.CaptureStreams = channel.unary_unary(
+                '/isthmus.mapping.v1.SchemaRegistryService/CaptureStreams',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsResponse.FromString,
+                _registered_method=True)
+        self.ListSchemaFields = channel.unary_unary(
+                '/isthmus.mapping.v1.SchemaRegistryService/ListSchemaFields',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ListSchemaFieldsRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ListSchemaFieldsResponse.FromString,
+                _registered_method=True)
+        self.SearchSchemas = channel.unary_unary(
+                '/isthmus.mapping.v1.SchemaRegistryService/SearchSchemas',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.SearchSchemasRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.SearchSchemasResponse.FromString,
+                _registered_method=True)
         self.GetSchemaCompatibility = channel.unary_unary(
                 '/isthmus.mapping.v1.SchemaRegistryService/GetSchemaCompatibility',
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.GetSchemaCompatibilityRequest.SerializeToString,
@@ -182,6 +197,39 @@ class SchemaRegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CaptureStreams(self, request, context):
+        """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
+
+        Whenever a flow meets another schema than before, that is kept as well, without this call. Versions of streams
+        are never refused; of each the newest 200 are kept.
+
+        Errors:
+        NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+        What registry.DiscoverInstance answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSchemaFields(self, request, context):
+        """Lists the fields of a subject, those included that its newest version does not have any more.
+
+        Errors:
+        NOT_FOUND SCHEMA_UNKNOWN: no such subject; ListSchemaSubjects shows what there is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchSchemas(self, request, context):
+        """Looks for fields in the newest versions of all subjects, built-in models included.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSchemaCompatibility(self, request, context):
         """Reads which versions of a subject have to go together, or what holds where a subject says nothing.
 
@@ -237,6 +285,21 @@ def add_SchemaRegistryServiceServicer_to_server(servicer, server):
                     servicer.DeleteSchemaVersion,
                     request_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionRequest.FromString,
                     response_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionResponse.SerializeToString,
+            ),
+            'CaptureStreams': grpc.unary_unary_rpc_method_handler(
+                    servicer.CaptureStreams,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsResponse.SerializeToString,
+            ),
+            'ListSchemaFields': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchemaFields,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ListSchemaFieldsRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ListSchemaFieldsResponse.SerializeToString,
+            ),
+            'SearchSchemas': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchSchemas,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.SearchSchemasRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.SearchSchemasResponse.SerializeToString,
             ),
             'GetSchemaCompatibility': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSchemaCompatibility,
@@ -450,6 +513,87 @@ class SchemaRegistryService:
             '/isthmus.mapping.v1.SchemaRegistryService/DeleteSchemaVersion',
             isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionRequest.SerializeToString,
             isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CaptureStreams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.SchemaRegistryService/CaptureStreams',
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchemaFields(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.SchemaRegistryService/ListSchemaFields',
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ListSchemaFieldsRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ListSchemaFieldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchSchemas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.SchemaRegistryService/SearchSchemas',
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.SearchSchemasRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.SearchSchemasResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,27 @@ class SchemaRegistryServiceStub:
 
     Errors: none of its own.
     """
+    CaptureStreams: _grpc.UnaryUnaryMultiCallable[_schema_registry_pb2.CaptureStreamsRequest, _schema_registry_pb2.CaptureStreamsResponse]
+    """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
+
+    Whenever a flow meets another schema than before, that is kept as well, without this call. Versions of streams
+    are never refused; of each the newest 200 are kept.
+
+    Errors:
+      NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+      What registry.DiscoverInstance answers.
+    """
+    ListSchemaFields: _grpc.UnaryUnaryMultiCallable[_schema_registry_pb2.ListSchemaFieldsRequest, _schema_registry_pb2.ListSchemaFieldsResponse]
+    """Lists the fields of a subject, those included that its newest version does not have any more.
+
+    Errors:
+      NOT_FOUND SCHEMA_UNKNOWN: no such subject; ListSchemaSubjects shows what there is.
+    """
+    SearchSchemas: _grpc.UnaryUnaryMultiCallable[_schema_registry_pb2.SearchSchemasRequest, _schema_registry_pb2.SearchSchemasResponse]
+    """Looks for fields in the newest versions of all subjects, built-in models included.
+
+    Errors: none of its own.
+    """
     GetSchemaCompatibility: _grpc.UnaryUnaryMultiCallable[_schema_registry_pb2.GetSchemaCompatibilityRequest, _schema_registry_pb2.GetSchemaCompatibilityResponse]
     """Reads which versions of a subject have to go together, or what holds where a subject says nothing.
 
@@ -162,6 +183,27 @@ class SchemaRegistryServiceAsyncStub(SchemaRegistryServiceStub):
     """
     DeleteSchemaVersion: _aio.UnaryUnaryMultiCallable[_schema_registry_pb2.DeleteSchemaVersionRequest, _schema_registry_pb2.DeleteSchemaVersionResponse]  # type: ignore[assignment]
     """Removes a version for good; its number is not given again. What is not there any more counts as removed.
+
+    Errors: none of its own.
+    """
+    CaptureStreams: _aio.UnaryUnaryMultiCallable[_schema_registry_pb2.CaptureStreamsRequest, _schema_registry_pb2.CaptureStreamsResponse]  # type: ignore[assignment]
+    """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
+
+    Whenever a flow meets another schema than before, that is kept as well, without this call. Versions of streams
+    are never refused; of each the newest 200 are kept.
+
+    Errors:
+      NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+      What registry.DiscoverInstance answers.
+    """
+    ListSchemaFields: _aio.UnaryUnaryMultiCallable[_schema_registry_pb2.ListSchemaFieldsRequest, _schema_registry_pb2.ListSchemaFieldsResponse]  # type: ignore[assignment]
+    """Lists the fields of a subject, those included that its newest version does not have any more.
+
+    Errors:
+      NOT_FOUND SCHEMA_UNKNOWN: no such subject; ListSchemaSubjects shows what there is.
+    """
+    SearchSchemas: _aio.UnaryUnaryMultiCallable[_schema_registry_pb2.SearchSchemasRequest, _schema_registry_pb2.SearchSchemasResponse]  # type: ignore[assignment]
+    """Looks for fields in the newest versions of all subjects, built-in models included.
 
     Errors: none of its own.
     """
@@ -275,6 +317,45 @@ class SchemaRegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_schema_registry_pb2.DeleteSchemaVersionResponse, _abc.Awaitable[_schema_registry_pb2.DeleteSchemaVersionResponse]]:
         """Removes a version for good; its number is not given again. What is not there any more counts as removed.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def CaptureStreams(
+        self,
+        request: _schema_registry_pb2.CaptureStreamsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schema_registry_pb2.CaptureStreamsResponse, _abc.Awaitable[_schema_registry_pb2.CaptureStreamsResponse]]:
+        """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
+
+        Whenever a flow meets another schema than before, that is kept as well, without this call. Versions of streams
+        are never refused; of each the newest 200 are kept.
+
+        Errors:
+          NOT_FOUND INSTANCE_UNKNOWN: no such instance in this tenant; do not retry.
+          What registry.DiscoverInstance answers.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSchemaFields(
+        self,
+        request: _schema_registry_pb2.ListSchemaFieldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schema_registry_pb2.ListSchemaFieldsResponse, _abc.Awaitable[_schema_registry_pb2.ListSchemaFieldsResponse]]:
+        """Lists the fields of a subject, those included that its newest version does not have any more.
+
+        Errors:
+          NOT_FOUND SCHEMA_UNKNOWN: no such subject; ListSchemaSubjects shows what there is.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchSchemas(
+        self,
+        request: _schema_registry_pb2.SearchSchemasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schema_registry_pb2.SearchSchemasResponse, _abc.Awaitable[_schema_registry_pb2.SearchSchemasResponse]]:
+        """Looks for fields in the newest versions of all subjects, built-in models included.
 
         Errors: none of its own.
         """

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 
 import grpc.aio
 from isthmus.kit import fault_from_rpc_error
+from isthmus.registry.v1 import registry_pb2
+from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.services.mapping.domain import FlowUse
 
 _PAGE = 500
 _MOST_PAGES = 20
+_LONGEST_DISCOVERY = 60
 
 
 class SchedulingPeer:
@@ -45,6 +48,40 @@ class SchedulingPeer:
         return found
 
 
+class RegistryPeer:
+    """Asks instances what streams they have.
+
+    Args:
+        channel: Opens the channel to the registry, when it is first needed.
+    """
+
+    def __init__(self, channel: Callable[[], grpc.aio.Channel]) -> None:
+        self._channel = channel
+
+    async def streams(self, instance_id: str) -> dict[str, str]:
+        """Tell the JSON Schema of each stream by name, empty where the instance tells none.
+
+        Raises:
+            Fault: What the registry answered.
+        """
+        stub = RegistryServiceStub(self._channel())
+        found: dict[str, str] = {}
+        token = ""
+        for _ in range(_MOST_PAGES):
+            request = registry_pb2.DiscoverInstanceRequest(
+                instance_id=instance_id, page_size=_PAGE, page_token=token
+            )
+            try:
+                page = await stub.DiscoverInstance(request, timeout=_LONGEST_DISCOVERY)
+            except grpc.RpcError as error:
+                raise fault_from_rpc_error(error) from error
+            found |= {stream.stream: stream.json_schema for stream in page.streams}
+            token = page.next_page_token
+            if not token:
+                break
+        return found
+
+
 def _uses(flow: pb.Flow, mapping_id: str) -> Iterator[FlowUse]:
     if flow.mapping_id == mapping_id:
         yield FlowUse(
@@ -68,4 +105,4 @@ def _uses(flow: pb.Flow, mapping_id: str) -> Iterator[FlowUse]:
         )
 
 
-__all__ = ["SchedulingPeer"]
+__all__ = ["RegistryPeer", "SchedulingPeer"]

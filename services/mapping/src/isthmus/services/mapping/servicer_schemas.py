@@ -16,6 +16,7 @@ from isthmus.mapper.drift import Change
 from isthmus.mapping.v1 import schemas_pb2 as pb
 from isthmus.mapping.v1 import schemas_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import Precondition
+from isthmus.services.mapping.capturing import capture, stream_subject
 from isthmus.services.mapping.domain.judging import accepted, judge
 from isthmus.services.mapping.domain.schemas import (
     Judgement,
@@ -26,6 +27,7 @@ from isthmus.services.mapping.domain.schemas import (
     Status,
     Verdict,
 )
+from isthmus.services.mapping.store_registry import RegistryRows
 from isthmus.services.mapping.store_schemas import SchemaRows, SchemaStore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,6 +70,10 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
             done = await asyncio.to_thread(judge, known, opened, met, policy, new_id("chg"))
             await rows.remember(done.known)
             await self._note(rows, done)
+            if known is None or _looks(known) != _looks(done.known):
+                subject = stream_subject(met.instance_id, met.stream)
+                registered = RegistryRows(rows.conn, rows.tenant_id)
+                await capture(registered, subject, _looks(done.known), met.now)
         # Who keeps records out has to be told which, whatever else they show.
         keeps_out = done.verdict is Verdict.QUARANTINE and done.change and not done.change.status.is_open
         shown = opened if keeps_out else done.change or opened
@@ -190,6 +196,11 @@ class SchemaServicer(pb_grpc.SchemaServiceServicer):
 
     def _own(self) -> AbstractAsyncContextManager[SchemaRows]:
         return self._store.of(current_principal().tenant_id)
+
+
+def _looks(known: Known) -> str:
+    """What a stream looks like: as its source says, or as its records were."""
+    return known.declared or known.expected
 
 
 def _observation(request: pb.ObserveSchemaRequest, now: datetime) -> Observation:

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from isthmus.kit import Database, PageRequest
+from isthmus.mapper.privacy import DataClass
 from isthmus.resilience.faults import Missing
-from isthmus.services.mapping.domain.registry.fields import Field
+from isthmus.services.mapping.domain.registry.fields import Field, KnownField, Wanted
 from isthmus.services.mapping.domain.registry.model import (
     Compatibility,
     Definition,
@@ -27,6 +28,7 @@ _SHORT = """v.subject, v.version, v.format, v.fingerprint, v.title, v.status, v.
     v.create_time"""
 _WHOLE = f"{_SHORT}, v.definition, v.json_schema, v.losses"
 _FIELD = "path, types, format, description, data_class, is_required"
+_FIELDS = f"{', '.join(f'f.{name}' for name in _FIELD.split(', '))}, f.first_version, f.last_version"
 
 
 class RegistryStore:
@@ -69,8 +71,9 @@ class RegistryRows:
         Raises:
             Missing: `SCHEMA_UNKNOWN`.
         """
-        sql = f"""select {_WHOLE} from schema_versions v where v.subject = :name
-            and (v.version = :version or :version = 0) order by v.version desc limit 1"""
+        sql = f"""select {_WHOLE} from schema_versions v join schema_subjects s
+                on s.tenant_id = v.tenant_id and s.subject = v.subject
+            where v.subject = :name and v.version = case :version when 0 then s.latest else :version end"""
         rows = await self._all(sql, name=subject, version=version)
         if rows:
             return _version(rows[0])
@@ -100,7 +103,8 @@ class RegistryRows:
         sql = """select s.subject, s.latest, v.format, v.title, v.fingerprint, v.create_time
             from schema_subjects s join schema_versions v
                 on v.tenant_id = s.tenant_id and v.subject = s.subject and v.version = s.latest
-            where s.subject > :after and starts_with(s.subject, :prefix) order by s.subject limit :limit"""
+            where s.subject collate "C" > :after and starts_with(s.subject, :prefix)
+            order by s.subject collate "C" limit :limit"""
         after = str((page.after or {}).get("subject", ""))
         rows = await self._all(sql, after=after, prefix=prefix, limit=page.size + 1)
         return [
@@ -159,6 +163,49 @@ class RegistryRows:
         if told:
             await self.conn.execute(text(sql), values)
 
+    async def prefer(self, subject: str, version: int) -> None:
+        """Make a version that is there already the newest one."""
+        sql = "update schema_subjects set latest = :version where subject = :subject"
+        await self.conn.execute(text(sql), {"subject": subject, "version": version})
+
+    async def fields(self, subject: str, page: PageRequest) -> list[KnownField]:
+        """Return the fields of a subject by path, one more than the page holds."""
+        sql = f"""select f.subject, {_FIELDS} from schema_fields f
+            where f.subject = :name and f.path collate "C" > :after
+            order by f.path collate "C" limit :limit"""
+        after = str((page.after or {}).get("path", ""))
+        return list(map(_field, await self._all(sql, name=subject, after=after, limit=page.size + 1)))
+
+    async def search(self, page: PageRequest, wanted: Wanted) -> list[KnownField]:
+        """Return fields of newest versions by subject and path, one more than the page holds."""
+        sql = f"""select f.subject, {_FIELDS} from schema_fields f
+            join schema_subjects s on s.tenant_id = f.tenant_id and s.subject = f.subject
+                and s.latest = f.last_version
+            join schema_versions v on v.tenant_id = s.tenant_id and v.subject = s.subject
+                and v.version = s.latest
+            where (f.subject collate "C", f.path collate "C") > (:after_subject, :after_path)
+                and starts_with(f.subject, :prefix)
+                and (:data_class = 0 or f.data_class = :data_class)
+                and (:type = '' or f.types = '' or :type = any (string_to_array(f.types, '|')))
+                and strpos(lower(regexp_replace(f.path, '^.*[.]', '')), :field) > 0
+                and not exists (select from unnest(cast(:words as text[])) as w (word)
+                    where strpos(lower(concat_ws(' ', f.subject, v.title, f.path, f.description)),
+                        w.word) = 0)
+            order by f.subject collate "C", f.path collate "C" limit :limit"""
+        after = page.after or {"subject": "", "path": ""}
+        found = await self._all(
+            sql,
+            after_subject=after["subject"],
+            after_path=after["path"],
+            prefix=wanted.prefix,
+            data_class=wanted.data_class,
+            type=wanted.type,
+            field=wanted.field.lower(),
+            words=wanted.query.lower().split(),
+            limit=page.size + 1,
+        )
+        return list(map(_field, found))
+
     async def forget_fields(self, subject: str) -> None:
         """Forget the fields of a subject, to remember those of the versions that are left."""
         sql = "delete from schema_fields where subject = :subject"
@@ -182,6 +229,12 @@ class RegistryRows:
                 from schema_versions v where v.tenant_id = s.tenant_id and v.subject = s.subject), 0)
             where s.tenant_id = :tenant_id and s.subject = :subject"""
         await self.conn.execute(text(newest), {name: key[name] for name in ("tenant_id", "subject")})
+
+    async def prune(self, subject: str, most: int) -> None:
+        """Remove the oldest versions, so that no more than so many are left."""
+        sql = """delete from schema_versions where subject = :subject and version <= (select version
+            from schema_versions where subject = :subject order by version desc offset :most limit 1)"""
+        await self.conn.execute(text(sql), {"subject": subject, "most": most})
 
     async def compatibility(self, subject: str) -> tuple[Compatibility, Compatibility]:
         """Return what is set for a subject, and for all that say nothing."""
@@ -210,6 +263,12 @@ def unknown(subject: str, version: int) -> Missing:
     what = f"version {version} of the subject" if version else "subject"
     message = f"There is no {what} `{subject}` in this tenant; ListSchemaSubjects shows what there is."
     return Missing("SCHEMA_UNKNOWN", message, path="subject")
+
+
+def _field(row: Mapping[str, Any]) -> KnownField:
+    told = {**row, "data_class": DataClass(row["data_class"])}
+    subject, first, last = (told.pop(name) for name in ("subject", "first_version", "last_version"))
+    return KnownField(subject, Field(**told), first, last)
 
 
 def _compatibility(row: Mapping[str, Any]) -> Compatibility:

@@ -12,7 +12,7 @@ from isthmus.mapping.v1 import (
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
 from isthmus.services.mapping.events import Events, forget_flow
 from isthmus.services.mapping.lifecycle import Lifecycle
-from isthmus.services.mapping.peers import SchedulingPeer
+from isthmus.services.mapping.peers import RegistryPeer, SchedulingPeer
 from isthmus.services.mapping.servicer import MappingServicer
 from isthmus.services.mapping.servicer_functions import MappingFunctionsServicer
 from isthmus.services.mapping.servicer_models import ModelServicer
@@ -32,7 +32,8 @@ async def wire(chassis: Chassis) -> Wiring:
     servicer = MappingServicer(store, events.changed, lifecycle, chassis.clock)
     versions = MappingVersionsServicer(store, lifecycle, flows)
     schemas = SchemaServicer(SchemaStore(chassis.db), events.schema, chassis.clock)
-    registry = RegistryServicer(RegistryStore(chassis.db), events.told, chassis.clock)
+    instances = RegistryPeer(lambda: chassis.peer("registry"))
+    registry = RegistryServicer(RegistryStore(chassis.db), events.told, chassis.clock, instances)
     return Wiring(
         servicers=[
             (pb_grpc.add_MappingServiceServicer_to_server, servicer),

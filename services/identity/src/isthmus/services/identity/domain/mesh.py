@@ -77,7 +77,7 @@ _SERVICES = {
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "identity": ("registry.instances.read", "scheduling.flows.read"),
-    "mapping": ("scheduling.flows.read",),
+    "mapping": ("registry.instances.discover", "scheduling.flows.read"),
     "monitoring": ("events.events.read",),
     "records": (
         "credentials.texts.redact",

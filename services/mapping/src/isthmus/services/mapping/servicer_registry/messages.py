@@ -1,7 +1,10 @@
 """Values of the registry as messages, and back."""
 
+from typing import cast
+
 from isthmus.kit.times import stamp
 from isthmus.mapping.v1 import schema_registry_pb2 as pb
+from isthmus.services.mapping.domain.registry.fields import KnownField
 from isthmus.services.mapping.domain.registry.judging import Incompatibility
 from isthmus.services.mapping.domain.registry.model import (
     Compatibility,
@@ -12,6 +15,7 @@ from isthmus.services.mapping.domain.registry.model import (
     Subject,
     Version,
 )
+from isthmus.type.v1 import privacy_pb2
 
 FORMATS: dict[int, Format] = {
     pb.SCHEMA_FORMAT_UNSPECIFIED: Format.JSON_SCHEMA,
@@ -65,6 +69,22 @@ def subject(found: Subject) -> pb.SchemaSubject:
     )
 
 
+def field(known: KnownField) -> pb.SchemaField:
+    """A field of a subject."""
+    found = known.field
+    return pb.SchemaField(
+        subject=known.subject,
+        path=found.path,
+        types=filter(None, found.types.split("|")),
+        format=found.format,
+        description=found.description,
+        data_class=cast("privacy_pb2.DataClass.ValueType", int(found.data_class)),
+        is_required=found.is_required,
+        first_version=known.first,
+        last_version=known.last,
+    )
+
+
 def compatibility(name: str, held: Compatibility) -> pb.SchemaCompatibility:
     """Which versions of a subject have to go together."""
     level = f"COMPATIBILITY_LEVEL_{held.level.name if held.level else 'UNSPECIFIED'}"
@@ -99,6 +119,7 @@ __all__ = [
     "POLICIES",
     "STATUSES",
     "compatibility",
+    "field",
     "incompatibility",
     "read_compatibility",
     "subject",

@@ -2,23 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
-from isthmus.kit import Clock, DomainEvent, Page, PageRequest, current_principal
+from isthmus.kit import DomainEvent, current_principal
 from isthmus.kit.deed import tell
-from isthmus.kit.paging import fitting
-from isthmus.kit.validation import Check, validating
+from isthmus.kit.validation import validating
 from isthmus.mapping.v1 import schema_registry_pb2 as pb
-from isthmus.mapping.v1 import schema_registry_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import Precondition
+from isthmus.services.mapping.capturing import MOST_VERSIONS
 from isthmus.services.mapping.domain.registry.fields import Field, fields_of
 from isthmus.services.mapping.domain.registry.judging import incompatibilities, refuse
 from isthmus.services.mapping.domain.registry.model import (
     DEFAULT,
-    RESERVED,
+    MODELS,
     Compatibility,
     Definition,
     Level,
@@ -27,25 +24,19 @@ from isthmus.services.mapping.domain.registry.model import (
 )
 from isthmus.services.mapping.domain.registry.reading import read_definition
 from isthmus.services.mapping.servicer_registry import messages
-from isthmus.services.mapping.store_registry import RegistryRows, RegistryStore
-from sqlalchemy.ext.asyncio import AsyncConnection
+from isthmus.services.mapping.servicer_registry.checks import (
+    LONGEST_SUBJECT,
+    check_compatibility,
+    check_own,
+    check_schema,
+    check_subject,
+)
+from isthmus.services.mapping.servicer_registry.exploring import Exploring
+from isthmus.services.mapping.store_registry import RegistryRows
 
-LONGEST_DEFINITION = 1 << 20
-MOST_VERSIONS = 200
-_LONGEST_SUBJECT = 300
-_MOST_NUMBER = 2**31 - 1
 
-Tell = Callable[[AsyncConnection, DomainEvent], Awaitable[None]]
-"""Tells the mesh in the transaction of the change."""
-
-
-class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
+class RegistryServicer(Exploring):
     """Keeps schemas in versions that go together; reading and judging happen off the event loop."""
-
-    def __init__(self, store: RegistryStore, tell: Tell, clock: Clock) -> None:
-        self._store = store
-        self._tell = tell
-        self._clock = clock
 
     async def RegisterSchemaVersion(
         self, request: pb.RegisterSchemaVersionRequest, context: Any
@@ -55,7 +46,7 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
         check_own(request.subject)
         tell(target=request.subject)
         definition, fields = await asyncio.to_thread(read, request)
-        async with self._own() as rows:
+        async with self.own() as rows:
             numbered = await rows.numbered(request.subject)
             same = await rows.same(request.subject, definition.fingerprint)
             if same is not None:
@@ -64,7 +55,7 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
             who, now = current_principal().subject, self._clock.now()
             version = Version(request.subject, numbered + 1, definition, who, now)
             await rows.add(version, fields)
-            await self._note(rows, "registered", version)
+            await self.note(rows, "registered", version)
         return pb.RegisterSchemaVersionResponse(version=messages.version(version), is_new=True)
 
     async def CheckSchemaVersion(
@@ -74,11 +65,11 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
         check_schema(request)
         definition, _ = await asyncio.to_thread(read, request)
         asked = messages.read_compatibility(request.level, request.policy)
-        async with self._own() as rows:
+        async with self.own() as rows:
             held = asked.or_else(await effective(rows, request.subject))
             same = await rows.same(request.subject, definition.fingerprint)
-            if request.version:
-                before = [await rows.get(request.subject, request.version)]
+            if request.version or request.subject.startswith(MODELS):
+                before = [await self.find(rows, request.subject, request.version)]
             else:
                 before = await before_it(rows, request.subject, held)
         found = await asyncio.to_thread(incompatibilities, definition, before, held)
@@ -90,44 +81,6 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
             same_version=same.version if same else 0,
         )
 
-    async def GetSchemaVersion(
-        self, request: pb.GetSchemaVersionRequest, context: Any
-    ) -> pb.GetSchemaVersionResponse:
-        """Read a version."""
-        check_subject(request.subject, request.version)
-        async with self._own() as rows:
-            found = await rows.get(request.subject, request.version)
-        return pb.GetSchemaVersionResponse(version=messages.version(found))
-
-    async def ListSchemaSubjects(
-        self, request: pb.ListSchemaSubjectsRequest, context: Any
-    ) -> pb.ListSchemaSubjectsResponse:
-        """List subjects."""
-        page = PageRequest.parse(request.page_size, request.page_token, keys=("subject",))
-        with validating() as check:
-            check.text("prefix", request.prefix, required=False, longest=_LONGEST_SUBJECT)
-        async with self._own() as rows:
-            found = await rows.subjects(page, request.prefix)
-        shown = Page.of(found, page, lambda row: {"subject": row.name})
-        return pb.ListSchemaSubjectsResponse(
-            subjects=map(messages.subject, shown.items), next_page_token=shown.next_token
-        )
-
-    async def ListSchemaVersions(
-        self, request: pb.ListSchemaVersionsRequest, context: Any
-    ) -> pb.ListSchemaVersionsResponse:
-        """List the versions of a subject."""
-        page = PageRequest.parse(request.page_size, request.page_token, keys={"version": int})
-        check_subject(request.subject)
-        async with self._own() as rows:
-            await rows.get(request.subject)
-            found = await rows.versions(request.subject, page)
-        listed = fitting(map(messages.version, found[: page.size]), page.size)
-        shown = Page.of(
-            found, replace(page, size=len(listed) or page.size), lambda row: {"version": row.version}
-        )
-        return pb.ListSchemaVersionsResponse(versions=listed, next_page_token=shown.next_token)
-
     async def SetSchemaVersionStatus(
         self, request: pb.SetSchemaVersionStatusRequest, context: Any
     ) -> pb.SetSchemaVersionStatusResponse:
@@ -136,7 +89,7 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
         with validating() as check:
             check.enum("status", request.status, known=messages.STATUSES)
             check.text("note", request.note, required=False, longest=500, lines=True)
-        async with self._own() as rows:
+        async with self.own() as rows:
             before = await rows.get(request.subject, request.version)
             tell(target=request.subject, before=messages.version(before, is_short=True))
             changed = replace(
@@ -146,7 +99,7 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
                 changed = replace(changed, status_note="")
             if changed != before:
                 await rows.mark(changed)
-                await self._note(rows, "changed", changed)
+                await self.note(rows, "changed", changed)
         return pb.SetSchemaVersionStatusResponse(version=messages.version(changed, is_short=True))
 
     async def DeleteSchemaVersion(
@@ -155,7 +108,7 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
         """Remove a version, if it is there."""
         check_subject(request.subject, request.version, least=1)
         tell(target=request.subject)
-        async with self._own() as rows:
+        async with self.own() as rows:
             await rows.numbered(request.subject)
             found = await rows.whole(request.subject)
             gone = next((one for one in found if one.version == request.version), None)
@@ -167,7 +120,7 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
                     if version is not gone:
                         fields = await asyncio.to_thread(described, version.definition)
                         await rows.describe(version.subject, version.version, fields)
-                await self._note(rows, "deleted", gone)
+                await self.note(rows, "deleted", gone)
         return pb.DeleteSchemaVersionResponse()
 
     async def GetSchemaCompatibility(
@@ -175,8 +128,8 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
     ) -> pb.GetSchemaCompatibilityResponse:
         """Read which versions have to go together."""
         with validating() as check:
-            check.text("subject", request.subject, required=False, longest=_LONGEST_SUBJECT)
-        async with self._own() as rows:
+            check.text("subject", request.subject, required=False, longest=LONGEST_SUBJECT)
+        async with self.own() as rows:
             own, others = await rows.compatibility(request.subject)
         held = own.or_else(others).or_else(DEFAULT)
         return pb.GetSchemaCompatibilityResponse(
@@ -190,10 +143,10 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
         """Set which versions have to go together."""
         asked = request.compatibility
         with validating() as check:
-            check.text("compatibility.subject", asked.subject, required=False, longest=_LONGEST_SUBJECT)
-            _check_compatibility(check, asked.level, asked.policy, "compatibility.")
+            check.text("compatibility.subject", asked.subject, required=False, longest=LONGEST_SUBJECT)
+            check_compatibility(check, asked.level, asked.policy, "compatibility.")
         wanted = messages.read_compatibility(asked.level, asked.policy)
-        async with self._own() as rows:
+        async with self.own() as rows:
             own, others = await rows.compatibility(asked.subject)
             tell(target=asked.subject or rows.tenant_id, before=messages.compatibility(asked.subject, own))
             if wanted != own:
@@ -223,14 +176,6 @@ class RegistryServicer(pb_grpc.SchemaRegistryServiceServicer):
         if found:
             raise refuse(subject, found, held.level or Level.NONE)
 
-    async def _note(self, rows: RegistryRows, verb: str, version: Version) -> None:
-        payload = pb.SchemaVersionChanged(version=messages.version(version, is_short=True))
-        event = DomainEvent(rows.tenant_id, "schema_version", verb, version.subject, payload)
-        await self._tell(rows.conn, event)
-
-    def _own(self) -> AbstractAsyncContextManager[RegistryRows]:
-        return self._store.of(current_principal().tenant_id)
-
 
 async def effective(rows: RegistryRows, subject: str) -> Compatibility:
     """Tell what holds for a subject."""
@@ -256,52 +201,6 @@ def read(
 def described(definition: Definition) -> list[Field]:
     """Tell what the fields of a schema are."""
     return fields_of(json.loads(definition.json_schema))
-
-
-def check_schema(request: pb.RegisterSchemaVersionRequest | pb.CheckSchemaVersionRequest) -> None:
-    """Refuse a request without a usable subject or schema."""
-    with validating() as check:
-        _check_name(check, request.subject)
-        check.text("definition", request.definition, longest=LONGEST_DEFINITION, lines=True)
-        if request.format not in messages.FORMATS:
-            check.add("format", "UNKNOWN_VALUE", "Choose JSON Schema, Avro or Protobuf.")
-        elif request.format != pb.SCHEMA_FORMAT_PROTOBUF and len(request.definition) <= LONGEST_DEFINITION:
-            check.json("definition", request.definition)
-        if isinstance(request, pb.CheckSchemaVersionRequest):
-            check.within("version", request.version, least=0, most=_MOST_NUMBER)
-            _check_compatibility(check, request.level, request.policy, "")
-
-
-def check_subject(subject: str, version: int = 0, *, least: int = 0) -> None:
-    """Refuse what cannot name a version."""
-    with validating() as check:
-        _check_name(check, subject)
-        check.within("version", version, least=least, most=_MOST_NUMBER)
-
-
-def check_own(subject: str) -> None:
-    """Refuse to change what only Isthmus changes.
-
-    Raises:
-        Precondition: `SUBJECT_RESERVED`.
-    """
-    if subject.startswith(RESERVED):
-        begins = " or ".join(RESERVED)
-        message = f"{subject} is kept by Isthmus itself; choose a name that does not begin with {begins}."
-        raise Precondition("SUBJECT_RESERVED", message, path="subject")
-
-
-def _check_name(check: Check, subject: str) -> None:
-    check.text("subject", subject, longest=_LONGEST_SUBJECT)
-    if subject != subject.strip() or subject.startswith("/") or subject.endswith("/"):
-        check.add("subject", "SUBJECT_INVALID", "Begin and end `subject` with neither spaces nor slashes.")
-
-
-def _check_compatibility(check: Check, level: int, policy: int, prefix: str) -> None:
-    if level and level not in messages.LEVELS:
-        check.add(f"{prefix}level", "UNKNOWN_VALUE", "Choose one of the levels that the contract names.")
-    if policy and policy not in messages.POLICIES:
-        check.add(f"{prefix}policy", "UNKNOWN_VALUE", "Choose strict or lenient.")
 
 
 __all__ = ["RegistryServicer"]

@@ -37,6 +37,52 @@ class Field:
     is_required: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KnownField:
+    """A field of a subject, and which of its versions have it.
+
+    Attributes:
+        first: The first version that had it.
+        last: The last version that has it.
+    """
+
+    subject: str
+    field: Field
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What fields are looked for; all that is said has to hold.
+
+    Attributes:
+        query: Words, each of which stands in the subject, its title, the path or the description.
+        prefix: What the subject begins with.
+        field: What the field's own name has in it.
+        type: A JSON type that it may have.
+        data_class: Its class; 0 stands for any.
+    """
+
+    query: str = ""
+    prefix: str = ""
+    field: str = ""
+    type: str = ""
+    data_class: int = 0
+
+    def fits(self, title: str, known: KnownField) -> bool:
+        """Tell whether a field is one that is looked for."""
+        field = known.field
+        text = " ".join((known.subject, title, field.path, field.description)).lower()
+        return (
+            known.subject.startswith(self.prefix)
+            and self.data_class in {0, field.data_class}
+            and (not self.type or not field.types or self.type in field.types.split("|"))
+            and self.field.lower() in field.path.rpartition(".")[2].lower()
+            and all(word in text for word in self.query.lower().split())
+        )
+
+
 def fields_of(json_schema: Any) -> list[Field]:
     """The fields of a JSON Schema in the order of their names, those inside behind what they lie in."""
     classes = Classes(classes_of_schema(json_schema))
@@ -109,4 +155,4 @@ def _first(schemas: list[dict[str, Any]], word: str) -> str:
     return next((found for one in schemas if isinstance(found := one.get(word), str) and found), "")
 
 
-__all__ = ["MOST_FIELDS", "Field", "fields_of"]
+__all__ = ["MOST_FIELDS", "Field", "KnownField", "Wanted", "fields_of"]
