@@ -119,7 +119,9 @@ class Spoiler:
         if not fields:
             return
         field: FieldDescriptor = self._random.choice(fields)
-        if field.message_type is not None:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            self._map(message, field)
+        elif field.message_type is not None:
             self._part(message, field, depth)
         elif field.is_repeated:
             values = getattr(message, field.name)
@@ -127,6 +129,12 @@ class Spoiler:
             values.extend([self._value(field)] * self._random.choice((0, 1, 2, 30)))
         else:
             setattr(message, field.name, self._value(field))
+
+    def _map(self, message: Message, field: FieldDescriptor) -> None:
+        """Put odd things under odd names; all maps of the contract hold plain values."""
+        entry: Any = field.message_type
+        names, values = entry.fields
+        getattr(message, field.name)[self._value(names)] = self._value(values)
 
     def _part(self, message: Message, field: FieldDescriptor, depth: int) -> None:
         if depth > _DEEPEST or self._random.random() < 0.1:
