@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import nats
 import pytest
-from isthmus.kit import Bus, bus_users
+from isthmus.kit import Bus, bus_admission, bus_users
 from isthmus.kit.bus import BusLogin
+from isthmus.kit.bus_admission import Issuer
 from isthmus.local.backends import EmbeddedNats
 from isthmus.resilience.faults import Precondition, RetryLater
 from isthmus.testing.waiting import waiting_for
@@ -239,17 +240,60 @@ async def test_a_lost_store_is_made_again_by_those_who_keep_it(server):
         await bus.close()
 
 
-async def test_a_connector_that_is_installed_later_is_admitted(server, wire):
-    """
-    Its hosts get a user when the server has started again, and who was connected comes back.
-    """
-    operator = await wire("isthmus")
+@pytest.fixture
+async def subscriber(server, wire):
+    """A program of a tenant for which the mesh vouches, and all for whom it has been asked."""
+    asked = []
+    events, issuer = await wire("events"), Issuer.load(server.users.issuer_file)
+    allowed = bus_users.subscriber("sub_a", "tnt_a")
 
-    server.admit("later")
-    await asyncio.to_thread(server.process.wait)
-    await asyncio.to_thread(server.start)
+    async def answer(message):
+        request = bus_admission.Request.parse(message.data)
+        asked.append(request.user)
+        known = request.password == "secret"
+        await message.respond(issuer.admit(request, allowed) if known else issuer.refuse(request))
 
-    assert (await wire("host-later")).client.is_connected
-    async with waiting_for("the operator to come back"):
-        while not operator.client.is_connected:
+    await events.client.subscribe("$SYS.REQ.USER.AUTH", cb=answer)
+    await events.client.flush()
+    client = await nats.connect(
+        server.address, user="sub_a", password="secret", reconnect_time_wait=0.05, max_reconnect_attempts=-1
+    )
+    yield client, asked
+    await client.close()
+
+
+async def test_a_connector_that_is_installed_later_is_admitted(server, wire, subscriber):
+    """
+    Its hosts get a user for whom nobody has to vouch, no process is cut off, and subscribers go on.
+    """
+    program, asked = subscriber
+    operator, files, heard = await wire("isthmus"), await wire("host-files"), asyncio.Event()
+
+    async def hear(_):
+        heard.set()
+
+    await program.subscribe("isthmus.v1.tnt_a.>", cb=hear)
+    clients = [operator.client, files.client]
+    before = [one._client_id for one in clients]
+    await asyncio.to_thread(list, server.admit("later"))
+    later = await wire("host-later")
+
+    async with waiting_for("an event to be heard"):
+        while not heard.is_set():
+            await operator.client.publish("isthmus.v1.tnt_a.registry.instance.created", b"{}")
             await asyncio.sleep(0.05)
+    assert "host-later" not in asked
+    assert await later.refuses(["isthmus.jobs.later"], "publish")
+    assert [(one.is_connected, one.stats["reconnects"], one._client_id) for one in clients] == [
+        (True, 0, number) for number in before
+    ]
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("user", ["host-later", "host-unknown", "registry"])
+async def test_nobody_gets_in_as_a_process_with_another_password(server, subscriber, user):
+    """
+    Whether the mesh is asked for them or not.
+    """
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization violation"):
+        await nats.connect(server.address, user=user, password="wrong", allow_reconnect=False)

@@ -264,8 +264,6 @@ class Launcher:
                 "error": f"No connector {connector} is installed; there are {connector_names()}.",
             }
         assert self._environment is not None
-        if self._servers.nats is not None:
-            self._servers.nats.admit(connector)
         environment = partial(self._environment.of_host, connector)
         self._supervisor.add(
             ForkedUnit(
@@ -274,10 +272,16 @@ class Launcher:
                 self._home.log(name),
                 environment,
                 partial(_host, connector),
-                prepare=partial(self._certification.introduce, f"host:{connector}"),
+                prepare=partial(self._make_known, connector),
             )
         )
         return {"ok": True}
+
+    def _make_known(self, connector: str) -> Steps:
+        """Let hosts of a connector take part that was installed after the start."""
+        if self._servers.nats is not None:
+            yield from self._servers.nats.admit(connector)
+        yield from self._certification.introduce(f"host:{connector}")
 
     def _shorten_logs(self) -> None:
         """Keep what the back ends write short."""

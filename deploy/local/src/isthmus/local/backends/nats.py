@@ -1,12 +1,15 @@
 """NATS with JetStream."""
 
+import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from http.client import HTTPException
 from pathlib import Path
 
+from isthmus.local.backends.asking import HttpRequest, ask
 from isthmus.local.backends.base import Backend, BackendFailed, Steps, spawn
 from isthmus.local.backends.nats_users import OPERATOR, NatsUsers
 from isthmus.local.backends.ports import HOST
@@ -14,6 +17,8 @@ from isthmus.local.private import private_folder, write_private
 
 __all__ = ["EmbeddedNats", "nats_binary"]
 
+# Counted instead of timed: a machine that stands still for a while is no reason to start a server anew.
+_RELOAD_ANSWERS = 2000
 _CONFIGURATION = """\
 server_name: isthmus
 host: {host}
@@ -105,20 +110,43 @@ class EmbeddedNats(Backend):
         self.process = spawn([nats_binary(), "-c", configuration], log=self.log)
         yield from self.answering("/healthz", self.ports["nats-monitor"])
 
-    def admit(self, connector: str) -> None:
-        """Let hosts of one more connector connect.
+    def admit(self, connector: str) -> Steps:
+        """Let hosts of one more connector connect; connections of processes stay.
 
-        The server ends, to be started again by whoever looks after it: while it runs, it takes no change of
-        those whom it need not ask for. Everybody connects again by himself, and nothing is lost.
+        Those of subscribers end, since the server does not find them in what it reads; they connect again.
+        A server that does not take its new configuration in time ends, to be started with it by whoever looks
+        after it: everybody connects again by himself, and nothing is lost.
         """
-        if connector not in self._admitted:
-            self._admitted.add(connector)
-            self.ask_to_stop()
+        if connector in self._admitted:
+            return
+        self._admitted.add(connector)
+        if not self.alive:
+            return
+        before = yield from self._configured()
+        self._configure()
+        self._read_anew()
+        for _ in range(_RELOAD_ANSWERS):
+            if (yield from self._configured()) != before:
+                return
+            yield
+        self.ask_to_stop()
 
     def take_certificate(self) -> None:
         """Show the newest certificate to whoever connects from now on; connections stay."""
-        if self.certificate is not None and self.alive and self.process is not None:
+        if self.certificate is not None:
+            self._read_anew()
+
+    def _read_anew(self) -> None:
+        if self.alive and self.process is not None:
             self.process.send_signal(signal.SIGHUP)
+
+    def _configured(self) -> Generator[None, None, str]:
+        """Return a digest of what the server is configured with; nothing while it does not answer."""
+        try:
+            _, answer = yield from ask(HttpRequest("GET", self.ports["nats-monitor"], "/varz"))
+            return str(json.loads(answer)["config_digest"])
+        except (OSError, HTTPException, ValueError, KeyError):
+            return ""
 
     def _configure(self) -> Path:
         path = self.folder / "nats.conf"

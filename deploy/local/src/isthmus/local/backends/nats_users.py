@@ -18,6 +18,7 @@ OPERATOR = "isthmus"
 SYSTEM = "system"
 """Sees into the server itself; for people, too."""
 _SYSTEM_ACCOUNT = "SYS"
+_NOBODYS_ACCOUNT = "NOBODY"
 _LOGIN_SECONDS = 5
 
 
@@ -56,6 +57,7 @@ class NatsUsers:
                 "users": [self._login(SYSTEM)],
                 "exports": [{"service": KICKS, "accounts": [ACCOUNT]}],
             },
+            _NOBODYS_ACCOUNT: {},
             ACCOUNT: {
                 "jetstream": "enabled",
                 "imports": [{"service": {"account": _SYSTEM_ACCOUNT, "subject": KICKS}}],
@@ -65,11 +67,14 @@ class NatsUsers:
                 ],
             },
         }
-        # The server asks the mesh who everybody else is, which are the subscribers of tenants.
+        # The server asks the mesh who everybody else is, which are the subscribers of tenants. Who is named
+        # in an account that is not listed gets in by its password without being asked for, so that a reload,
+        # which takes no change of `auth_users`, can make hosts known.
         callout = {
             "issuer": self._issuer(),
             "account": ACCOUNT,
-            "auth_users": [OPERATOR, SYSTEM, *(user.name for user in known)],
+            "auth_users": [OPERATOR, SYSTEM, *(user.name for user in SERVICES)],
+            "allowed_accounts": [_NOBODYS_ACCOUNT],
         }
         asking = {"timeout": _LOGIN_SECONDS, "auth_callout": callout}
         return (
