@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from isthmus.mapper.errors import Refusal
@@ -11,6 +11,12 @@ from isthmus.mapper.times import day_of, moment_of, out_of_range, parser, rfc333
 
 _AREA = "time"
 _ZONE = Param("zone", "zone", "UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UNITS = {
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+    "us": timedelta(microseconds=1),
+}
 
 
 @function(
@@ -87,15 +93,18 @@ def from_epoch(unit: str) -> Step:
 
 @function(
     "to_epoch",
+    Param("unit", "choice", "s", options=("s", "ms", "us")),
     area=_AREA,
     takes="time",
     cel="time.toEpoch",
     returns="integer",
     example=("to_epoch", "2026-01-01T00:00:00Z", 1767225600),
+    also=(({"to_epoch": "ms"}, "2026-01-01T00:00:00.5Z", 1767225600500),),
 )
-def to_epoch() -> Step:
-    """Seconds since 1970, fractions cut off."""
-    return lambda value: int(moment_of(value).timestamp() // 1)
+def to_epoch(unit: str) -> Step:
+    """Seconds, milliseconds or microseconds since 1970, fractions cut off."""
+    size = _EPOCH_UNITS[unit]
+    return lambda value: (moment_of(value) - _EPOCH) // size
 
 
 @function(

@@ -203,7 +203,7 @@ def unique() -> Step:
     def step(value: Any) -> list[Any]:
         seen: dict[str, Any] = {}
         for item in need_list(value):
-            seen.setdefault(_identity(item), item)
+            seen.setdefault(identity(item), item)
         return list(seen.values())
 
     return step
@@ -321,7 +321,8 @@ def parsed() -> Step:
     return from_json
 
 
-def _identity(item: Any) -> str:
+def identity(item: Any) -> str:
+    """A text that is the same for equal values of JSON, and for no others."""
     if isinstance(item, str):
         return "s" + bounded(item)
     clean(item, [0])

@@ -156,7 +156,16 @@ def regex_split(pattern: str) -> Step:
 def regex_count(pattern: str) -> Step:
     """Counts the matches of a pattern (RE2) that do not overlap."""
     search = compile_pattern(pattern).finditer
-    return lambda value: sum(1 for _ in search(searchable(need_text(value))))
+
+    def step(value: Any) -> int:
+        count = 0
+        for _ in search(searchable(need_text(value))):
+            count += 1
+            if count > MAX_LIST:
+                raise Refusal("TOO_MANY", f"The text has more than {MAX_LIST} matches.")
+        return count
+
+    return step
 
 
 def _few(found: list[str]) -> None:

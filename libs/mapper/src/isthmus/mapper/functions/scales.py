@@ -13,6 +13,7 @@ LEVELS: Final = ("unknown", "informational", "low", "medium", "high", "critical"
 
 _NUMBER = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
 _LONGEST = 100
+_MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Scale:
             words: What `words` gives.
         """
         if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return None
+        if not isinstance(value, str) and not -_MOST <= value <= _MOST:
             return None
         text = value.strip().casefold() if isinstance(value, str) and len(value) <= _LONGEST else value
         if isinstance(text, float) and text.is_integer():
