@@ -29,6 +29,19 @@ async def test_what_a_host_registers_every_tenant_sees(mesh, tenant, name):
     assert seen.spec == spec(name)
 
 
+async def test_ready_mappings_stand_with_a_connector_and_not_in_lists(mesh, tenant, name):
+    """
+    They are long, and lists are asked often.
+    """
+    await mesh.RegisterConnector(register(name, ready_mappings=[{"name": "finding", "document": "title: X"}]))
+
+    seen = (await tenant.GetConnector(pb.GetConnectorRequest(connector_id=name))).connector
+    listed = (await tenant.ListConnectors(pb.ListConnectorsRequest(page_size=1000))).connectors
+
+    assert [(one.name, one.document) for one in seen.spec.ready_mappings] == [("finding", "title: X")]
+    assert [list(one.spec.ready_mappings) for one in listed if one.spec.connector_id == name] == [[]]
+
+
 async def test_a_tenants_own_connector_is_its_own(tenant, other, name):
     """
     What a tenant registers no other tenant sees, and both may choose the same name.
@@ -89,6 +102,8 @@ async def test_the_newest_version_counts(mesh, tenant, name):
         ({"contract_version": 0}, "spec.contract_version"),
         ({"configuration_schema": "{"}, "spec.configuration_schema"),
         ({"configuration_schema": '{"$ref": "http://169.254.169.254/"}'}, "spec.configuration_schema"),
+        ({"ready_mappings": [{"name": "a"}, {"name": "a"}]}, "spec.ready_mappings"),
+        ({"ready_mappings": [{"name": "a", "document": "x" * 600_000}]}, "spec.ready_mappings"),
     ],
 )
 async def test_descriptions_without_sense_are_refused(mesh, more, path):

@@ -79,6 +79,8 @@ def spec_message(spec: sdk.ConnectorSpec, *, max_message_bytes: int) -> connecto
             output_schema=_text(action.output_schema),
             is_idempotent=action.is_idempotent,
         )
+    for name, document in spec.ready_mappings.items():
+        message.ready_mappings.add(name=name, document=document)
     for webhook in spec.webhooks:
         message.webhooks.add(
             kind=webhook.kind, description=webhook.description, feeds_stream=webhook.feeds_stream

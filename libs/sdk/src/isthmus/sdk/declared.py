@@ -42,6 +42,7 @@ def spec_of(cls: type[Connector[Any]]) -> ConnectorSpec:
         documentation_url=cls.documentation_url,
         icon_url=cls.icon_url,
         build_digest=_digest(cls),
+        ready_mappings={path.stem: path.read_text(encoding="utf-8") for path in _ready_mappings(cls)},
     )
 
 
@@ -215,12 +216,20 @@ def _first_words(doc: str | None) -> str:
     return inspect.cleandoc(doc or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
 
 
+def _ready_mappings(cls: type) -> list[Path]:
+    """The files of the folder `mappings` beside the connector; what they say is read by who wants one."""
+    return sorted((_file(cls).parent / "mappings").glob("*.yaml"))
+
+
+def _file(cls: type) -> Path:
+    return Path(getattr(sys.modules.get(cls.__module__), "__file__", None) or __file__)
+
+
 def _digest(cls: type) -> str:
-    module = sys.modules.get(cls.__module__)
-    file = Path(getattr(module, "__file__", None) or __file__)
+    file = _file(cls)
     package = cls.__module__.split(".")
     folder = file.parent if len(package) > 2 and package[:2] == ["isthmus", "connectors"] else None
-    files = sorted(folder.rglob("*.py")) if folder else [file]
+    files = [*sorted(folder.rglob("*.py")), *_ready_mappings(cls)] if folder else [file]
     seen = hashlib.sha256()
     for path in files:
         seen.update(path.name.encode())

@@ -169,6 +169,7 @@ class ConnectorSpec:
     documentation_url: str = ""
     icon_url: str = ""
     build_digest: str = ""
+    ready_mappings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,11 @@ def show_connector(
     Example: `isthmus connectors show http-json`
     """
     request = registry_pb2.GetConnectorRequest(connector_id=connector)
-    show_one(mesh_of(ctx).registry.GetConnector(request).connector, output)
+    found = mesh_of(ctx).registry.GetConnector(request).connector
+    for ready in found.spec.ready_mappings:
+        # `isthmus mappings ready` shows these.
+        ready.ClearField("document")
+    show_one(found, output)
 
 
 @_group.command("hosts")

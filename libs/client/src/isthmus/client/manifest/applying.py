@@ -21,6 +21,7 @@ from isthmus.client.manifest.document import (
     ScheduleSpec,
     SubscriptionDocument,
 )
+from isthmus.client.manifest.mappings import mapping_fields
 from isthmus.client.manifest.planning import Action, Change, Step, step
 from isthmus.client.manifest.plans import plan_message
 from isthmus.client.manifest.priorities import priority_number
@@ -184,17 +185,8 @@ class _Worker:
         return f"check failed at {failed[0].step}: {failed[0].message}" if failed else ""
 
     def _mapping(self, document: MappingDocument, held: Held | None) -> str:
-        spec = document.spec
-        fields = {
-            "name": document.name,
-            "description": spec.description,
-            "instance_id": self._state.instance_id(spec.instance),
-            "source_schema": json.dumps(spec.source_schema) if spec.source_schema else "",
-            "target_schema": json.dumps(spec.target_schema) if spec.target_schema else "",
-            "field_mappings": json.dumps(spec.field_mappings),
-            "transformations": json.dumps(spec.transformations) if spec.transformations else "",
-            "golden_samples": json.dumps(spec.golden_samples),
-        }
+        instance_id = self._state.instance_id(document.spec.instance)
+        fields = mapping_fields(document.name, document.spec, instance_id)
         draft = self._options.drafts
         if held is None:
             request = mapping_pb2.CreateMappingRequest(request_id=_request_id(), is_draft=draft, **fields)

@@ -255,6 +255,7 @@ class ConnectorSpec(_message.Message):
     BUILD_DIGEST_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     NEEDED_SCOPES_FIELD_NUMBER: _builtins.int
+    READY_MAPPINGS_FIELD_NUMBER: _builtins.int
     connector_id: _builtins.str
     """Stable lower-case name, for example `http-json`; chosen by the author."""
     name: _builtins.str
@@ -319,6 +320,10 @@ class ConnectorSpec(_message.Message):
         granted.
         """
 
+    @_builtins.property
+    def ready_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadyMapping]:
+        """Mappings that come with the connector; left out where the registry lists connectors."""
+
     def __init__(
         self,
         *,
@@ -344,14 +349,41 @@ class ConnectorSpec(_message.Message):
         build_digest: _builtins.str = ...,
         max_message_bytes: _builtins.int = ...,
         needed_scopes: _abc.Iterable[_builtins.str] | None = ...,
+        ready_mappings: _abc.Iterable[Global___ReadyMapping] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "allowed_hosts", b"allowed_hosts", "auth_methods", b"auth_methods", "author", b"author", "build_digest", b"build_digest", "capabilities", b"capabilities", "configuration_schema", b"configuration_schema", "connector_id", b"connector_id", "contract_version", b"contract_version", "contract_version_min", b"contract_version_min", "description", b"description", "documentation_url", b"documentation_url", "icon_url", b"icon_url", "is_built_in", b"is_built_in", "max_message_bytes", b"max_message_bytes", "name", b"name", "needed_scopes", b"needed_scopes", "rate_limit", b"rate_limit", "system_type", b"system_type", "vendor", b"vendor", "version", b"version", "webhooks", b"webhooks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "allowed_hosts", b"allowed_hosts", "auth_methods", b"auth_methods", "author", b"author", "build_digest", b"build_digest", "capabilities", b"capabilities", "configuration_schema", b"configuration_schema", "connector_id", b"connector_id", "contract_version", b"contract_version", "contract_version_min", b"contract_version_min", "description", b"description", "documentation_url", b"documentation_url", "icon_url", b"icon_url", "is_built_in", b"is_built_in", "max_message_bytes", b"max_message_bytes", "name", b"name", "needed_scopes", b"needed_scopes", "rate_limit", b"rate_limit", "ready_mappings", b"ready_mappings", "system_type", b"system_type", "vendor", b"vendor", "version", b"version", "webhooks", b"webhooks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConnectorSpec: _TypeAlias = ConnectorSpec  # noqa: Y015
+
+@_typing.final
+class ReadyMapping(_message.Message):
+    """A mapping that comes with a connector, to or from a canonical model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Lower-case name, unique inside the connector, for example `vulnerability-finding`."""
+    document: _builtins.str
+    """YAML: `title`, `stream`, and the members of a mapping document's `spec`, its golden samples too."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadyMapping: _TypeAlias = ReadyMapping  # noqa: Y015
 
 @_typing.final
 class ActionSpec(_message.Message):

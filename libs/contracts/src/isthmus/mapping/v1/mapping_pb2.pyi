@@ -85,9 +85,9 @@ class DataMapping(_message.Message):
     instance_id: _builtins.str
     """The instance whose records it is made for; empty when it is made for no particular one."""
     source_schema: _builtins.str
-    """JSON Schema 2020-12 of the records it takes; empty means unknown."""
+    """JSON Schema 2020-12 of the records it takes, or the model they follow as JSON text; empty means unknown."""
     target_schema: _builtins.str
-    """JSON Schema 2020-12 of the records it gives; empty means unknown."""
+    """JSON Schema 2020-12 of the records it gives, or the model they follow as JSON text; empty means unknown."""
     field_mappings: _builtins.str
     """JSON array of field rules, in the language of docs/mapping.md."""
     transformations: _builtins.str
@@ -338,9 +338,9 @@ class CreateMappingRequest(_message.Message):
     instance_id: _builtins.str
     """The instance whose records it is made for; may be empty."""
     source_schema: _builtins.str
-    """JSON Schema 2020-12; empty means unknown."""
+    """JSON Schema 2020-12, or a model as JSON text, `"ocsf/vulnerability_finding@1"`; empty means unknown."""
     target_schema: _builtins.str
-    """JSON Schema 2020-12; empty means unknown."""
+    """JSON Schema 2020-12, or a model as JSON text, `"ocsf/vulnerability_finding@1"`; empty means unknown."""
     field_mappings: _builtins.str
     """JSON array of field rules."""
     transformations: _builtins.str
@@ -538,9 +538,9 @@ class UpdateMappingRequest(_message.Message):
     description: _builtins.str
     """What it is for."""
     source_schema: _builtins.str
-    """JSON Schema 2020-12; empty means unknown."""
+    """JSON Schema 2020-12, or a model as JSON text, `"ocsf/vulnerability_finding@1"`; empty means unknown."""
     target_schema: _builtins.str
-    """JSON Schema 2020-12; empty means unknown."""
+    """JSON Schema 2020-12, or a model as JSON text, `"ocsf/vulnerability_finding@1"`; empty means unknown."""
     field_mappings: _builtins.str
     """JSON array of field rules."""
     transformations: _builtins.str
@@ -805,9 +805,9 @@ class ValidateMappingRequest(_message.Message):
     FIELD_MAPPINGS_FIELD_NUMBER: _builtins.int
     TRANSFORMATIONS_FIELD_NUMBER: _builtins.int
     source_schema: _builtins.str
-    """JSON Schema 2020-12; empty means unknown."""
+    """JSON Schema 2020-12, or a model as JSON text, `"ocsf/vulnerability_finding@1"`; empty means unknown."""
     target_schema: _builtins.str
-    """JSON Schema 2020-12; empty means unknown."""
+    """JSON Schema 2020-12, or a model as JSON text, `"ocsf/vulnerability_finding@1"`; empty means unknown."""
     field_mappings: _builtins.str
     """JSON array of field rules."""
     transformations: _builtins.str

@@ -13,6 +13,7 @@ from isthmus.services.registry.domain.semver import is_version
 CONNECTOR_ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
 _NOTHING = {"type": "object", "additionalProperties": False}
 _LARGEST_SCHEMA = 256 * 1024
+_LARGEST_MAPPINGS = 512 * 1024
 
 
 def read_spec(document: str, *, may_be_built_in: bool) -> Spec:
@@ -27,7 +28,7 @@ def read_spec(document: str, *, may_be_built_in: bool) -> Spec:
     """
     told = json.loads(document)
     trouble = _schema_trouble(told.get("configurationSchema", ""))
-    found = [*_identity_violations(told), *_contract_violations(told)]
+    found = [*_identity_violations(told), *_contract_violations(told), *_mapping_violations(told)]
     if trouble:
         message = f"Mend the configuration schema: {trouble}."
         found.append(Violation("spec.configuration_schema", "SCHEMA_INVALID", message))
@@ -111,6 +112,20 @@ def _contract_violations(told: dict[str, Any]) -> list[Violation]:
         return []
     message = "Set `contract_version` to at least 1 and `contract_version_min` to no more than that."
     return [Violation("spec.contract_version", "OUT_OF_RANGE", message)]
+
+
+def _mapping_violations(told: dict[str, Any]) -> list[Violation]:
+    ready = told.get("readyMappings", [])
+    names = [one.get("name", "") for one in ready]
+    if sum(len(one.get("document", "")) for one in ready) > _LARGEST_MAPPINGS:
+        message = "Keep the documents of `ready_mappings` within 512 KiB together."
+        return [Violation("spec.ready_mappings", "OUT_OF_RANGE", message)]
+    if len(set(names)) < len(names) or not all(map(is_connector_id, names)):
+        message = (
+            "Give each of `ready_mappings` a name of its own of lower-case letters, digits and inner dashes."
+        )
+        return [Violation("spec.ready_mappings", "NAME_INVALID", message)]
+    return []
 
 
 __all__ = ["check_addition", "is_connector_id", "read_spec", "stored_spec"]

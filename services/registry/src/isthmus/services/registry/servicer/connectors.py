@@ -49,9 +49,12 @@ class ConnectorRpcs:
         async with self._desk.store.of(current_principal().tenant_id) as work:
             found = await self._counted(work, await work.connectors.page(page))
         shown = Page.of(found, page, lambda row: {"id": row.spec.connector_id})
-        return pb.ListConnectorsResponse(
+        answer = pb.ListConnectorsResponse(
             connectors=map(convert.connector, shown.items), next_page_token=shown.next_token
         )
+        for connector in answer.connectors:
+            connector.spec.ClearField("ready_mappings")
+        return answer
 
     async def DeleteConnector(
         self, request: pb.DeleteConnectorRequest, context: Any
