@@ -7,7 +7,7 @@ import grpc.aio
 import nats
 import psycopg
 import pytest
-from isthmus.testing.canaries import canary
+from isthmus.testing.canaries import canary, noted
 from isthmus.testing.collector import collecting
 from isthmus.testing.plugin import pytest_runtest_makereport
 
@@ -79,6 +79,34 @@ def test_a_test_whose_output_shows_a_planted_secret_fails(shown, outcome):
         hook.send(report)
 
     assert ended.value.value.outcome == outcome
+
+
+@pytest.mark.parametrize("place", ["message", "details"])
+async def test_a_test_that_gets_an_error_with_a_planted_secret_fails(place):
+    """
+    Whatever it makes of the error, be it told in words or packed into what machines read.
+    """
+    shown = {place: canary("error")}
+
+    class Refusing(grpc.GenericRpcHandler):
+        def service(self, _details):
+            async def refuse(_request, context):
+                packed = (("grpc-status-details-bin", shown.get("details", "").encode()),)
+                await context.abort(grpc.StatusCode.UNAVAILABLE, shown.get("message", ""), packed)
+
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Refusing(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary("/x/y")(b"")
+    await server.stop(None)
+
+    assert set(noted()) == {"an error of a call"}
+    assert noted() == []
 
 
 async def test_a_collector_keeps_what_it_is_sent():

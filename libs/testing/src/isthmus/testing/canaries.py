@@ -8,10 +8,12 @@ import base64
 import os
 import secrets
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "DUMP",
@@ -25,6 +27,9 @@ __all__ = [
     "found_in_processes",
     "found_in_tables",
     "leaks",
+    "note",
+    "noted",
+    "watch_errors",
 ]
 
 PLANTED = "canarysecret"
@@ -36,6 +41,8 @@ OWN_PLACES = frozenset(
 DUMP = "dump of the database"
 """What `leaks` calls a backup of the whole server."""
 _CODE = "bytecode"
+_watched: list[Any] = []
+_noted: list[str] = []
 
 
 def canary(place: str) -> str:
@@ -117,6 +124,42 @@ def found_in_environments(home: Path, wanted: Mapping[str, str]) -> set[str]:
             if str(home).encode() in (process / "cmdline").read_bytes():
                 known.append((process / "environ").read_bytes())
     return found(b"\n".join(known), wanted)
+
+
+def watch_errors() -> None:
+    """Look from now on into every error with which a call that this process makes by gRPC ends.
+
+    Message, details and metadata are looked at as they came, whatever the caller makes of them. Does nothing
+    until somebody has imported gRPC, and nothing when it is called again.
+    """
+    aio: Any = sys.modules.get("grpc.aio")
+    if aio is None or aio in _watched:
+        return
+    _watched.append(aio)
+    begin = aio.AioRpcError.__init__
+
+    @wraps(begin)
+    def watched(self: Any, *arguments: Any, **named: Any) -> None:
+        begin(self, *arguments, **named)
+        metadata = [*(self.initial_metadata() or ()), *(self.trailing_metadata() or ())]
+        parts = [self.details(), self.debug_error_string(), *(value for _, value in metadata)]
+        note("an error of a call", *parts)
+
+    aio.AioRpcError.__init__ = watched
+
+
+def note(where: str, *parts: str | bytes | None) -> None:
+    """Remember that something shows a planted secret, if it does."""
+    text = b"\n".join(part if isinstance(part, bytes) else (part or "").encode() for part in parts)
+    if found(text, {"planted": PLANTED}):
+        _noted.append(where)
+
+
+def noted() -> list[str]:
+    """Return what has shown planted secrets since this was asked last."""
+    shown = list(_noted)
+    _noted.clear()
+    return shown
 
 
 def leaks(home: Path, secret: str = PLANTED) -> list[str]:

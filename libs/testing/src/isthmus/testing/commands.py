@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Self
 
+from isthmus.testing.canaries import note
 from isthmus.testing.waiting import PATIENCE_SECONDS
 
 __all__ = ["CommandLine", "Done"]
@@ -90,7 +91,9 @@ class CommandLine:
                     files = [told.fileno(), out.fileno(), err.fileno(), theirs.fileno()]
                     socket.send_fds(self._socket, [b"x"], files)
                 code = _ending_of(ending, arguments, timeout)
-            return Done(code, _text(out), _text(err))
+            done = Done(code, _text(out), _text(err))
+        note(f"what `isthmus {' '.join(arguments[:4])}` says", done.out, done.err)
+        return done
 
 
 def _output() -> IO[str]:

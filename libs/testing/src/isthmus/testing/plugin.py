@@ -60,13 +60,24 @@ def pytest_configure() -> None:
     settings.load_profile("isthmus")
 
 
+def pytest_runtest_setup() -> None:
+    """Have errors of calls looked at as soon as there can be any."""
+    from isthmus.testing.canaries import watch_errors
+
+    watch_errors()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test during which a planted secret was printed or logged, by itself or by what it tries."""
-    from isthmus.testing.canaries import PLANTED, found
+    """Fail a test during which a planted secret was shown, by itself or by what it tries.
+
+    Be it printed, logged, said by a command, or sent with an error.
+    """
+    from isthmus.testing.canaries import PLANTED, found, noted
 
     report = yield
     shown = [name for name, text in report.sections if found(text.encode(), {"planted": PLANTED})]
+    shown += noted()
     if shown and report.passed:
         report.outcome = "failed"
         report.longrepr = f"a secret that a test has planted can be read in: {', '.join(shown)}"
@@ -169,7 +180,9 @@ def open_mesh(request: pytest.FixtureRequest) -> "OpenMesh":
     from functools import partial
 
     from isthmus.testing import mesh
+    from isthmus.testing.canaries import watch_errors
 
+    watch_errors()
     servers = mesh.Backends(
         lambda: request.getfixturevalue("postgres"),
         lambda: request.getfixturevalue("nats_server"),
