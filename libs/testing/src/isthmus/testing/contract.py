@@ -56,6 +56,7 @@ GOOD_TEXTS = {
     "destination.instance_id": "hub",
     "event_type": "isthmus.scheduling.sync.failed.v1",
     "GetConnectorRequest.version": "",
+    "GetModelRequest.name": "isthmus/alert@1",
     "fencing_token": "1",
     "field_mappings": '[{"target": "id", "source": "id"}]',
     "from_revision": "1",
