@@ -281,7 +281,6 @@ spec:
   source: {{instance: {name}-desk, stream: tickets}}
   destination: {{instance: hub, stream: {name}}}
   mapping: {name}-to-ops
-  reverse_mapping: {name}-to-desk
   key: [id]
   reverse_key: [id]
   direction: both
@@ -291,7 +290,8 @@ spec:
 
 def test_the_hub_is_a_side_like_any_other(both):
     """
-    Its changes and deletions are read from its own log of changes.
+    Its changes and deletions are read from its own log of changes; one mapping is named, and undone for
+    the way back.
     """
     hub = f"{both.name}-hub"
     both.desk.edit("1", subject="one", priority="1", state="open")

@@ -150,7 +150,8 @@ class Rpc:
     @property
     def only_reads(self) -> bool:
         """Whether its name promises to change nothing."""
-        return self.name.startswith(("Get", "List", "Query", "Count", "Diff", "Describe", "Validate"))
+        reading = ("Get", "List", "Query", "Count", "DeriveInverse", "Diff", "Describe", "Validate")
+        return self.name.startswith(reading)
 
 
 @dataclass(frozen=True)

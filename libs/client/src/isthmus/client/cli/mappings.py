@@ -153,7 +153,7 @@ def try_samples(
     """
     mesh = mesh_of(ctx)
     request = mapping_pb2.TestMappingRequest(
-        mapping_id=mapping_id(mesh, mapping), version=version, samples=_samples(samples)
+        mapping_id=mapping_id(mesh, mapping), version=version, samples=samples_in(samples)
     )
     results = mesh.mapping.TestMapping(request).results
     columns = (
@@ -171,7 +171,8 @@ def _errors(result: mapping_pb2.SampleResult) -> str:
     )
 
 
-def _samples(path: Path) -> list[str]:
+def samples_in(path: Path) -> list[str]:
+    """The records in a file, each as the text of a JSON object."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":

@@ -119,6 +119,11 @@ def fields_of(spec: BothWaysSpec) -> dict[str, Any]:
     }
 
 
+def is_derived(mapping_id: str, other: str) -> bool:
+    """Whether a mapping of a flow is what undoes the other, which no document names."""
+    return bool(other) and mapping_id == f"{other}~inverse"
+
+
 def spec_fields(item: scheduling_pb2.Flow) -> dict[str, Any]:
     """Give the fields of a flow's document, without the mapping's name."""
     rules, deletes = item.conflict_rules, item.delete_policy
@@ -127,7 +132,9 @@ def spec_fields(item: scheduling_pb2.Flow) -> dict[str, Any]:
     mode = connector_pb2.ReadMode.Name(item.reverse_read_mode).removeprefix("READ_MODE_").lower()
     return {
         "direction": "forward" if direction == "unspecified" else direction,
-        "reverse_mapping_version": item.reverse_mapping_version,
+        "reverse_mapping_version": 0
+        if is_derived(item.reverse_mapping_id, item.mapping_id)
+        else item.reverse_mapping_version,
         "reverse_key": list(item.reverse_key),
         "reverse_read_mode": "" if mode == "unspecified" else mode,
         "conflict": ConflictSpec(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from isthmus.client.manifest.both_ways import spec_fields
+from isthmus.client.manifest.both_ways import is_derived, spec_fields
 from isthmus.client.manifest.credentials import spec_of
 from isthmus.client.manifest.document import (
     EndpointSpec,
@@ -164,6 +164,7 @@ class State:
 
     def _flow(self, item: scheduling_pb2.Flow) -> FlowSpec:
         mapping_names = {held.id: held.name for held in self.mappings.values()}
+        is_undone = is_derived(item.mapping_id, item.reverse_mapping_id)
         return FlowSpec(
             description=item.description,
             source=EndpointSpec(
@@ -173,8 +174,8 @@ class State:
                 instance=self.instance_name(item.destination.instance_id) or "?",
                 stream=item.destination.stream,
             ),
-            mapping=mapping_names.get(item.mapping_id, item.mapping_id),
-            mapping_version=item.mapping_version,
+            mapping="" if is_undone else mapping_names.get(item.mapping_id, item.mapping_id),
+            mapping_version=0 if is_undone else item.mapping_version,
             key=list(item.destination_key),
             read_mode=_word(connector_pb2.ReadMode.Name(item.read_mode), "READ_MODE_"),
             write_mode=_word(connector_pb2.WriteMode.Name(item.write_mode), "WRITE_MODE_"),
@@ -184,7 +185,9 @@ class State:
             **dict(policy_spec(self.schema_policies.get(item.flow_id))),
             schedules=self._schedules_of(item.flow_id),
             priority=priority_word(item.priority),
-            reverse_mapping=mapping_names.get(item.reverse_mapping_id, item.reverse_mapping_id),
+            reverse_mapping=""
+            if is_derived(item.reverse_mapping_id, item.mapping_id)
+            else mapping_names.get(item.reverse_mapping_id, item.reverse_mapping_id),
             **spec_fields(item),
         )
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from isthmus.mapping.v1 import inverses_pb2 as isthmus_dot_mapping_dot_v1_dot_inverses__pb2
 from isthmus.mapping.v1 import mapping_pb2 as isthmus_dot_mapping_dot_v1_dot_mapping__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -97,6 +98,11 @@ class MappingServiceStub:
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.CompileMappingRequest.SerializeToString,
                 response_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.CompileMappingResponse.FromString,
                 _registered_method=True)
+        self.DeriveInverseMapping = channel.unary_unary(
+                '/isthmus.mapping.v1.MappingService/DeriveInverseMapping',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_inverses__pb2.DeriveInverseMappingRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_inverses__pb2.DeriveInverseMappingResponse.FromString,
+                _registered_method=True)
         self.GetPlan = channel.unary_unary(
                 '/isthmus.mapping.v1.MappingService/GetPlan',
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.GetPlanRequest.SerializeToString,
@@ -144,6 +150,7 @@ class MappingServiceServicer:
 
         Errors:
         NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+        NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
         NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -243,11 +250,27 @@ class MappingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeriveInverseMapping(self, request, context):
+        """Derives the mapping that leads back, field by field, and says why a field has none.
+
+        The id of the way back is that of the mapping with `~inverse` behind it. It may stand wherever a mapping
+        is read, and follows the mapping's versions.
+
+        Errors:
+        NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+        INVALID_ARGUMENT MAPPING_INVALID: a draft with mistakes; `field_violations` name every one.
+        INVALID_ARGUMENT SAMPLE_INVALID: a sample is not a JSON object; `field_violations` name which.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPlan(self, request, context):
         """Gives a host the definition to run; a definition of one version never changes, so hosts keep it.
 
         Errors:
         NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+        NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -317,6 +340,11 @@ def add_MappingServiceServicer_to_server(servicer, server):
                     servicer.CompileMapping,
                     request_deserializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.CompileMappingRequest.FromString,
                     response_serializer=isthmus_dot_mapping_dot_v1_dot_mapping__pb2.CompileMappingResponse.SerializeToString,
+            ),
+            'DeriveInverseMapping': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeriveInverseMapping,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_inverses__pb2.DeriveInverseMappingRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_inverses__pb2.DeriveInverseMappingResponse.SerializeToString,
             ),
             'GetPlan': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlan,
@@ -612,6 +640,33 @@ class MappingService:
             '/isthmus.mapping.v1.MappingService/CompileMapping',
             isthmus_dot_mapping_dot_v1_dot_mapping__pb2.CompileMappingRequest.SerializeToString,
             isthmus_dot_mapping_dot_v1_dot_mapping__pb2.CompileMappingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeriveInverseMapping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.MappingService/DeriveInverseMapping',
+            isthmus_dot_mapping_dot_v1_dot_inverses__pb2.DeriveInverseMappingRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_inverses__pb2.DeriveInverseMappingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ Rules that turn a record of one shape into another."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from isthmus.mapping.v1 import inverses_pb2 as _inverses_pb2
 from isthmus.mapping.v1 import mapping_pb2 as _mapping_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -61,6 +62,7 @@ class MappingServiceStub:
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
       NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
     """
     ListMappings: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.ListMappingsRequest, _mapping_pb2.ListMappingsResponse]
@@ -124,11 +126,23 @@ class MappingServiceStub:
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
     """
+    DeriveInverseMapping: _grpc.UnaryUnaryMultiCallable[_inverses_pb2.DeriveInverseMappingRequest, _inverses_pb2.DeriveInverseMappingResponse]
+    """Derives the mapping that leads back, field by field, and says why a field has none.
+
+    The id of the way back is that of the mapping with `~inverse` behind it. It may stand wherever a mapping
+    is read, and follows the mapping's versions.
+
+    Errors:
+      NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      INVALID_ARGUMENT MAPPING_INVALID: a draft with mistakes; `field_violations` name every one.
+      INVALID_ARGUMENT SAMPLE_INVALID: a sample is not a JSON object; `field_violations` name which.
+    """
     GetPlan: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.GetPlanRequest, _mapping_pb2.GetPlanResponse]
     """Gives a host the definition to run; a definition of one version never changes, so hosts keep it.
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
     """
     RedactTexts: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.RedactTextsRequest, _mapping_pb2.RedactTextsResponse]
     """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
@@ -172,6 +186,7 @@ class MappingServiceAsyncStub(MappingServiceStub):
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
       NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
     """
     ListMappings: _aio.UnaryUnaryMultiCallable[_mapping_pb2.ListMappingsRequest, _mapping_pb2.ListMappingsResponse]  # type: ignore[assignment]
@@ -235,11 +250,23 @@ class MappingServiceAsyncStub(MappingServiceStub):
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
     """
+    DeriveInverseMapping: _aio.UnaryUnaryMultiCallable[_inverses_pb2.DeriveInverseMappingRequest, _inverses_pb2.DeriveInverseMappingResponse]  # type: ignore[assignment]
+    """Derives the mapping that leads back, field by field, and says why a field has none.
+
+    The id of the way back is that of the mapping with `~inverse` behind it. It may stand wherever a mapping
+    is read, and follows the mapping's versions.
+
+    Errors:
+      NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      INVALID_ARGUMENT MAPPING_INVALID: a draft with mistakes; `field_violations` name every one.
+      INVALID_ARGUMENT SAMPLE_INVALID: a sample is not a JSON object; `field_violations` name which.
+    """
     GetPlan: _aio.UnaryUnaryMultiCallable[_mapping_pb2.GetPlanRequest, _mapping_pb2.GetPlanResponse]  # type: ignore[assignment]
     """Gives a host the definition to run; a definition of one version never changes, so hosts keep it.
 
     Errors:
       NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
     """
     RedactTexts: _aio.UnaryUnaryMultiCallable[_mapping_pb2.RedactTextsRequest, _mapping_pb2.RedactTextsResponse]  # type: ignore[assignment]
     """Replaces a text in answers that are kept for requests that come again, and in events that were sent; called
@@ -292,6 +319,7 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+          NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
           NOT_FOUND MAPPING_NOT_USABLE: `for_flow` only; there is no version that flows may use, the message says why.
         """
 
@@ -405,6 +433,23 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def DeriveInverseMapping(
+        self,
+        request: _inverses_pb2.DeriveInverseMappingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inverses_pb2.DeriveInverseMappingResponse, _abc.Awaitable[_inverses_pb2.DeriveInverseMappingResponse]]:
+        """Derives the mapping that leads back, field by field, and says why a field has none.
+
+        The id of the way back is that of the mapping with `~inverse` behind it. It may stand wherever a mapping
+        is read, and follows the mapping's versions.
+
+        Errors:
+          NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+          INVALID_ARGUMENT MAPPING_INVALID: a draft with mistakes; `field_violations` name every one.
+          INVALID_ARGUMENT SAMPLE_INVALID: a sample is not a JSON object; `field_violations` name which.
+        """
+
+    @_abc_1.abstractmethod
     def GetPlan(
         self,
         request: _mapping_pb2.GetPlanRequest,
@@ -414,6 +459,7 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           NOT_FOUND MAPPING_UNKNOWN: no such mapping or version in this tenant; do not retry.
+          NOT_FOUND MAPPING_NOT_INVERTIBLE: the id is of the way back, and the message names the fields that have none.
         """
 
     @_abc_1.abstractmethod

@@ -353,8 +353,9 @@ class Flow(_message.Message):
     direction: Global___Direction.ValueType
     """Which way records move."""
     reverse_mapping_id: _builtins.str
-    """For the way back: the mapping from the destination's form to the source's; empty passes records
-    on unchanged.
+    """For the way back: the mapping from the destination's form to the source's. Where records move both
+    ways and one of the two mappings is empty, it becomes the id of what undoes the other; where both are,
+    records pass on unchanged.
     """
     reverse_mapping_version: _builtins.int
     """Its version; 0 means the active one at the time an execution starts."""

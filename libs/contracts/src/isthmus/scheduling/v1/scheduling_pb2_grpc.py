@@ -219,6 +219,7 @@ class SchedulingServiceServicer:
         NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
         NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
         NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+        NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -254,6 +255,7 @@ class SchedulingServiceServicer:
         NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
         NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
         NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+        NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

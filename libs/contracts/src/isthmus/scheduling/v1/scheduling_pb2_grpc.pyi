@@ -53,6 +53,7 @@ class SchedulingServiceStub:
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
     """
     GetFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetFlowRequest, _scheduling_pb2.GetFlowResponse]
     """Reads a flow.
@@ -76,6 +77,7 @@ class SchedulingServiceStub:
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.DeleteFlowRequest, _scheduling_pb2.DeleteFlowResponse]
@@ -310,6 +312,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
     """
     GetFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetFlowRequest, _scheduling_pb2.GetFlowResponse]  # type: ignore[assignment]
     """Reads a flow.
@@ -333,6 +336,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+      NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.DeleteFlowRequest, _scheduling_pb2.DeleteFlowResponse]  # type: ignore[assignment]
@@ -570,6 +574,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
           NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
           NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+          NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
         """
 
     @_abc_1.abstractmethod
@@ -611,6 +616,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND INSTANCE_UNKNOWN: source or destination instance is not there; create it first.
           NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
           NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
+          NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 

@@ -5,9 +5,10 @@ from typing import cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.mapper import Violation
+from isthmus.mapper.inversion import Inverse, RoundTrip, Verdict
 from isthmus.mapper.privacy import DataClass
+from isthmus.mapping.v1 import inverses_pb2, versions_pb2
 from isthmus.mapping.v1 import mapping_pb2 as pb
-from isthmus.mapping.v1 import versions_pb2
 from isthmus.services.mapping.domain import (
     Break,
     Effect,
@@ -17,6 +18,8 @@ from isthmus.services.mapping.domain import (
     Outcome,
     State,
     Trial,
+    documents_of,
+    inverse_id,
 )
 from isthmus.type.v1 import privacy_pb2
 
@@ -24,6 +27,12 @@ _OUTCOMES = {
     Outcome.MAPPED: pb.SampleResult.OUTCOME_MAPPED,
     Outcome.FILTERED: pb.SampleResult.OUTCOME_FILTERED,
     Outcome.REJECTED: pb.SampleResult.OUTCOME_REJECTED,
+}
+_VERDICTS = {
+    Verdict.SAME: inverses_pb2.RoundTrip.VERDICT_SAME,
+    Verdict.RESPELLED: inverses_pb2.RoundTrip.VERDICT_RESPELLED,
+    Verdict.DIFFERENT: inverses_pb2.RoundTrip.VERDICT_DIFFERENT,
+    Verdict.NOT_MAPPED: inverses_pb2.RoundTrip.VERDICT_NOT_MAPPED,
 }
 _STATES = {
     State.DRAFT: pb.DataMapping.STATE_DRAFT,
@@ -94,6 +103,37 @@ def result_message(trial: Trial) -> pb.SampleResult:
     return pb.SampleResult(outcome=_OUTCOMES[trial.outcome], record=trial.record, errors=errors)
 
 
+def inverse_message(
+    mapping_id: str, inverse: Inverse, trips: list[RoundTrip]
+) -> inverses_pb2.DeriveInverseMappingResponse:
+    """The way back of a mapping, and what became of samples on it."""
+    documents = documents_of(inverse)
+    has_any = inverse.definition is not None
+    return inverses_pb2.DeriveInverseMappingResponse(
+        inverse_mapping_id=inverse_id(mapping_id) if inverse.is_full else "",
+        is_full=inverse.is_full,
+        field_mappings=documents.field_mappings if has_any else "",
+        transformations=documents.transformations if has_any else "",
+        source_schema=documents.source_schema,
+        target_schema=documents.target_schema,
+        losses=[
+            inverses_pb2.InversionLoss(
+                target=loss.target,
+                sources=loss.sources,
+                reason=loss.reason,
+                message=loss.message,
+                is_lost=loss.matters,
+            )
+            for loss in inverse.losses
+        ],
+        respelled_fields=inverse.respelled,
+        round_trips=[
+            inverses_pb2.RoundTrip(verdict=_VERDICTS[trip.verdict], paths=trip.paths, message=trip.message)
+            for trip in trips
+        ],
+    )
+
+
 def golden_message(result: GoldenResult) -> versions_pb2.GoldenSampleResult:
     """Whether a golden sample holds."""
     return versions_pb2.GoldenSampleResult(
@@ -129,6 +169,7 @@ __all__ = [
     "class_number",
     "effect_message",
     "golden_message",
+    "inverse_message",
     "mapping_message",
     "result_message",
     "violation_message",

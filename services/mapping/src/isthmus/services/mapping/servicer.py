@@ -10,6 +10,8 @@ from isthmus.kit import Clock, Page, PageRequest, check_etag, current_principal,
 from isthmus.kit.deed import tell
 from isthmus.kit.host_rights import require_mapping
 from isthmus.kit.validation import validating
+from isthmus.mapper.inversion import round_trips
+from isthmus.mapping.v1 import inverses_pb2
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import FixRequest
@@ -18,9 +20,12 @@ from isthmus.services.mapping.domain import (
     Documents,
     MappingVersion,
     State,
+    base_of,
     compiled,
+    derived,
     differences,
     held,
+    inverted,
     read_documents,
     read_samples,
     refuse_breaking,
@@ -34,6 +39,7 @@ from isthmus.services.mapping.domain.library import needed_plugins
 from isthmus.services.mapping.lifecycle import Lifecycle, Tell, check_unmoved
 from isthmus.services.mapping.messages import (
     class_number,
+    inverse_message,
     mapping_message,
     result_message,
     violation_message,
@@ -239,6 +245,17 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         """Replace a text in answers and events that are kept."""
         return await self._store.redactor.answer(request, pb.RedactTextsResponse)
 
+    async def DeriveInverseMapping(
+        self, request: inverses_pb2.DeriveInverseMappingRequest, context: Any
+    ) -> inverses_pb2.DeriveInverseMappingResponse:
+        """Derive the way back of a mapping and try samples on it."""
+        samples = samples_of(request.samples)
+        mapping = await self._get(request.mapping_id, request.version)
+        inverse = await asyncio.to_thread(derived, mapping.documents)
+        definition, now = mapping.documents.definition(), self._clock.now()
+        trips = await asyncio.to_thread(round_trips, definition, inverse, samples, now)
+        return inverse_message(mapping.mapping_id, inverse, trips)
+
     async def GetPlan(self, request: pb.GetPlanRequest, context: Any) -> pb.GetPlanResponse:
         """Give a host the definition to run."""
         require_mapping(request.mapping_id)
@@ -256,11 +273,13 @@ class MappingServicer(pb_grpc.MappingServiceServicer):
         with validating() as check:
             check.text("mapping_id", mapping_id, longest=100)
             check.within("version", version, least=0, most=2**31 - 1)
+        base, is_inverse = base_of(mapping_id)
         async with self._own() as rows:
             if not for_flow:
-                return await rows.get(mapping_id, version)
-            found = await (rows.get(mapping_id, version) if version else rows.active(mapping_id))
-            return usable(found)
+                found = await rows.get(base, version)
+            else:
+                found = usable(await (rows.get(base, version) if version else rows.active(base)))
+        return await asyncio.to_thread(inverted, found) if is_inverse else found
 
     def _own(self) -> AbstractAsyncContextManager[Rows]:
         return self._store.of(current_principal().tenant_id)

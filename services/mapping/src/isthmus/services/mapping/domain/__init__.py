@@ -18,6 +18,13 @@ from isthmus.services.mapping.domain.documents import (
 )
 from isthmus.services.mapping.domain.effects import Effect, FieldEffect, effects
 from isthmus.services.mapping.domain.golden import GoldenResult, held, read_samples, refuse_failed
+from isthmus.services.mapping.domain.inverses import (
+    base_of,
+    derived,
+    documents_of,
+    inverse_id,
+    inverted,
+)
 from isthmus.services.mapping.domain.model import NO_SAMPLES, MappingVersion, State, usable
 from isthmus.services.mapping.domain.trial import Outcome, Trial, tried
 
@@ -35,11 +42,16 @@ __all__ = [
     "Schemas",
     "State",
     "Trial",
+    "base_of",
     "breaks",
     "compiled",
+    "derived",
     "differences",
+    "documents_of",
     "effects",
     "held",
+    "inverse_id",
+    "inverted",
     "may_break",
     "read_documents",
     "read_samples",

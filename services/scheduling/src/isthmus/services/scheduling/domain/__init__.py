@@ -54,6 +54,7 @@ from isthmus.services.scheduling.domain.legs import (
     lineage_of,
     movement,
     next_leg,
+    with_way_back,
 )
 from isthmus.services.scheduling.domain.place import NO_PLACE, Place
 from isthmus.services.scheduling.domain.plan import Flaw, Mode, OnFailure, Plan, PlanSpec, PlanStep, flaws
@@ -192,4 +193,5 @@ __all__ = [
     "step_waits",
     "tick",
     "too_many_quarantined",
+    "with_way_back",
 ]

@@ -9,6 +9,8 @@ from isthmus.services.scheduling.domain.counts import NOTHING, Counts
 from isthmus.services.scheduling.domain.flow import HUB, Direction, Endpoint, FlowSpec, ReadMode, WriteMode
 
 PAIR_STREAM = "pair:"
+INVERSE = "~inverse"
+"""Behind the id of a mapping: the one that undoes it, which the mapping service derives."""
 
 
 class Leg(StrEnum):
@@ -84,6 +86,19 @@ def movement(flow_id: str, spec: FlowSpec, leg: Leg) -> FlowSpec:
         case _:
             is_reverse = spec.direction is Direction.REVERSE
             return replace(_reversed(spec), write_mode=spec.write_mode) if is_reverse else spec
+
+
+def with_way_back(spec: FlowSpec) -> FlowSpec:
+    """Give a two-way flow that names one mapping only what undoes it for the other way."""
+    if spec.direction is not Direction.BOTH:
+        return spec
+    if spec.mapping_id and not spec.reverse_mapping_id:
+        undone, version = f"{spec.mapping_id}{INVERSE}", spec.mapping_version
+        return replace(spec, reverse_mapping_id=undone, reverse_mapping_version=version)
+    if spec.reverse_mapping_id and not spec.mapping_id:
+        undone, version = f"{spec.reverse_mapping_id}{INVERSE}", spec.reverse_mapping_version
+        return replace(spec, mapping_id=undone, mapping_version=version)
+    return spec
 
 
 def _reversed(spec: FlowSpec) -> FlowSpec:

@@ -59,7 +59,7 @@ class Mappings(Protocol):
         """Give the version that is meant, which is the active one when `version` is 0.
 
         Raises:
-            Missing: `MAPPING_UNKNOWN` or `MAPPING_NOT_USABLE`.
+            Missing: `MAPPING_UNKNOWN`, `MAPPING_NOT_USABLE`, or `MAPPING_NOT_INVERTIBLE`.
         """
 
 

@@ -7,7 +7,7 @@ from isthmus.kit.paging import fitting
 from isthmus.kit.quotas import check_room, counted
 from isthmus.kit.validation import validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import Execution, FlowSpec
+from isthmus.services.scheduling.domain import Execution, FlowSpec, with_way_back
 from isthmus.services.scheduling.engine import InstanceFacts
 from isthmus.services.scheduling.servicer.checks import check_flow, check_id
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
@@ -32,7 +32,7 @@ class FlowRpcs(Rpcs):
     async def CreateFlow(self, request: pb.CreateFlowRequest, _: Context) -> pb.CreateFlowResponse:
         """Create a flow whose instances and mapping exist."""
         check_flow(request.flow)
-        caller, spec = current_principal(), read_flow(request.flow)
+        caller, spec = current_principal(), with_way_back(read_flow(request.flow))
         async with self._desk.db.tenant(caller.tenant_id) as conn:
 
             async def create() -> pb.CreateFlowResponse:
@@ -74,7 +74,8 @@ class FlowRpcs(Rpcs):
         """Replace what a flow's owner decides."""
         check_id("flow.flow_id", request.flow.flow_id)
         check_flow(request.flow)
-        caller, spec, flow_id = current_principal(), read_flow(request.flow), request.flow.flow_id
+        caller, flow_id = current_principal(), request.flow.flow_id
+        spec = with_way_back(read_flow(request.flow))
         async with self._desk.db.tenant(caller.tenant_id) as conn:
             await self._desk.flows.get(conn, caller.tenant_id, flow_id)
         needed = await self._look_up(spec)

@@ -92,6 +92,10 @@ class RegistryPeer:
             _log.info("no host yet", connector_id=connector_id, reason=reason)
 
 
+_NO_VERSION = frozenset({"MAPPING_NOT_USABLE", "MAPPING_NOT_INVERTIBLE"})
+"""The mapping is there, and says itself why flows may not use it."""
+
+
 class RemoteMappings:
     """Asks the mapping service for versions.
 
@@ -107,7 +111,7 @@ class RemoteMappings:
         """Give the version that is meant, which is the active one when `version` is 0.
 
         Raises:
-            Missing: `MAPPING_UNKNOWN` or `MAPPING_NOT_USABLE`.
+            Missing: `MAPPING_UNKNOWN`, `MAPPING_NOT_USABLE`, or `MAPPING_NOT_INVERTIBLE`.
         """
         return await self._version((current_principal().tenant_id, mapping_id, version))
 
@@ -118,7 +122,7 @@ class RemoteMappings:
             return (await self._stub.GetMapping(request)).mapping.version
         except grpc.RpcError as error:
             fault = fault_from_rpc_error(error)
-            if isinstance(fault, Missing) and fault.reason != "MAPPING_NOT_USABLE":
+            if isinstance(fault, Missing) and fault.reason not in _NO_VERSION:
                 raise _mapping_unknown(mapping_id, version) from error
             raise fault from error
 
