@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.mapper.compiler import compile_mapping
-from isthmus.mapper.errors import MappingInvalid
+from isthmus.mapper.errors import MappingInvalid, Refusal
 from isthmus.mapper.inversion.steps import Back, NotInvertible, Own, kind_after, undo_all, undo_table
 from isthmus.mapper.paths import EACH, Path, format_path, parse_path, parse_source
 from isthmus.mapper.reading.mapping import read_definition
@@ -152,6 +152,8 @@ class _Deriving:
             target = where + field["target"]
             try:
                 found.append(self._back(field, where, at))
+            except Refusal as refused:
+                failed.append((target, (), NotInvertible("STEP_FORGETS", refused.message)))
             except NotInvertible as problem:
                 read = sources.get(target) or [format_path((*at, *path)) for path in _read(field, at)]
                 failed.append((target, tuple(read), problem))
@@ -165,12 +167,12 @@ class _Deriving:
             else:
                 kept.append(one)
         covered = [(*at, *each.source) for each in kept]
-        for target, read, refused in failed:
+        for target, read, why in failed:
             is_covered = bool(read) and all(
                 any(_covers(path, parse_path(each)) for path in covered) for each in read
             )
-            matters = refused.reason not in {"CONSTANT", "NOW"} and not is_covered
-            self.losses.append(Loss(target, tuple(read), refused.reason, refused.message, matters))
+            matters = why.reason not in {"CONSTANT", "NOW"} and not is_covered
+            self.losses.append(Loss(target, tuple(read), why.reason, why.message, matters))
         self.respelled += [format_path((*at, *each.source)) for each in kept if not each.is_exact]
         return [each.field for each in kept]
 

@@ -148,11 +148,10 @@ def undo_table(table: Table, kind: str, default: Any) -> Back:
             )
         entries[text] = word
     if default is not None:
-        if text_of(default) in entries:
-            hint = "default to what no entry gives, or leave the default out"
-            raise NotInvertible(
-                "DEFAULT_AMBIGUOUS", f"{default!r} is an entry's result as well as the default; {hint}."
-            )
+        if not isinstance(default, str | int | float) or text_of(default) in entries:
+            hint = "default to a word that no entry gives, or leave the default out"
+            message = f"The default cannot be told from what the entries give; {hint}."
+            raise NotInvertible("DEFAULT_AMBIGUOUS", message)
         entries[text_of(default)] = None
     cast = ({"cast": kind},) if kind in {"integer", "boolean", "number"} else ()
     return Back(({"lookup": {"entries": entries}}, *cast))
