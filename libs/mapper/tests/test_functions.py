@@ -1,55 +1,45 @@
 """Every function does what its own examples say, as a step and in expressions, and is documented."""
 
-from datetime import UTC, datetime
-from typing import Any
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from isthmus.mapper import compile_mapping
-from isthmus.mapper.cel import reference
-from isthmus.mapper.cel.environment import environment
-from isthmus.mapper.cel.plain import plain
-from isthmus.mapper.cel.program import compile_expression
-from isthmus.mapper.cel.values import Duration
-from isthmus.mapper.functions import FUNCTIONS, Function
-from isthmus.mapper.reference import AREAS, expression_example
+from isthmus.mapper.functions import FUNCTIONS, Example, Function
+from isthmus.mapper.reference import AREAS
+from isthmus.mapper.trying import problems
 
-NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ROOT = Path(__file__).parents[3]
 ALL = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
-IN_EXPRESSIONS = [function for function in FUNCTIONS.values() if function.cel]
 
 
 @ALL
 def test_the_examples_of_a_function_hold(function: Function) -> None:
-    """What the documentation shows is what the function does."""
-    for example in function.examples:
-        field = {"target": "out", "source": "in", "steps": [example.step]}
-        plan = compile_mapping({"version": "isthmus/v1", "field_mappings": [field]})
-
-        result = plan.apply({"in": example.given}, now=NOW)
-
-        assert result == ({} if example.result is None else {"out": example.result})
-
-
-@pytest.mark.parametrize("function", IN_EXPRESSIONS, ids=lambda function: function.cel)
-def test_the_example_of_a_function_holds_in_expressions(function: Function) -> None:
-    """Both evaluators give for an expression what the step gives."""
-    checked = environment(()).check(expression_example(function))
-    compiled = compile_expression(checked, {})
-    assert compiled.run is not None
-
-    made = compiled.run({}, [0, 1_000])
-
-    assert made == reference.evaluate(checked, {})
-    assert _shown(made) == function.example.result
-
-
-def _shown(made: Any) -> Any:
-    return made.nanoseconds / 10**9 if isinstance(made, Duration) else plain(made)
-
-
-@ALL
-def test_a_function_is_documented(function: Function) -> None:
-    """A function has one sentence that says what it does, and a chapter to be found in."""
-    assert function.doc.endswith(".")
+    """What the documentation shows is what the function does, in both forms; it has a chapter."""
+    assert problems([function]) == []
     assert function.area in AREAS
-    assert not function.cel or function.cel.partition(".")[0] != function.cel
+    assert not function.cel or "." in function.cel
+
+
+def test_examples_that_do_not_hold_are_told() -> None:
+    """A false example, a step that is refused and a missing sentence are each a problem of their own."""
+    upper = FUNCTIONS["upper"]
+    false = replace(upper, examples=(Example("upper", "a", "B"),), doc="")
+    refused = replace(upper, examples=(Example({"upper": 1}, "a", "A"),), cel="")
+
+    assert [told.partition(":")[2].split()[0] for told in problems([false, refused])] == [
+        "its",
+        "'upper'",
+        "text.upper('a')",
+        "the",
+    ]
+
+
+def test_reasons_of_refusals_are_documented() -> None:
+    """Every reason for which a function refuses a value stands in the page on mappings."""
+    page = (ROOT / "docs" / "mapping.md").read_text()
+    folder = ROOT / "libs/mapper/src/isthmus/mapper"
+    texts = (path.read_text() for path in (*folder.glob("functions/*.py"), folder / "casts.py"))
+    reasons = {reason for text in texts for reason in re.findall(r'Refusal\(\s*"([A-Z_]+)"', text)}
+
+    assert {reason for reason in reasons if f"`{reason}`" not in page} == set()

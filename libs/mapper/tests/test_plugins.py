@@ -1,5 +1,6 @@
-"""Packages bring functions: named after them, checked like all others, and missed where they are missing."""
+"""Packages bring functions, such as that of docs/functions.md, and are missed where they are missing."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,30 +9,13 @@ from typing import Any
 import pytest
 from isthmus.mapper import MappingInvalid, compile_mapping
 from isthmus.mapper.functions import plugins
+from isthmus.mapper.trying import problems
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-SOURCE = '''
-"""Functions of Acme."""
-
-from isthmus.mapper.functions import Library, Param, Step
-from isthmus.mapper.functions.registry import need_text
-
-LIBRARY = Library()
-
-
-@LIBRARY.function(
-    "initials",
-    Param("most", "whole", 3, low=1, high=10),
-    area="text",
-    takes="string",
-    returns="string",
-    cel="initials",
-    example=({"initials": 2}, "Ann B. Lee", "AB"),
+PAGE = Path(__file__).parents[3] / "docs" / "functions.md"
+SOURCE = next(
+    block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "LIBRARY =" in block
 )
-def initials(most: int) -> Step:
-    """The first letters of the words, as Acme writes them."""
-    return lambda value: "".join(word[0] for word in need_text(value).split()[:most]).upper()
-'''
 
 
 class Packages:
@@ -89,6 +73,7 @@ def test_a_package_brings_a_step_and_a_function(packages):
     (found,) = plugins.installed()
     assert (found.name, found.package, found.problem) == ("acme1", "acme1_functions", "")
     assert found.functions["acme1.initials"].example.step == {"acme1.initials": 2}
+    assert problems(found.functions.values()) == []
 
 
 def test_what_a_plugin_lacks_is_a_mistake_with_a_hint(packages):
