@@ -96,12 +96,13 @@ def test_the_readme_tells_of_it(reference):
     ("there", "back", "keeps"),
     [
         ("postgres/incident-finding", "postgres/incident-row", None),
+        ("files/detection-finding", "files/security-event", None),
         ("http-json/servicenow-incident-finding", "http-json/servicenow-incident", ["state", "assigned_to"]),
     ],
 )
-def test_an_incident_comes_back_as_it_went(there, back, keeps):
+def test_a_record_comes_back_as_it_went(there, back, keeps):
     """
-    Incident to incident finding and back: everything that both sides know is the same.
+    To OCSF and back: everything that both sides know is the same.
     """
     finding, row = plan_of(there), plan_of(back)
     for sample in READY[there]["golden_samples"][:1]:
