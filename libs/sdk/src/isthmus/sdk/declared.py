@@ -217,7 +217,7 @@ def _first_words(doc: str | None) -> str:
 
 
 def _ready_mappings(cls: type) -> list[Path]:
-    """The files of the folder `mappings` in the connector's package; what they say is read by who wants one."""
+    """The files of the folder `mappings` in the connector's package; who wants one reads what it says."""
     module = sys.modules.get(cls.__module__)
     if not getattr(module, "__package__", ""):
         # A script lies among other things, and what is beside it need not belong to it.
