@@ -67,7 +67,7 @@ chaos: setup ## Break a mesh at work and account for every record; SEED= and FAU
 EVALUATIONS ?= 1000000
 .PHONY: expressions
 expressions: setup ## Evaluate random CEL expressions compiled and by the library; EVALUATIONS= and SEED= choose
-	@ISTHMUS_EVALUATIONS="$(EVALUATIONS)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 -o timeout=0 libs/mapper/tests/test_cel_differential.py
+	@ISTHMUS_EVALUATIONS="$(EVALUATIONS)" ISTHMUS_SEED="$(SEED)" $(RUN)/pytest -q -s -n0 -o timeout=0 libs/mapper/tests/test_cel_differential.py libs/mapper/tests/test_batches.py
 
 COUNT ?= 100000
 .PHONY: attempts

@@ -1,9 +1,12 @@
 """How fast CEL expressions in mappings are: `python tests/bench/bench_expressions.py`.
 
-Three series over the same records. In the first, 20 expressions make 20 fields; the function by hand is
+Series over the same records. In the first, 20 expressions make 20 fields; the function by hand is
 what a careful author would write for exactly these records, and the library evaluates the same 20 as the
-entries of one map, which converts each record once. In the second and third, a condition is answered.
-All in a series run in turns, and the least processor time of each counts.
+entries of one map, which converts each record once. In the second, the bytes of a page become the bytes of
+mapped records; the program by hand is the first function between `orjson.loads` and `orjson.dumps`. In the
+third and fourth, a condition is answered. The last shows what it costs that records of a mapping with an
+expression travel as JSON, which those of rules do as lines of text. All in a series run in turns, and the
+least processor time of each counts.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import orjson
+from bench_mapper import DEFINITION, incident, laden
 from isthmus.mapper import compile_mapping
 from isthmus.mapper.reading.conditions import predicate, read_condition
 from isthmus.mapper.reading.report import Report
@@ -165,6 +170,62 @@ def fields(rounds: int, count: int) -> float:
     return ratio
 
 
+def pages(rounds: int, count: int) -> float:
+    """The second series, on records with as much again that nobody maps."""
+    records = [laden(record_numbered(number)) for number in range(count)]
+    mappings = [{"target": name, "expression": text} for name, text in EXPRESSIONS.items()]
+    plan = compile_mapping({"version": "isthmus/v1", "field_mappings": mappings})
+    typed = plan.typed(())
+    assert typed is not None
+    decode, encode = msgspec.json.Decoder(list[typed.record_type]).decode, msgspec.json.Encoder().encode  # type: ignore[name-defined]
+    page = orjson.dumps(records)
+
+    def hand() -> list[bytes]:
+        return [orjson.dumps(by_hand(record)) for record in orjson.loads(page)]
+
+    def structs() -> list[bytes]:
+        return [encode(row) for row in typed.rows(decode(page)).records]
+
+    def dictionaries() -> list[bytes]:
+        return [encode(record) for record in plan.apply_many(msgspec.json.decode(page)).records]
+
+    assert hand() == structs() == dictionaries()
+    best = least({"by hand": hand, "plan on dictionaries": dictionaries, "plan": structs}, rounds)
+    return told(f"A page of {len(page) // count} bytes a record to JSON", best, count)
+
+
+def travelling(rounds: int, count: int) -> None:
+    """The last series: 13 rules as they travel to a table, and the same with an expression among them."""
+    rules = [{**rule, "target": rule["target"].replace(".", "_")} for rule in DEFINITION["field_mappings"]]
+    label = {"target": "label", "expression": "record.number + ': ' + record.short_description"}
+    others = [rule for rule in rules if rule["target"] != "label"]
+    plain, mixed = (
+        compile_mapping({**DEFINITION, "field_mappings": fields}).typed(())
+        for fields in (rules, [*others, label])
+    )
+    assert plain is not None
+    assert mixed is not None
+    writer, now = plain.line_writer(["id"]), datetime.now(UTC)
+    assert writer is not None
+    assert mixed.line_writer(["id"]) is None
+    page, encode = (
+        orjson.dumps([laden(incident(number)) for number in range(count)]),
+        msgspec.json.Encoder().encode,
+    )
+    one, other = (msgspec.json.Decoder(list[each.record_type]).decode for each in (plain, mixed))
+    best = least(
+        {
+            "rules, lines of text": lambda: writer.lines(one(page), now=now),
+            "rules, JSON": lambda: [encode(row) for row in plain.rows(one(page), now=now).records],
+            "an expression, JSON": lambda: [encode(row) for row in mixed.rows(other(page), now=now).records],
+        },
+        rounds,
+    )
+    sys.stdout.write("13 fields on their way to a table\n")
+    for name, seconds in best.items():
+        sys.stdout.write(f"  {name:<24} {seconds / count * 1e6:8.2f} us/record\n")
+
+
 def filters(series: str, text: str, hand: Callable[[dict[str, Any]], bool], rounds: int, count: int) -> float:
     """The second and third series: one function that answers for a record beside another."""
     records, now = [record_numbered(number) for number in range(count)], datetime.now(UTC)
@@ -185,10 +246,12 @@ def filters(series: str, text: str, hand: Callable[[dict[str, Any]], bool], roun
     return told(series, best, count)
 
 
-def main(rounds: int = 40, count: int = 1_000) -> tuple[float, float, float]:
+def main(rounds: int = 40, count: int = 1_000) -> tuple[float, ...]:
     """Measures everything; gives the plan's speed as a multiple of the hand-written code's."""
+    travelling(rounds, count)
     return (
         fields(rounds, count),
+        pages(rounds, count),
         filters("A condition of three comparisons", FILTER, passes, rounds, count),
         filters("A condition with a macro", DEEP_FILTER, passes_deep, rounds, count),
     )

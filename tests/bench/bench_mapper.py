@@ -171,7 +171,8 @@ def page_as_lines() -> Callable[[bytes, datetime], bytes]:
     return lines
 
 
-def _record(number: int) -> dict[str, Any]:
+def incident(number: int) -> dict[str, Any]:
+    """One of the records."""
     return {
         "sys_id": f"{number:032x}",
         "number": f"INC{number:07d}",
@@ -211,7 +212,7 @@ def _report(series: str, best: dict[str, float], count: int) -> float:
 
 def main(rounds: int = 60, count: int = 1_000) -> tuple[float, float]:
     """Prints both series and returns the ratio of each: of the plan, and of the typed plan."""
-    records = [_record(number) for number in range(count)]
+    records = [incident(number) for number in range(count)]
     plan = compile_mapping(DEFINITION)
     now = datetime.now(UTC)
     assert plan.apply_many(records, now=now).records == [by_hand(record) for record in records]
@@ -222,7 +223,7 @@ def main(rounds: int = 60, count: int = 1_000) -> tuple[float, float]:
         },
         rounds,
     )
-    page, structs = msgspec.json.encode([_laden(record) for record in records]), page_of_structs(plan)
+    page, structs = msgspec.json.encode([laden(record) for record in records]), page_of_structs(plan)
     lines = page_as_lines()
     assert lines(page, now).count(b"\n") == count
     assert page_by_hand(page) == page_of_dictionaries(plan, page, now) == structs(page, now)
@@ -241,7 +242,7 @@ def main(rounds: int = 60, count: int = 1_000) -> tuple[float, float]:
     )
 
 
-def _laden(record: dict[str, Any]) -> dict[str, Any]:
+def laden(record: dict[str, Any]) -> dict[str, Any]:
     """The record with what sources send besides and nobody maps."""
     note = "Users report that the service answers slowly; the first look at the host showed nothing unusual. "
     return {
