@@ -29,7 +29,7 @@ EXAMPLES = [
 def outcome(plan: Any, record: dict[str, Any]) -> Any:
     """Map one record and write the outcome the way the page does."""
     try:
-        result = plan.apply(record, now=NOW)
+        result = plan.parts(record, now=NOW) if plan.splits else plan.apply(record, now=NOW)
     except RecordRejected as rejected:
         shown = [(e.target, e.source, e.reason, e.value, e.rule) for e in rejected.errors]
         members = ("target", "source", "reason", "value", "rule")

@@ -136,6 +136,7 @@ definitions = st.fixed_dictionaries(
             optional={
                 "where": conditions,
                 "unmapped": st.sampled_from(["keep", "drop"]),
+                "split": st.fixed_dictionaries({"each": paths}, optional={"where": conditions}),
                 "rules": st.lists(rules, max_size=2, unique_by=lambda rule: rule["name"]),
             },
         )
@@ -157,7 +158,8 @@ def test_a_mapping_maps_or_says_why_not(definition: dict[str, Any], samples: lis
     except MappingStopped:
         return
 
-    assert len(mapped.records) + len(mapped.rejected) + mapped.filtered == len(samples)
+    assert len(set(mapped.indexes)) + len(mapped.rejected) + mapped.filtered == len(samples)
+    assert len(mapped.indexes) == len(mapped.records)
     for record in mapped.records:
         assert len(json.dumps(record, allow_nan=False).encode()) <= 8 * MAX_OUTPUT
     for rejection in mapped.rejected:

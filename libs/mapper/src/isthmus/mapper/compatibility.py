@@ -51,9 +51,11 @@ def check_schemas(definition: Definition, report: Report) -> None:
         ):
             return
     if definition.target_schema is not None:
-        checker = _Targets(definition.target_schema, definition.source_schema, report)
+        # Paths of parts begin at the element, whose schema is not looked up.
+        source = definition.source_schema if definition.split is None else None
+        checker = _Targets(definition.target_schema, source, report)
         checker.block(definition.block, definition.target_schema, "")
-    if definition.source_schema is not None:
+    if definition.source_schema is not None and definition.split is None:
         for field in definition.block.fields:
             _check_source(field, definition.source_schema, report)
 

@@ -44,12 +44,13 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
     return Plan(
         fingerprint=fingerprint(raw),
         transform=generate(read),
-        sources=tuple(sorted({format_path(path) for path in block_paths(read.block)})),
-        lineage=lineage_of(read.block),
+        sources=tuple(sorted({format_path(path) for path in block_paths(read.whole)})),
+        lineage=lineage_of(read.block, read.inside),
         keeps_unmapped=read.block.keep_unmapped,
         source_classes=classes_of_schema(read.source_schema) if read.source_schema else {},
         unclassified=read.unclassified or DataClass.INTERNAL,
         plugins=dict(sorted(report.plugins.items())),
+        splits=read.split is not None,
         notes=any(rule.consequence in NOTED for rule in read.block.rules),
         _deriving=partial(_derived, read),
         _lowering=partial(_lowered, read),
@@ -60,7 +61,7 @@ def compile_mapping(definition: Mapping[str, Any]) -> Plan:
 
 def _derived(read: Definition, source: Classes) -> Classes:
     """Classes of a mapping's results; its schemas may tell of them as well."""
-    made = derived(read.block, source)
+    made = derived(read.block, source, read.inside)
     told = classes_of_schema(read.target_schema) if read.target_schema else {}
     named = {format_path(field.target) for field in read.block.fields if field.data_class is not None}
     default = source.default if read.block.keep_unmapped else DataClass.INTERNAL
@@ -71,9 +72,9 @@ def _derived(read: Definition, source: Classes) -> Classes:
 
 def _lowered(read: Definition, source: Classes) -> list[tuple[str, DataClass, DataClass]]:
     """What a mapping makes less sensitive than its sources, by a rule or by its target schema."""
-    found = list(lowered(read.block, source))
+    found = list(lowered(read.block, source, read.inside))
     named = {format_path(field.target) for field in read.block.fields if field.data_class is not None}
-    made = derived(read.block, source)
+    made = derived(read.block, source, read.inside)
     told = classes_of_schema(read.target_schema) if read.target_schema else {}
     for path, kind in told.items():
         if path not in named and kind < made.get(path, DataClass.PUBLIC):

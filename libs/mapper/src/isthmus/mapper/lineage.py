@@ -207,12 +207,17 @@ def _origin_tells_time(origin: Origin) -> bool:
     return False
 
 
-def lineage_of(block: Block) -> tuple[Lineage, ...]:
-    """For each target field, what it is made from."""
+def lineage_of(block: Block, inside: Path = ()) -> tuple[Lineage, ...]:
+    """For each target field, what it is made from.
+
+    Args:
+        block: Makes the fields.
+        inside: Where in a record it reads.
+    """
     fields = tuple(
         Lineage(
             format_path(field.target),
-            tuple(dict.fromkeys(format_path(located((), read.path)) for read in field_reads(field))),
+            tuple(dict.fromkeys(format_path(located(inside, read.path)) for read in field_reads(field))),
             tells_time(field.value),
         )
         for field in block.fields

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from isthmus.mapper.paths import RECORD, Path
+from isthmus.mapper.paths import EACH, RECORD, Path
 
 if TYPE_CHECKING:
     from isthmus.mapper.cel.expression import CelExpression
@@ -224,11 +224,47 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """How a record becomes several: one from each element of a list in it.
+
+    Attributes:
+        each: Leads to the list.
+        where: Asks the record whether there is to be anything of it.
+    """
+
+    each: Path
+    where: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
-    """A whole mapping."""
+    """A whole mapping.
+
+    Attributes:
+        block: Makes what is mapped, of the record or of each of the elements that it is split into.
+        source_schema: JSON Schema of records; `None` where nobody says.
+        target_schema: JSON Schema of what is made.
+        validate: Whether everything that is made is checked by that.
+        unclassified: Class of source fields that have none of their own.
+        split: Makes several of one record.
+    """
 
     block: Block
     source_schema: dict[str, Any] | None = None
     target_schema: dict[str, Any] | None = None
     validate: bool = False
     unclassified: DataClass | None = None
+    split: Split | None = None
+
+    @property
+    def inside(self) -> Path:
+        """Where in the record paths of the block begin."""
+        return () if self.split is None else (*self.split.each, EACH)
+
+    @property
+    def whole(self) -> Block:
+        """What is done with a whole record, be it split or not."""
+        if self.split is None:
+            return self.block
+        parts = Field(("parts",), Value(Items(self.split.each, self.block)), "")
+        return Block((parts,), self.split.where)

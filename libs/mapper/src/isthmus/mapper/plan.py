@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 from isthmus.mapper.errors import FieldError, MappingStopped, RecordRejected, Rejection
@@ -129,6 +129,7 @@ class Plan:
         source_classes: Classes of source fields, as far as the mapping's source schema tells.
         plugins: Versions by name of the plug-ins whose functions it calls.
         notes: Whether it has rules that let records pass and are told of.
+        splits: Whether it makes several of one record; then `parts` gives what `apply` cannot.
     """
 
     fingerprint: str
@@ -140,6 +141,7 @@ class Plan:
     source_classes: Mapping[str, DataClass] = field(default_factory=dict, compare=False)
     plugins: Mapping[str, str] = field(default_factory=dict, compare=False)
     notes: bool = False
+    splits: bool = False
     _deriving: Callable[[Classes], Classes] | None = field(default=None, compare=False)
     _lowering: Callable[[Classes], Sequence[tuple[str, DataClass, DataClass]]] | None = field(
         default=None, compare=False
@@ -190,16 +192,33 @@ class Plan:
             RecordRejected: the record cannot be mapped; no other exception leaves this method. It is a
                 `MappingStopped` where a rule is to end everything.
         """
-        return self.transform(record, moment_at(now))
+        made: Any = self.transform(record, moment_at(now))
+        if made.__class__ is list:
+            hint = "The mapping splits this record into several, where one is asked for."
+            raise RecordRejected([FieldError("", "$", "RECORD_SPLIT", hint)])
+        return cast("Record | None", made)
+
+    def parts(self, record: object, *, now: datetime | None = None) -> list[Record]:
+        """Maps one record to as many as the mapping makes of it, none where it leaves the record out.
+
+        Raises:
+            RecordRejected: the record cannot be mapped, like `apply`.
+        """
+        made: Any = self.transform(record, moment_at(now))
+        if made.__class__ is list:
+            return list(made)
+        return [] if made is None else [made]
 
     def apply_many(self, records: Iterable[object], *, now: datetime | None = None) -> Mapped:
         """Maps a batch at one evaluation time; bad records are set aside and the rest goes on.
 
+        Of a record that is split, several records follow one another, with the same index.
+
         Raises:
             MappingStopped: a rule is to end everything; nothing is known of the batch.
         """
-        if self.notes:
-            return _apply_noting(self.transform, records, now)
+        if self.notes or self.splits:
+            return _apply_noting(self.transform, records, now, splits=self.splits)
         return _apply_many(self.transform, records, now, self._batches)
 
     def typed(self, extra_paths: Sequence[str] = ()) -> TypedPlan | None:
@@ -353,8 +372,10 @@ class _Odd:
         self.gone.add(len(self.done) + len(self.gone))
 
 
-def _apply_noting(transform: Callable[..., Any], records: Iterable[object], now: datetime | None) -> Mapped:
-    """Maps a batch with a mapping that tells of records which it lets pass."""
+def _apply_noting(
+    transform: Callable[..., Any], records: Iterable[object], now: datetime | None, *, splits: bool
+) -> Mapped:
+    """Maps a batch with a mapping that tells of records which it lets pass, or makes several of one."""
     notes: list[Note] = []
     found: list[tuple[FieldError, str]] = []
     places = count()
@@ -364,9 +385,14 @@ def _apply_noting(transform: Callable[..., Any], records: Iterable[object], now:
         found.clear()
         made: Record | None = transform(record, moment, found)
         notes.extend(Note(place, error, consequence) for error, consequence in found)
-        return made
+        return made or None if splits else made
 
-    return replace(_apply_many(noting, records, now, Batches()), notes=notes)
+    mapped = replace(_apply_many(noting, records, now, Batches()), notes=notes)
+    if not splits:
+        return mapped
+    parts: list[Any] = mapped.records
+    indexes = [index for index, made in zip(mapped.indexes, parts, strict=True) for _ in made]
+    return replace(mapped, records=[one for made in parts for one in made], indexes=indexes)
 
 
 def identity_plan() -> Plan:

@@ -68,7 +68,7 @@ def provenance_of(definition: Mapping[str, Any]) -> tuple[Provenance, ...]:
     if read is None:
         raise MappingInvalid(())
     shared = raw.get("transformations", {})
-    return tuple(_of_block(read.block, raw, shared.get("functions", {}), (), ()))
+    return tuple(_of_block(read.block, raw, shared.get("functions", {}), (), read.inside))
 
 
 def _of_block(

@@ -107,6 +107,17 @@ def _transformations() -> Schema:
                 "description": "Check results by target_schema.",
             },
             "rules": {"type": "array", "items": _ref("rule"), "maxItems": MAX_RULES},
+            "split": _object(
+                {
+                    "each": _ref("path"),
+                    "where": {
+                        **_ref("condition"),
+                        "description": "Elements for which it does not hold are left out.",
+                    },
+                },
+                "each",
+                description="Makes one record of each element of a list, in place of one of the record.",
+            ),
             "tables": {"type": "object", "additionalProperties": _ref("table")},
             "functions": {"type": "object", "additionalProperties": _ref("steps")},
             "unclassified": {

@@ -20,7 +20,11 @@ from msgspec.structs import astuple
 
 def typed_plan(definition: Definition, extra_paths: tuple[str, ...]) -> TypedPlan | None:
     """The plan for records decoded into structs; `None` where no struct can stand for the record."""
-    if definition.block.keep_unmapped or any(rule.consequence in NOTED for rule in definition.block.rules):
+    if (
+        definition.split is not None
+        or definition.block.keep_unmapped
+        or any(rule.consequence in NOTED for rule in definition.block.rules)
+    ):
         return None
     expressions = tuple(expressions_of(definition.block))
     asked = [source for expression in expressions for source in expression.reads]
@@ -74,7 +78,7 @@ def batches_of(
 
     Results that rules ask about are made one by one.
     """
-    if definition.block.rules or not any(expressions_of(definition.block)):
+    if definition.split is not None or definition.block.rules or not any(expressions_of(definition.block)):
         return Batches()
 
     def make() -> MapMany | None:

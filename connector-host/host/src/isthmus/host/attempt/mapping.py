@@ -12,6 +12,7 @@ from isthmus.host.attempt.narrowing import NarrowedPlan
 from isthmus.host.attempt.pieces import Limits, Piece, Reason, Reject, is_large
 from isthmus.host.attempt.ranging import Range, RangedPlan
 from isthmus.host.attempt.slices import Slice, cut_up, interleaved, picked, refuse_large
+from isthmus.host.attempt.splitting import keep_together, most_at_once
 from isthmus.host.backend import SourcePage
 from isthmus.mapper import LineWriter, Mapped, MappingStopped, Plan, Rows, TextLines, TypedPlan, identity_plan
 from isthmus.records.v1 import records_pb2 as records
@@ -40,6 +41,7 @@ class PageMapper:
         destination_key: Dotted paths in the mapped record; empty keeps the source's keys.
         maps_deletions: Deleted records come whole and are mapped like others.
         deletions: What becomes of deletions.
+        splits: The plan makes several records of one; the destination's key tells them apart.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class PageMapper:
         *,
         maps_deletions: bool = False,
         deletions: Deletions = _PROPAGATED,
+        splits: bool = False,
     ) -> None:
         self._plan = plan
         self._deletions = deletions
+        self._splits = splits
         self._maps_deletions = maps_deletions or bool(deletions.field) or deletions.everything
         self._key = tuple(destination_key)
         self._keying = Keying(destination_key)
@@ -94,7 +98,7 @@ class PageMapper:
         rejects = [_unreadable(one.record, one.reason, one.message, one.path) for one in page.rejected]
         start = 0
         while True:
-            stop = min(start + limits.records, total)
+            stop = min(start + (most_at_once(limits) if self._splits else limits.records), total)
             parts = cut_up(self._mapped(page, start, stop, limits), limits)
             parts[0].rejects.extend(rejects)
             parts[0].read += len(rejects)
@@ -111,7 +115,7 @@ class PageMapper:
             page.records.let_go()
 
     def _mapped(self, page: SourcePage, start: int, stop: int, limits: Limits) -> Slice:
-        done = Slice(page, start, deletion=self._deletions.operation)
+        done = Slice(page, start, deletion=self._deletions.operation, splits=self._splits)
         if limits.takes_lines and page.operations is None and self._write_lines(done, stop, limits):
             return done
         places = list(range(stop - start))
@@ -134,6 +138,8 @@ class PageMapper:
             self._mark_deleted(done)
         done.filtered.extend(left_out)
         refuse_large(done, limits)
+        if self._splits:
+            keep_together(done)
         return done
 
     def _mark_deleted(self, done: Slice) -> None:
@@ -166,7 +172,7 @@ class PageMapper:
             self._encode_all(done, kept, objects)
             return
         mapped = self._plan.apply_many(objects)
-        self._encode_all(done, picked(kept, mapped.indexes), mapped.records)
+        self._encode_all(done, picked(kept, mapped.indexes, repeats=self._splits), mapped.records)
         _set_aside(done, kept, mapped)
 
     def _map_shaped(self, done: Slice, places: list[int], as_lines: Limits | None) -> bool:

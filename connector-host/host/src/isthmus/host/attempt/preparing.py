@@ -11,6 +11,7 @@ from isthmus.host.attempt.digests import digest_plan, is_announcing
 from isthmus.host.attempt.legs import side_plan, writer_id
 from isthmus.host.attempt.mapping import PageMapper
 from isthmus.host.attempt.privacy import Privacy
+from isthmus.host.attempt.splitting import check_split
 from isthmus.host.attempt.watching import Expectations
 from isthmus.host.backend import Bound
 from isthmus.host.binding import Resolver
@@ -91,6 +92,9 @@ class Preparing:
             plan, schema = await persist(
                 lambda: self._plans.get(tenant_id, flow.mapping_id, version), seconds=self._patience
             )
+        splits = plan is not None and plan.splits
+        if splits:
+            check_split(flow, grant.leg)
         keeps_keys = is_announcing(grant.leg) or grant.leg in _KEEPING_KEYS
         key = () if keeps_keys else flow.destination_key
         form = digest_plan(grant, plan) if is_announcing(grant.leg) else side_plan(flow, grant.leg, plan)
@@ -99,6 +103,7 @@ class Preparing:
             key,
             maps_deletions=grant.leg == scheduling.LEG_WRITE_SOURCE,
             deletions=Deletions.of(flow, grant.leg),
+            splits=splits,
         )
         return Preparation(source, mapper, schema, version, plan)
 

@@ -132,8 +132,8 @@ class RangedPlan:
                 rejected.append(Rejection(place, (self._unreadable(),)))
         mapped = self.plan.apply_many([given[place] for place in places])
         rejected += [Rejection(places[one.index], one.errors) for one in mapped.rejected]
-        left_out = len(given) - len(mapped.records) - len(rejected)
         indexes = [places[index] for index in mapped.indexes]
+        left_out = len(given) - len(set(indexes)) - len(rejected)
         notes = [replace(note, index=places[note.index]) for note in mapped.notes]
         return Mapped(mapped.records, indexes, sorted(rejected, key=lambda one: one.index), left_out, notes)
 

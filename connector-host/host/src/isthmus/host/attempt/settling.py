@@ -220,7 +220,10 @@ def _resolved(
         done += piece.settled_ids
         done += [one for place, one in enumerate(piece.quarantine_ids) if (id(piece), place) not in still]
     moved = zip(rejects, ids, strict=False)
-    return done + [reject.quarantine_id for reject, now in moved if reject.quarantine_id not in {"", now}]
+    done += [reject.quarantine_id for reject, now in moved if reject.quarantine_id not in {"", now}]
+    # Of a record that is split one part may have arrived, and another one not.
+    waiting = set(ids)
+    return list(dict.fromkeys(one for one in done if one not in waiting)) if waiting else done
 
 
 __all__ = ["Settling", "Shelf", "rejects_of"]

@@ -25,7 +25,7 @@ class Slice:
     """Some records of a page while they are being mapped.
 
     `records`, `keys` and `places` grow side by side; a place counts from the start of the slice. With `lines`
-    these are empty.
+    these are empty. So do `rejects` and `rejected_places`.
     """
 
     page: SourcePage
@@ -38,7 +38,9 @@ class Slice:
     rejects: list[Reject] = field(default_factory=list)
     filtered: list[int] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)
+    rejected_places: list[int] = field(default_factory=list)
     deletion: int = batch.OPERATION_DELETE
+    splits: bool = False
 
     def source(self, place: int) -> Any:
         """The record as the source gave it."""
@@ -52,6 +54,7 @@ class Slice:
     def reject(self, place: int, stage: int, *reasons: Reason) -> None:
         """Put a record aside."""
         index, page = self.start + place, self.page
+        self.rejected_places.append(place)
         self.rejects.append(
             Reject(
                 stage=stage,
@@ -78,12 +81,15 @@ def _reason(error: FieldError) -> Reason:
     return Reason(error.reason, error.message, error.target, error.source, error.rule)
 
 
-def picked(values: Sequence[V], places: Sequence[int]) -> list[V]:
-    """The values at places in ascending order, which mostly follow one another."""
+def picked(values: Sequence[V], places: Sequence[int], *, repeats: bool = False) -> list[V]:
+    """The values at places in ascending order, which mostly follow one another.
+
+    With `repeats` there may be several of one place.
+    """
     if not places:
         return []
     first, last = places[0], places[-1]
-    if last - first + 1 == len(places):
+    if last - first + 1 == len(places) and not repeats:
         return list(values[first : last + 1])
     return [values[place] for place in places]
 
@@ -124,14 +130,15 @@ def _piece(done: Slice, begin: int, end: int) -> Piece:
     places = [done.start + place for place in done.places[begin:end]]
     keys = done.keys[begin:end]
     encoded = done.records[begin:end]
+    repeats = done.splits
     return Piece(
         read=len(places),
         records=encoded,
         keys=keys if any(keys) else [],
         operations=_operations(done, places),
         sources=Originals(page, places),
-        source_keys=picked(page.keys, places) if page.keys else (),
-        quarantine_ids=picked(page.quarantine_ids, places) if page.quarantine_ids else (),
+        source_keys=picked(page.keys, places, repeats=repeats) if page.keys else (),
+        quarantine_ids=picked(page.quarantine_ids, places, repeats=repeats) if page.quarantine_ids else (),
         size=sum(map(len, encoded)),
     )
 
@@ -158,7 +165,7 @@ def _operations(done: Slice, places: list[int]) -> list[int] | None:
     given = done.page.operations
     if given is None:
         return None
-    wanted = picked(given, places)
+    wanted = picked(given, places, repeats=done.splits)
     if done.deletion == batch.OPERATION_DELETE:
         return wanted
     return [done.deletion if one == batch.OPERATION_DELETE else one for one in wanted]

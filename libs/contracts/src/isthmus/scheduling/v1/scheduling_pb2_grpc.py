@@ -220,6 +220,7 @@ class SchedulingServiceServicer:
         NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
         NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
         NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+        FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,6 +257,7 @@ class SchedulingServiceServicer:
         NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
         NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
         NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+        FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -54,6 +54,7 @@ class SchedulingServiceStub:
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
       NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+      FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
     """
     GetFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.GetFlowRequest, _scheduling_pb2.GetFlowResponse]
     """Reads a flow.
@@ -78,6 +79,7 @@ class SchedulingServiceStub:
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
       NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+      FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteFlow: _grpc.UnaryUnaryMultiCallable[_scheduling_pb2.DeleteFlowRequest, _scheduling_pb2.DeleteFlowResponse]
@@ -313,6 +315,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
       NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+      FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
     """
     GetFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.GetFlowRequest, _scheduling_pb2.GetFlowResponse]  # type: ignore[assignment]
     """Reads a flow.
@@ -337,6 +340,7 @@ class SchedulingServiceAsyncStub(SchedulingServiceStub):
       NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
       NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
       NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+      FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteFlow: _aio.UnaryUnaryMultiCallable[_scheduling_pb2.DeleteFlowRequest, _scheduling_pb2.DeleteFlowResponse]  # type: ignore[assignment]
@@ -575,6 +579,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
           NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
           NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+          FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
         """
 
     @_abc_1.abstractmethod
@@ -617,6 +622,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND MAPPING_UNKNOWN: the mapping is not there; create it first.
           NOT_FOUND MAPPING_NOT_USABLE: the version is a draft or retired, or none is active; validate or activate one.
           NOT_FOUND MAPPING_NOT_INVERTIBLE: both ways, one mapping is named that cannot be undone; the message names its fields.
+          FAILED_PRECONDITION SPLIT_UNSOUND: its mapping makes several records of one, and the flow lacks what that needs; the message says what to change.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 

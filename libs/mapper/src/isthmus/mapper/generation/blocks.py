@@ -11,7 +11,7 @@ from isthmus.mapper.generation.lines import METER, Lines
 from isthmus.mapper.generation.made import Dictionary, Made, Row
 from isthmus.mapper.generation.values import ValueWriter
 from isthmus.mapper.lineage import block_paths, reads_record, sources_of
-from isthmus.mapper.model import Block, Definition, Field, Rule, Source
+from isthmus.mapper.model import Block, Condition, Definition, Field, Rule, Source, Split
 from isthmus.mapper.paths import format_path
 from isthmus.mapper.plan import Transform
 from isthmus.mapper.ruling import NOTED, BrokenRule
@@ -47,6 +47,9 @@ def generate_source(
     check = None
     if definition.validate and definition.target_schema is not None:
         check = lines.bind(validator(definition.target_schema), "check")
+    if definition.split is not None:
+        Writer(lines).split(definition.block, definition.split, check)
+        return lines.source(), lines.namespace
     notes = any(rule.consequence in NOTED for rule in definition.block.rules)
     with lines.block("def transform(r, t, w=None):" if notes else "def transform(r, t):"):
         if shape is None:
@@ -78,10 +81,7 @@ class Writer:
         lines = self.lines
         lines.add("e = None")
         if block.where is not None:
-            with lines.block("try:"):
-                lines.add(f"if not {self.values.statement(block.where, form=form)}: return None")
-            with lines.block("except Problem as x:"):
-                lines.add("raise rejected_by_filter(x)")
+            self.filter(block.where, "return None", form=form)
         made.begin()
         if block.keep_unmapped:
             claimed = lines.bind(_claimed(block), "claimed")
@@ -98,6 +98,30 @@ class Writer:
         with lines.block("if e is not None:"):
             lines.add("raise Rejected(e)")
         lines.add(f"return {made.result()}")
+
+    def split(self, block: Block, split: Split, check: str | None) -> None:
+        """Writes the function that makes several objects of one record."""
+        lines, name = self.lines, self.lines.name("b")
+        with lines.function(f"def {name}(r, t, m, q, w):"):
+            self.body(block, Dictionary(lines, block), form=element_of(OBJECT), check=check)
+        with lines.block("def transform(r, t, w=None):"):
+            lines.add("if r.__class__ is not dictionary: r = as_record(r)", "m = v = None")
+            if split.where is not None:
+                self.filter(split.where, "return []", form=OBJECT)
+            with lines.block("try:"):
+                self.values.read(Source(split.each), "v", form=OBJECT)
+            told = lines.bind(format_path(split.each))
+            with lines.block("except Problem as x:"):
+                lines.add(f"raise unsplit({told}, x)")
+            lines.add(f"return parts(v, (lambda x: {name}(x, t, None, r, w)), {told})")
+
+    def filter(self, where: Condition, otherwise: str, *, form: Form) -> None:
+        """Writes what a condition leaves out."""
+        lines = self.lines
+        with lines.block("try:"):
+            lines.add(f"if not {self.values.statement(where, form=form)}: {otherwise}")
+        with lines.block("except Problem as x:"):
+            lines.add("raise rejected_by_filter(x)")
 
     def rule(self, rule: Rule, form: Form) -> None:
         """Writes what asks the result about one rule."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from isthmus.mapper import ruling, runtime
+from isthmus.mapper import ruling, runtime, splitting
 from isthmus.mapper.casts import bounded
 from isthmus.mapper.cel.limits import MAX_COST
 from isthmus.mapper.errors import RecordRejected, Refusal
@@ -38,11 +38,13 @@ _FIXED: dict[str, Any] = {
     "Refusal": Refusal,
     "Rejected": RecordRejected,
     "read_iso": datetime.fromisoformat,
+    "parts": splitting.parts,
     "rejected_by_filter": runtime.rejected_by_filter,
     "size": len,
     "text": str,
     "text_of": text_of,
     "trim": runtime.trim,
+    "unsplit": splitting.unsplit,
     "unset": msgspec.UNSET,
     "Wrong": ValueError,
 }

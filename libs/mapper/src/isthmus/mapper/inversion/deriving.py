@@ -90,6 +90,8 @@ def invert_mapping(definition: Mapping[str, Any]) -> Inverse:
     if "where" in rules:
         told = "Records that the filter leaves out do not come back; the way back has no filter."
         deriving.losses.append(Loss("", (), "FILTER_DROPPED", told, matters=False))
+    if read.split is not None:
+        return Inverse(None, tuple(deriving.losses))
     fields = deriving.fields(raw["field_mappings"], sources)
     made = deriving.transformations(raw["field_mappings"])
     if not fields and made.get("unmapped") != "keep":

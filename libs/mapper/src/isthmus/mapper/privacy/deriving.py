@@ -10,15 +10,16 @@ from isthmus.mapper.paths import EACH, Path, format_path, parse_path
 from isthmus.mapper.privacy.classes import Classes, DataClass
 
 
-def derived(block: Block, source: Classes) -> dict[str, DataClass]:
+def derived(block: Block, source: Classes, inside: Path = ()) -> dict[str, DataClass]:
     """The class of every target field by path: as the mapping says, else the highest of what feeds it.
 
     Args:
         block: Makes the fields.
         source: Classes of the records that it reads.
+        inside: Where in a record it reads.
     """
     kept = {} if not block.keep_unmapped else _kept(block, source)
-    return {**kept, **{format_path(path): kind for path, kind in _targets(block, source, (), ())}}
+    return {**kept, **{format_path(path): kind for path, kind in _targets(block, source, inside, ())}}
 
 
 def _kept(block: Block, source: Classes) -> dict[str, DataClass]:
@@ -51,13 +52,13 @@ def _targets(block: Block, source: Classes, inside: Path, above: Path) -> Iterat
         yield target, _fed_by(field, source, inside)
 
 
-def lowered(block: Block, source: Classes) -> Iterator[tuple[str, DataClass, DataClass]]:
+def lowered(block: Block, source: Classes, inside: Path = ()) -> Iterator[tuple[str, DataClass, DataClass]]:
     """Target fields that the mapping says are less sensitive than what feeds them.
 
     Yields:
         The path, the class that the field would have, and the one that the mapping gives it.
     """
-    yield from _lowered(block, source, (), ())
+    yield from _lowered(block, source, inside, ())
 
 
 def _lowered(

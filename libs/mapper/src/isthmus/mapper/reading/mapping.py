@@ -8,10 +8,11 @@ from typing import Any
 
 from isthmus.mapper.functions import FUNCTIONS
 from isthmus.mapper.limits import MAX_FIELDS, MAX_TARGET_INDEX
-from isthmus.mapper.model import Block, Condition, Definition, Field
+from isthmus.mapper.model import Block, Condition, Definition, Field, Split
 from isthmus.mapper.paths import EACH, Path, format_path
 from isthmus.mapper.privacy.classes import DataClass, class_named
 from isthmus.mapper.reading.conditions import read_condition
+from isthmus.mapper.reading.expressions import element
 from isthmus.mapper.reading.report import Report, check_json, join
 from isthmus.mapper.reading.rules import read_rules
 from isthmus.mapper.reading.steps import Scope, read_steps, read_table
@@ -21,7 +22,7 @@ from isthmus.models import ModelUnknown, schema_of
 VERSION = "isthmus/v1"
 RULES = ("where", "unmapped", "ignore", "nulls")
 MEMBERS = ("version", "description", "source_schema", "target_schema", "field_mappings", "transformations")
-TRANSFORMATIONS = (*RULES, "validate", "rules", "tables", "functions", "unclassified")
+TRANSFORMATIONS = (*RULES, "validate", "rules", "split", "tables", "functions", "unclassified")
 FIELD_MEMBERS = ("target", *VALUE_MEMBERS, "required", "when", "nulls", "description", "class")
 CLASSES = tuple(kind.name.lower() for kind in DataClass)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -43,7 +44,12 @@ def read_definition(raw: object, report: Report) -> Definition | None:
     scope = _read_scope(report, shared, place)
     scope.schema = source_schema = _schema(report, members, "source_schema")
     target_schema = _schema(report, members, "target_schema")
-    block = read_block(scope, shared, place, members.get("field_mappings", []), "")
+    fields = members.get("field_mappings", [])
+    split = _read_split(scope, shared, place) if "split" in shared else None
+    if split is None:
+        block = read_block(scope, shared, place, fields, "")
+    else:
+        block = _read_parts(scope, shared, place, fields)
     rules = read_rules(scope, shared.get("rules", []), join(place, "rules"), target_schema)
     return Definition(
         block=replace(block, rules=rules),
@@ -51,7 +57,33 @@ def read_definition(raw: object, report: Report) -> Definition | None:
         target_schema=target_schema,
         validate=report.flag(shared.get("validate", False), join(place, "validate")),
         unclassified=_class(report, shared, "unclassified", place),
+        split=split,
     )
+
+
+def _read_split(scope: Scope, shared: dict[str, Any], place: str) -> Split:
+    where = join(place, "split")
+    members = scope.report.members(shared["split"], where, ("each", "where"), ("each",))
+    each = scope.path(members.get("each", "$"), join(where, "each"))
+    condition = None
+    if "where" in shared:
+        condition = read_condition(scope, shared["where"], join(place, "where"))
+    if shared.get("unmapped", "drop") == "keep":
+        hint = "A mapping that splits records names the fields of its parts; it cannot keep unmapped ones."
+        scope.report.add(join(place, "unmapped"), "MEMBERS_EXCLUDE", hint)
+    return Split(each, condition)
+
+
+def _read_parts(scope: Scope, shared: dict[str, Any], place: str, fields: object) -> Block:
+    """Reads what is made of each element that a record is split into."""
+    rules = {name: told for name, told in shared.items() if name != "where"}
+    split = shared["split"]
+    with element(scope):
+        block = read_block(scope, rules, place, fields, "")
+        if isinstance(split, dict) and "where" in split:
+            condition = read_condition(scope, split["where"], join(join(place, "split"), "where"))
+            block = replace(block, where=condition)
+    return block
 
 
 def _class(report: Report, members: dict[str, Any], name: str, place: str) -> DataClass | None:

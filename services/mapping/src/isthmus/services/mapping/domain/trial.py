@@ -22,7 +22,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One sample's result: its mapped JSON, or why there is none."""
+    """One sample's result: its mapped JSON, a list of records where it is split, or why there is none."""
 
     outcome: Outcome
     record: str = ""
@@ -48,7 +48,7 @@ def tried(plan: Plan, samples: list[dict[str, Any]], now: datetime) -> list[Tria
 
 def _try(plan: Plan, sample: dict[str, Any], now: datetime) -> Trial:
     try:
-        mapped = plan.apply(sample, now=now)
+        mapped = plan.parts(sample, now=now) or None if plan.splits else plan.apply(sample, now=now)
     except RecordRejected as rejected:
         return Trial(Outcome.REJECTED, errors=rejected.errors)
     if mapped is None:

@@ -62,6 +62,13 @@ class Mappings(Protocol):
             Missing: `MAPPING_UNKNOWN`, `MAPPING_NOT_USABLE`, or `MAPPING_NOT_INVERTIBLE`.
         """
 
+    async def splits(self, mapping_id: str, version: int) -> bool:
+        """Tell whether a version makes several records of one.
+
+        Raises:
+            Missing: as for `version`.
+        """
+
 
 class Announcer(Protocol):
     """Says what happened, in the transaction that made it true."""

@@ -5,9 +5,17 @@ import asyncio
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
 from isthmus.kit.quotas import check_room, counted
+from isthmus.kit.splitting import refusal_of_split
 from isthmus.kit.validation import validating
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
-from isthmus.services.scheduling.domain import Execution, FlowSpec, with_way_back
+from isthmus.services.scheduling.domain import (
+    DeleteKind,
+    Direction,
+    Execution,
+    FlowSpec,
+    ReadMode,
+    with_way_back,
+)
 from isthmus.services.scheduling.engine import InstanceFacts
 from isthmus.services.scheduling.servicer.checks import check_flow, check_id
 from isthmus.services.scheduling.servicer.desk import Context, Rpcs
@@ -136,8 +144,16 @@ class FlowRpcs(Rpcs):
         return [facts for facts in found if not isinstance(facts, BaseException)]
 
     async def _need_mapping(self, spec: FlowSpec) -> None:
-        if spec.mapping_id:
-            await self._desk.mappings.version(spec.mapping_id, spec.mapping_version)
+        if spec.mapping_id and await self._desk.mappings.splits(spec.mapping_id, spec.mapping_version):
+            policy = spec.delete_policy
+            refusal = refusal_of_split(
+                has_key=bool(spec.destination_key),
+                is_one_way=spec.direction is not Direction.BOTH,
+                ignores_deletions=policy.kind is DeleteKind.IGNORE,
+                shows_all=policy.absent and spec.read_mode is ReadMode.FULL,
+            )
+            if refusal is not None:
+                raise refusal
         if spec.reverse_mapping_id:
             await self._desk.mappings.version(spec.reverse_mapping_id, spec.reverse_mapping_version)
 

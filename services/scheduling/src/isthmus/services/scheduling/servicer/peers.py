@@ -1,6 +1,7 @@
 """What scheduling asks other services."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import grpc
@@ -113,18 +114,30 @@ class RemoteMappings:
         Raises:
             Missing: `MAPPING_UNKNOWN`, `MAPPING_NOT_USABLE`, or `MAPPING_NOT_INVERTIBLE`.
         """
-        return await self._version((current_principal().tenant_id, mapping_id, version))
+        found, _ = await self._version((current_principal().tenant_id, mapping_id, version))
+        return found
 
-    async def _ask_version(self, which: tuple[str, str, int]) -> int:
+    async def splits(self, mapping_id: str, version: int) -> bool:
+        """Tell whether a version makes several records of one.
+
+        Raises:
+            Missing: `MAPPING_UNKNOWN` or `MAPPING_NOT_USABLE`.
+        """
+        _, splits = await self._version((current_principal().tenant_id, mapping_id, version))
+        return splits
+
+    async def _ask_version(self, which: tuple[str, str, int]) -> tuple[int, bool]:
         _, mapping_id, version = which
         request = mapping_pb2.GetMappingRequest(mapping_id=mapping_id, version=version, for_flow=True)
         try:
-            return (await self._stub.GetMapping(request)).mapping.version
+            found = (await self._stub.GetMapping(request)).mapping
         except grpc.RpcError as error:
             fault = fault_from_rpc_error(error)
             if isinstance(fault, Missing) and fault.reason not in _NO_VERSION:
                 raise _mapping_unknown(mapping_id, version) from error
             raise fault from error
+        told = found.transformations
+        return found.version, '"split"' in told and "split" in json.loads(told)
 
 
 def _instance_unknown(instance_id: str) -> Missing:
