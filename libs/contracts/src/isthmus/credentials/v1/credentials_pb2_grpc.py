@@ -140,6 +140,7 @@ class CredentialsServiceServicer:
 
         Errors:
         ALREADY_EXISTS AUTH_CONFIG_NAME_TAKEN: choose another name.
+        FAILED_PRECONDITION ROTATION_UNSUPPORTED: nothing makes new secrets for its method; let the policy remind instead.
         UNAVAILABLE VAULT_UNREACHABLE: nothing was stored; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -173,6 +174,7 @@ class CredentialsServiceServicer:
         Errors:
         NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+        FAILED_PRECONDITION ROTATION_UNSUPPORTED: no system that it is used for makes new secrets; let the policy remind instead.
         UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -57,6 +57,7 @@ class CredentialsServiceStub:
 
     Errors:
       ALREADY_EXISTS AUTH_CONFIG_NAME_TAKEN: choose another name.
+      FAILED_PRECONDITION ROTATION_UNSUPPORTED: nothing makes new secrets for its method; let the policy remind instead.
       UNAVAILABLE VAULT_UNREACHABLE: nothing was stored; repeat after the given delay.
     """
     GetAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.GetAuthConfigRequest, _credentials_pb2.GetAuthConfigResponse]
@@ -78,6 +79,7 @@ class CredentialsServiceStub:
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+      FAILED_PRECONDITION ROTATION_UNSUPPORTED: no system that it is used for makes new secrets; let the policy remind instead.
       UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
     """
     DeleteAuthConfig: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.DeleteAuthConfigRequest, _credentials_pb2.DeleteAuthConfigResponse]
@@ -208,6 +210,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
 
     Errors:
       ALREADY_EXISTS AUTH_CONFIG_NAME_TAKEN: choose another name.
+      FAILED_PRECONDITION ROTATION_UNSUPPORTED: nothing makes new secrets for its method; let the policy remind instead.
       UNAVAILABLE VAULT_UNREACHABLE: nothing was stored; repeat after the given delay.
     """
     GetAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.GetAuthConfigRequest, _credentials_pb2.GetAuthConfigResponse]  # type: ignore[assignment]
@@ -229,6 +232,7 @@ class CredentialsServiceAsyncStub(CredentialsServiceStub):
     Errors:
       NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+      FAILED_PRECONDITION ROTATION_UNSUPPORTED: no system that it is used for makes new secrets; let the policy remind instead.
       UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
     """
     DeleteAuthConfig: _aio.UnaryUnaryMultiCallable[_credentials_pb2.DeleteAuthConfigRequest, _credentials_pb2.DeleteAuthConfigResponse]  # type: ignore[assignment]
@@ -362,6 +366,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           ALREADY_EXISTS AUTH_CONFIG_NAME_TAKEN: choose another name.
+          FAILED_PRECONDITION ROTATION_UNSUPPORTED: nothing makes new secrets for its method; let the policy remind instead.
           UNAVAILABLE VAULT_UNREACHABLE: nothing was stored; repeat after the given delay.
         """
 
@@ -401,6 +406,7 @@ class CredentialsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND AUTH_CONFIG_UNKNOWN: no such configuration in this tenant; do not retry.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
+          FAILED_PRECONDITION ROTATION_UNSUPPORTED: no system that it is used for makes new secrets; let the policy remind instead.
           UNAVAILABLE VAULT_UNREACHABLE: nothing was changed; repeat after the given delay.
         """
 

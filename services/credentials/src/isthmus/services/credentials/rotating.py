@@ -6,7 +6,7 @@ old one; each step can be done twice. So whoever takes over from one who died fi
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,11 +14,14 @@ from isthmus.kit import Clock, Database, acting_for, deadline
 from isthmus.kit.deed import on_its_own, tell
 from isthmus.kit.logs import logger
 from isthmus.kit.vault import Vault
-from isthmus.resilience.faults import Broken, Fault, Precondition, RetryLater
+from isthmus.resilience.faults import Broken, Fault, Missing, Precondition, RetryLater
 from isthmus.services.credentials.domain import (
     POLICY,
     AuthConfig,
+    RotationAction,
+    RotationPolicy,
     RotationStage,
+    SystemUnknown,
     pause_before_try,
     refuse_revoked,
     under_way,
@@ -67,6 +70,27 @@ class Rotating:
         """
         with acting_for(config.tenant_id):
             await self._ways.of(config, await self._read(config, config.secret_version))
+
+    async def foresee(
+        self, config: AuthConfig, before: RotationPolicy, present: Values | None = None
+    ) -> None:
+        """Refuse a policy that could not be followed when it is due, as far as that is known now.
+
+        Args:
+            config: The credential with its new policy.
+            before: The policy that it had.
+            present: Its secret; by default what the vault has.
+
+        Raises:
+            Precondition: `ROTATION_UNSUPPORTED`.
+        """
+        policy = config.rotation.policy
+        if policy.action is not RotationAction.ROTATE or policy == before:
+            return
+        # What cannot be known now shows when it is due, as it would have without asking.
+        with suppress(SystemUnknown, RetryLater, Missing), acting_for(config.tenant_id):
+            secret = await self._read(config, config.secret_version) if present is None else present
+            await self._ways.of(config, secret)
 
     async def start(self, config: AuthConfig, by: str, keep_seconds: int) -> None:
         """Begin a rotation and bring it as far as it gets now.

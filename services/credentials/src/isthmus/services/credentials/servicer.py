@@ -108,6 +108,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
         assert secret is not None
         config = self._new(request, auth_type, policy)
         config = replace(config, further_secrets=tuple(sorted(further_of(secret.beside({})))))
+        await self._rotating.foresee(config, RotationPolicy(), secret.values)
         async with self._db.tenant(config.tenant_id) as conn:
 
             async def create() -> pb.CreateAuthConfigResponse:
@@ -169,6 +170,7 @@ class CredentialsServicer(credentials_pb2_grpc.CredentialsServiceServicer):
             )
             if secret is not None:
                 config = await self._entered(config, secret)
+            await self._rotating.foresee(config, held.rotation.policy)
             if secret is not None and secret.material:
                 config = replace(
                     config,

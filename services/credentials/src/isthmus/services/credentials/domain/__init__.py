@@ -33,8 +33,10 @@ from isthmus.services.credentials.domain.rotation import (
     RotationAction,
     RotationPolicy,
     RotationStage,
+    SystemUnknown,
     pause_before_try,
     rotation_unsupported,
+    system_unknown,
     under_way,
 )
 from isthmus.services.credentials.domain.rules import (
@@ -76,6 +78,7 @@ __all__ = [
     "RotationPolicy",
     "RotationStage",
     "Secret",
+    "SystemUnknown",
     "Token",
     "TokenRow",
     "TokenState",
@@ -95,6 +98,7 @@ __all__ = [
     "revoked",
     "rotation_unsupported",
     "slower",
+    "system_unknown",
     "token_of",
     "tokens_path",
     "under_way",

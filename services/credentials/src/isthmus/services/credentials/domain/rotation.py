@@ -115,13 +115,26 @@ def pause_before_try(failures: int) -> timedelta:
     return min(_FIRST_PAUSE * (1 << min(failures, 20)), _LONGEST_PAUSE)
 
 
+class SystemUnknown(Precondition):
+    """Nobody uses the credential yet, so it may come to be for a system that makes secrets."""
+
+
 def rotation_unsupported(name: str, why: str) -> Precondition:
     """Gives the fault for a credential whose new secrets only a person can make."""
-    message = (
+    return Precondition("ROTATION_UNSUPPORTED", _no_secret(name, why))
+
+
+def system_unknown(name: str) -> SystemUnknown:
+    """Gives the fault for a credential of which nobody knows what system it is for."""
+    why = "no instance uses it, so nobody knows the system"
+    return SystemUnknown("ROTATION_UNSUPPORTED", _no_secret(name, why))
+
+
+def _no_secret(name: str, why: str) -> str:
+    return (
         f"No new secret can be made for {name}: {why}. Make one at the external system and enter it; "
         "a policy with the action `remind` tells when."
     )
-    return Precondition("ROTATION_UNSUPPORTED", message)
 
 
 def under_way(name: str, stage: RotationStage, until: datetime | None) -> Precondition:
@@ -140,7 +153,9 @@ __all__ = [
     "RotationAction",
     "RotationPolicy",
     "RotationStage",
+    "SystemUnknown",
     "pause_before_try",
     "rotation_unsupported",
+    "system_unknown",
     "under_way",
 ]

@@ -11,7 +11,7 @@ from isthmus.kit import current_principal, deadline, fault_from_rpc_error
 from isthmus.kit.certificates import serving
 from isthmus.kit.tickets import TICKET_HEADER, Ticket, Tickets
 from isthmus.registry.v1 import registry_pb2, registry_pb2_grpc
-from isthmus.services.credentials.domain import AuthConfig, AuthType, rotation_unsupported
+from isthmus.services.credentials.domain import AuthConfig, AuthType, rotation_unsupported, system_unknown
 from isthmus.services.credentials.ways.port import REFERENCE, Renewed, Values
 
 _HOST_SECONDS, _CALL_SECONDS = 12.0, 60.0
@@ -115,11 +115,15 @@ class HostWays:
         """Return the way through the hosts of a credential's instances.
 
         Raises:
-            Precondition: `ROTATION_UNSUPPORTED`.
+            Precondition: `ROTATION_UNSUPPORTED`; a `SystemUnknown` where no instance uses it.
             RetryLater: The registry is away.
         """
         if config.auth_type not in _KINDS:
-            raise rotation_unsupported(config.name, f"nothing here makes secrets for {config.auth_type}")
+            why = (
+                f"nothing makes secrets for {config.auth_type} there; passwords and keys of a connector that "
+                "offers it can be replaced, API keys of Isthmus, and client secrets of programs at Entra"
+            )
+            raise rotation_unsupported(config.name, why)
         stub = registry_pb2_grpc.RegistryServiceStub(self._registry())
         request = registry_pb2.ListInstancesRequest(
             auth_config_id=config.auth_config_id, page_size=_MOST_INSTANCES
@@ -135,7 +139,7 @@ class HostWays:
         except grpc.aio.AioRpcError as error:
             raise fault_from_rpc_error(error) from error
         if not users:
-            raise rotation_unsupported(config.name, "no instance uses it, so nobody knows the system")
+            raise system_unknown(config.name)
         return HostWay(self._registry(), self._channel, self._tickets, [one.instance_id for one in users])
 
 
