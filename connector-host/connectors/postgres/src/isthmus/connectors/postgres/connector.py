@@ -17,6 +17,7 @@ from isthmus.connectors.postgres.partitions import Part, division_of, known_divi
 from isthmus.connectors.postgres.previewing import preview
 from isthmus.connectors.postgres.reading import TIMES, pages
 from isthmus.connectors.postgres.rotating import renew, retire
+from isthmus.connectors.postgres.securing import security
 from isthmus.connectors.postgres.settings import Settings
 from isthmus.connectors.postgres.writing import write
 from isthmus.sdk import (
@@ -218,7 +219,7 @@ class Postgres(Connector[Settings]):
                     password=credential.password or None,
                     # What lies in the home folder of the host's account is not the tenant's to use.
                     passfile="/dev/null",
-                    sslmode=settings.sslmode,
+                    **security(settings, addresses),
                     tcp_user_timeout=int(limits.write_seconds * 1000),
                     application_name="isthmus",
                     options=options,

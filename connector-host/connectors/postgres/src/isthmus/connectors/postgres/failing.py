@@ -43,6 +43,15 @@ _CLASSES: dict[str, tuple[type[Failure], str, str]] = {
 
 # The server is short of something, goes down, or comes up: connection exceptions, resources, shutdown.
 _UNWELL = ("08", "53", "57P")
+# What libpq says where TLS is wanted and not had, or where a password is wanted that is not to be shown.
+_UNPROVEN = (
+    "certificate verify failed",
+    "does not match host name",
+    "does not support SSL",
+    "root certificate",
+    "cannot be requested",
+    "authentication method requirement",
+)
 # Two transactions, or two locks, got in each other's way; nothing is wrong with the server.
 _COLLIDED = {"40001", "40P01", "55P03"}
 
@@ -82,6 +91,13 @@ def _without_code(error: psycopg.Error) -> tuple[type[Failure], str, str]:
         return _CODES["3D000"]
     if "no pg_hba.conf entry" in text or ("role" in text and "does not exist" in text):
         return _CODES["28000"]
+    if any(words in text for words in _UNPROVEN):
+        return (
+            ConfigurationFailure,
+            "SERVER_UNPROVEN",
+            "The server does not prove who it is by a certificate for `host`: name who vouches for it in "
+            "`authorities`; in a network that is protected, ask for less by `sslmode`.",
+        )
     return (
         TransientFailure,
         "SYSTEM_UNREACHABLE",

@@ -51,9 +51,16 @@ class Settings(BaseModel):
     )
     port: int = Field(default=5432, ge=1, le=65535)
     database: str = Field(min_length=1, description="Name of the database.")
-    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
-        default="prefer",
-        description="How much TLS is wanted, as libpq defines it; verify-full across networks.",
+    sslmode: Literal["", "disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        default="",
+        description="How much TLS is wanted, as libpq defines it; by default verify-full, and prefer on the "
+        "loopback address.",
+    )
+    authorities: str = Field(
+        default="",
+        max_length=200_000,
+        description="Certificates in PEM of the authorities that vouch for the server, in place of those "
+        "that are known to everybody.",
     )
     schemas: list[Identifier] = Field(
         default_factory=lambda: ["public"], description="Schemas whose tables become streams."
