@@ -331,3 +331,29 @@ async def test_models_are_there_and_nobody_changes_them(registry):
 
     assert all(one.is_read_only for one in listed.subjects)
     assert (await registry.CheckSchemaVersion(request)).is_compatible
+
+
+AVRO = {"type": "record", "name": "Person", "fields": [{"name": "id", "type": "string"}]}
+
+
+async def test_avro_goes_by_the_rules_of_avro(registry, add, fault_of):
+    """
+    A field without default cannot be added; what is shown as JSON Schema can be written as Avro again.
+    """
+    avro = pb.SCHEMA_FORMAT_AVRO
+    await add(json.dumps(AVRO), subject="avro/person", format=avro)
+    more = {**AVRO, "fields": [*AVRO["fields"], {"name": "age", "type": "int"}]}
+
+    fault = await fault_of(add(json.dumps(more), subject="avro/person", format=avro))
+    other = await fault_of(add(FIRST, subject="avro/person"))
+    request = pb.ExportSchemaVersionRequest(subject="avro/person", format=pb.SCHEMA_FORMAT_JSON_SCHEMA)
+    exported = await registry.ExportSchemaVersion(request)
+    await add(exported.definition)
+    back = await registry.ExportSchemaVersion(
+        pb.ExportSchemaVersionRequest(subject="crm/person", format=avro)
+    )
+
+    assert [(one.path, one.reason) for one in fault.violations] == [("age", "FIELD_REQUIRED")]
+    assert [one.reason for one in other.violations] == ["FORMAT_OF_SCHEMA_CHANGED"]
+    assert json.loads(back.definition) == AVRO
+    assert not back.losses

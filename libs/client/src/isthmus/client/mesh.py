@@ -40,6 +40,7 @@ from isthmus.records.v1 import (
     privacy_pb2_grpc,
     reconciliation_pb2_grpc,
     records_pb2_grpc,
+    statistics_pb2_grpc,
 )
 from isthmus.registry.v1 import registry_pb2_grpc
 from isthmus.scheduling.v1 import plans_pb2_grpc, scheduling_pb2_grpc
@@ -293,6 +294,11 @@ class Mesh:
     def reconciliations(self) -> reconciliation_pb2_grpc.ReconciliationServiceStub:
         """Reports of reconciliations."""
         return reconciliation_pb2_grpc.ReconciliationServiceStub(self._channel("records"))
+
+    @cached_property
+    def statistics(self) -> statistics_pb2_grpc.StatisticsServiceStub:
+        """What the values of the hub's streams are like."""
+        return statistics_pb2_grpc.StatisticsServiceStub(self._channel("records"))
 
     @cached_property
     def events(self) -> events_pb2_grpc.EventsServiceStub:

@@ -9,6 +9,7 @@ from isthmus.client.cli.progress import waiting
 from isthmus.client.cli.schema_registry import Subject, group
 from isthmus.client.mesh import pages
 from isthmus.mapping.v1 import schema_registry_pb2 as pb
+from isthmus.records.v1 import statistics_pb2
 from isthmus.type.v1 import privacy_pb2
 
 
@@ -94,3 +95,36 @@ def search(
     found = pages(mesh_of(ctx).registered.SearchSchemas, request, "fields", limit)
     columns = (Column("SCHEMA", lambda item: item.subject), *_FIELD)
     show(found, columns, output, empty="No field is like that.")
+
+
+@group.command("stats")
+def stats(
+    ctx: typer.Context,
+    stream: Annotated[str, typer.Argument(help="Name of a stream of the hub.")],
+    sample: Annotated[int, typer.Option("--sample", min=0, help="How many records to look at.")] = 1000,
+    output: Output = Format.TABLE,
+) -> None:
+    """Shows what the values of the hub's stream are like, by a sample of its records.
+
+    Example: `isthmus schemas stats policy_posture`
+    """
+    request = statistics_pb2.GetStreamStatisticsRequest(stream=stream, sample_size=sample)
+    answer = mesh_of(ctx).statistics.GetStreamStatistics(request)
+    if output is not Format.TABLE:
+        show_one(answer, output)
+        return
+    note(f"{answer.sampled} of {answer.records} records were looked at.")
+    columns = (
+        Column("FIELD", lambda item: item.path),
+        Column("TYPE", lambda item: " or ".join(item.types) or "null"),
+        Column("EMPTY", _empty),
+        Column("DISTINCT", lambda item: f"{item.distinct}{'+' if item.is_distinct_more else ''}"),
+        Column("LEAST", lambda item: item.least[:24] or "-"),
+        Column("GREATEST", lambda item: item.greatest[:24] or "-"),
+        Column("EXAMPLES", lambda item: ", ".join(one.value for one in item.examples) or "-", wide=True),
+    )
+    show(answer.fields, columns, output, empty="The stream has no records.")
+
+
+def _empty(item: statistics_pb2.FieldStatistics) -> str:
+    return f"{(item.missing + item.nulls) / item.places:.0%}" if item.places else "-"

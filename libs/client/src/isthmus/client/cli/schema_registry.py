@@ -1,6 +1,7 @@
 """`isthmus schemas`: schemas by name and version, and whether versions go together."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,32 @@ def import_schema(
     if not answer.is_new:
         note(f"{subject} has this schema already, as version {answer.version.version}.")
     _show_version(answer.version, output, whole=False)
+
+
+@group.command("export")
+def export_schema(
+    ctx: typer.Context,
+    subject: Subject,
+    form: Annotated[str, typer.Option("--format", help="json-schema, avro or protobuf.")] = "json-schema",
+    version: Version = 0,
+    file: Annotated[Path | None, typer.Option("--file", help="Write the schema here.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Writes a schema in a notation, and says on standard error what that cannot express.
+
+    Example: `isthmus schemas export crm/person --format avro`
+    """
+    request = pb.ExportSchemaVersionRequest(subject=subject, version=version, format=_notation(form))
+    answer = mesh_of(ctx).registered.ExportSchemaVersion(request)
+    if file:
+        file.write_text(f"{answer.definition}\n", encoding="utf-8")
+    if output is not Format.TABLE:
+        show_one(answer, output)
+        return
+    if not file:
+        sys.stdout.write(f"{answer.definition}\n")
+    for loss in answer.losses:
+        note(f"{loss.path}: {loss.message}")
 
 
 @group.command("check")
@@ -203,8 +230,7 @@ def delete(ctx: typer.Context, subject: Subject, version: Number, output: Output
 
 def _read(file: Path, form: str) -> dict[str, Any]:
     form = form or _SUFFIXES.get(file.suffix, "json-schema")
-    if form not in _FORMATS:
-        raise typer.BadParameter(f"{form!r} is none of {', '.join(_FORMATS)}.")
+    notation = _notation(form)
     try:
         text = file.read_text(encoding="utf-8")
         if form == "json-schema" and file.suffix in {".yaml", ".yml"}:
@@ -212,8 +238,14 @@ def _read(file: Path, form: str) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         message = f"{file} cannot be read as a schema ({type(error).__name__}): give a text file."
         raise Problem("SCHEMA_UNREADABLE", message, exit_code=ExitCode.USAGE) from error
+    return {"format": notation, "definition": text}
+
+
+def _notation(form: str) -> Any:
+    if form not in _FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(_FORMATS)}.")
     name = form.upper().replace("-", "_")
-    return {"format": pb.SchemaFormat.Value(f"SCHEMA_FORMAT_{name}"), "definition": text}
+    return pb.SchemaFormat.Value(f"SCHEMA_FORMAT_{name}")
 
 
 def _show_version(version: pb.SchemaVersion, output: Format, *, whole: bool = True) -> None:

@@ -1154,3 +1154,65 @@ class SearchSchemasResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchSchemasResponse: _TypeAlias = SearchSchemasResponse  # noqa: Y015
+
+@_typing.final
+class ExportSchemaVersionRequest(_message.Message):
+    """Asks for a version in a notation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Of which subject."""
+    version: _builtins.int
+    """Which version; 0 means the newest."""
+    format: Global___SchemaFormat.ValueType
+    """The notation."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        version: _builtins.int = ...,
+        format: Global___SchemaFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "subject", b"subject", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSchemaVersionRequest: _TypeAlias = ExportSchemaVersionRequest  # noqa: Y015
+
+@_typing.final
+class ExportSchemaVersionResponse(_message.Message):
+    """A version in a notation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Which version it is."""
+    definition: _builtins.str
+    """The schema; as it was added where it was added in this notation."""
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___SchemaLoss]:
+        """What it cannot say."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        definition: _builtins.str = ...,
+        losses: _abc.Iterable[Global___SchemaLoss] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "losses", b"losses", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSchemaVersionResponse: _TypeAlias = ExportSchemaVersionResponse  # noqa: Y015

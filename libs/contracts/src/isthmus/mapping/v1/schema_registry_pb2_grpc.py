@@ -81,6 +81,11 @@ class SchemaRegistryServiceStub:
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionRequest.SerializeToString,
                 response_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionResponse.FromString,
                 _registered_method=True)
+        self.ExportSchemaVersion = channel.unary_unary(
+                '/isthmus.mapping.v1.SchemaRegistryService/ExportSchemaVersion',
+                request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ExportSchemaVersionRequest.SerializeToString,
+                response_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ExportSchemaVersionResponse.FromString,
+                _registered_method=True)
         self.CaptureStreams = channel.unary_unary(
                 '/isthmus.mapping.v1.SchemaRegistryService/CaptureStreams',
                 request_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.CaptureStreamsRequest.SerializeToString,
@@ -197,6 +202,16 @@ class SchemaRegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportSchemaVersion(self, request, context):
+        """Writes a version in a notation, and tells what that cannot say.
+
+        Errors:
+        NOT_FOUND SCHEMA_UNKNOWN: no such subject or version; ListSchemaVersions shows what there is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CaptureStreams(self, request, context):
         """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
 
@@ -285,6 +300,11 @@ def add_SchemaRegistryServiceServicer_to_server(servicer, server):
                     servicer.DeleteSchemaVersion,
                     request_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionRequest.FromString,
                     response_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionResponse.SerializeToString,
+            ),
+            'ExportSchemaVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportSchemaVersion,
+                    request_deserializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ExportSchemaVersionRequest.FromString,
+                    response_serializer=isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ExportSchemaVersionResponse.SerializeToString,
             ),
             'CaptureStreams': grpc.unary_unary_rpc_method_handler(
                     servicer.CaptureStreams,
@@ -513,6 +533,33 @@ class SchemaRegistryService:
             '/isthmus.mapping.v1.SchemaRegistryService/DeleteSchemaVersion',
             isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionRequest.SerializeToString,
             isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.DeleteSchemaVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSchemaVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.mapping.v1.SchemaRegistryService/ExportSchemaVersion',
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ExportSchemaVersionRequest.SerializeToString,
+            isthmus_dot_mapping_dot_v1_dot_schema__registry__pb2.ExportSchemaVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,12 @@ class SchemaRegistryServiceStub:
 
     Errors: none of its own.
     """
+    ExportSchemaVersion: _grpc.UnaryUnaryMultiCallable[_schema_registry_pb2.ExportSchemaVersionRequest, _schema_registry_pb2.ExportSchemaVersionResponse]
+    """Writes a version in a notation, and tells what that cannot say.
+
+    Errors:
+      NOT_FOUND SCHEMA_UNKNOWN: no such subject or version; ListSchemaVersions shows what there is.
+    """
     CaptureStreams: _grpc.UnaryUnaryMultiCallable[_schema_registry_pb2.CaptureStreamsRequest, _schema_registry_pb2.CaptureStreamsResponse]
     """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
 
@@ -185,6 +191,12 @@ class SchemaRegistryServiceAsyncStub(SchemaRegistryServiceStub):
     """Removes a version for good; its number is not given again. What is not there any more counts as removed.
 
     Errors: none of its own.
+    """
+    ExportSchemaVersion: _aio.UnaryUnaryMultiCallable[_schema_registry_pb2.ExportSchemaVersionRequest, _schema_registry_pb2.ExportSchemaVersionResponse]  # type: ignore[assignment]
+    """Writes a version in a notation, and tells what that cannot say.
+
+    Errors:
+      NOT_FOUND SCHEMA_UNKNOWN: no such subject or version; ListSchemaVersions shows what there is.
     """
     CaptureStreams: _aio.UnaryUnaryMultiCallable[_schema_registry_pb2.CaptureStreamsRequest, _schema_registry_pb2.CaptureStreamsResponse]  # type: ignore[assignment]
     """Asks an instance what streams it has, and keeps the schema of each as `stream/<instance>/<stream>`.
@@ -319,6 +331,18 @@ class SchemaRegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Removes a version for good; its number is not given again. What is not there any more counts as removed.
 
         Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportSchemaVersion(
+        self,
+        request: _schema_registry_pb2.ExportSchemaVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schema_registry_pb2.ExportSchemaVersionResponse, _abc.Awaitable[_schema_registry_pb2.ExportSchemaVersionResponse]]:
+        """Writes a version in a notation, and tells what that cannot say.
+
+        Errors:
+          NOT_FOUND SCHEMA_UNKNOWN: no such subject or version; ListSchemaVersions shows what there is.
         """
 
     @_abc_1.abstractmethod

@@ -15,6 +15,7 @@ from isthmus.records.v1 import (
     privacy_pb2_grpc,
     reconciliation_pb2_grpc,
     records_pb2_grpc,
+    statistics_pb2_grpc,
 )
 from isthmus.resilience.faults import OutOfTime, RetryLater
 from isthmus.services.records.events import Announcer
@@ -31,6 +32,7 @@ from isthmus.services.records.servicer import (
     ReconciliationServicer,
     Reconciling,
     RecordsServicer,
+    StatisticsServicer,
 )
 from isthmus.services.records.settings import RecordsSettings
 from isthmus.services.records.stock import Stock
@@ -47,6 +49,7 @@ from isthmus.services.records.store import (
 from isthmus.services.records.store.pairs import ConflictStore, PairReader, PairRounds, PairWriter
 from isthmus.services.records.store.privacy import Erasures, PersonStore, RetentionStore
 from isthmus.services.records.store.reconciling import AnnouncementWriter, Comparisons, Reports
+from isthmus.services.records.store.sampling import Sampler
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -80,6 +83,10 @@ async def wire(chassis: Chassis) -> Wiring:
         servicers=[
             (connector_pb2_grpc.add_ConnectorServiceServicer_to_server, hub),
             (records_pb2_grpc.add_RecordsServiceServicer_to_server, records),
+            (
+                statistics_pb2_grpc.add_StatisticsServiceServicer_to_server,
+                StatisticsServicer(Sampler(chassis.db), declaring),
+            ),
             (
                 privacy_pb2_grpc.add_PrivacyServiceServicer_to_server,
                 PrivacyServicer(chassis.db, retention, people, events.retention_changed),

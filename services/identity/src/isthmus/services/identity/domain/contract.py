@@ -119,6 +119,7 @@ CONTRACT = (
     "records.records.read",
     "records.retention.read",
     "records.retention.set",
+    "records.statistics.read",
     "registry.connectors.delete",
     "registry.connectors.read",
     "registry.connectors.register",

@@ -40,6 +40,7 @@ _INTEGRATION = (
     "records.quarantine.requeue",
     "records.records.read",
     "records.retention.*",
+    "records.statistics.read",
     "registry.connectors.*",
     "registry.hosts.read",
     "registry.hosts.resolve",

@@ -16,9 +16,8 @@ def check_schema(request: pb.RegisterSchemaVersionRequest | pb.CheckSchemaVersio
     with validating() as check:
         check_name(check, request.subject)
         check.text("definition", request.definition, longest=LONGEST_DEFINITION, lines=True)
-        if request.format not in messages.FORMATS:
-            check.add("format", "UNKNOWN_VALUE", "Choose JSON Schema, Avro or Protobuf.")
-        elif request.format != pb.SCHEMA_FORMAT_PROTOBUF and len(request.definition) <= LONGEST_DEFINITION:
+        _check_format(check, request.format)
+        if request.format != pb.SCHEMA_FORMAT_PROTOBUF and len(request.definition) <= LONGEST_DEFINITION:
             check.json("definition", request.definition)
         if isinstance(request, pb.CheckSchemaVersionRequest):
             check.within("version", request.version, least=0, most=_MOST_NUMBER)
@@ -30,6 +29,18 @@ def check_subject(subject: str, version: int = 0, *, least: int = 0) -> None:
     with validating() as check:
         check_name(check, subject)
         check.within("version", version, least=least, most=_MOST_NUMBER)
+
+
+def check_format(form: int) -> None:
+    """Refuse a notation that nobody knows."""
+    with validating() as check:
+        _check_format(check, form)
+
+
+def _check_format(check: Check, form: int) -> None:
+    if form not in messages.FORMATS:
+        known = " or ".join(dict.fromkeys(one.value for one in messages.FORMATS.values()))
+        check.add("format", "UNKNOWN_VALUE", f"Choose {known}.")
 
 
 def check_own(subject: str) -> None:
@@ -63,6 +74,7 @@ __all__ = [
     "LONGEST_DEFINITION",
     "LONGEST_SUBJECT",
     "check_compatibility",
+    "check_format",
     "check_name",
     "check_own",
     "check_schema",

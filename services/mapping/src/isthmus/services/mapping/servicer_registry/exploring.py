@@ -15,9 +15,10 @@ from isthmus.services.mapping.capturing import capture, stream_subject
 from isthmus.services.mapping.domain.registry import builtin
 from isthmus.services.mapping.domain.registry.fields import KnownField, Wanted
 from isthmus.services.mapping.domain.registry.model import MODELS, Version
+from isthmus.services.mapping.domain.registry.notations import written
 from isthmus.services.mapping.peers import RegistryPeer
 from isthmus.services.mapping.servicer_registry import messages
-from isthmus.services.mapping.servicer_registry.checks import LONGEST_SUBJECT, check_subject
+from isthmus.services.mapping.servicer_registry.checks import LONGEST_SUBJECT, check_format, check_subject
 from isthmus.services.mapping.store_registry import RegistryRows, RegistryStore, unknown
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,6 +50,19 @@ class Exploring(pb_grpc.SchemaRegistryServiceServicer):
         async with self.own() as rows:
             found = await self.find(rows, request.subject, request.version)
         return pb.GetSchemaVersionResponse(version=messages.version(found))
+
+    async def ExportSchemaVersion(
+        self, request: pb.ExportSchemaVersionRequest, context: Any
+    ) -> pb.ExportSchemaVersionResponse:
+        """Write a version in a notation."""
+        check_subject(request.subject, request.version)
+        check_format(request.format)
+        async with self.own() as rows:
+            found = await self.find(rows, request.subject, request.version)
+        text, losses = await asyncio.to_thread(written, found, messages.FORMATS[request.format])
+        return pb.ExportSchemaVersionResponse(
+            version=found.version, definition=text, losses=map(messages.loss, losses)
+        )
 
     async def ListSchemaSubjects(
         self, request: pb.ListSchemaSubjectsRequest, context: Any

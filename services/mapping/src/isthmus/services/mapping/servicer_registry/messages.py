@@ -10,6 +10,7 @@ from isthmus.services.mapping.domain.registry.model import (
     Compatibility,
     Format,
     Level,
+    Loss,
     Policy,
     Status,
     Subject,
@@ -20,6 +21,7 @@ from isthmus.type.v1 import privacy_pb2
 FORMATS: dict[int, Format] = {
     pb.SCHEMA_FORMAT_UNSPECIFIED: Format.JSON_SCHEMA,
     pb.SCHEMA_FORMAT_JSON_SCHEMA: Format.JSON_SCHEMA,
+    pb.SCHEMA_FORMAT_AVRO: Format.AVRO,
 }
 LEVELS: dict[int, Level] = {
     pb.CompatibilityLevel.Value(f"COMPATIBILITY_LEVEL_{level.name}"): level for level in Level
@@ -52,8 +54,13 @@ def version(found: Version, *, is_short: bool = False) -> pb.SchemaVersion:
     )
     if not is_short:
         told.definition, told.json_schema = definition.text, definition.json_schema
-        told.losses.extend(pb.SchemaLoss(path=one.path, message=one.message) for one in definition.losses)
+        told.losses.extend(map(loss, definition.losses))
     return told
+
+
+def loss(found: Loss) -> pb.SchemaLoss:
+    """What a notation cannot say."""
+    return pb.SchemaLoss(path=found.path, message=found.message)
 
 
 def subject(found: Subject) -> pb.SchemaSubject:
@@ -121,6 +128,7 @@ __all__ = [
     "compatibility",
     "field",
     "incompatibility",
+    "loss",
     "read_compatibility",
     "subject",
     "version",

@@ -10,6 +10,7 @@ from isthmus.services.records.servicer.people import People
 from isthmus.services.records.servicer.privacy import PrivacyServicer
 from isthmus.services.records.servicer.reconciling import ReconciliationServicer, Reconciling
 from isthmus.services.records.servicer.records import RecordsServicer
+from isthmus.services.records.servicer.statistics import StatisticsServicer
 
 __all__ = [
     "Declaring",
@@ -23,4 +24,5 @@ __all__ = [
     "ReconciliationServicer",
     "Reconciling",
     "RecordsServicer",
+    "StatisticsServicer",
 ]

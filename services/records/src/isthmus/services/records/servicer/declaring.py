@@ -54,6 +54,12 @@ class Declaring:
                 told[stream.name] = found.declared
         return told
 
+    async def scrubber(self, tenant_id: str, stream: Stream) -> Scrubber:
+        """Give what keeps sensitive values of one stream out of sight."""
+        kept = await self._store.of(tenant_id, STREAM, [stream.name])
+        texts = [kept.get(stream.name, ""), packed(classes_in(stream.json_schema))]
+        return scrubber_of(merged([text for text in texts if text] or [""]))
+
     async def scrubbers(self, tenant_id: str, flow_ids: Sequence[str]) -> dict[str, Scrubber]:
         """Give what keeps sensitive values of flows out of sight, by the flow's id."""
         kept = await self._store.of(tenant_id, FLOW, flow_ids)

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from isthmus.resilience.faults import FixRequest, Violation
+from isthmus.services.mapping.domain.registry.avro.reading import read_avro
+from isthmus.services.mapping.domain.registry.avro.resolution import unresolved
 from isthmus.services.mapping.domain.registry.containment import mismatches
 from isthmus.services.mapping.domain.registry.mismatch import READER, WRITER, Mismatch
 from isthmus.services.mapping.domain.registry.model import (
     Compatibility,
     Definition,
+    Format,
     Level,
     Policy,
     Version,
@@ -76,6 +79,8 @@ def _compared(writer: Definition, reader: Definition, *, is_lenient: bool) -> It
         message = f"{WRITER} is written as {writer.format.value}, {READER} as {reader.format.value}."
         return [Mismatch("$", "FORMAT_OF_SCHEMA_CHANGED", message, remedy, remedy)]
     documents = json.loads(writer.text), json.loads(reader.text)
+    if writer.format is Format.AVRO:
+        return unresolved(read_avro(documents[0]), read_avro(documents[1]))
     return mismatches(*documents, is_lenient=is_lenient)
 
 

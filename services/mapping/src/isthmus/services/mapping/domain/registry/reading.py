@@ -5,6 +5,8 @@ from hashlib import sha256
 from typing import Any
 
 from isthmus.resilience.faults import FixRequest, Violation
+from isthmus.services.mapping.domain.registry.avro.reading import read_avro
+from isthmus.services.mapping.domain.registry.avro.to_json_schema import json_schema_of
 from isthmus.services.mapping.domain.registry.knowledge import Document
 from isthmus.services.mapping.domain.registry.model import Definition, Format
 
@@ -115,7 +117,19 @@ def _unknown_references(document: Document, here: Any, path: str, depth: int) ->
     return found
 
 
-_READERS = {Format.JSON_SCHEMA: _json_schema}
+def _avro(text: str) -> Definition:
+    document = as_json(text)
+    avro = read_avro(document)
+    if avro.problems:
+        raise invalid([violation(path, message) for path, message in avro.problems[:_MOST_VIOLATIONS]])
+    if avro.root["type"] != "record":
+        raise invalid([violation("", "Records are described by a record; wrap the schema into one.")])
+    schema, losses = json_schema_of(avro)
+    title = avro.root["name"].rpartition(".")[2]
+    return Definition(Format.AVRO, text, canonical(schema), fingerprint_of(document), title, tuple(losses))
+
+
+_READERS = {Format.JSON_SCHEMA: _json_schema, Format.AVRO: _avro}
 
 __all__ = [
     "DIALECT",
