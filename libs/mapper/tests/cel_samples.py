@@ -127,6 +127,8 @@ class Writer:
                 lambda: self.macro(("all", "exists", "exists_one"), self.boolean, depth),
                 lambda: f"type({self.path()}) == {chance.choice(('int', 'string', 'list', 'null_type'))}",
                 lambda: f"has(record.owner.{chance.choice(NAMES)})",
+                lambda: f"net.{chance.choice(('isIp', 'isPrivate', 'isHostname'))}({text()})",
+                lambda: f"lists.containsAny({self.path()}, {self.listing(depth - 1)})",
             )
         )
         return write()
@@ -156,6 +158,8 @@ class Writer:
                 lambda: f"{self.text(depth - 1)}.indexOf({self.text(0)})",
                 lambda: f"timestamp({self.text(0)}).getFullYear()",
                 lambda: f"cel.bind(b, {one()}, b + b)",
+                lambda: f"regex.count({self.text(depth - 1)}, '[a-z]')",
+                lambda: f"number.round({one()}, {chance.choice(('0', '1'))})",
             )
         )
         return write()
@@ -182,6 +186,8 @@ class Writer:
                 lambda: f"({self.boolean(depth - 1)} ? {one()} : {two()})",
                 lambda: f"strings.quote({one()})",
                 lambda: f"string(timestamp({self.text(0)}) + duration({self.text(0)}))",
+                lambda: f"text.{chance.choice(('upper', 'slug', 'snakeCase'))}({one()})",
+                lambda: f"time.format({self.text(0)}, '%d.%m.%Y')",
             )
         )
         return write()
@@ -199,6 +205,7 @@ class Writer:
                 lambda: self.macro(("map",), self.anything, depth),
                 lambda: self.macro(("filter",), self.boolean, depth),
                 lambda: f"[?record.?{chance.choice(NAMES)}, 1]",
+                lambda: f"lists.{chance.choice(('unique', 'sort', 'compact'))}({self.listing(depth - 1)})",
             )
         )
         return write()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -83,13 +82,17 @@ def mean() -> Step:
     nullable=True,
     cel="lists.median",
     example=("median", [9, 1, 2, 4], 3.0),
+    also=(("median", [9, None, 1, 2], 2.0), ("median", [], None)),
 )
 def median() -> Step:
     """The middle one of the numbers of a list, nulls left out; null where there is none."""
 
     def step(value: Any) -> float | None:
-        numbers = _numbers(value)
-        return float(statistics.median(numbers)) if numbers else None
+        numbers = sorted(_numbers(value))
+        if not numbers:
+            return None
+        half = len(numbers) // 2
+        return float(numbers[half] if len(numbers) % 2 else (numbers[half - 1] + numbers[half]) / 2)
 
     return step
 
