@@ -246,3 +246,18 @@ def test_a_wrong_type_is_told_when_the_expression_is_read() -> None:
     ):
         with pytest.raises(ExpressionInvalid, match="no matching overload"):
             environment((("record", "dyn"), ("now", "timestamp"))).check(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["net.inCidr('10.0.0.1')", "net.inCidr(1, '10.0.0.0/8')"], ids=["operand missing", "type"]
+)
+def test_a_call_that_does_not_fit_is_told_how_to_call(text: str) -> None:
+    """
+    A mistake in a call of the library names what the function takes and gives.
+    """
+    field = {"target": "out", "expression": text}
+    with pytest.raises(MappingInvalid) as invalid:
+        compile_mapping({"version": "isthmus/v1", "field_mappings": [field]})
+
+    told = " ".join(violation.message for violation in invalid.value.violations)
+    assert "Call it as net.inCidr(string, networks: string|list) → boolean." in told

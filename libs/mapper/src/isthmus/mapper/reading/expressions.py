@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from isthmus.mapper.functions import plugins
+from isthmus.mapper.functions import FUNCTIONS, plugins
 from isthmus.mapper.model import Expression
+from isthmus.mapper.reference import expression_signature
 from isthmus.mapper.schemas import SchemaInvalid, resolve
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _RESERVED = frozenset(
 RECORD, ITEM, RESULT = "record", "item", "result"
 """What expressions call the record, the element of a list, and what was made of the record."""
 
+_QUOTED = re.compile(r"'([A-Za-z_.]+)'")
 _DEEPEST = 4
 _MOST = 500
 
@@ -61,7 +63,7 @@ def read_expression(
         checked, typed = _checked(scope, raw, variables)
     except ExpressionInvalid as invalid:
         for mistake in invalid.mistakes:
-            report.add(place, "EXPRESSION_INVALID", _told(mistake, scope))
+            report.add(place, "EXPRESSION_INVALID", _told(mistake, scope, raw))
         return None
     if is_condition and typed.result not in {"bool", "dyn"}:
         hint = f"A condition is true or false; this is of type {typed.result}: compare it with something."
@@ -111,13 +113,29 @@ def _checked_with(
     return checked, environment((*variables, *known), functions).check(raw) if known else checked
 
 
-def _told(mistake: Any, scope: Scope) -> str:
+def _told(mistake: Any, scope: Scope, raw: str) -> str:
     where = f"At line {mistake.line}, character {mistake.column}: " if mistake.line else ""
     hint = ""
-    if "undeclared reference" in mistake.message:
+    called = _misused(mistake.message, raw)
+    if called:
+        hint = f" Call it as {called}."
+    elif "undeclared reference" in mistake.message:
         names = f"{scope.variable!r}, 'record'" if scope.in_element else "'record'"
-        hint = f" An expression knows {names} and 'now'; docs/expressions.md lists all functions."
+        hint = f" An expression knows {names} and 'now'; docs/functions.md lists all functions."
     return f"{where}{mistake.message}.{hint}".replace("..", ".")
+
+
+def _misused(message: str, raw: str) -> str:
+    """How a function of the library is called that an expression calls with what it does not take."""
+    for word in _QUOTED.findall(message):
+        for function in FUNCTIONS.values():
+            if (
+                function.cel
+                and word in (function.cel, function.cel.partition(".")[2])
+                and function.cel in raw
+            ):
+                return expression_signature(function)
+    return ""
 
 
 def _known(scope: Scope, checked: Checked) -> tuple[tuple[str, str], ...]:
