@@ -21,7 +21,7 @@ from isthmus.local.backends import BackendFailed, EmbeddedNats, EmbeddedOpenBao,
 from isthmus.local.backends.vault_tls import VaultCertificate
 from isthmus.local.logs import rotate
 from isthmus.local.private import read_json
-from isthmus.testing.waiting import until
+from isthmus.testing.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,9 @@ def test_openbao_lets_in_with_the_newest_secret_id_only(backends):
 def _connected(server):
     """Opens a connection to the server that is believed."""
     trust = _trust(server)
-    connection = http.client.HTTPSConnection("127.0.0.1", server.ports["openbao"], timeout=60, context=trust)
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", server.ports["openbao"], timeout=PATIENCE_SECONDS, context=trust
+    )
     connection.connect()
     return connection
 
@@ -233,10 +235,12 @@ def test_openbao_speaks_tls_13_and_nothing_older(backends):
     Plain text is answered with a refusal, and TLS 1.2 with none at all.
     """
     server = backends[2]
-    plain = http.client.HTTPConnection("127.0.0.1", server.ports["openbao"], timeout=60)
+    plain = http.client.HTTPConnection("127.0.0.1", server.ports["openbao"], timeout=PATIENCE_SECONDS)
     old = ssl.create_default_context(cafile=server.authority)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    secured = http.client.HTTPSConnection("127.0.0.1", server.ports["openbao"], timeout=60, context=old)
+    secured = http.client.HTTPSConnection(
+        "127.0.0.1", server.ports["openbao"], timeout=PATIENCE_SECONDS, context=old
+    )
 
     assert _health(plain) == 400
     with pytest.raises(ssl.SSLError, match=r"(?i)protocol version"):

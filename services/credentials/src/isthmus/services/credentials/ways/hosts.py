@@ -120,8 +120,8 @@ class HostWays:
         """
         if config.auth_type not in _KINDS:
             why = (
-                f"nothing makes secrets for {config.auth_type} there; passwords and keys of a connector that "
-                "offers it can be replaced, API keys of Isthmus, and client secrets of programs at Entra"
+                f"nothing makes secrets for {config.auth_type}, only passwords and keys for connectors that "
+                "offer it, API keys of Isthmus, and client secrets of programs at Entra"
             )
             raise rotation_unsupported(config.name, why)
         stub = registry_pb2_grpc.RegistryServiceStub(self._registry())
