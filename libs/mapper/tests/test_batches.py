@@ -5,6 +5,7 @@
 
 import importlib.util
 import io
+import json
 import keyword
 import os
 import random
@@ -210,3 +211,35 @@ def test_texts_of_a_definition_are_constants_and_never_code():
     )
     assert not [token for token in tokens if token.type == tokenize.STRING]
     assert namespace["__builtins__"] == {}
+
+
+PYTHONS_OWN = [
+    "__class__",
+    "__dict__",
+    "__init__",
+    "__slots__",
+    "__getattribute__",
+    "mro",
+    "append",
+    "k1",
+    "r",
+    "def",
+]
+
+
+@pytest.mark.parametrize("name", PYTHONS_OWN)
+def test_names_that_mean_something_to_python_are_names(name: str):
+    """Targets and members called like Python's own are made and read as data, whatever stands in them."""
+    fields = [
+        {"target": f'"{name}"', "expression": f"record[{json.dumps(name)}]"},
+        {"target": f'in."{name}"', "source": f'"{name}"'},
+        {"target": "text", "expression": f"record.text + {json.dumps(name)}"},
+    ]
+    records: list[dict[str, Any]] = [{name: value, "text": name} for value in ("x", 1, None, {"a": []})]
+
+    made = plan_of(fields).apply_many(records).records
+
+    assert [type(record) for record in made] == [dict] * 4
+    assert made[0] == {name: "x", "in": {name: "x"}, "text": name * 2}
+    assert made[2] == {"text": name * 2}
+    assert [ordered(record) for record in made] == one_by_one(plan_of(fields), records)

@@ -205,6 +205,24 @@ async def test_a_two_way_flow_that_cannot_work_is_refused(bench, change, path):
     assert path in [violation.path for violation in fault.violations]
 
 
+async def test_one_mapping_serves_both_ways(bench):
+    """
+    A flow that names one gets what undoes it, in the same version, for the other way; also when it changes.
+    """
+    one_way = {**BOTH, "reverse_mapping_id": "", "mapping_version": 3}
+    flow = await bench.flow("one mapping", **one_way)
+    back = await bench.flow("way back", **{**BOTH, "mapping_id": ""})
+    changed = pb.Flow()
+    changed.CopyFrom(flow)
+    changed.mapping_id = "map_other"
+
+    updated = (await bench.stub.UpdateFlow(pb.UpdateFlowRequest(flow=changed))).flow
+
+    assert (flow.reverse_mapping_id, flow.reverse_mapping_version) == ("map_there~inverse", 3)
+    assert (back.mapping_id, back.reverse_mapping_id) == ("map_back~inverse", "map_back")
+    assert updated.reverse_mapping_id == "map_other~inverse"
+
+
 async def test_what_the_owner_decided_is_kept(bench):
     """
     A flow is read as it was written.

@@ -89,15 +89,19 @@ def movement(flow_id: str, spec: FlowSpec, leg: Leg) -> FlowSpec:
 
 
 def with_way_back(spec: FlowSpec) -> FlowSpec:
-    """Give a two-way flow that names one mapping only what undoes it for the other way."""
+    """Give a two-way flow that names one mapping only what undoes it for the other way.
+
+    What was given so before follows the mapping that is named now.
+    """
     if spec.direction is not Direction.BOTH:
         return spec
-    if spec.mapping_id and not spec.reverse_mapping_id:
-        undone, version = f"{spec.mapping_id}{INVERSE}", spec.mapping_version
-        return replace(spec, reverse_mapping_id=undone, reverse_mapping_version=version)
-    if spec.reverse_mapping_id and not spec.mapping_id:
-        undone, version = f"{spec.reverse_mapping_id}{INVERSE}", spec.reverse_mapping_version
-        return replace(spec, mapping_id=undone, mapping_version=version)
+    there, back = spec.mapping_id, spec.reverse_mapping_id
+    if there and not there.endswith(INVERSE) and (not back or back.endswith(INVERSE)):
+        undone = f"{there}{INVERSE}"
+        return replace(spec, reverse_mapping_id=undone, reverse_mapping_version=spec.mapping_version)
+    if back and not back.endswith(INVERSE) and (not there or there.endswith(INVERSE)):
+        undone = f"{back}{INVERSE}"
+        return replace(spec, mapping_id=undone, mapping_version=spec.reverse_mapping_version)
     return spec
 
 
