@@ -31,6 +31,7 @@ from isthmus.mapping.v1 import (
     models_pb2_grpc,
     schema_registry_pb2_grpc,
     schemas_pb2_grpc,
+    suggestions_pb2_grpc,
     versions_pb2_grpc,
 )
 from isthmus.monitoring.v1 import audit_pb2_grpc, monitoring_pb2_grpc
@@ -249,6 +250,11 @@ class Mesh:
     def mapping_functions(self) -> functions_pb2_grpc.MappingFunctionsServiceStub:
         """What steps and expressions may call."""
         return functions_pb2_grpc.MappingFunctionsServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def mapping_suggestions(self) -> suggestions_pb2_grpc.MappingSuggestionsServiceStub:
+        """What mappings are made of, and proposals of new ones."""
+        return suggestions_pb2_grpc.MappingSuggestionsServiceStub(self._channel("mapping"))
 
     @cached_property
     def schemas(self) -> schemas_pb2_grpc.SchemaServiceStub:

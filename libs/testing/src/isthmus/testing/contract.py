@@ -108,6 +108,8 @@ GOOD_TEXTS = {
     "GetDeviceLoginRequest.user_code": "tried",
     "PollDeviceLoginRequest.device_code": "tried",
     "RequestSupportAccessRequest.tenant_name": "tried",
+    "SuggestMappingRequest.source_schema": "{}",
+    "SuggestMappingRequest.target_schema": "{}",
     "system_type": "api",
     "to_revision": "2",
     "to_version": "2",

@@ -7,6 +7,7 @@ from isthmus.mapping.v1 import (
     models_pb2_grpc,
     schema_registry_pb2_grpc,
     schemas_pb2_grpc,
+    suggestions_pb2_grpc,
     versions_pb2_grpc,
 )
 from isthmus.mapping.v1 import mapping_pb2_grpc as pb_grpc
@@ -18,6 +19,7 @@ from isthmus.services.mapping.servicer_functions import MappingFunctionsServicer
 from isthmus.services.mapping.servicer_models import ModelServicer
 from isthmus.services.mapping.servicer_registry import RegistryServicer
 from isthmus.services.mapping.servicer_schemas import SchemaServicer
+from isthmus.services.mapping.servicer_suggestions import MappingSuggestionsServicer
 from isthmus.services.mapping.servicer_versions import MappingVersionsServicer
 from isthmus.services.mapping.store import Store
 from isthmus.services.mapping.store_registry import RegistryStore
@@ -31,6 +33,7 @@ async def wire(chassis: Chassis) -> Wiring:
     lifecycle = Lifecycle(store, events.changed, flows, chassis.clock)
     servicer = MappingServicer(store, events.changed, lifecycle, chassis.clock)
     versions = MappingVersionsServicer(store, lifecycle, flows)
+    suggestions = MappingSuggestionsServicer(store)
     schemas = SchemaServicer(SchemaStore(chassis.db), events.schema, chassis.clock)
     instances = RegistryPeer(lambda: chassis.peer("registry"))
     registry = RegistryServicer(RegistryStore(chassis.db), events.told, chassis.clock, instances)
@@ -38,6 +41,7 @@ async def wire(chassis: Chassis) -> Wiring:
         servicers=[
             (pb_grpc.add_MappingServiceServicer_to_server, servicer),
             (versions_pb2_grpc.add_MappingVersionsServiceServicer_to_server, versions),
+            (suggestions_pb2_grpc.add_MappingSuggestionsServiceServicer_to_server, suggestions),
             (models_pb2_grpc.add_ModelServiceServicer_to_server, ModelServicer()),
             (functions_pb2_grpc.add_MappingFunctionsServiceServicer_to_server, MappingFunctionsServicer()),
             (schemas_pb2_grpc.add_SchemaServiceServicer_to_server, schemas),
