@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+from isthmus.host.attempt.privacy import cut_of
 from isthmus.records.v1 import records_pb2 as records
 from isthmus.scheduling.v1 import scheduling_pb2 as scheduling
 from isthmus.type.v1 import privacy_pb2
@@ -111,3 +113,16 @@ async def test_requeued_records_stay_as_sensitive(world):
 
     back = [one for one in world.quarantine.held.values() if one.quarantine_id != "qrn_1"]
     assert [one.path for one in (back or [held])[0].field_classes] == ["name"]
+
+
+@pytest.mark.parametrize("record", [{"id": 1, "token": "t"}, b'{"id":1,"token":"t"}'])
+def test_samples_that_people_look_at_have_no_secrets(record):
+    """
+    Whether a record is decoded yet or not; a field that is named comes along.
+    """
+    schema = '{"properties": {"token": {"type": "string", "x-isthmus-class": "secret"}}}'
+    cut = cut_of(schema, ["id"])
+
+    assert cut is not None
+    assert cut(record) == {"id": 1}
+    assert cut_of(schema, ["token"]) is None

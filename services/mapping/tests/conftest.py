@@ -7,10 +7,14 @@ import pytest
 from isthmus.kit import fault_from_rpc_error
 from isthmus.mapping.v1 import mapping_pb2 as pb
 from isthmus.mapping.v1.mapping_pb2_grpc import MappingServiceStub
-from isthmus.registry.v1 import registry_pb2
+from isthmus.registry.v1 import registry_pb2, sampling_pb2
 from isthmus.registry.v1.registry_pb2_grpc import (
     RegistryServiceServicer,
     add_RegistryServiceServicer_to_server,
+)
+from isthmus.registry.v1.sampling_pb2_grpc import (
+    SamplingServiceServicer,
+    add_SamplingServiceServicer_to_server,
 )
 from isthmus.scheduling.v1 import scheduling_pb2
 from isthmus.scheduling.v1.scheduling_pb2_grpc import (
@@ -28,6 +32,19 @@ class FlowsOfOthers(SchedulingServiceServicer):
 
     async def ListFlows(self, request, context):
         return scheduling_pb2.ListFlowsResponse(flows=self.found)
+
+
+class Sampling(SamplingServiceServicer):
+    """Stands in for the registry; it remembers what it was asked for."""
+
+    def __init__(self):
+        self.records, self.classes, self.failure, self.asked = [], [], None, []
+
+    async def SampleRecords(self, request, context):
+        self.asked.append(request)
+        if self.failure:
+            await context.abort(*self.failure)
+        return sampling_pb2.SampleRecordsResponse(records=self.records, field_classes=self.classes)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +66,11 @@ def instances():
     return InstancesOfOthers()
 
 
+@pytest.fixture(scope="module")
+def sampling():
+    return Sampling()
+
+
 @pytest.fixture
 def flows(scheduling):
     """The flows that there are, none at first."""
@@ -57,11 +79,18 @@ def flows(scheduling):
     scheduling.found = ()
 
 
+def add_registry(both, server):
+    """Serves what two fakes know of instances as one registry."""
+    instances, sampling = both
+    add_RegistryServiceServicer_to_server(instances, server)
+    add_SamplingServiceServicer_to_server(sampling, server)
+
+
 @pytest.fixture(scope="module")
-async def service(running, scheduling, instances):
+async def service(running, scheduling, instances, sampling):
     peers = {
         "scheduling": (add_SchedulingServiceServicer_to_server, scheduling),
-        "registry": (add_RegistryServiceServicer_to_server, instances),
+        "registry": (add_registry, (instances, sampling)),
     }
     async with running("mapping", peers=peers) as mapping:
         yield mapping

@@ -16,6 +16,7 @@ from isthmus.registry.v1 import registry_pb2 as pb
 from isthmus.registry.v1 import registry_pb2_grpc as pb_grpc
 from isthmus.resilience.faults import Fault
 from isthmus.testing.mesh import RunningService
+from isthmus.type.v1 import batch_pb2
 
 SCHEMA = {
     "type": "object",
@@ -57,6 +58,9 @@ class FakeConnector(cpb_grpc.ConnectorServiceServicer):
     def __init__(self) -> None:
         self.steps: list[cpb.CheckStep] = [PASSED]
         self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.streams = [cpb.StreamSpec(stream="incident")]
+        self.partitions: list[str] = []
+        self.reads: list[cpb.ReadRequest] = []
         self.bindings: list[cpb.Binding] = []
         self.tenants: list[str] = []
 
@@ -70,7 +74,18 @@ class FakeConnector(cpb_grpc.ConnectorServiceServicer):
 
     async def Discover(self, request, context):
         await self._note(request, context)
-        return cpb.DiscoverResponse(streams=[cpb.StreamSpec(stream="incident")], next_page_token="more")
+        return cpb.DiscoverResponse(streams=self.streams, next_page_token="more")
+
+    async def ListPartitions(self, request, context):
+        return cpb.ListPartitionsResponse(partitions=self.partitions)
+
+    async def Read(self, request, context) -> AsyncIterator[cpb.ReadResponse]:
+        await self._note(request, context)
+        self.reads.append(request)
+        for number in range(3):
+            records = [json.dumps({"id": 2 * number + more, "token": "t"}).encode() for more in range(2)]
+            yield cpb.ReadResponse(batch=batch_pb2.Batch(records=records))
+        yield cpb.ReadResponse(end=cpb.ReadEnd())
 
     async def _note(self, request, context) -> None:
         self.bindings.append(request.binding)

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from isthmus.connector.v1 import connector_pb2 as connector
 from isthmus.connector.v1.connector_pb2_grpc import ConnectorServiceServicer
-from isthmus.host.attempt.privacy import told
+from isthmus.host.attempt.privacy import cut_of, told
 from isthmus.host.backend import Backend, Bound, Connection, SourcePage, Wanted
 from isthmus.host.control import passes
 from isthmus.host.failures import is_authentication, marked
@@ -124,6 +125,10 @@ class ConnectorServicer(ConnectorServiceServicer):
         require_stream(request.stream)
         async with self._connected(request.binding) as connection:
             mode = request.mode or best_read_mode(await find_stream(connection, request.stream))
+            cut = None
+            if request.withholds_secrets:
+                stream = await find_stream(connection, request.stream)
+                cut = cut_of(stream.json_schema, request.fields)
             size = min(request.max_batch_records or _MOST_RECORDS, _MOST_RECORDS)
             position = request.position if request.HasField("position") else None
             wanted = Wanted(
@@ -138,7 +143,8 @@ class ConnectorServicer(ConnectorServiceServicer):
             async with connection.read(wanted) as reading:
                 sequence = 0
                 async for page in reading:
-                    for one in batches_of(page, request.partition, size):
+                    shown = page if cut is None else replace(page, records=list(map(cut, page.records)))
+                    for one in batches_of(shown, request.partition, size):
                         sequence += 1
                         one.sequence = sequence
                         yield connector.ReadResponse(batch=one)

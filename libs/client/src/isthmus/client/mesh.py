@@ -29,6 +29,7 @@ from isthmus.mapping.v1 import (
     functions_pb2_grpc,
     mapping_pb2_grpc,
     models_pb2_grpc,
+    previews_pb2_grpc,
     schema_registry_pb2_grpc,
     schemas_pb2_grpc,
     suggestions_pb2_grpc,
@@ -250,6 +251,11 @@ class Mesh:
     def mapping_functions(self) -> functions_pb2_grpc.MappingFunctionsServiceStub:
         """What steps and expressions may call."""
         return functions_pb2_grpc.MappingFunctionsServiceStub(self._channel("mapping"))
+
+    @cached_property
+    def mapping_previews(self) -> previews_pb2_grpc.MappingPreviewsServiceStub:
+        """What mappings make of real records."""
+        return previews_pb2_grpc.MappingPreviewsServiceStub(self._channel("mapping"))
 
     @cached_property
     def mapping_suggestions(self) -> suggestions_pb2_grpc.MappingSuggestionsServiceStub:

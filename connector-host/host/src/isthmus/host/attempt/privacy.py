@@ -1,7 +1,7 @@
 """How sensitive the records of an attempt are, and what of them others may see."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
@@ -121,6 +121,22 @@ def messages(classes: Classes) -> list[privacy_pb2.FieldClass]:
         privacy_pb2.FieldClass(path=path, data_class=cast("privacy_pb2.DataClass.ValueType", int(kind)))
         for path, kind in {**others, **classes.declared}.items()
     ]
+
+
+def cut_of(json_schema: str, named: Sequence[str]) -> Callable[[Any], Any] | None:
+    """What takes the secret fields of a stream out of a record, except those that are named.
+
+    Returns:
+        A function from a record, decoded or not, to a record without them; None where there are none.
+    """
+    _, cut = without_secrets(Classes(declared_in(json_schema)), tuple(named))
+    if cut is None:
+        return None
+
+    def leave_out(record: Any) -> Any:
+        return cut(msgspec.json.decode(record) if isinstance(record, bytes) else record)
+
+    return leave_out
 
 
 def told(stream: connector_pb2.StreamSpec) -> connector_pb2.StreamSpec:

@@ -965,6 +965,7 @@ class ReadRequest(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     RANGE_START_FIELD_NUMBER: _builtins.int
     RANGE_END_FIELD_NUMBER: _builtins.int
+    WITHHOLDS_SECRETS_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """Which stream."""
     partition: _builtins.str
@@ -975,6 +976,8 @@ class ReadRequest(_message.Message):
     """The most records in a batch; 0 means 1000."""
     limit: _builtins.int
     """Stop after this many records; 0 means no limit. Used for samples."""
+    withholds_secrets: _builtins.bool
+    """Leave secret fields out, except those that `fields` names: for samples that people look at."""
     @_builtins.property
     def binding(self) -> Global___Binding:
         """Whose stream."""
@@ -1010,10 +1013,11 @@ class ReadRequest(_message.Message):
         fields: _abc.Iterable[_builtins.str] | None = ...,
         range_start: _timestamp_pb2.Timestamp | None = ...,
         range_end: _timestamp_pb2.Timestamp | None = ...,
+        withholds_secrets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "position", b"position", "range_end", b"range_end", "range_start", b"range_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "fields", b"fields", "limit", b"limit", "max_batch_records", b"max_batch_records", "mode", b"mode", "partition", b"partition", "position", b"position", "range_end", b"range_end", "range_start", b"range_start", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "fields", b"fields", "limit", b"limit", "max_batch_records", b"max_batch_records", "mode", b"mode", "partition", b"partition", "position", b"position", "range_end", b"range_end", "range_start", b"range_start", "stream", b"stream", "withholds_secrets", b"withholds_secrets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,11 +1,15 @@
 """Asks other services what the mapping service has to know of them."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import grpc.aio
 from isthmus.kit import fault_from_rpc_error
-from isthmus.registry.v1 import registry_pb2
+from isthmus.mapper.privacy import DataClass
+from isthmus.registry.v1 import registry_pb2, sampling_pb2
 from isthmus.registry.v1.registry_pb2_grpc import RegistryServiceStub
+from isthmus.registry.v1.sampling_pb2_grpc import SamplingServiceStub
 from isthmus.scheduling.v1 import scheduling_pb2 as pb
 from isthmus.scheduling.v1.scheduling_pb2_grpc import SchedulingServiceStub
 from isthmus.services.mapping.domain import FlowUse
@@ -13,6 +17,9 @@ from isthmus.services.mapping.domain import FlowUse
 _PAGE = 500
 _MOST_PAGES = 20
 _LONGEST_DISCOVERY = 60
+_MOST_NAMED = 1000
+_SAMPLE_SECONDS = 45.0
+"""How long a source may take to give its first records."""
 
 
 class SchedulingPeer:
@@ -49,7 +56,7 @@ class SchedulingPeer:
 
 
 class RegistryPeer:
-    """Asks instances what streams they have.
+    """Asks instances what streams they have, and for a few of their records.
 
     Args:
         channel: Opens the channel to the registry, when it is first needed.
@@ -80,6 +87,38 @@ class RegistryPeer:
             if not token:
                 break
         return found
+
+    async def sample(
+        self, instance_id: str, stream: str, limit: int, named: Sequence[str]
+    ) -> tuple[list[dict[str, Any]], dict[str, DataClass]]:
+        """Give the first records of a stream, and how sensitive their fields are.
+
+        Args:
+            instance_id: Of which instance.
+            stream: Which stream of it.
+            limit: At most so many; 0 leaves it to the registry.
+            named: What a mapping reads; of secret fields only those come along.
+
+        Raises:
+            Fault: What the registry answered.
+        """
+        request = sampling_pb2.SampleRecordsRequest(
+            instance_id=instance_id, stream=stream, limit=limit, named_fields=named[:_MOST_NAMED]
+        )
+        try:
+            answer = await SamplingServiceStub(self._channel()).SampleRecords(
+                request, timeout=_SAMPLE_SECONDS
+            )
+        except grpc.RpcError as error:
+            raise fault_from_rpc_error(error) from error
+        classes = {
+            one.path: DataClass(one.data_class) if one.data_class in _CLASSES else DataClass.CONFIDENTIAL
+            for one in answer.field_classes
+        }
+        return [json.loads(record) for record in answer.records], classes
+
+
+_CLASSES = {int(kind) for kind in DataClass}
 
 
 def _uses(flow: pb.Flow, mapping_id: str) -> Iterator[FlowUse]:

@@ -1,6 +1,6 @@
 """Calls connector hosts for checks and discoveries, past hosts that are gone."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,13 +9,15 @@ from isthmus.connector.v1 import connector_pb2, connector_pb2_grpc
 from isthmus.kit import current_principal, fault_from_rpc_error
 from isthmus.kit.certificates import serving
 from isthmus.kit.tickets import TICKET_HEADER, Ticket, Tickets
-from isthmus.resilience.faults import Fault
+from isthmus.resilience.faults import Fault, Missing
 from isthmus.services.registry.domain.model import EVERYBODY, HUB, Host
 from isthmus.services.registry.hosts import Hosts, unavailable
 
 _Answer = TypeVar("_Answer")
 
 _TRIES = 3
+_PAGE = 500
+_MOST_PAGES = 20
 _CALLER = "service:registry"
 _HOST_IS_GONE = frozenset({"PEER_UNREACHABLE", "CALL_CANCELLED", "DRAINING", "STARTING"})
 
@@ -97,6 +99,69 @@ class Prober:
         return await self._through(
             target, lambda stub: stub.Discover(request, timeout=self._limit, metadata=metadata)
         )
+
+    async def stream(self, target: Target, name: str) -> connector_pb2.StreamSpec:
+        """Return one of a target's streams.
+
+        Raises:
+            Missing: `STREAM_UNKNOWN`.
+            Fault: `HOST_UNAVAILABLE`, or what the host answered.
+        """
+        token = ""
+        for _ in range(_MOST_PAGES):
+            page = await self.discover(target, _PAGE, token)
+            for stream in page.streams:
+                if stream.stream == name:
+                    return stream
+            token = page.next_page_token
+            if not token:
+                break
+        message = f"There is no stream `{name[:100]}`; DiscoverInstance shows what there is."
+        raise Missing("STREAM_UNKNOWN", message, path="stream")
+
+    async def sample(
+        self, target: Target, stream: connector_pb2.StreamSpec, limit: int, named: Sequence[str]
+    ) -> list[bytes]:
+        """Read the first records of a stream, of its first part where it has several.
+
+        Args:
+            target: Whose.
+            stream: Which one, as `stream` gave it.
+            limit: At most so many records.
+            named: Secret fields that are wanted all the same.
+
+        Raises:
+            Fault: `HOST_UNAVAILABLE`, or what the host answered.
+        """
+        full = connector_pb2.READ_MODE_FULL
+        mode = full if full in stream.read_modes else stream.read_modes[0]
+        metadata = self._shown(target)
+        listing = connector_pb2.ListPartitionsRequest(
+            binding=target.binding, stream=stream.stream, mode=mode, page_size=1
+        )
+
+        async def read(stub: "connector_pb2_grpc.ConnectorServiceAsyncStub") -> list[bytes]:
+            parts = await stub.ListPartitions(listing, timeout=self._limit, metadata=metadata)
+            request = connector_pb2.ReadRequest(
+                binding=target.binding,
+                stream=stream.stream,
+                partition=parts.partitions[0] if parts.partitions else "",
+                mode=mode,
+                limit=limit,
+                max_batch_records=limit,
+                fields=named,
+                withholds_secrets=True,
+            )
+            found: list[bytes] = []
+            reading = stub.Read(request, timeout=self._limit, metadata=metadata)
+            async for answer in reading:
+                found += answer.batch.records
+                if len(found) >= limit:
+                    reading.cancel()
+                    break
+            return found[:limit]
+
+        return await self._through(target, read)
 
     async def describe_hub(self) -> connector_pb2.ConnectorSpec:
         """Ask the record store what it is.

@@ -36,6 +36,7 @@ MESH_ONLY = (
     "records.quarantine.resolve",
     "records.reconciliations.keep",
     "registry.hosts.register",
+    "registry.records.sample",
     "scheduling.checkpoints.*",
     "scheduling.leases.*",
     "scheduling.rounds.*",
@@ -77,7 +78,7 @@ _SERVICES = {
     # It is believed where a request came from that it hands on with the caller's own credential.
     "gateway": ("credentials.authorizations.finish", "identity.callers.forward", "identity.logins.arrive"),
     "identity": ("registry.instances.read", "scheduling.flows.read"),
-    "mapping": ("registry.instances.discover", "scheduling.flows.read"),
+    "mapping": ("registry.instances.discover", "registry.records.sample", "scheduling.flows.read"),
     "monitoring": ("events.events.read",),
     "records": (
         "credentials.texts.redact",
@@ -92,7 +93,12 @@ _SERVICES = {
         "scheduling.texts.redact",
     ),
     # Who gives hosts work says so in tickets, without which hosts act for no tenant.
-    "registry": ("connector.instances.*", "credentials.auth_configs.read", "identity.tickets.sign"),
+    "registry": (
+        "connector.instances.*",
+        "connector.records.read",
+        "credentials.auth_configs.read",
+        "identity.tickets.sign",
+    ),
     "scheduling": (
         "connector.actions.invoke",
         "identity.tickets.sign",

@@ -7,6 +7,7 @@ from isthmus.services.registry.servicer.desk import Announces, Desk
 from isthmus.services.registry.servicer.hosts import HostRpcs
 from isthmus.services.registry.servicer.instances import InstanceRpcs
 from isthmus.services.registry.servicer.revisions import RevisionRpcs
+from isthmus.services.registry.servicer.sampling import SamplingServicer
 
 
 class RegistryServicer(
@@ -18,4 +19,4 @@ class RegistryServicer(
         self._desk = desk
 
 
-__all__ = ["Announces", "Desk", "RegistryServicer", "register"]
+__all__ = ["Announces", "Desk", "RegistryServicer", "SamplingServicer", "register"]

@@ -45,7 +45,7 @@ class CheckRpcs:
         """Check an instance and let its flows run."""
         async with self._desk.store.of(current_principal().tenant_id) as work:
             instance = await self._desk.instance(work, request.instance_id)
-            target = await self._target(work, instance)
+            target = await target_of(self._desk, work, instance)
         steps, verdict = await self._judge(target)
         async with self._desk.store.of(current_principal().tenant_id) as work:
             if instance.instance_id != HUB:
@@ -58,7 +58,7 @@ class CheckRpcs:
     ) -> pb.DiscoverInstanceResponse:
         """List the streams that an instance offers now."""
         async with self._desk.store.of(current_principal().tenant_id) as work:
-            target = await self._target(work, await self._desk.instance(work, request.instance_id))
+            target = await target_of(self._desk, work, await self._desk.instance(work, request.instance_id))
         found = await self._desk.prober.discover(target, request.page_size, request.page_token)
         return pb.DiscoverInstanceResponse(streams=found.streams, next_page_token=found.next_page_token)
 
@@ -66,7 +66,7 @@ class CheckRpcs:
         async with self._desk.store.of(current_principal().tenant_id) as work:
             if request.instance_id:
                 instance = await self._desk.instance(work, request.instance_id)
-                return instance, await self._target(work, instance)
+                return instance, await target_of(self._desk, work, instance)
             with validating() as check:
                 configuration = check.json("configuration", request.configuration)
                 limits = check.json("limits", request.limits)
@@ -79,13 +79,6 @@ class CheckRpcs:
             limits=canonical(limits),
         )
         return None, Target(connector.tenant_id, request.connector_id, binding)
-
-    async def _target(self, work: Work, instance: Instance) -> Target:
-        if instance.instance_id == HUB:
-            return Target.hub()
-        connector = await self._desk.connector(work, instance.connector_id)
-        binding = connector_pb2.Binding(instance_id=instance.instance_id)
-        return Target(connector.tenant_id, instance.connector_id, binding)
 
     async def _judge(self, target: Target) -> tuple[list[connector_pb2.CheckStep], Verdict]:
         """Check a target; what ends the check early is told as one more step that failed."""
@@ -108,6 +101,15 @@ class CheckRpcs:
         stored = await work.instances.save(activated(instance, verdict, self._desk.clock.now()))
         await self._desk.announce(work, "failed" if verdict.trouble else "activated", stored)
         return stored
+
+
+async def target_of(desk: Desk, work: Work, instance: Instance) -> Target:
+    """What is to be called for an instance."""
+    if instance.instance_id == HUB:
+        return Target.hub()
+    connector = await desk.connector(work, instance.connector_id)
+    binding = connector_pb2.Binding(instance_id=instance.instance_id)
+    return Target(connector.tenant_id, instance.connector_id, binding)
 
 
 def _failed(fault: Fault) -> connector_pb2.CheckStep:
