@@ -76,7 +76,7 @@ def suggest(
 
     Look at each field before you apply it; nothing is stored.
 
-    Example: `isthmus mappings suggest --from own-postgres/settings --to isthmus/policy_posture@1`
+    Example: `isthmus mappings suggest --from own-postgres/server --to isthmus/cmdb_ci@1`
     """
     mesh = mesh_of(ctx)
     answer = mesh.mapping_suggestions.SuggestMapping(
