@@ -97,6 +97,8 @@ GOOD_TEXTS = {
     "UpdateRoleRequest.permissions": "registry.instances.read",
     "Settlement.result": "1",
     "samples": "{}",
+    "PreviewOrder.stream": "items",
+    "SampleRecordsRequest.stream": "items",
     "sequence": "1",
     "source.stream": "items",
     "ArriveLoginRequest.code": "tried",
