@@ -110,7 +110,7 @@ def create(
 ) -> None:
     """Creates a mapping out of one that comes with a connector; its golden samples come along.
 
-    Example: `isthmus mappings create --ready cisa-kev/vulnerability-finding --name kev-to-ocsf`
+    Example: `isthmus mappings create --ready cisa-kev/task`
     """
     mesh = mesh_of(ctx)
     found = _named(mesh, ready)
