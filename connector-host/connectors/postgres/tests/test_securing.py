@@ -85,7 +85,7 @@ async def test_nothing_is_told_to_a_server_that_does_not_prove_its_name(
                 await session.streams()
 
     assert failed.value.reason == reason
-    assert {b"user" in one for one in came} == ({True} if reason == "AUTHENTICATION_FAILED" else set())
+    assert any(b"user" in one for one in came) == (reason == "AUTHENTICATION_FAILED")
 
 
 @pytest.mark.parametrize(
