@@ -20,7 +20,8 @@ import msgspec
 import pytest
 from isthmus.mapper import MappingInvalid, Plan, RecordRejected, compile_mapping
 from isthmus.mapper.generation.batches import generate_batch_source
-from isthmus.mapper.plan import Batches, Mapped, Rows
+from isthmus.mapper.outcomes import Mapped, Rows
+from isthmus.mapper.plan import Batches
 from isthmus.mapper.reading.mapping import read_definition
 from isthmus.mapper.reading.report import Report
 

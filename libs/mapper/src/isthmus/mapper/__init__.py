@@ -9,7 +9,8 @@ from isthmus.mapper.errors import (
     Rejection,
     Violation,
 )
-from isthmus.mapper.plan import Lineage, Mapped, Note, Plan, Record, Rows, TypedPlan, identity_plan
+from isthmus.mapper.outcomes import Lineage, Mapped, Note, Record, Rows
+from isthmus.mapper.plan import Plan, TypedPlan, identity_plan
 from isthmus.mapper.schema import mapping_schema
 from isthmus.mapper.textlines import LineWriter, TextColumn, TextLines, json_of_lines, records_of_lines
 

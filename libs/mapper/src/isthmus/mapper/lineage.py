@@ -24,8 +24,8 @@ from isthmus.mapper.model import (
     Template,
     Value,
 )
+from isthmus.mapper.outcomes import Lineage
 from isthmus.mapper.paths import EACH, RECORD, Path, format_path, into_record
-from isthmus.mapper.plan import Lineage
 
 
 def value_reads(value: Value, *, inner: bool = True) -> Iterator[Source]:

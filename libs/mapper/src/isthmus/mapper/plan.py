@@ -10,12 +10,12 @@ from typing import Any, ClassVar, cast
 
 import msgspec
 from isthmus.mapper.errors import FieldError, MappingStopped, RecordRejected, Rejection
+from isthmus.mapper.outcomes import Lineage, Mapped, Note, Record, Rows
 from isthmus.mapper.privacy.classes import WHOLE, Classes, DataClass
 from isthmus.mapper.shapes import Shape, row_getter
 from isthmus.mapper.textlines import LineSource, LineWriter
 from isthmus.mapper.times import moment_at
 
-Record = dict[str, Any]
 Transform = Callable[[Any, datetime], Record | None]
 MapRows = Callable[[Sequence[Any], datetime], tuple[list[Any], Sequence[int]] | None]
 """Maps many records to rows where none is unusual; see `isthmus.mapper.columnar`."""
@@ -29,36 +29,6 @@ tells whether to stop, and what to call for one that is left out.
 
 _MOST_TYPED = 16
 """How many typed plans a plan keeps; a stream of flows with keys of their own may not fill the memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A rule that does not hold of a record which passes all the same.
-
-    Attributes:
-        index: Which record of a batch.
-        error: The rule, and what is wrong.
-        consequence: warn or default.
-    """
-
-    index: int
-    error: FieldError
-    consequence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What became of a batch: every record is in `records`, in `rejected`, or counted in `filtered`.
-
-    `indexes` tells for each of `records` which input record it came from. `notes` are rules that do not hold
-    of records which pass all the same.
-    """
-
-    records: list[Record]
-    indexes: list[int]
-    rejected: list[Rejection]
-    filtered: int
-    notes: Sequence[Note] = ()
 
 
 class Batches:
@@ -85,35 +55,6 @@ class Batches:
                 make, self._make = self._make, None
                 self._made = make()
         return self._made
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What became of a batch, like `Mapped`, with each record in the form that is fastest to encode.
-
-    A row has no promised form: msgspec encodes it to the very JSON of the mapped record, and
-    `TypedPlan.target` reads it.
-    """
-
-    records: list[Any]
-    indexes: list[int]
-    rejected: list[Rejection]
-    filtered: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What one target field is made from.
-
-    Attributes:
-        target: Its path.
-        sources: The source paths.
-        tells_time: Whether its value is the evaluation time or reckoned from it.
-    """
-
-    target: str
-    sources: tuple[str, ...]
-    tells_time: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
