@@ -357,3 +357,20 @@ async def test_avro_goes_by_the_rules_of_avro(registry, add, fault_of):
     assert [one.reason for one in other.violations] == ["FORMAT_OF_SCHEMA_CHANGED"]
     assert json.loads(back.definition) == AVRO
     assert not back.losses
+
+
+async def test_protobuf_goes_by_numbers(registry, add, fault_of):
+    """
+    Another kind under the same number is refused; comments and spacing are no other schema.
+    """
+    text = 'syntax = "proto3"; message Person { string id = 1; }'
+    first = await add(text, subject="proto/person", format=pb.SCHEMA_FORMAT_PROTOBUF)
+    again = await add(f"// Same\n{text}", subject="proto/person", format=pb.SCHEMA_FORMAT_PROTOBUF)
+
+    fault = await fault_of(
+        add(text.replace("string", "int32"), subject="proto/person", format=pb.SCHEMA_FORMAT_PROTOBUF)
+    )
+
+    assert (first.is_new, again.is_new) == (True, False)
+    assert [(one.path, one.reason) for one in fault.violations] == [("id", "TYPE_NOT_ALLOWED")]
+    assert list(json.loads(first.version.json_schema)["properties"]) == ["id"]

@@ -22,6 +22,7 @@ FORMATS: dict[int, Format] = {
     pb.SCHEMA_FORMAT_UNSPECIFIED: Format.JSON_SCHEMA,
     pb.SCHEMA_FORMAT_JSON_SCHEMA: Format.JSON_SCHEMA,
     pb.SCHEMA_FORMAT_AVRO: Format.AVRO,
+    pb.SCHEMA_FORMAT_PROTOBUF: Format.PROTOBUF,
 }
 LEVELS: dict[int, Level] = {
     pb.CompatibilityLevel.Value(f"COMPATIBILITY_LEVEL_{level.name}"): level for level in Level

@@ -17,6 +17,8 @@ from isthmus.services.mapping.domain.registry.model import (
     Policy,
     Version,
 )
+from isthmus.services.mapping.domain.registry.protobuf.compatibility import unread
+from isthmus.services.mapping.domain.registry.protobuf.reading import read_proto
 
 _NEW = "the new version"
 _MOST_SHOWN = 30
@@ -78,6 +80,8 @@ def _compared(writer: Definition, reader: Definition, *, is_lenient: bool) -> It
         remedy = f"Write it as {writer.format.value}, or begin another subject."
         message = f"{WRITER} is written as {writer.format.value}, {READER} as {reader.format.value}."
         return [Mismatch("$", "FORMAT_OF_SCHEMA_CHANGED", message, remedy, remedy)]
+    if writer.format is Format.PROTOBUF:
+        return unread(read_proto(writer.text), read_proto(reader.text))
     documents = json.loads(writer.text), json.loads(reader.text)
     if writer.format is Format.AVRO:
         return unresolved(read_avro(documents[0]), read_avro(documents[1]))

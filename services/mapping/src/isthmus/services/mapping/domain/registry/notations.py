@@ -4,6 +4,7 @@ import json
 
 from isthmus.services.mapping.domain.registry.avro.from_json_schema import avro_of
 from isthmus.services.mapping.domain.registry.model import Format, Loss, Version
+from isthmus.services.mapping.domain.registry.protobuf.from_json_schema import proto_of
 
 
 def written(version: Version, form: Format) -> tuple[str, list[Loss]]:
@@ -19,6 +20,9 @@ def written(version: Version, form: Format) -> tuple[str, list[Loss]]:
         return json.dumps(json.loads(definition.json_schema), indent=2, ensure_ascii=False), [
             *definition.losses
         ]
+    if form is Format.PROTOBUF:
+        text, losses = proto_of(json.loads(definition.json_schema), _bare(version.subject))
+        return text, [*definition.losses, *losses]
     document, losses = avro_of(json.loads(definition.json_schema), _bare(version.subject))
     return json.dumps(document, indent=2, ensure_ascii=False), [*definition.losses, *losses]
 

@@ -1,6 +1,7 @@
 """Reads schemas of every notation, with all that is wrong with them."""
 
 import json
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -9,6 +10,10 @@ from isthmus.services.mapping.domain.registry.avro.reading import read_avro
 from isthmus.services.mapping.domain.registry.avro.to_json_schema import json_schema_of
 from isthmus.services.mapping.domain.registry.knowledge import Document
 from isthmus.services.mapping.domain.registry.model import Definition, Format
+from isthmus.services.mapping.domain.registry.protobuf.reading import ProtoInvalid, read_proto
+from isthmus.services.mapping.domain.registry.protobuf.to_json_schema import (
+    json_schema_of as protobuf_schema_of,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MOST_VIOLATIONS = 50
@@ -129,7 +134,19 @@ def _avro(text: str) -> Definition:
     return Definition(Format.AVRO, text, canonical(schema), fingerprint_of(document), title, tuple(losses))
 
 
-_READERS = {Format.JSON_SCHEMA: _json_schema, Format.AVRO: _avro}
+def _protobuf(text: str) -> Definition:
+    try:
+        proto = read_proto(text)
+    except ProtoInvalid as error:
+        raise invalid([violation("", str(error))]) from None
+    schema, losses = protobuf_schema_of(proto)
+    title = proto.root.rpartition(".")[2]
+    return Definition(
+        Format.PROTOBUF, text, canonical(schema), fingerprint_of(asdict(proto)), title, tuple(losses)
+    )
+
+
+_READERS = {Format.JSON_SCHEMA: _json_schema, Format.AVRO: _avro, Format.PROTOBUF: _protobuf}
 
 __all__ = [
     "DIALECT",
