@@ -173,6 +173,7 @@ async def test_a_deprecated_version_says_why_and_stays(registry, add):
         ("{", {"definition"}),
         ('{"type": "text"}', {"definition/type"}),
         ('{"$ref": "#/$defs/none"}', {"definition/$ref"}),
+        ('{"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}', {"definition"}),
         ('{"$schema": "http://json-schema.org/draft-07/schema#"}', {"definition/$schema"}),
         (
             '{"properties": {"a": {"minimum": "1"}, "b": {"type": 1}}}',

@@ -89,8 +89,9 @@ class _Judge:
             return [] if reader is True else [_forbidden(path)]
         if any(self._is_the_same(atom, reader) for atom in known.atoms):
             return []
-        if depth > _DEEPEST:
-            return [undecided(path, "The schema is nested too deep")]
+        self._steps += 1
+        if depth > _DEEPEST or self._steps > _MOST_STEPS:
+            return [undecided(path, "The schema is too deep or too large to be compared")]
         if known.values is not None and (told := self._values(known.values, reader, path)) is not None:
             return told
         found: list[Mismatch] = []
@@ -129,7 +130,10 @@ class _Judge:
         check = self._checks[id(reader)]
         if check is None:
             return None
-        lost = [show(value) for value in values if next(check(value), None) is not None]
+        try:
+            lost = [show(value) for value in values if next(check(value), None) is not None]
+        except RecursionError:
+            return None
         return [_lost_values(path, lost)] if lost else []
 
     def _any_of(self, known: Known, branches: list[object], path: Path, depth: int) -> list[Mismatch]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from isthmus.mapper.paths import EACH, Path, PathInvalid, format_path, parse_path
-from isthmus.mapper.privacy import Classes, DataClass, classes_of_schema
+from isthmus.mapper.paths import EACH, Path, PathInvalid, format_path
+from isthmus.mapper.privacy import KEYWORD, PATTERNS, Classes, DataClass, class_named
 from isthmus.services.mapping.domain.registry.knowledge import Document
 
 MOST_FIELDS = 5_000
 _DEEPEST = 12
+_MOST_TOGETHER = 200
 _LONGEST_PATH = 500
 _LONGEST_TEXT = 500
 
@@ -85,10 +87,12 @@ class Wanted:
 
 def fields_of(json_schema: Any) -> list[Field]:
     """The fields of a JSON Schema in the order of their names, those inside behind what they lie in."""
-    classes = Classes(classes_of_schema(json_schema))
+    classes = _patterns(json_schema)
+    kinds: dict[Path, DataClass] = {}
     found: dict[str, Field] = {}
     for path, schemas, is_required in _walk(Document(json_schema), json_schema, (), True, 0):
         text = format_path(path)
+        kinds[path] = _class(schemas, path, kinds, classes)
         if text in found or len(text) > _LONGEST_PATH:
             continue
         found[text] = Field(
@@ -96,7 +100,7 @@ def fields_of(json_schema: Any) -> list[Field]:
             "|".join(dict.fromkeys(kind for schema in schemas for kind in _types(schema))),
             _first(schemas, "format")[:100],
             (_first(schemas, "description") or _first(schemas, "title"))[:_LONGEST_TEXT],
-            _class(classes, text),
+            kinds[path],
             is_required,
         )
         if len(found) >= MOST_FIELDS:
@@ -104,18 +108,33 @@ def fields_of(json_schema: Any) -> list[Field]:
     return list(found.values())
 
 
-def _class(classes: Classes, text: str) -> DataClass:
+def _patterns(json_schema: Any) -> Classes:
+    """What a schema as a whole says of fields by patterns of their names."""
+    told = json_schema.get(PATTERNS) if isinstance(json_schema, dict) else None
+    named = told.items() if isinstance(told, dict) else ()
     try:
-        return classes.of(parse_path(text))
+        return Classes({path: class_named(name) or DataClass.CONFIDENTIAL for path, name in named})
     except PathInvalid:
-        return classes.default
+        return Classes()
+
+
+def _class(
+    schemas: list[dict[str, Any]], path: Path, kinds: dict[Path, DataClass], classes: Classes
+) -> DataClass:
+    """The class that a place declares itself, else that of what it lies in."""
+    own = [class_named(one[KEYWORD]) or DataClass.CONFIDENTIAL for one in schemas if KEYWORD in one]
+    if own:
+        return max(own)
+    above = next((kinds[path[:at]] for at in range(len(path) - 1, 0, -1) if path[:at] in kinds), None)
+    by_name = classes.of(path)
+    return by_name if above is None else max(above, by_name)
 
 
 _Place = tuple[Path, list[dict[str, Any]], bool]
 
 
 def _walk(document: Document, schema: Any, path: Path, is_required: bool, depth: int) -> Iterator[_Place]:
-    schemas = list(_together(document, schema, 0))
+    schemas = list(islice(_together(document, schema, 0), _MOST_TOGETHER))
     if path:
         yield path, schemas, is_required
     if depth >= _DEEPEST:

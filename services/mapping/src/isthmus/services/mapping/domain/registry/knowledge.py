@@ -21,6 +21,7 @@ KINDS = frozenset({"null", "boolean", "integer", "fraction", "string", "array", 
 NUMBERS = frozenset({"integer", "fraction"})
 _MOST_ALTERNATIVES = 64
 _DEEPEST = 24
+_MOST_LOOKS = 200_000
 _FEW: dict[str, list[Any]] = {"null": [None], "boolean": [False, True]}
 
 
@@ -29,6 +30,7 @@ class Document:
 
     def __init__(self, root: object) -> None:
         self.root = root
+        self._left = _MOST_LOOKS
 
     def target(self, reference: object) -> object | None:
         """The schema that a reference inside the document names; None where it names nothing."""
@@ -56,7 +58,8 @@ class Document:
                 continue
             if all(schema is not known for known in atoms):
                 atoms.append(schema)
-            if depth >= _DEEPEST:
+            self._left -= 1
+            if depth >= _DEEPEST or self._left < 0:
                 continue
             for inner in self._parts(schema):
                 choices.append([found for branch in inner for found in self.alternatives(branch, depth + 1)])

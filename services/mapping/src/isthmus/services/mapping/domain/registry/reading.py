@@ -102,7 +102,48 @@ def schema_violations(document: dict[str, Any]) -> list[Violation]:
         violation("".join(f"/{part}" for part in error.absolute_path), f"{error.message[:200]}.")
         for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(document)
     ]
-    return (found or list(_unknown_references(Document(document), document, "", 0)))[:_MOST_VIOLATIONS]
+    if not found:
+        found = _unknown_references(Document(document), document, "", 0)
+    if not found and _leads_back(Document(document), document):
+        found = [violation("", "A reference leads back to itself without any field or element between.")]
+    return found[:_MOST_VIOLATIONS]
+
+
+def _leads_back(document: Document, here: Any) -> bool:
+    """Whether some schema is part of itself, so that no value could ever be checked by it."""
+    done: set[int] = set()
+    pending = [here]
+    seen: set[int] = set()
+    while pending:
+        one = pending.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, dict) and _is_circular(document, one, set(), done):
+            return True
+        pending += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+    return False
+
+
+def _is_circular(document: Document, schema: dict[str, Any], above: set[int], done: set[int]) -> bool:
+    if id(schema) in above or len(above) > _DEEPEST:
+        return True
+    if id(schema) in done:
+        return False
+    inner = [
+        document.target(schema.get("$ref")),
+        *(schema.get(word) for word in ("not", "if", "then", "else")),
+    ]
+    inner += [one for word in ("allOf", "anyOf", "oneOf") for one in _listed(schema.get(word))]
+    within = {*above, id(schema)}
+    if any(_is_circular(document, one, within, done) for one in inner if isinstance(one, dict)):
+        return True
+    done.add(id(schema))
+    return False
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _unknown_references(document: Document, here: Any, path: str, depth: int) -> list[Violation]:

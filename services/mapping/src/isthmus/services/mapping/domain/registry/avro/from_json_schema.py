@@ -25,6 +25,7 @@ _FORMATS = {
     "uuid": {"type": "string", "logicalType": "uuid"},
 }
 _DEEPEST = 40
+_MOST_LOOKS = 20_000
 
 
 def avro_of(schema: dict[str, Any], name: str) -> tuple[Any, list[Loss]]:
@@ -44,6 +45,7 @@ class _Writing:
         self.losses: list[Loss] = []
         self._names: dict[int, str] = {}
         self._taken: set[str] = set()
+        self._left = _MOST_LOOKS
         self._split: dict[tuple[int, str], dict[str, Any]] = {}
 
     def _lose(self, path: Path, message: str) -> None:
@@ -54,7 +56,8 @@ class _Writing:
     def type(self, schema: Any, path: Path, name: str) -> Any:
         """The Avro type of one schema."""
         schema = self._followed(schema)
-        if not isinstance(schema, dict) or len(path) > _DEEPEST or "allOf" in schema:
+        self._left -= 1
+        if not isinstance(schema, dict) or len(path) > _DEEPEST or "allOf" in schema or self._left < 0:
             return self._text(path)
         if id(schema) in self._names:
             return self._names[id(schema)]

@@ -19,6 +19,7 @@ _UNCHECKED = (
     "dependentRequired", "dependentSchemas", "contains", "not", "if", "enum", "const",
 )  # fmt: skip
 _DEEPEST = 40
+_MOST_LOOKS = 20_000
 _RESERVED = range(19_000, 20_000)
 
 
@@ -40,6 +41,7 @@ class _Writing:
         self._names: dict[int, str] = {}
         self._messages: dict[str, list[str]] = {}
         self._imports: set[str] = set()
+        self._left = _MOST_LOOKS
         self.losses: list[Loss] = []
 
     def text(self) -> str:
@@ -92,7 +94,8 @@ class _Writing:
 
     def _kind(self, schema: Any, path: Path, name: str, told: object = None) -> str:
         schema = self._followed(schema)
-        if not isinstance(schema, dict) or len(path) > _DEEPEST:
+        self._left -= 1
+        if not isinstance(schema, dict) or len(path) > _DEEPEST or self._left < 0:
             return self._known(_VALUE)
         if id(schema) in self._names:
             return self._names[id(schema)]
