@@ -273,6 +273,26 @@ async def test_a_mapping_of_another_flow_is_closed(thief, job, possessions):
     assert [one.reason for one in (planned, *listed)] == ["TICKET_OF_OTHERS", "", "TICKET_OF_OTHERS"]
 
 
+async def test_what_another_flow_has_put_aside_it_does_not_resolve(world, thief, job, possessions):
+    """
+    Quarantined records are named by their ids alone, and those of another flow stay as they are.
+    """
+    mine, near, _ = possessions
+    [process] = world.with_permissions([{"records.quarantine.add"}])
+    kept = {"flowId": near.values["flow_id"], "executionId": "exe_near", "record": "{}"}
+    aside = await world.do(
+        process.identity(near.tenant.tenant_id), "records.QuarantineRecords", records=[kept]
+    )
+    resolved = await thief.call(
+        "records.ResolveQuarantined",
+        thief.identity(mine.tenant, job.source_ticket),
+        quarantine_ids=aside.quarantine_ids[0],
+        execution_id=job.execution.execution_id,
+    )
+
+    assert [one.resolved for one in resolved.answers] == [0], resolved.text
+
+
 async def test_it_speaks_for_no_other_connector(thief, possessions):
     """
     Neither where its hosts are nor what it can do, and it moves no attempt of theirs.
