@@ -4,7 +4,6 @@ What is tried over `all_rpcs()` is tried over RPCs that do not exist yet, too.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -22,6 +21,7 @@ from isthmus.kit.certificates import Certificates
 from isthmus.kit.channel import CHANNEL_OPTIONS
 from isthmus.kit.conversation import Conversation
 from isthmus.kit.errors import fault_from_rpc_error
+from isthmus.testing.contract_texts import GOOD_TEXTS
 from isthmus.type.v1 import permission_pb2
 
 __all__ = ["GOOD_TEXTS", "Callers", "Filler", "Outcome", "Rpc", "all_rpcs", "id_fields", "texts_of"]
@@ -29,95 +29,6 @@ __all__ = ["GOOD_TEXTS", "Callers", "Filler", "Outcome", "Rpc", "all_rpcs", "id_
 Metadata = Sequence[tuple[str, str]]
 Sent = Message | bytes
 """A request, or what arrives in the place of one."""
-
-_STREAMS = [{"name": "items", "path": "/x", "records_path": "items", "key": ["id"]}]
-_SCIM = "urn:ietf:params:scim:schemas"
-GOOD_TEXTS = {
-    "action_config": '{"message": "tried"}',
-    "address": "127.0.0.1:9",
-    "auth_type": "4",
-    "AuditRecord.kind": "1",
-    "AuditRecord.method": "isthmus.tried.v1.TriedService/Try",
-    "bearer_token": "tried",
-    "binding.instance_id": "hub",
-    "configuration": json.dumps({"base_url": "http://127.0.0.1:9", "streams": _STREAMS}),
-    "Binding.configuration": "",
-    "CompleteAuthorizationRequest.code": "tried",
-    "OAuthConfig.subject": "",
-    "redirect_uri": "https://app.example/back",
-    "connector_version": "1.0.0",
-    "ConnectorSpec.version": "1.0.0",
-    "contract_version": "1",
-    "contract_version_min": "1",
-    "capabilities": "1",
-    "claim": "tried",
-    "data": "{}",
-    "definition": '{"type": "object", "properties": {"tried": {"type": "string"}}}',
-    "destination.instance_id": "hub",
-    "event_type": "isthmus.scheduling.sync.failed.v1",
-    "GetConnectorRequest.version": "",
-    "GetModelRequest.name": "isthmus/alert@1",
-    "fencing_token": "1",
-    "field_mappings": '[{"target": "id", "source": "id"}]',
-    "from_revision": "1",
-    "generation_id": "tried",
-    "from_version": "1",
-    "interval_minutes": "60",
-    "keys": "k",
-    "message": "tried",
-    "PublishEventRequest.type": "custom.tried.v1",
-    "reason": "TRIED",
-    "record": "{}",
-    "records": "{}",
-    "revision": "1",
-    "roles": "auditor",
-    "Schedule.plan_id": "",
-    "SchemaPolicy.breaking": "2",
-    "ChangePasswordRequest.new_password": "tried and tested",
-    "ChangePasswordRequest.password": "tried and tested",
-    "BeginLoginRequest.provider_name": "tried",
-    "BeginLoginRequest.redirect_uri": "http://127.0.0.1:9/back",
-    "CompleteLoginRequest.code": "tried",
-    "CompleteLoginRequest.login_state": "tried",
-    "Provider.audience": "",
-    "Provider.client_id": "tried",
-    "Provider.issuer": "https://idp.example",
-    "RoleMapping.value": "tried",
-    "CreateRoleRequest.permissions": "registry.instances.read",
-    "CreateScimResourceRequest.document": f'{{"schemas": ["{_SCIM}:core:2.0:User"], "userName": "tried"}}',
-    "DescribeScimRequest.name": "",
-    "LoginRequest.password": "tried and tested",
-    "PatchScimResourceRequest.document": json.dumps(
-        {
-            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-            "Operations": [{"op": "replace", "path": "title", "value": "tried"}],
-        }
-    ),
-    "ReplaceScimResourceRequest.document": f'{{"schemas": ["{_SCIM}:core:2.0:User"], "userName": "too"}}',
-    "UpdateRoleRequest.permissions": "registry.instances.read",
-    "Settlement.result": "1",
-    "samples": "{}",
-    "PreviewOrder.stream": "items",
-    "SampleRecordsRequest.stream": "items",
-    "sequence": "1",
-    "source.stream": "items",
-    "ArriveLoginRequest.code": "tried",
-    "ArriveLoginRequest.login_state": "tried",
-    "BeginDeviceLoginRequest.client_name": "tried",
-    "BeginDeviceLoginRequest.provider_name": "tried",
-    "CompleteDeviceLoginRequest.device_code": "tried",
-    "DecideDeviceLoginRequest.user_code": "tried",
-    "GetDeviceLoginRequest.user_code": "tried",
-    "PollDeviceLoginRequest.device_code": "tried",
-    "RequestSupportAccessRequest.tenant_name": "tried",
-    "SuggestMappingRequest.source_schema": "{}",
-    "SuggestMappingRequest.target_schema": "{}",
-    "system_type": "api",
-    "to_revision": "2",
-    "to_version": "2",
-    "version": "1",
-}
-"""Values by field name that make requests good enough for a service to look at."""
 _LONG_ENOUGH = 1.0
 _COME_BACK = frozenset({"SERVICE_OVERLOADED", "TENANT_BUSY"})
 _MOST_CALLS = 100

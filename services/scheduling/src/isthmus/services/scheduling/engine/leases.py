@@ -38,6 +38,7 @@ from isthmus.services.scheduling.engine.refusals import (
     execution_unknown,
     fenced,
     flow_unknown,
+    refuse_foreign,
 )
 from isthmus.services.scheduling.engine.room import NoRoom, Room
 from isthmus.services.scheduling.store import executions, flows, leases
@@ -174,7 +175,7 @@ class Leases:
             if execution is None:
                 raise execution_unknown(execution_id)
             self._refuse_unavailable(execution)
-            _refuse_foreign(execution, connector_id)
+            refuse_foreign(execution, connector_id)
             if execution.mapping_version or not execution.moving.mapping_id:
                 version = execution.mapping_version
                 return await self._open(conn, tenant_id, execution, host_id, version, stands_back=stands_back)
@@ -185,7 +186,7 @@ class Leases:
     ) -> Acquired:
         """Find out the mapping's version, then open an attempt."""
         execution_id, version = execution.execution_id, execution.mapping_version
-        _refuse_foreign(execution, connector_id)
+        refuse_foreign(execution, connector_id)
         # The mapping service is asked outside any transaction: no row stays locked meanwhile.
         flow = execution.moving
         try:
@@ -231,7 +232,7 @@ class Leases:
         if execution is None:
             return execution_ended(seen.execution_id)
         self._refuse_unavailable(execution)
-        _refuse_foreign(execution, seen.connector_id)
+        refuse_foreign(execution, seen.connector_id)
         if execution.leg != seen.leg:
             message = "The execution has gone on to another leg; drop the job, one for that leg comes."
             return Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
@@ -386,13 +387,6 @@ class _GoesFirst(Exception):
 def moving_flow(execution: Execution) -> FlowSpec:
     """Give the flow as the present leg carries it out, with the mapping's version filled in."""
     return replace(execution.moving, mapping_version=execution.mapping_version)
-
-
-def _refuse_foreign(execution: Execution, connector_id: str) -> None:
-    """Refuse a job that comes again from an earlier leg, which another connector carried out."""
-    if connector_id and connector_id != execution.connector_id:
-        message = f"Hosts of {execution.connector_id} carry this leg out; drop the job."
-        raise Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
 
 
 def _lies(outcome: Outcome, ending: Ending) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from isthmus.resilience.faults import Fault, Missing, Precondition
-from isthmus.services.scheduling.domain import Flow, refuse_repair, refuse_two_way
+from isthmus.services.scheduling.domain import Execution, Flow, refuse_repair, refuse_two_way
 from isthmus.services.scheduling.engine.causes import Cause
 from isthmus.services.scheduling.engine.ports import InstanceFacts
 
@@ -101,6 +101,13 @@ def refuse_start(flow: Flow, cause: Cause, instances: Mapping[str, InstanceFacts
         refuse_inactive(flow, facts)
 
 
+def refuse_foreign(execution: Execution, connector_id: str) -> None:
+    """Refuse a job that comes again from an earlier leg, which another connector carried out."""
+    if connector_id and connector_id != execution.connector_id:
+        message = f"Hosts of {execution.connector_id} carry this leg out; drop the job."
+        raise Precondition("LEASE_HELD", message, metadata={"execution_id": execution.execution_id})
+
+
 __all__ = [
     "OtherInstances",
     "execution_ended",
@@ -110,5 +117,6 @@ __all__ = [
     "flow_unknown",
     "is_in_doubt",
     "paused",
+    "refuse_foreign",
     "refuse_start",
 ]
