@@ -73,6 +73,25 @@ async def test_sensitive_values_are_left_out(mappings, create, previews, sampled
     assert json.loads(answer.records[0].source)["number"] == "I1"
 
 
+async def test_each_part_of_a_split_record_is_without_sensitive_values(previews, sampled):
+    """
+    What one record becomes is a list then.
+    """
+    sampled.records = [b'{"parts": [{"email": "ada@example.org"}, {"email": "bob@example.org"}]}']
+    sampled.classes[0].path = "parts[*].email"
+    asked = pb.PreviewOrder(
+        field_mappings='[{"target": "mail", "source": "email"}]',
+        transformations='{"split": {"each": "parts"}}',
+        instance_id="ins_1",
+        stream="incident",
+    )
+
+    answer = await previews.PreviewMapping(pb.PreviewMappingRequest(order=asked))
+
+    assert json.loads(answer.records[0].result.record) == [{"mail": "‹personal: 15 characters›"}] * 2
+    assert "@example" not in str(answer)
+
+
 async def test_whoever_may_see_values_sees_them(
     service, mappings, create, previews, sampled, tenant, fault_of
 ):

@@ -110,9 +110,16 @@ def _scrubbed(found: _Preview) -> list[pb.PreviewedRecord]:
             replace(error, message=source.text(error.message, record), value=source.text(error.value, record))
             for error in trial.errors
         )
-        result = replace(trial, record=target.json(trial.record), errors=errors)
+        result = replace(trial, record=_shown(target, trial.record), errors=errors)
         shown.append(pb.PreviewedRecord(source=_json(source.record(record)), result=result_message(result)))
     return shown
+
+
+def _shown(scrubber: Scrubber, text: str) -> str:
+    """What was made as it may be shown: a record, or the list of those that a record is split into."""
+    if not text.startswith("["):
+        return scrubber.json(text)
+    return json.dumps([scrubber.record(part) for part in json.loads(text)], ensure_ascii=False)
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -152,17 +152,17 @@ def _unmade(
     already = {one.target for one in provenance(before) if _is_needed(one) and _is_unknown(one, forms)}
     for one in provenance(after):
         # A field inside a list is needed only where the list has elements.
-        if (
-            _is_needed(one)
-            and "[*]" not in one.target
-            and one.target not in already
-            and _is_unknown(one, forms)
-        ):
+        if _is_needed(one) and not _in_list(one) and one.target not in already and _is_unknown(one, forms):
             message = (
                 f"{one.target} is required and made from {', '.join(one.sources)}, which records of the "
                 "stream do not have: each one would be put in quarantine. Mend the path, or give a default."
             )
             yield one.sources[0], message
+
+
+def _in_list(one: Provenance) -> bool:
+    """Whether a field is made for each element of a list, of which there may be none."""
+    return any("[*]" in path for path in (one.target, *one.sources))
 
 
 def _is_unknown(one: Provenance, forms: tuple[dict[str, Any], ...]) -> bool:
