@@ -279,3 +279,17 @@ def test_a_name_is_personal_beside_a_person():
     found = proposed({"properties": {**fields, "buyers": people}})
 
     assert found == {"buyers[*].name": PERSONAL, "buyers[*].phone": PERSONAL}
+
+
+def test_a_schema_that_refers_to_itself_again_and_again_comes_to_an_end():
+    """
+    Places that are too many to be looked at count as the most sensitive that there is.
+    """
+    node = {"properties": {name: {"$ref": "#/$defs/node"} for name in ("left", "right")}}
+    node["properties"]["word"] = {"x-isthmus-class": "secret"}
+    schema = {"$ref": "#/$defs/node", "$defs": {"node": node}}
+
+    classes = Classes(classes_of_schema(schema))
+
+    assert classes.of(("word",)) is DataClass.SECRET
+    assert classes.of(("left", "right") * 10 + ("word",)) is DataClass.SECRET

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import count
 from typing import Any
 
 from isthmus.mapper.paths import EACH, Path, PathInvalid, format_path, parse_path
@@ -19,7 +20,9 @@ WHOLE = "$"
 """The path of a whole record: its class is that of every field of which nothing else is said."""
 ANYWHERE = "**"
 """The first part of a path that stands for any depth: `**.email`."""
-_MOST_DEPTH = 32
+_MOST_VISITS = 10_000
+"""Places of a schema that are looked at; one that refers to itself twice has no end of them."""
+_MOST_DEPTH = 31
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 
 
@@ -170,7 +173,9 @@ def _below(node: Node | None) -> Iterator[DataClass]:
 def classes_of_schema(schema: object) -> dict[str, DataClass]:
     """Read the classes that a JSON Schema declares, by path; an unknown name counts as confidential.
 
-    Of several declarations for one place, in alternatives for example, the highest holds.
+    Of several declarations for one place, in alternatives for example, the highest holds. Where there are too
+    many places to look at, because parts refer to themselves, all that is deeper is as sensitive as the most
+    sensitive that the schema declares.
     """
     found: dict[str, DataClass] = {}
     patterns = schema.get(PATTERNS) if isinstance(schema, dict) else None
@@ -178,7 +183,8 @@ def classes_of_schema(schema: object) -> dict[str, DataClass]:
         for text, name in patterns.items():
             if _is_path(text):
                 found[text] = class_named(name) or DataClass.CONFIDENTIAL
-    _collect(schema, schema, (), found, 0)
+    if highest := max(_all_declared(schema), default=None):
+        _Collector(schema, highest).collect(schema, (), found)
     return found
 
 
@@ -189,34 +195,68 @@ def _is_path(text: str) -> bool:
         return False
 
 
-def _collect(root: object, schema: object, path: Path, found: dict[str, DataClass], depth: int) -> None:
-    own = _declared(schema)
-    try:
-        schema = resolve(root, schema)
-    except SchemaInvalid:
-        schema = None
-    for declared in (own, _declared(schema)):
-        if declared is not None:
-            text = format_path(path)
-            found[text] = max(declared, found.get(text, DataClass.PUBLIC))
-    if not isinstance(schema, dict) or depth > _MOST_DEPTH:
-        return
-    properties = schema.get("properties")
-    if isinstance(properties, dict):
-        for name, inner in properties.items():
-            _collect(root, inner, (*path, str(name)), found, depth + 1)
-    for inner in (schema.get("items"), *_listed(schema.get("prefixItems"))):
-        _collect(root, inner, (*path, EACH), found, depth + 1)
-    for inner in (schema.get("additionalProperties"), *_values(schema.get("patternProperties"))):
-        # Members of names that nobody knows beforehand: the object as a whole is as sensitive as they are.
-        others: dict[str, DataClass] = {}
-        _collect(root, inner, (), others, depth + 1)
-        if others:
-            text = format_path(path)
-            found[text] = max(*others.values(), found.get(text, DataClass.PUBLIC))
-    for word in _BRANCHES:
-        for inner in _listed(schema.get(word)):
-            _collect(root, inner, path, found, depth + 1)
+def _all_declared(schema: object) -> Iterator[DataClass]:
+    """Every class that stands somewhere in a schema."""
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        if (declared := _declared(one)) is not None:
+            yield declared
+        waiting += _values(one) + _listed(one)
+
+
+class _Collector:
+    """Goes through the places of one schema.
+
+    Args:
+        root: The schema, to which references lead.
+        highest: The most sensitive class in it.
+    """
+
+    def __init__(self, root: object, highest: DataClass) -> None:
+        self._root = root
+        self._highest = highest
+        self._visits = count()
+
+    def collect(self, schema: object, path: Path, found: dict[str, DataClass], depth: int = 0) -> None:
+        """Note the classes of a place and of all inside it."""
+        own = _declared(schema)
+        try:
+            schema = resolve(self._root, schema)
+        except SchemaInvalid:
+            schema = None
+        for declared in (own, _declared(schema)):
+            _note(found, path, declared)
+        if not isinstance(schema, dict):
+            return
+        if max(depth, len(path)) >= _MOST_DEPTH or next(self._visits) > _MOST_VISITS:
+            _note(found, path, self._highest)
+            return
+        self._inside(schema, path, found, depth + 1)
+
+    def _inside(self, schema: dict[str, Any], path: Path, found: dict[str, DataClass], depth: int) -> None:
+        for name, inner in _members(schema.get("properties")):
+            self.collect(inner, (*path, str(name)), found, depth)
+        for inner in (schema.get("items"), *_listed(schema.get("prefixItems"))):
+            self.collect(inner, (*path, EACH), found, depth)
+        for inner in (schema.get("additionalProperties"), *_values(schema.get("patternProperties"))):
+            # Members of names that nobody knows beforehand: the whole object is as sensitive as they are.
+            others: dict[str, DataClass] = {}
+            self.collect(inner, (), others, depth)
+            _note(found, path, max(others.values(), default=None))
+        for word in _BRANCHES:
+            for inner in _listed(schema.get(word)):
+                self.collect(inner, path, found, depth)
+
+
+def _note(found: dict[str, DataClass], path: Path, declared: DataClass | None) -> None:
+    if declared is not None:
+        text = format_path(path)
+        found[text] = max(declared, found.get(text, DataClass.PUBLIC))
+
+
+def _members(found: object) -> list[tuple[Any, Any]]:
+    return list(found.items()) if isinstance(found, dict) else []
 
 
 def _listed(found: object) -> list[Any]:
