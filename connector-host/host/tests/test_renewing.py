@@ -21,7 +21,9 @@ class Resolver:
 
     def __init__(self):
         self.token, self.refused, self.may_renew = 1, [], True
-        self.leases = SimpleNamespace(refuse=lambda bound: self.refused.append(bound.token_id))
+
+    def refuse(self, bound):
+        self.refused.append(bound.token_id)
 
     async def resolve(self, tenant_id, binding):
         return Bound(tenant_id, "ins_1", auth_config_id="ath_1", token_id=f"tok_{self.token}")
