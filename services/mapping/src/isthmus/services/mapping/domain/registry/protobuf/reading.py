@@ -64,12 +64,14 @@ class Proto:
         messages: By full name.
         enums: Numbers by name, by full name.
         root: Full name of the first message.
+        left_out: What is said besides, and is no matter of records: where, and what.
     """
 
     package: str = ""
     messages: dict[str, Message] = field(default_factory=dict)
     enums: dict[str, dict[str, int]] = field(default_factory=dict)
     root: str = ""
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_proto(text: str) -> Proto:
@@ -138,14 +140,23 @@ class _Reader:
                 case "enum":
                     self._enum(self.proto.package)
                 case "option":
+                    self._leave_out(self.proto.package, f"the option {self._said()}")
                     self._until(";")
                 case "service" | "extend":
-                    self._next()
+                    self._leave_out(self.proto.package, f"{word} {self._said()}")
                     self._block()
                 case ";":
                     continue
                 case _:
                     raise self._wrong(word)
+
+    def _said(self) -> str:
+        """The next word; options of one's own stand in brackets."""
+        word = self._next()
+        return self._peek() if word == "(" else word
+
+    def _leave_out(self, place: str, what: str) -> None:
+        self.proto.left_out.append((place, what))
 
     def _import(self) -> None:
         name = self._next()
@@ -175,9 +186,10 @@ class _Reader:
                     while (inner := self._next()) != "}":
                         self._until(";") if inner == "option" else self._field(message, inner, oneof=group)
                 case "option" | "reserved" | "extensions":
+                    self._leave_out(name, f"{word} {self._said()}")
                     self._until(";")
                 case "extend":
-                    self._next()
+                    self._leave_out(name, f"{word} {self._said()}")
                     self._block()
                 case ";":
                     continue
@@ -201,20 +213,23 @@ class _Reader:
         number = self._number()
         found = Field(name, number, kind, label, key, oneof=oneof)
         if self._peek() == "[":
-            found.json_name = self._options()
+            found.json_name = self._options(f"{message.name}.{name}")
         self._expect(";")
         message.fields.append(found)
 
-    def _options(self) -> str:
-        told, depth = "", 0
+    def _options(self, place: str) -> str:
+        told, depth, before = "", 0, ""
         while True:
             word = self._next()
             depth += (word in "[{") - (word in "]}") if len(word) == 1 else 0
             if word == "json_name" and self._peek() == "=":
                 self._next()
                 told = self._next()[1:-1]
+            elif before in {"[", ","} and depth == 1:
+                self._leave_out(place, f"the option {self._peek() if word == '(' else word}")
             if depth == 0:
                 return told
+            before = word
 
     def _enum(self, scope: str) -> None:
         name = ".".join(filter(None, (scope, self._name())))
@@ -222,12 +237,13 @@ class _Reader:
         self._expect("{")
         while (word := self._next()) != "}":
             if word in {"option", "reserved"}:
+                self._leave_out(name, f"{word} {self._said()}")
                 self._until(";")
             elif word != ";":
                 self._expect("=")
                 values[word] = self._number(least=-(2**31))
                 if self._peek() == "[":
-                    self._options()
+                    self._options(f"{name}.{word}")
                 self._expect(";")
 
     @staticmethod

@@ -51,7 +51,10 @@ _KNOWN: dict[str, dict[str, Any]] = {
 
 def json_schema_of(proto: Proto) -> tuple[dict[str, Any], list[Loss]]:
     """The JSON Schema of what a file's first message describes, and what it cannot say."""
-    losses: list[Loss] = []
+    losses = [
+        Loss(place, f"Left out, because it says nothing of records: {what}.")
+        for place, what in proto.left_out
+    ]
     definitions = {name: _message(proto, name, losses) for name in proto.messages if name != proto.root}
     schema = _message(proto, proto.root, losses)
     if definitions:
