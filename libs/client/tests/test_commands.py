@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 COMMANDS = typer.main.get_command(tree.app)
 
 
-ONE_FORM = {"audit export", "secrets key", "vault script"}
-"""What these write has one form by its nature: JSON Lines whose bytes are verified, and a shell script."""
+ONE_FORM = {"audit export", "secrets key", "secrets signing-key", "vault script"}
+"""What these write has one form by its nature: JSON Lines whose bytes are verified, keys, a shell script."""
 
 
 def leaves(command, path=()):

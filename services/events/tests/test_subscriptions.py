@@ -3,12 +3,15 @@
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.events.v1.events_pb2_grpc import EventsServiceStub
 from isthmus.resilience.faults import AlreadyExists, Conflict, FixRequest, Missing, Precondition, RetryLater
 from isthmus.services.events.domain import ActionType, SubscriptionSpec, meets
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 async def quiet():
@@ -89,6 +92,29 @@ async def test_a_wrong_field_is_refused(bench, wrong):
     fault = await bench.refused(bench.subscribe(**wrong))
 
     assert (type(fault), fault.reason) == (FixRequest, "FIELD_INVALID")
+
+
+@pytest.mark.parametrize("expression", ["event.data.", "1 + 1", "record.x == 1"])
+async def test_an_expression_that_is_no_condition_is_refused(bench, expression):
+    """
+    It is said where and why, before anything is stored.
+    """
+    fault = await bench.refused(bench.subscribe(filter_expression=expression))
+
+    assert (type(fault), fault.reason, fault.path) == (
+        FixRequest,
+        "FILTER_INVALID",
+        "subscription.filter_expression",
+    )
+
+
+async def test_an_expression_is_kept(bench):
+    """
+    What was said is what is shown.
+    """
+    made = await bench.subscribe(filter_expression="event.data.severity > 3")
+
+    assert made.filter_expression == "event.data.severity > 3"
 
 
 async def test_updates_need_the_present_etag_and_a_free_name(bench):
@@ -271,13 +297,19 @@ def spec(**more):
         ({"instance_id": "ins_1"}, {"instance": {"instanceId": "ins_1"}}, True),
         ({"instance_id": "ins_1"}, {"instance": {"instanceId": "ins_2"}}, False),
         ({"instance_id": "subject"}, {}, True),
+        ({"expression": "event.data.severity > 3 && event.type.startsWith('a.')"}, {"severity": 4}, True),
+        ({"expression": "event.data.severity > 3"}, {"severity": 3}, False),
+        ({"expression": "event.data.severity > 3"}, {"severity": "high"}, False),
+        ({"expression": "event.data.severity > 3"}, {}, False),
+        ({"expression": "now > timestamp('2020-01-01T00:00:00Z')"}, {}, True),
+        ({"expression": "true", "criteria": {"x": 1}}, {"x": 2}, False),
     ],
 )
 def test_when_an_event_meets_a_subscription(wanted, data, expected):
     """
     Type, instance and every criterion have to fit.
     """
-    assert meets(spec(**wanted), "a.b", "subject", data) is expected
+    assert meets(spec(**wanted), "a.b", "subject", data, NOW) is expected
 
 
 @pytest.mark.parametrize(
@@ -290,7 +322,7 @@ def test_a_flow_is_not_started_by_its_own_events(data):
     own = spec(action_type=ActionType.SYNC, action_config={"flow_id": "flw_1"})
     other = spec(action_type=ActionType.SYNC, action_config={"flow_id": "flw_2"})
 
-    assert (meets(own, "a.b", "", data), meets(other, "a.b", "", data)) == (False, True)
+    assert (meets(own, "a.b", "", data, NOW), meets(other, "a.b", "", data, NOW)) == (False, True)
 
 
 async def test_another_tenant_finds_nothing_and_meets_nothing(bench, benches):

@@ -294,6 +294,7 @@ class _Worker:
             name=document.name,
             event_type=spec.event_type,
             filter_criteria=json.dumps(spec.filter) if spec.filter else "",
+            filter_expression=spec.when,
             action_type=kinds.ACTION_TYPE_SYNC if starts else kinds.ACTION_TYPE_NOTIFICATION,
             action_config=json.dumps(action),
             is_active=spec.active,

@@ -157,6 +157,7 @@ class SubscriptionSpec(Strict):
 
     event_type: str
     filter: dict[str, Any] = Field(default_factory=dict)
+    when: str = Field(default="", description="CEL: a condition on `event`, with its type, subject and data.")
     start_flow: str = Field(default="", description="Name of the flow to start.")
     notify: str = Field(default="", description="Message for the integration log.")
     active: bool = True

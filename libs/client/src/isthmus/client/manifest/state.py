@@ -243,6 +243,7 @@ def _subscription(item: events_pb2.EventSubscription, flows: dict[str, str]) -> 
     return SubscriptionSpec(
         event_type=item.event_type,
         filter=_json(item.filter_criteria),
+        when=item.filter_expression,
         start_flow=flows.get(flow_id, flow_id),
         notify=action.get("message", ""),
         active=item.is_active,

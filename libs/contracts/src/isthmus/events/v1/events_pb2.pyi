@@ -152,6 +152,7 @@ class EventSubscription(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    FILTER_EXPRESSION_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the service; never reused."""
     name: _builtins.str
@@ -172,6 +173,10 @@ class EventSubscription(_message.Message):
     """Who created it: the subject of the caller."""
     etag: _builtins.str
     """Changes with every update."""
+    filter_expression: _builtins.str
+    """CEL, as in mappings: a condition on `event`, which has `type`, `subject` and `data`; `now` is the present. It has
+    to be true besides `filter_criteria`; where it has no value it is not. Empty means no condition.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
@@ -195,10 +200,11 @@ class EventSubscription(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        filter_expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_config", b"action_config", "action_type", b"action_type", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "event_type", b"event_type", "filter_criteria", b"filter_criteria", "instance_id", b"instance_id", "is_active", b"is_active", "name", b"name", "subscription_id", b"subscription_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_config", b"action_config", "action_type", b"action_type", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "event_type", b"event_type", "filter_criteria", b"filter_criteria", "filter_expression", b"filter_expression", "instance_id", b"instance_id", "is_active", b"is_active", "name", b"name", "subscription_id", b"subscription_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

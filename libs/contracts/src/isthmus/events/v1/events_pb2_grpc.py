@@ -183,6 +183,7 @@ class EventsServiceServicer:
         Errors:
         ALREADY_EXISTS SUBSCRIPTION_NAME_TAKEN: choose another name.
         INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+        INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +214,7 @@ class EventsServiceServicer:
         Errors:
         NOT_FOUND SUBSCRIPTION_UNKNOWN: no such subscription in this tenant; do not retry.
         INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+        INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
         ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

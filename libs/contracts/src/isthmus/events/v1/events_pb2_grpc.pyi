@@ -86,6 +86,7 @@ class EventsServiceStub:
     Errors:
       ALREADY_EXISTS SUBSCRIPTION_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+      INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_events_pb2.GetSubscriptionRequest, _events_pb2.GetSubscriptionResponse]
     """Reads a subscription.
@@ -104,6 +105,7 @@ class EventsServiceStub:
     Errors:
       NOT_FOUND SUBSCRIPTION_UNKNOWN: no such subscription in this tenant; do not retry.
       INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+      INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteSubscription: _grpc.UnaryUnaryMultiCallable[_events_pb2.DeleteSubscriptionRequest, _events_pb2.DeleteSubscriptionResponse]
@@ -201,6 +203,7 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors:
       ALREADY_EXISTS SUBSCRIPTION_NAME_TAKEN: choose another name.
       INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+      INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_events_pb2.GetSubscriptionRequest, _events_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
     """Reads a subscription.
@@ -219,6 +222,7 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors:
       NOT_FOUND SUBSCRIPTION_UNKNOWN: no such subscription in this tenant; do not retry.
       INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+      INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
       ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
     """
     DeleteSubscription: _aio.UnaryUnaryMultiCallable[_events_pb2.DeleteSubscriptionRequest, _events_pb2.DeleteSubscriptionResponse]  # type: ignore[assignment]
@@ -343,6 +347,7 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           ALREADY_EXISTS SUBSCRIPTION_NAME_TAKEN: choose another name.
           INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+          INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
         """
 
     @_abc_1.abstractmethod
@@ -379,6 +384,7 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           NOT_FOUND SUBSCRIPTION_UNKNOWN: no such subscription in this tenant; do not retry.
           INVALID_ARGUMENT ACTION_CONFIG_INVALID: `field_violations` name the fields; mend them.
+          INVALID_ARGUMENT FILTER_INVALID: the message says where the expression is wrong; mend it.
           ABORTED ETAG_MISMATCH: somebody changed it meanwhile; read it again, then repeat.
         """
 

@@ -98,6 +98,7 @@ def write_subscription(subscription: Subscription) -> pb.EventSubscription:
         instance_id=spec.instance_id,
         event_type=spec.event_type,
         filter_criteria=json.dumps(spec.criteria) if spec.criteria else "",
+        filter_expression=spec.expression,
         action_type=_ACTIONS[spec.action_type],
         action_config=json.dumps(spec.action_config),
         is_active=spec.is_active,

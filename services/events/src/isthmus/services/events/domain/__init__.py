@@ -18,6 +18,7 @@ from isthmus.services.events.domain.subscription import (
     SubscriptionSpec,
     action_invalid,
     check_action,
+    check_expression,
     meets,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "action_invalid",
     "causing_flow",
     "check_action",
+    "check_expression",
     "check_own_type",
     "check_pattern",
     "hashed",

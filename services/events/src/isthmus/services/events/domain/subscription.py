@@ -5,10 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from isthmus.mapper.condition import ConditionInvalid, check_condition, holds
 from isthmus.resilience.faults import FixRequest, Violation
 from isthmus.services.events.domain.event import causing_flow, is_about
 
 _LONGEST_MESSAGE = 1000
+_EVENT = "event"
 _MISSING = object()
 
 
@@ -35,6 +37,7 @@ class SubscriptionSpec:
         action_config: How; see `ActionType.key`.
         instance_id: Only events about this instance; empty means all.
         criteria: Dotted paths in the payload and the values they must have.
+        expression: A condition on the event, see `isthmus.mapper.condition`; empty means none.
         is_active: Inactive subscriptions do nothing.
     """
 
@@ -44,6 +47,7 @@ class SubscriptionSpec:
     action_config: dict[str, Any]
     instance_id: str = ""
     criteria: dict[str, Any] = field(default_factory=dict)
+    expression: str = ""
     is_active: bool = True
 
     @property
@@ -90,7 +94,21 @@ def action_invalid(message: str, *violations: Violation) -> FixRequest:
     return FixRequest("ACTION_CONFIG_INVALID", message, path="action_config", violations=violations)
 
 
-def meets(spec: SubscriptionSpec, event_type: str, subject: str, data: dict[str, Any]) -> bool:
+def check_expression(text: str) -> None:
+    """Refuse a text that is no condition on an event.
+
+    Raises:
+        FixRequest: `FILTER_INVALID`, with where and why.
+    """
+    if not text:
+        return
+    try:
+        check_condition(text, _EVENT)
+    except ConditionInvalid as invalid:
+        raise FixRequest("FILTER_INVALID", str(invalid), path="subscription.filter_expression") from invalid
+
+
+def meets(spec: SubscriptionSpec, event_type: str, subject: str, data: dict[str, Any], now: datetime) -> bool:
     """Whether an event meets a subscription.
 
     A flow is not started by events that it causes itself, or it would run for ever.
@@ -101,7 +119,10 @@ def meets(spec: SubscriptionSpec, event_type: str, subject: str, data: dict[str,
         return False
     if spec.instance_id and not is_about(data, subject, spec.instance_id):
         return False
-    return all(_equal(_at(data, path), wanted) for path, wanted in spec.criteria.items())
+    if not all(_equal(_at(data, path), wanted) for path, wanted in spec.criteria.items()):
+        return False
+    event = {"type": event_type, "subject": subject, "data": data}
+    return not spec.expression or holds(spec.expression, _EVENT, event, now)
 
 
 def _type_meets(pattern: str, event_type: str) -> bool:

@@ -71,11 +71,11 @@ class Recorder:
         interested = await subscriptions.active_subscriptions(conn, tenant_id)
         if not interested:
             return
+        now = self._clock.now()
         for event in stored:
             data = json.loads(event.data)
             for subscription in interested:
-                if meets(subscription.spec, event.type, event.subject, data):
-                    now = self._clock.now()
+                if meets(subscription.spec, event.type, event.subject, data, now):
                     await deliveries.insert_delivery(conn, tenant_id, subscription, event, now)
                     after_commit(conn, self._wanted.ring)
 

@@ -1,11 +1,19 @@
 """RPCs of subscriptions."""
 
+import asyncio
+
 from isthmus.events.v1 import events_pb2 as pb
 from isthmus.kit import PageRequest, current_principal, encode_token, once
 from isthmus.kit.paging import fitting
 from isthmus.kit.validation import Check, validating
 from isthmus.resilience.faults import Violation
-from isthmus.services.events.domain import SubscriptionSpec, action_invalid, check_action, check_pattern
+from isthmus.services.events.domain import (
+    SubscriptionSpec,
+    action_invalid,
+    check_action,
+    check_expression,
+    check_pattern,
+)
 from isthmus.services.events.servicer.desk import Context, Rpcs
 from isthmus.services.events.store import subscriptions as rows
 from isthmus.services.events.translate import read_action, write_subscription
@@ -24,6 +32,7 @@ class SubscriptionRpcs(Rpcs):
     ) -> pb.CreateSubscriptionResponse:
         """Create a subscription."""
         caller, spec = current_principal(), _read(request.subscription)
+        await asyncio.to_thread(check_expression, spec.expression)
         await self._need_flow(spec)
         async with self._desk.db.tenant(caller.tenant_id) as conn:
 
@@ -63,6 +72,7 @@ class SubscriptionRpcs(Rpcs):
         subscription_id = request.subscription.subscription_id
         _check_id(subscription_id)
         caller, spec = current_principal(), _read(request.subscription)
+        await asyncio.to_thread(check_expression, spec.expression)
         await self._need_flow(spec)
         async with self._desk.db.tenant(caller.tenant_id) as conn:
             changed = await self._desk.subscriptions.update(
@@ -99,7 +109,7 @@ def _read(message: pb.EventSubscription) -> SubscriptionSpec:
         check.text("subscription.instance_id", message.instance_id, required=False, longest=_LONGEST_ID)
         known = pb.EventSubscription.ActionType.values()
         check.enum("subscription.action_type", message.action_type, known=known)
-        for field in ("filter_criteria", "action_config"):
+        for field in ("filter_criteria", "filter_expression", "action_config"):
             value = getattr(message, field)
             check.text(f"subscription.{field}", value, required=False, longest=_LONGEST_JSON, lines=True)
         criteria = check.json("subscription.filter_criteria", message.filter_criteria)
@@ -117,6 +127,7 @@ def _read(message: pb.EventSubscription) -> SubscriptionSpec:
         action_config=config,
         instance_id=message.instance_id,
         criteria=criteria,
+        expression=message.filter_expression.strip(),
         is_active=message.is_active,
     )
 

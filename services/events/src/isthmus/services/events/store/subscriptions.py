@@ -11,14 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _INSERT = text("""
     INSERT INTO subscriptions (tenant_id, subscription_id, name, instance_id, event_type, criteria,
-                               action_type, action_config, is_active, created_by, create_time, update_time)
+                               expression, action_type, action_config, is_active, created_by,
+                               create_time, update_time)
     VALUES (:tenant_id, :subscription_id, :name, :instance_id, :event_type, CAST(:criteria AS jsonb),
-            :action_type, CAST(:action_config AS jsonb), :is_active, :created_by, :create_time, :create_time)
+            :expression, :action_type, CAST(:action_config AS jsonb), :is_active, :created_by,
+            :create_time, :create_time)
     ON CONFLICT (tenant_id, name) DO NOTHING RETURNING *
 """)
 _UPDATE = text("""
     UPDATE subscriptions SET name = :name, instance_id = :instance_id, event_type = :event_type,
-        criteria = CAST(:criteria AS jsonb), action_type = :action_type,
+        criteria = CAST(:criteria AS jsonb), expression = :expression, action_type = :action_type,
         action_config = CAST(:action_config AS jsonb), is_active = :is_active, update_time = :update_time,
         revision = revision + 1
     WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id RETURNING *
@@ -40,6 +42,7 @@ def subscription_of(row: RowMapping) -> Subscription:
             action_config=row["action_config"],
             instance_id=row["instance_id"],
             criteria=row["criteria"],
+            expression=row["expression"],
             is_active=row["is_active"],
         ),
         created_by=row["created_by"],
@@ -58,6 +61,7 @@ def _fields(tenant_id: str, subscription: Subscription) -> dict[str, Any]:
         "instance_id": spec.instance_id,
         "event_type": spec.event_type,
         "criteria": json.dumps(spec.criteria),
+        "expression": spec.expression,
         "action_type": spec.action_type.value,
         "action_config": json.dumps(spec.action_config),
         "is_active": spec.is_active,
