@@ -105,12 +105,23 @@ _ENTITIES = {
     ("mapping", "mapping", "MappingChanged"): {
         "created": "A mapping was created as version 1.",
         "version_created": "A mapping got a new version.",
+        "validated": "A version of a mapping compiles, and its golden samples came out as they should.",
+        "activated": "Flows that pin no version use another version of a mapping from now on.",
+        "retired": "A version of a mapping was taken out of use.",
         "deleted": "A mapping was removed with all its versions.",
     },
     ("mapping", "schema", "SchemaChanged"): {
         "broken": "The schema of a stream changed so that it would harm data; its flow waits or quarantines.",
         "changed": "The schema of a stream changed, or an earlier change of it is over.",
         "decided": "Somebody decided about a change that stopped a flow.",
+    },
+    ("mapping", "schema_version", "SchemaVersionChanged"): {
+        "registered": "A schema got a new version.",
+        "changed": "A version of a schema is deprecated, or is so no more.",
+        "deleted": "A version of a schema was removed for good.",
+    },
+    ("mapping", "schema_compatibility", "SchemaCompatibilityChanged"): {
+        "changed": "Other versions of a schema have to go together from now on.",
     },
     ("records", "person", "PersonErased"): {
         "erased": "A person's data was erased; the event does not tell whose.",
