@@ -1,6 +1,7 @@
 """The kit, tried on the connector that `isthmus connector new` writes, and on ones that break its rules."""
 
 import importlib
+import itertools
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from isthmus.sdk import Page, destination, source, webhook
 from isthmus.testing.conformance import CHECKS, beside, judged
 from isthmus.testing.scaffold import scaffold
 
+NUMBERS = itertools.count()
 BESIDE_THE_POINT = {"describe.actions", "read.deletes"}
 
 
@@ -126,6 +128,27 @@ def trusting_receiver(acme):
     return Broken
 
 
+def unsteady(acme):
+    class Broken(acme):
+        async def streams(self):
+            found = await super().streams()
+            return [replace(one, description=f"Number {next(NUMBERS)}.") for one in found]
+
+    return Broken
+
+
+def deaf(acme):
+    class Broken(acme):
+        async def check(self):
+            raise RuntimeError
+
+        @webhook("incident.changed", feeds=acme.incidents)
+        async def changed(self, event):
+            raise ValueError
+
+    return Broken
+
+
 def of_no_version(acme):
     return type("Broken", (acme,), {"version": "newest"})
 
@@ -142,12 +165,16 @@ def of_no_version(acme):
         (without_patience, "fail.passing"),
         (silent_about_failures, "fail.not-json"),
         (silent_about_failures, "fail.for-good"),
+        (silent_about_failures, "fail.revoked"),
         (forgetful_writer, "write.lands"),
         (forgetful_writer, "write.outcomes"),
         (trusting_receiver, "webhook.forged"),
         (trusting_receiver, "webhook.stale"),
         (talkative, "secret.stays"),
         (of_no_version, "describe.identity"),
+        (unsteady, "discover.stable"),
+        (deaf, "check.passes"),
+        (deaf, "webhook.valid"),
     ],
 )
 async def test_a_rule_that_is_broken_is_found(made, spoil, name):

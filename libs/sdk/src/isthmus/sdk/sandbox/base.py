@@ -57,6 +57,7 @@ class Sandbox:
         page_size: The most records that the system puts into one page, of which paging is tried at the edges.
         collections: What the system holds, by the name of the connector's stream.
         calls: The last requests that came.
+        valid_for: How many more requests the credential is good for; None for ever.
     """
 
     connector: ClassVar[str]
@@ -70,7 +71,7 @@ class Sandbox:
         self.calls: deque[Call] = deque(maxlen=_REMEMBERED)
         self.held: asyncio.Event | None = None
         self.waiting = 0
-        self.is_revoked = False
+        self.valid_for: int | None = None
         self.build()
         for collection in self.collections.values():
             collection.fill(size)
@@ -189,10 +190,16 @@ class Sandbox:
     def _refused(self, refused: Refused) -> Answer:
         return Answer(self.refusal(refused), refused.status, refused.headers)
 
+    def _spend(self) -> None:
+        if self.valid_for is None:
+            return
+        if self.valid_for <= 0:
+            raise Refused(401, "The credential is not valid any more.")
+        self.valid_for -= 1
+
     async def _made(self, method: Callable[[Call], Any], call: Call) -> Answer:
         try:
-            if self.is_revoked:
-                raise Refused(401, "The credential is not valid any more.")
+            self._spend()
             self.authenticate(call)
             made = method(call)
             made = await made if isawaitable(made) else made

@@ -5,7 +5,7 @@ import asyncio
 import grpc.aio
 from isthmus.connector.v1 import connector_pb2 as pb
 from isthmus.sdk.sandbox import Misbehaviour
-from isthmus.testing.conformance.subject import Subject, fault_of
+from isthmus.testing.conformance.subject import Read, Subject, fault_of
 from isthmus.testing.conformance.verdicts import check, expect
 from isthmus.testing.waiting import eventually
 
@@ -61,16 +61,19 @@ async def for_good(subject: Subject) -> None:
 
 @check("fail.revoked")
 async def revoked(subject: Subject) -> None:
-    """A credential that ends in the middle of a reading ends the reading with a failure of authentication."""
+    """A credential that ends in the middle of a reading ends it with a failure of authentication."""
     sandbox = subject.controlled()
     stream, collection = subject.stocked(_FULL)[0]
     collection.fill(3 * sandbox.page_size)
     call = subject.stub.Read(pb.ReadRequest(binding=subject.binding, stream=stream.stream, mode=_FULL))
+    given = Read()
+    sandbox.valid_for = 1
     try:
-        await call.read()
-        sandbox.is_revoked = True
-        while await call.read() is not grpc.aio.EOF:
-            pass
+        while (answer := await call.read()) is not grpc.aio.EOF:
+            if answer.HasField("batch"):
+                given.batches.append(answer.batch)
+        lost = collection.keys - set(given.keys(stream))
+        expect(not lost, f"{stream.stream} ends as if it were complete, without {len(lost)} records")
     except grpc.aio.AioRpcError as error:
         kind = fault_of(error)
         expect(
@@ -78,7 +81,7 @@ async def revoked(subject: Subject) -> None:
             f"it ends with {kind.reason}: {kind.message}",
         )
     finally:
-        sandbox.is_revoked = False
+        sandbox.valid_for = None
 
 
 @check("fail.cancelled")

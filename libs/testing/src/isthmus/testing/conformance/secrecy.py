@@ -52,7 +52,7 @@ async def _failures(subject: Subject) -> list[str]:
             fault = fault_of(error)
             said += [fault.message, str(dict(fault.metadata)), error.debug_error_string() or ""]
         sandbox.faults.clear()
-    sandbox.is_revoked = True
+    sandbox.valid_for = 0
     said += map(str, (await subject.check()).values())
-    sandbox.is_revoked = False
+    sandbox.valid_for = None
     return said

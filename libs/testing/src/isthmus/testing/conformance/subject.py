@@ -83,7 +83,7 @@ class Subject:
         return self.sandbox
 
     def readable(self, *modes: int) -> list[pb.StreamSpec]:
-        """Streams that can be read in one of the modes, those first that are told here to be in control."""
+        """Streams that can be read in one of the modes; any of them where none is named."""
         found = [one for one in self.streams.values() if set(one.read_modes) & set(modes or one.read_modes)]
         if not found:
             skip("there is no such stream to read")
